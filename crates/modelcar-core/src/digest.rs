@@ -1,0 +1,232 @@
+//! Content addresses: the digest of a blob and the identity of a file's content.
+//!
+//! A [`Digest`] is always SHA-256, the one algorithm every registry takes. A [`ContentId`] is whatever the source
+//! itself vouches for: the Hub lists a SHA-256 for LFS files and a git blob id (SHA-1) for the rest.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize, de};
+use sha2::Digest as _;
+
+/// The SHA-256 digest of a blob, written `sha256:<64 hex digits>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Returns the digest of `bytes`.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(sha2::Sha256::digest(bytes.as_ref()).into())
+    }
+
+    /// Returns the 64 hex digits without the algorithm.
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is neither a digest nor a content id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hex digits")]
+pub struct InvalidDigest(pub(crate) String);
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        text.strip_prefix("sha256:").and_then(unhex).map(Self).ok_or_else(|| InvalidDigest(text.to_owned()))
+    }
+}
+
+/// The identity of a file's content, as the source states it and as modelcar proves it while the bytes pass.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContentId {
+    /// SHA-256 of the content: what the Hub lists for LFS files, and what a directory's files get.
+    Sha256([u8; 32]),
+    /// SHA-1 of `blob <size>\0` and the content: a git blob id, what the Hub lists for files kept in git.
+    GitSha1([u8; 20]),
+}
+
+impl ContentId {
+    /// Parses the bare hex digits of a SHA-256, as the Hub writes them.
+    pub fn sha256_from_hex(text: &str) -> Option<Self> {
+        unhex(text).map(Self::Sha256)
+    }
+
+    /// Parses the bare hex digits of a git blob id, as the Hub writes them.
+    pub fn git_sha1_from_hex(text: &str) -> Option<Self> {
+        unhex(text).map(Self::GitSha1)
+    }
+}
+
+impl fmt::Display for ContentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(bytes) => write!(f, "sha256:{}", hex(bytes)),
+            Self::GitSha1(bytes) => write!(f, "git-sha1:{}", hex(bytes)),
+        }
+    }
+}
+
+impl fmt::Debug for ContentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ContentId {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let id = match text.split_once(':') {
+            Some(("sha256", digits)) => Self::sha256_from_hex(digits),
+            Some(("git-sha1", digits)) => Self::git_sha1_from_hex(digits),
+            _ => None,
+        };
+        id.ok_or_else(|| InvalidDigest(text.to_owned()))
+    }
+}
+
+/// Which hash proves a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentHash {
+    Sha256,
+    GitSha1,
+}
+
+impl ContentHash {
+    /// Returns the hash that can reproduce `expected`, or SHA-256 where the source vouches for nothing.
+    pub(crate) fn for_id(expected: Option<ContentId>) -> Self {
+        match expected {
+            Some(ContentId::GitSha1(_)) => Self::GitSha1,
+            Some(ContentId::Sha256(_)) | None => Self::Sha256,
+        }
+    }
+
+    pub(crate) fn hasher(self, size: u64) -> ContentHasher {
+        match self {
+            Self::Sha256 => ContentHasher::Sha256(sha2::Sha256::new()),
+            Self::GitSha1 => {
+                let mut hasher = sha1::Sha1::new();
+                hasher.update(format!("blob {size}\0"));
+                ContentHasher::GitSha1(hasher)
+            }
+        }
+    }
+}
+
+/// A running [`ContentId`].
+#[derive(Debug, Clone)]
+pub(crate) enum ContentHasher {
+    Sha256(sha2::Sha256),
+    GitSha1(sha1::Sha1),
+}
+
+impl ContentHasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::GitSha1(hasher) => hasher.update(bytes),
+        }
+    }
+
+    pub(crate) fn finish(self) -> ContentId {
+        match self {
+            Self::Sha256(hasher) => ContentId::Sha256(hasher.finalize().into()),
+            Self::GitSha1(hasher) => ContentId::GitSha1(hasher.finalize().into()),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or_default());
+        }
+        text
+    })
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != N * 2 {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// Upper-case digits are refused: one content must have one spelling.
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($type:ty),+) => {$(
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    )+};
+}
+pub(crate) use serde_as_text;
+
+serde_as_text!(Digest, ContentId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_back_what_it_writes_and_nothing_else() {
+        let digest = Digest::of(b"abc");
+        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+        for bad in ["", "sha256:", "sha512:00", &text[7..], &text.to_uppercase(), &text[..70], "sha256:é"] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_git_blob_id_is_the_one_git_computes() {
+        let mut hasher = ContentHash::GitSha1.hasher(6);
+        hasher.update(b"hel");
+        hasher.update(b"lo\n");
+        let id = hasher.finish();
+        assert_eq!(id.to_string(), "git-sha1:ce013625030ba8dba906f756967f9e9ca394464a");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+}

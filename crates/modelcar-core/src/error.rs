@@ -1,0 +1,88 @@
+//! The library's error: a phase with its object, and the kind a caller can act on.
+
+use crate::{
+    base::BaseError, layer::LayerError, plan::PlanError, reference::InvalidReference, registry::RegistryError,
+    sink::LayoutError, source::SourceError,
+};
+
+/// What a caller can do about an [`Error`]; nobody needs to read its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What was asked for can't be done; ask for something else.
+    InvalidInput,
+    /// The named thing is not there.
+    NotFound,
+    /// Credentials are missing, wrong or expired.
+    Auth,
+    /// The credentials are good and the right is missing.
+    Denied,
+    /// The server asks for patience.
+    RateLimited,
+    /// The connection or the server failed.
+    Network,
+    /// Bytes are not what they should be; nothing was published.
+    Integrity,
+    /// The local file system refused.
+    Io,
+    /// A defect in this library.
+    Internal,
+}
+
+/// Why a build did not end. `Display` names the phase's object; the cause is in `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A text is not an image reference.
+    #[error(transparent)]
+    Reference(#[from] InvalidReference),
+    /// The source could not be listed or read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The files make no image.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A layer could not be made.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The base image could not be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The registry refused or failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The OCI image layout or archive could not be written or read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A task of this library died.
+    #[error("a worker task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Result of this library's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Returns what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Reference(_) | Self::Plan(_) => ErrorKind::InvalidInput,
+            Self::Source(error) => error.kind(),
+            Self::Layer(error) => error.kind(),
+            Self::Base(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
+            Self::Layout(error) => error.kind(),
+            Self::Task(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns whether doing the same again may well succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Source(error) => error.is_transient(),
+            Self::Layer(LayerError::Source(error)) => error.is_transient(),
+            Self::Registry(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What the Hub client and the registry client share: how a client is made, how a failure is told, what is masked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::{Method, StatusCode, Url};
+
+use crate::error::ErrorKind;
+
+/// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
+const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Longest excerpt of an error answer that is shown, in characters.
+const EXCERPT_MAX_CHARS: usize = 300;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Returns a client builder with this library's TLS and connection settings.
+///
+/// There is no total and no read timeout: reqwest's read timeout cuts an upload that is longer than it. Whoever
+/// moves bytes watches for stalls itself. System roots are used; the roots of the web are merged in, so that an
+/// empty container trusts public authorities too.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("modelcar/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(64)
+        .tls_certs_merge(
+            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok()),
+        )
+}
+
+/// A secret: its value can be used, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Returns the value. The caller must not print it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value.into())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(value.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// A URL without what may be secret: user, password, query and fragment. Signed URLs carry their signature in the
+/// query; upload locations carry a session token there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedactedUrl(String);
+
+impl RedactedUrl {
+    /// Masks `url`.
+    pub fn new(url: &Url) -> Self {
+        let mut masked = url.clone();
+        let _no_host = masked.set_username("");
+        let _no_host = masked.set_password(None);
+        masked.set_fragment(None);
+        if masked.query().is_some() {
+            masked.set_query(Some("…"));
+        }
+        let text = masked.to_string().replace("%E2%80%A6", "…");
+        // Artifact Registry puts kilobytes of session token into the path of an upload.
+        let short = match text.char_indices().nth(200) {
+            Some((at, _)) => format!("{}…", &text[..at]),
+            None => text,
+        };
+        Self(short)
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A request that did not do what it was sent for.
+#[derive(Debug)]
+pub struct HttpFailure {
+    /// Method of the request.
+    pub method: Method,
+    /// Where it went.
+    pub url: RedactedUrl,
+    /// Status of the answer, when there was one.
+    pub status: Option<StatusCode>,
+    /// Machine-readable code of the answer: a registry's error code, the Hub's `X-Error-Code`.
+    pub code: Option<String>,
+    /// What the server said, cut short and on one line.
+    pub message: Option<String>,
+    /// `Retry-After` of the answer, in whole seconds.
+    pub retry_after: Option<Duration>,
+    /// The transport's error, when there was no usable answer.
+    pub cause: Option<reqwest::Error>,
+}
+
+impl HttpFailure {
+    /// A request without an answer.
+    pub(crate) fn transport(method: Method, url: &Url, cause: reqwest::Error) -> Self {
+        Self {
+            method,
+            url: RedactedUrl::new(url),
+            status: None,
+            code: None,
+            message: None,
+            retry_after: None,
+            cause: Some(cause.without_url()),
+        }
+    }
+
+    /// An answer whose status is not the wanted one; reads what the server says about it.
+    pub(crate) async fn from_response(method: Method, response: reqwest::Response) -> Self {
+        let mut failure = Self {
+            method,
+            url: RedactedUrl::new(response.url()),
+            status: Some(response.status()),
+            code: header(&response, "x-error-code"),
+            message: header(&response, "x-error-message"),
+            retry_after: header(&response, "retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+            cause: None,
+        };
+        let body = read_limited(response, ERROR_BODY_MAX_BYTES).await;
+        failure.read_body(&body);
+        failure
+    }
+
+    /// An answer that is well-formed HTTP but not what the protocol promises.
+    pub(crate) fn protocol(method: Method, url: &Url, message: impl Into<String>) -> Self {
+        Self {
+            method,
+            url: RedactedUrl::new(url),
+            status: None,
+            code: None,
+            message: Some(message.into()),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    fn read_body(&mut self, body: &[u8]) {
+        let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let first = parsed.as_ref().and_then(|json| json.get("errors")?.get(0));
+        if let Some(error) = first {
+            let text = |key| error.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+            self.code = self.code.take().or_else(|| text("code"));
+            self.message = self.message.take().or_else(|| text("message"));
+        }
+        let plain = parsed.as_ref().and_then(|json| json.get("error")?.as_str()).map(str::to_owned);
+        self.message = self.message.take().or(plain).or_else(|| {
+            let text = String::from_utf8_lossy(body);
+            (!text.trim().is_empty()).then(|| text.into_owned())
+        });
+        self.message = self.message.take().map(|text| one_line(&text));
+    }
+
+    /// Returns whether the same request may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self.status {
+            Some(status) => matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522),
+            None => self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect()),
+        }
+    }
+
+    /// Returns the kind of failure that the status stands for.
+    pub fn kind(&self) -> ErrorKind {
+        match self.status.map(|status| status.as_u16()) {
+            Some(401) => ErrorKind::Auth,
+            Some(403) => ErrorKind::Denied,
+            Some(404 | 410) => ErrorKind::NotFound,
+            Some(429) => ErrorKind::RateLimited,
+            Some(400..=499) => ErrorKind::InvalidInput,
+            Some(_) | None => ErrorKind::Network,
+        }
+    }
+}
+
+impl fmt::Display for HttpFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.url)?;
+        match self.status {
+            Some(status) => write!(f, ": status {status}")?,
+            None if self.cause.is_some() => f.write_str(": no answer")?,
+            None => {}
+        }
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for HttpFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+/// Returns a header's text.
+pub(crate) fn header(response: &reqwest::Response, name: &str) -> Option<String> {
+    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Reads at most `limit` bytes of a body; what is wrong with the rest is of no interest.
+async fn read_limited(mut response: reqwest::Response, limit: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = limit - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == limit {
+            break;
+        }
+    }
+    body
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(EXCERPT_MAX_CHARS) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}

@@ -1,0 +1,83 @@
+//! What a running build tells whoever watches it.
+//!
+//! Order of events: one [`Event::Planned`]; then for each layer [`Event::LayerStarted`], any number of
+//! [`Event::LayerAdvanced`] and [`Event::LayerRestarted`], and one [`Event::LayerDone`]; or a lone
+//! [`Event::LayerSkipped`]. Layers run side by side, so events of different layers interleave. Last comes
+//! [`Event::Published`]. After an error no further event is promised.
+
+use crate::Digest;
+
+/// One step of a build. Layers are named by their index in the plan.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// The plan is fixed and work begins.
+    Planned {
+        /// Number of weight layers.
+        layers: usize,
+        /// Sum of the layers' sizes in bytes.
+        bytes: u64,
+    },
+    /// A layer's bytes begin to flow.
+    LayerStarted {
+        /// Index of the layer.
+        layer: usize,
+        /// What the layer holds, for people.
+        title: String,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// More bytes of a layer were handed to the sink.
+    LayerAdvanced {
+        /// Index of the layer.
+        layer: usize,
+        /// Bytes since the last event of this layer.
+        bytes: u64,
+    },
+    /// A layer starts over from its first byte; what [`Event::LayerAdvanced`] counted so far is void.
+    LayerRestarted {
+        /// Index of the layer.
+        layer: usize,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The sink already holds the layer.
+    LayerSkipped {
+        /// Index of the layer.
+        layer: usize,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// A layer is verified and committed.
+    LayerDone {
+        /// Index of the layer.
+        layer: usize,
+        /// Digest of the layer.
+        digest: Digest,
+    },
+    /// The index is in place under its names.
+    Published {
+        /// Digest of the index.
+        digest: Digest,
+    },
+    /// Something the user should know that stops nothing.
+    Warning {
+        /// The text.
+        message: String,
+    },
+}
+
+/// Receives [`Event`]s. Called from many tasks at once and on the path of the bytes: implementations must not block
+/// and must not panic. Byte counts come coalesced, at most one event a mebibyte and layer.
+pub trait Progress: Send + Sync + std::fmt::Debug {
+    /// Takes note of `event`.
+    fn report(&self, event: &Event);
+}
+
+/// Ignores every event.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn report(&self, _event: &Event) {}
+}

@@ -1,0 +1,95 @@
+//! A blob's bytes as a sink takes them: in order, counted, able to start over.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+
+use crate::{ContentId, Digest, error::Result};
+
+/// What a body turned out to be, once its last byte has passed and every hash agreed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Number of bytes.
+    pub size: u64,
+    /// Digest of the bytes before compression; equal to `digest` where there is none.
+    pub diff_id: Digest,
+    /// For a weight layer: the content ids of its files, in the layer's order.
+    pub files: Vec<ContentId>,
+}
+
+/// A body being read.
+pub struct OpenBody {
+    /// The bytes. An error ends the stream.
+    pub stream: BoxStream<'static, Result<Bytes>>,
+    /// Resolves after the stream has ended; an error means the bytes are wrong and must not be committed. When the
+    /// stream was dropped before its end, it resolves to an error.
+    pub sealed: BoxFuture<'static, Result<Sealed>>,
+}
+
+impl Debug for OpenBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenBody").finish_non_exhaustive()
+    }
+}
+
+/// A blob that can be read again from its first byte at any time.
+pub trait Body: Send + Sync + Debug {
+    /// Returns what the blob is, for messages: ``layer 3 (`model-00001.safetensors`)``.
+    fn title(&self) -> String;
+
+    /// Returns the number of bytes, when it is known before they are made. It always is without compression.
+    fn size(&self) -> Option<u64>;
+
+    /// Returns the digest, when it is known beforehand.
+    fn digest(&self) -> Option<Digest>;
+
+    /// Starts reading from the first byte.
+    fn open(&self) -> OpenBody;
+}
+
+/// A small blob held in memory: a config, a base layer.
+#[derive(Debug, Clone)]
+pub struct BytesBody {
+    title: String,
+    bytes: Bytes,
+    digest: Digest,
+}
+
+impl BytesBody {
+    /// Wraps `bytes`.
+    pub fn new(title: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
+        Self { title: title.into(), bytes, digest }
+    }
+}
+
+impl Body for BytesBody {
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.bytes.len() as u64)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+
+    fn open(&self) -> OpenBody {
+        let size = self.bytes.len() as u64;
+        let sealed = Sealed { digest: self.digest, size, diff_id: self.digest, files: Vec::new() };
+        OpenBody {
+            stream: stream::once(std::future::ready(Ok(self.bytes.clone()))).boxed(),
+            sealed: std::future::ready(Ok(sealed)).boxed(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Where an image goes: a registry, an OCI image layout or an OCI archive.
+
+mod archive;
+mod body;
+mod layout;
+mod writer;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use self::{
+    archive::ArchiveSink,
+    body::{Body, BytesBody, OpenBody, Sealed},
+    layout::{LayoutError, LayoutSink},
+};
+use crate::{Digest, error::Result};
+
+/// A manifest or index, as the exact bytes to store.
+#[derive(Debug, Clone)]
+pub struct ManifestBlob {
+    /// The JSON.
+    pub bytes: Bytes,
+    /// Its `mediaType`.
+    pub media_type: String,
+    /// Digest of `bytes`.
+    pub digest: Digest,
+}
+
+/// Takes an image.
+///
+/// The caller writes blobs first, then manifests by digest, then [`publish`](Self::publish)es the index: nothing has
+/// a name before all of it is there. Every call may run beside others of the same sink.
+#[async_trait]
+pub trait Sink: Send + Sync + Debug {
+    /// Returns the most layers that can be written side by side.
+    fn max_jobs(&self) -> usize;
+
+    /// Returns whether a blob of this digest and size is there.
+    async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool>;
+
+    /// Writes a blob and returns its digest and size, proven.
+    ///
+    /// On a transient failure the body is opened again and sent from its first byte; `restarted` is then told why.
+    /// Nothing is left behind by a body that fails or that is not what it should be.
+    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed>;
+
+    /// Stores a manifest under its digest. All it names must be there.
+    async fn write_manifest(&self, manifest: &ManifestBlob) -> Result<()>;
+
+    /// Stores the index under its digest and points the sink's names at it.
+    async fn publish(&self, index: &ManifestBlob) -> Result<()>;
+
+    /// Removes what an unfinished build left. Called once, after a failure; errors are of no use to the caller.
+    async fn abandon(&self);
+}

@@ -1,0 +1,5 @@
+//! A directory as a source.
+
+/// A directory.
+#[derive(Debug)]
+pub struct DirSource;

@@ -1,0 +1,231 @@
+//! Where a model's files come from: the Hub or a directory.
+
+mod dir;
+mod hub;
+
+use std::{fmt::Debug, io, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+pub use self::{
+    dir::DirSource,
+    hub::{HubOptions, HubSource},
+};
+use crate::{
+    ContentId, ModelPath,
+    error::ErrorKind,
+    http::HttpFailure,
+    path::InvalidPath,
+};
+
+/// One file of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Path inside the model.
+    pub path: ModelPath,
+    /// Size in bytes.
+    pub size: u64,
+    /// Identity of the content, where the source vouches for it: always on the Hub, never for a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentId>,
+}
+
+/// Where a model came from, for annotations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Title: the repository's name on the Hub. Empty for a directory, whose place says nothing about its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Web page of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Revision asked for, for example `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Commit that the revision was resolved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Licence from the model card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+}
+
+/// A part of a file to read.
+#[derive(Debug, Clone)]
+pub struct Extent {
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes, at least one.
+    pub len: u64,
+}
+
+/// How far a source may read ahead, shared by all readers of a build.
+///
+/// Memory of a build is bounded by `parts × part_bytes` for each layer in flight, whatever the size of a file.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// One permit is one connection.
+    pub connections: Arc<Semaphore>,
+    /// Largest number of parts of one reader in flight.
+    pub parts: usize,
+    /// Size of a part in bytes.
+    pub part_bytes: u64,
+}
+
+/// Bytes in order.
+pub type ByteStream = BoxStream<'static, Result<Bytes, SourceError>>;
+
+/// Gives a model's files.
+///
+/// A source is pinned: [`list`](Self::list) and [`read`](Self::read) speak of the same content until the source is
+/// dropped, or fail.
+#[async_trait]
+pub trait Source: Send + Sync + Debug {
+    /// Returns where the model came from.
+    fn origin(&self) -> &Origin;
+
+    /// Lists every file, in any order.
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError>;
+
+    /// Reads `extents` one after the other.
+    ///
+    /// The stream yields exactly the bytes asked for, in order, or an error that names the file. It can be asked for
+    /// again at any time. Content is not verified here; whoever frames a layer does.
+    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;
+}
+
+/// Why a source can't give what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The repository does not exist, or can't be seen without a token.
+    #[error("model `{repo}` was not found on `{host}`{}", if *.anonymous { " (no token was sent)" } else { "" })]
+    RepositoryNotFound {
+        /// `owner/name`.
+        repo: String,
+        /// Host of the Hub.
+        host: String,
+        /// Whether no token was sent.
+        anonymous: bool,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("model `{repo}` has no revision `{revision}`")]
+    RevisionNotFound {
+        /// `owner/name`.
+        repo: String,
+        /// The revision asked for.
+        revision: String,
+    },
+    /// The repository's terms must be accepted first.
+    #[error("model `{repo}` is gated{}", if *.anonymous { " and no token was sent" } else { "" })]
+    Gated {
+        /// `owner/name`.
+        repo: String,
+        /// Whether no token was sent.
+        anonymous: bool,
+    },
+    /// A text is no model name.
+    #[error("`{0}` is not a model: expected `owner/name` or `owner/name@revision`")]
+    InvalidRepository(String),
+    /// A request to the Hub failed.
+    #[error("{what}")]
+    Http {
+        /// The act and its object.
+        what: String,
+        /// The failure.
+        source: Box<HttpFailure>,
+    },
+    /// The connection broke inside a body.
+    #[error("read `{path}` from `{host}`: the body broke off at byte {at} of {size}")]
+    BrokenBody {
+        /// The file.
+        path: ModelPath,
+        /// The host that served it.
+        host: String,
+        /// Bytes of the file that had arrived.
+        at: u64,
+        /// Size of the file.
+        size: u64,
+        /// What the transport says; `None` when the body ended early without an error.
+        source: Option<reqwest::Error>,
+    },
+    /// No byte came for a long time.
+    #[error("read `{path}` from `{host}`: no byte for {seconds} s")]
+    Stalled {
+        /// The file.
+        path: ModelPath,
+        /// The host that served it.
+        host: String,
+        /// How long nothing came.
+        seconds: u64,
+    },
+    /// The listing of the source is not to be trusted.
+    #[error("the listing of `{source_name}` is refused: {reason}")]
+    HostileListing {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        reason: String,
+        /// The path that can't be, when it is one.
+        source: Option<InvalidPath>,
+    },
+    /// A directory's entry can't stand in a model.
+    #[error("`{path}` {reason}")]
+    BadEntry {
+        /// Path on the file system.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file is not the one that was listed any more.
+    #[error("`{path}` changed while it was read: {reason}")]
+    Changed {
+        /// Path on the file system.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("{act} `{path}`")]
+    Io {
+        /// What was being done.
+        act: &'static str,
+        /// Path on the file system.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl SourceError {
+    /// Returns what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RepositoryNotFound { anonymous: true, .. } | Self::Gated { anonymous: true, .. } => ErrorKind::Auth,
+            Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } => ErrorKind::NotFound,
+            Self::Gated { .. } => ErrorKind::Denied,
+            Self::InvalidRepository(_) | Self::HostileListing { .. } | Self::BadEntry { .. } => ErrorKind::InvalidInput,
+            Self::Http { source, .. } => source.kind(),
+            Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
+            Self::Changed { .. } => ErrorKind::Integrity,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
+    /// Returns whether the same read may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => source.is_transient(),
+            Self::BrokenBody { .. } | Self::Stalled { .. } => true,
+            _ => false,
+        }
+    }
+}
