@@ -23,7 +23,7 @@
 mod content;
 mod fault;
 mod hub;
-//mod registry;
+mod registry;
 mod samples;
 mod server;
 mod stream;
@@ -32,5 +32,9 @@ mod tree;
 pub use content::{Chunks, Content};
 pub use fault::FaultRule;
 pub use hub::{FakeHub, HubAction, HubConfig, HubServer, LoggedRequest, RepoOptions};
+pub use registry::{
+    Auth, BrokenPatch, FakeRegistry, LocationStyle, RegistryAction, RegistryConfig,
+    RegistryRequest, Storage, StoredManifest,
+};
 pub use samples::{safetensors_bytes, synthetic_model, tiny_model};
 pub use tree::{ModelTree, TreeFile};

@@ -66,7 +66,7 @@ fn safetensors(name: &str, elements: u64, seed: u64) -> Content {
     let len = elements * 2;
     let tensor = json!({"dtype": "BF16", "shape": [elements], "data_offsets": [0, len]});
     let mut header = json!({"__metadata__": {"format": "pt"}, name: tensor}).to_string();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let mut head = BytesMut::with_capacity(8 + header.len());

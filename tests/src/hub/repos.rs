@@ -53,7 +53,7 @@ struct SignedUrl {
 #[derive(Debug, Default)]
 pub(super) struct Repos {
     /// By lower-case id.
-    repos: HashMap<String, Repo>,
+    by_id: HashMap<String, Repo>,
     aliases: HashMap<String, String>,
     urls: HashMap<String, SignedUrl>,
     counter: u64,
@@ -63,11 +63,11 @@ impl Repos {
     /// The repository `id` means; its own `id` differs when a redirect is due.
     pub(super) fn find(&self, id: &str) -> Option<&Repo> {
         let key = id.to_lowercase();
-        self.repos.get(self.aliases.get(&key).unwrap_or(&key))
+        self.by_id.get(self.aliases.get(&key).unwrap_or(&key))
     }
 
     pub(super) fn add(&mut self, id: &str, revision: &str, tree: ModelTree) -> String {
-        let repo = self.repos.entry(id.to_lowercase()).or_insert_with(|| Repo {
+        let repo = self.by_id.entry(id.to_lowercase()).or_insert_with(|| Repo {
             id: id.to_owned(),
             options: RepoOptions::default(),
             commits: HashMap::new(),
@@ -85,13 +85,13 @@ impl Repos {
     }
 
     pub(super) fn set_ref(&mut self, id: &str, revision: &str, commit: &str) {
-        let repo = self.repos.get_mut(&id.to_lowercase()).expect("repository was added before");
+        let repo = self.by_id.get_mut(&id.to_lowercase()).expect("repository was added before");
         assert!(repo.commits.contains_key(commit), "commit {commit} was added before");
         repo.refs.insert(revision.to_owned(), commit.to_owned());
     }
 
     pub(super) fn configure(&mut self, id: &str, options: RepoOptions) {
-        let repo = self.repos.get_mut(&id.to_lowercase()).expect("repository was added before");
+        let repo = self.by_id.get_mut(&id.to_lowercase()).expect("repository was added before");
         repo.options = options;
     }
 

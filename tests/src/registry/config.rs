@@ -1,0 +1,222 @@
+//! Owns what a fake registry can be told: configuration and scripted misbehaviour.
+
+use std::time::Duration;
+
+/// How a [`FakeRegistry`](crate::FakeRegistry) behaves.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent trait of a registry")]
+pub struct RegistryConfig {
+    /// Port; 0 picks a free one.
+    pub port: u16,
+    /// What happens to uploaded bytes.
+    pub storage: Storage,
+    /// Who may do what.
+    pub auth: Auth,
+    /// How upload locations look.
+    pub location: LocationStyle,
+    /// Opaque bytes added to every upload location, as Artifact Registry does.
+    pub location_padding: usize,
+    /// What is left of a session whose PATCH or PUT broke off.
+    pub broken_patch: BrokenPatch,
+    /// Status of a successful PATCH.
+    pub patch_status: u16,
+    /// Accept PATCH with `Content-Range`; otherwise answer 416 as Artifact Registry does.
+    pub chunked: bool,
+    /// Largest PATCH with `Content-Range` (416 above), as GHCR has.
+    pub max_chunk: Option<u64>,
+    /// Smallest chunk but the last, announced as `OCI-Chunk-Min-Length`.
+    pub min_chunk: Option<u64>,
+    /// Largest blob (413 above).
+    pub max_blob: Option<u64>,
+    /// Answer 411 to an upload body without `Content-Length`.
+    pub require_content_length: bool,
+    /// Complete an upload in one `POST ?digest=`; otherwise such a POST opens a session.
+    pub single_post: bool,
+    /// Mount blobs from other repositories; otherwise a mount opens a session.
+    pub mounts: bool,
+    /// Serve the referrers API and answer `OCI-Subject`.
+    pub referrers: bool,
+    /// Redirect blob downloads to another port, which refuses `Authorization`.
+    pub redirect_blobs: bool,
+    /// Check image configs: one `diff_id` per layer, equal to the digest of a plain tar layer.
+    pub check_images: bool,
+    /// Status of `MANIFEST_BLOB_UNKNOWN`.
+    pub missing_blob_status: u16,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            storage: Storage::Memory,
+            auth: Auth::None,
+            location: LocationStyle::Relative,
+            location_padding: 0,
+            broken_patch: BrokenPatch::KeepBytes,
+            patch_status: 202,
+            chunked: true,
+            max_chunk: None,
+            min_chunk: None,
+            max_blob: None,
+            require_content_length: false,
+            single_post: false,
+            mounts: true,
+            referrers: true,
+            redirect_blobs: false,
+            check_images: true,
+            missing_blob_status: 404,
+        }
+    }
+}
+
+/// What happens to the bytes of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Kept, hashed.
+    Memory,
+    /// Hashed and counted; only blobs up to 1 MiB are kept.
+    Count,
+    /// Counted only, any digest is believed; blobs up to 1 MiB are kept.
+    CountNoHash,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody everything.
+    None,
+    /// The Basic scheme on every request.
+    Basic {
+        /// User name.
+        user: String,
+        /// Password.
+        password: String,
+    },
+    /// Bearer tokens from `/token` on the same port.
+    Bearer {
+        /// User name for the token endpoint.
+        user: String,
+        /// Password for the token endpoint.
+        password: String,
+        /// Refresh token accepted by `POST /token`.
+        refresh_token: Option<String>,
+        /// How long a token really works.
+        lifetime: Duration,
+        /// The `expires_in` of token answers; left out when `None`.
+        expires_in: Option<u64>,
+        /// Give pull tokens to anonymous callers.
+        anonymous_pull: bool,
+    },
+}
+
+impl Auth {
+    /// Basic authentication.
+    pub fn basic(user: &str, password: &str) -> Self {
+        Self::Basic { user: user.to_owned(), password: password.to_owned() }
+    }
+
+    /// Bearer authentication with tokens that live five minutes.
+    pub fn bearer(user: &str, password: &str) -> Self {
+        Self::Bearer {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            refresh_token: None,
+            lifetime: Duration::from_mins(5),
+            expires_in: Some(300),
+            anonymous_pull: false,
+        }
+    }
+}
+
+/// How upload locations look; each answer carries a new one and voids the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocationStyle {
+    /// A path.
+    Relative,
+    /// A full url.
+    Absolute,
+    /// A path and a query that must be kept.
+    RelativeWithQuery,
+    /// A full url with a query that must be kept.
+    AbsoluteWithQuery,
+}
+
+/// What is left of a session whose body broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenPatch {
+    /// The bytes that arrived; a status request tells how many.
+    KeepBytes,
+    /// The bytes of earlier requests only.
+    Rollback,
+    /// Nothing: the session is gone.
+    DeleteSession,
+}
+
+/// What a faulty registry does to one request.
+#[derive(Clone, Debug)]
+pub enum RegistryAction {
+    /// Answer this at once, without reading the body.
+    Status {
+        /// Status code.
+        code: u16,
+        /// Extra headers.
+        headers: Vec<(String, String)>,
+        /// Body text.
+        body: String,
+    },
+    /// Read and discard the request body, then answer this status; nothing is stored.
+    StatusAfterBody(u16),
+    /// Take this many body bytes of an upload, then drop the connection.
+    DropConnection {
+        /// Body bytes taken.
+        after_body_bytes: u64,
+    },
+    /// Pause once after this many body bytes of an upload or a blob download.
+    Stall {
+        /// Body bytes before the pause.
+        at: u64,
+        /// Length of the pause.
+        pause: Duration,
+    },
+    /// Do everything, then wait before answering.
+    DelayReply(Duration),
+    /// Do everything, but drop the connection instead of answering.
+    LostReply,
+    /// Answer with a `Docker-Content-Digest` of zeros.
+    WrongDigestHeader,
+    /// Claim that a blob or manifest exists, whatever its name.
+    LieHead200 {
+        /// The `Content-Length` claimed.
+        len: u64,
+    },
+    /// Answer with this `Location`.
+    ReplaceLocation(String),
+    /// Add or replace headers of an otherwise normal answer.
+    ExtraHeaders(Vec<(String, String)>),
+    /// Remove a header of an otherwise normal answer.
+    WithoutHeader(String),
+    /// Flip one bit of a downloaded blob at this offset.
+    CorruptBody {
+        /// Offset within the blob.
+        at: u64,
+    },
+    /// Break a blob download after this many bytes.
+    TruncateBody {
+        /// Body bytes sent.
+        after_bytes: u64,
+    },
+}
+
+impl RegistryAction {
+    /// Answers a bare status code at once.
+    pub fn status(code: u16) -> Self {
+        Self::Status { code, headers: Vec::new(), body: String::new() }
+    }
+
+    /// Answers a status code with a spec-conforming error body at once.
+    pub fn error(code: u16, error: &str) -> Self {
+        let body = super::error_body(error, "scripted");
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self::Status { code, headers, body }
+    }
+}
