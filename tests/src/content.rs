@@ -192,12 +192,7 @@ impl Iterator for Chunks {
     }
 }
 
-fn read_file(
-    open: &mut Option<File>,
-    path: &PathBuf,
-    offset: u64,
-    len: u64,
-) -> io::Result<Bytes> {
+fn read_file(open: &mut Option<File>, path: &PathBuf, offset: u64, len: u64) -> io::Result<Bytes> {
     if open.is_none() {
         *open = Some(File::open(path)?);
     }
@@ -222,10 +217,7 @@ fn seeded(seed: u64, offset: u64, len: u64) -> Bytes {
 /// The block repeated throughout one seed's content.
 fn block(seed: u64) -> Bytes {
     static BLOCKS: OnceLock<Mutex<HashMap<u64, Bytes>>> = OnceLock::new();
-    let mut blocks = BLOCKS
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut blocks = BLOCKS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(block) = blocks.get(&seed) {
         return block.clone();
     }
@@ -289,9 +281,6 @@ mod tests {
     fn digests_match_known_values() {
         let hello = Content::from("hello\n");
         assert_eq!(hello.git_sha1(), "ce013625030ba8dba906f756967f9e9ca394464a");
-        assert_eq!(
-            hello.sha256(),
-            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
-        );
+        assert_eq!(hello.sha256(), "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
     }
 }

@@ -62,8 +62,7 @@ where
     Fut: Future<Output = Result<Reply, Hangup>> + Send + 'static,
 {
     let task = runtime().spawn(async move {
-        let listener =
-            tokio::net::TcpListener::from_std(bound.listener).expect("runtime takes the socket");
+        let listener = tokio::net::TcpListener::from_std(bound.listener).expect("runtime takes the socket");
         let mut connections = JoinSet::new();
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
@@ -73,10 +72,7 @@ where
             connections.spawn(async move {
                 let service = service_fn(move |request| handler(Arc::clone(&state), request));
                 // Errors are broken connections, which tests cause on purpose.
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await
-                    .ok();
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
             });
             while connections.try_join_next().is_some() {}
         }
@@ -129,8 +125,7 @@ pub(crate) fn decode(text: &str) -> String {
 
 /// Percent-encodes a path, keeping its slashes.
 pub(crate) fn encode_path(path: &str) -> String {
-    const KEEP: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    const KEEP: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(path, KEEP).to_string()
 }
 

@@ -44,21 +44,13 @@ impl TreeFile {
     /// Git blob id: of the content, or of the pointer file when stored by LFS; computed once.
     pub fn git_oid(&self) -> &str {
         self.git_oid.get_or_init(|| {
-            if self.lfs {
-                Content::from(self.lfs_pointer()).git_sha1()
-            } else {
-                self.content.git_sha1()
-            }
+            if self.lfs { Content::from(self.lfs_pointer()).git_sha1() } else { self.content.git_sha1() }
         })
     }
 
     /// The pointer file git holds in place of an LFS file.
     pub fn lfs_pointer(&self) -> String {
-        format!(
-            "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n",
-            self.sha256(),
-            self.size()
-        )
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n", self.sha256(), self.size())
     }
 }
 
@@ -154,9 +146,10 @@ impl ModelTree {
     fn add_dir(&mut self, dir: &Path, prefix: &str, lfs_threshold: u64) -> io::Result<()> {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            let name = entry.file_name().into_string().map_err(|name| {
-                io::Error::other(format!("file name is not UTF-8: {}", name.display()))
-            })?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| io::Error::other(format!("file name is not UTF-8: {}", name.display())))?;
             let path = format!("{prefix}{name}");
             let meta = fs::metadata(entry.path())?;
             if meta.is_dir() {

@@ -45,8 +45,7 @@ fn start(mut args: impl Iterator<Item = String>) -> Result<FakeHub, String> {
     }
     let hub = FakeHub::start_blocking(config);
     for (id, dir) in folders {
-        let tree = ModelTree::from_dir(Path::new(&dir), lfs_threshold)
-            .map_err(|error| format!("{dir}: {error}"))?;
+        let tree = ModelTree::from_dir(Path::new(&dir), lfs_threshold).map_err(|error| format!("{dir}: {error}"))?;
         add(&hub, &id, tree);
     }
     for (id, shape) in models {

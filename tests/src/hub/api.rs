@@ -32,9 +32,7 @@ pub(super) fn find_repo<'a>(repos: &'a Repos, call: &Call, id: &str) -> Result<&
     let granted = &repo.options.granted;
     let visible = match call.token() {
         None => !repo.options.private,
-        Some(token) => {
-            !repo.options.private || granted.is_empty() || granted.iter().any(|own| own == token)
-        }
+        Some(token) => !repo.options.private || granted.is_empty() || granted.iter().any(|own| own == token),
     };
     if !visible {
         return Err(missing());
@@ -66,10 +64,7 @@ pub(super) fn check_gate(repo: &Repo, call: &Call) -> Result<(), Reply> {
 }
 
 /// The commit and tree of a revision.
-pub(super) fn find_revision<'a>(
-    repo: &'a Repo,
-    revision: &str,
-) -> Result<(&'a str, &'a ModelTree), Reply> {
+pub(super) fn find_revision<'a>(repo: &'a Repo, revision: &str) -> Result<(&'a str, &'a ModelTree), Reply> {
     let missing = || {
         let message = format!("Invalid rev id: {}", revision.escape_default());
         error(404, Some("RevisionNotFound"), &message)
@@ -81,8 +76,7 @@ pub(super) fn find_revision<'a>(
 pub(super) fn route(state: &HubState, call: &Call, rest: &[String]) -> Result<Reply, Reply> {
     const KEYWORDS: [&str; 3] = ["revision", "tree", "paths-info"];
     let not_found = || error(404, None, "Sorry, we can't find the page you are looking for.");
-    let Some(("models", rest)) = rest.split_first().map(|(kind, rest)| (kind.as_str(), rest))
-    else {
+    let Some(("models", rest)) = rest.split_first().map(|(kind, rest)| (kind.as_str(), rest)) else {
         return Err(not_found());
     };
     let keyword = (1..rest.len().min(3)).find(|at| KEYWORDS.contains(&rest[*at].as_str()));
@@ -158,8 +152,7 @@ fn info(call: &Call, mut info: Map<String, Value>, tree: &ModelTree) -> Reply {
         let siblings: Vec<_> = tree.files().map(|(path, file)| sibling(path, file, blobs)).collect();
         info.insert("siblings".to_owned(), Value::Array(siblings));
     }
-    let wanted: BTreeSet<&str> =
-        call.query.all("expand").chain(call.query.all("expand[]")).collect();
+    let wanted: BTreeSet<&str> = call.query.all("expand").chain(call.query.all("expand[]")).collect();
     if !wanted.is_empty() {
         info.retain(|name, _| name == "_id" || name == "id" || wanted.contains(name.as_str()));
     }
@@ -173,8 +166,7 @@ fn sibling(path: &str, file: &TreeFile, blobs: bool) -> Value {
     let mut entry = json!({"rfilename": path, "size": file.size(), "blobId": file.git_oid()});
     if file.lfs {
         let pointer = file.lfs_pointer().len();
-        entry["lfs"] =
-            json!({"sha256": file.sha256(), "size": file.size(), "pointerSize": pointer});
+        entry["lfs"] = json!({"sha256": file.sha256(), "size": file.size(), "pointerSize": pointer});
     }
     entry
 }
@@ -185,8 +177,7 @@ pub(super) fn xet_hash(file: &TreeFile) -> String {
 }
 
 fn file_entry(state: &HubState, path: &str, file: &TreeFile, expand: bool) -> Value {
-    let mut entry =
-        json!({"type": "file", "oid": file.git_oid(), "size": file.size(), "path": path});
+    let mut entry = json!({"type": "file", "oid": file.git_oid(), "size": file.size(), "path": path});
     if file.lfs {
         let pointer = file.lfs_pointer().len();
         entry["lfs"] = json!({"oid": file.sha256(), "size": file.size(), "pointerSize": pointer});
@@ -195,8 +186,7 @@ fn file_entry(state: &HubState, path: &str, file: &TreeFile, expand: bool) -> Va
         }
     }
     if expand {
-        entry["lastCommit"] =
-            json!({"id": file.git_oid(), "title": "add files", "date": "2025-01-01T00:00:00.000Z"});
+        entry["lastCommit"] = json!({"id": file.git_oid(), "title": "add files", "date": "2025-01-01T00:00:00.000Z"});
         entry["securityFileStatus"] = json!({
             "status": "safe", "avScan": {"virusFound": false}, "pickleImportScan": null,
         });
@@ -211,9 +201,9 @@ fn folder_entry(path: &str) -> Value {
 
 /// All folders that hold a file, directly or not.
 fn folders(tree: &ModelTree) -> BTreeSet<String> {
-    let parents = tree.files().flat_map(|(path, _)| {
-        path.match_indices('/').map(|(at, _)| path[..at].to_owned()).collect::<Vec<_>>()
-    });
+    let parents = tree
+        .files()
+        .flat_map(|(path, _)| path.match_indices('/').map(|(at, _)| path[..at].to_owned()).collect::<Vec<_>>());
     parents.collect()
 }
 
@@ -231,9 +221,7 @@ fn list(
     }
     let recursive = call.query.flag("recursive");
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    let listed = |path: &&str| {
-        path.strip_prefix(&prefix).is_some_and(|rest| recursive || !rest.contains('/'))
-    };
+    let listed = |path: &&str| path.strip_prefix(&prefix).is_some_and(|rest| recursive || !rest.contains('/'));
     let mut paths: Vec<&str> = folders.iter().map(String::as_str).filter(listed).collect();
     paths.extend(tree.files().map(|(path, _)| path).filter(listed));
     paths.sort_unstable();
@@ -270,8 +258,8 @@ fn list(
 }
 
 fn paths_info(state: &HubState, call: &Call, tree: &ModelTree) -> Result<Reply, Reply> {
-    let body: Value = serde_json::from_slice(&call.body)
-        .map_err(|_| error(400, None, "The body must be JSON with \"paths\""))?;
+    let body: Value =
+        serde_json::from_slice(&call.body).map_err(|_| error(400, None, "The body must be JSON with \"paths\""))?;
     let expand = call.query.flag("expand") || body["expand"] == json!(true);
     let folders = folders(tree);
     let wanted = body["paths"].as_array().cloned().unwrap_or_default();

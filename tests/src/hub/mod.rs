@@ -157,12 +157,8 @@ impl FakeHub {
             total_sent: Arc::default(),
             config,
         });
-        let hub = server::serve(hub, Arc::clone(&state), |state, request| {
-            handle(state, HubServer::Hub, request)
-        });
-        let cdn = server::serve(cdn, Arc::clone(&state), |state, request| {
-            handle(state, HubServer::Cdn, request)
-        });
+        let hub = server::serve(hub, Arc::clone(&state), |state, request| handle(state, HubServer::Hub, request));
+        let cdn = server::serve(cdn, Arc::clone(&state), |state, request| handle(state, HubServer::Cdn, request));
         Self { state, _servers: [hub, cdn] }
     }
 
@@ -266,11 +262,7 @@ impl Call {
     }
 }
 
-async fn handle(
-    state: Arc<HubState>,
-    server: HubServer,
-    request: Request<Incoming>,
-) -> Result<Reply, Hangup> {
+async fn handle(state: Arc<HubState>, server: HubServer, request: Request<Incoming>) -> Result<Reply, Hangup> {
     let (parts, body) = request.into_parts();
     let raw_query = parts.uri.query().unwrap_or_default().to_owned();
     let entry = state.log.start(server, &parts);
@@ -284,10 +276,7 @@ async fn handle(
         headers: parts.headers,
         body: Vec::new(),
         tweaks: Tweaks::default(),
-        counters: Counters {
-            request: Arc::clone(&entry.body_bytes_sent),
-            total: Arc::clone(&state.total_sent),
-        },
+        counters: Counters { request: Arc::clone(&entry.body_bytes_sent), total: Arc::clone(&state.total_sent) },
     };
     if let Some(early) = early_fault(&mut call, fault.as_ref()).await? {
         return Ok(entry.finish(early));

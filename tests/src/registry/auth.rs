@@ -61,11 +61,7 @@ impl Tokens {
 }
 
 /// Refuses a request whose credentials do not allow `wanted` (repository and action).
-pub(super) fn check(
-    state: &State,
-    call: &Call,
-    wanted: Option<(&str, &str)>,
-) -> Result<(), Reply> {
+pub(super) fn check(state: &State, call: &Call, wanted: Option<(&str, &str)>) -> Result<(), Reply> {
     let problem = match &state.config.auth {
         Auth::None => return Ok(()),
         Auth::Basic { user, password } => {
@@ -110,13 +106,8 @@ fn is_basic(call: &Call, user: &str, password: &str) -> bool {
 }
 
 /// `/token`: GET with Basic credentials, or POST with a refresh token or password.
-pub(super) async fn token(
-    state: &State,
-    call: &Call,
-    body: Incoming,
-) -> Result<Reply, Refusal> {
-    let Auth::Bearer { user, password, refresh_token, lifetime, expires_in, anonymous_pull } =
-        &state.config.auth
+pub(super) async fn token(state: &State, call: &Call, body: Incoming) -> Result<Reply, Refusal> {
+    let Auth::Bearer { user, password, refresh_token, lifetime, expires_in, anonymous_pull } = &state.config.auth
     else {
         return Err(error(404, "UNSUPPORTED", "this registry issues no tokens").into());
     };
@@ -126,12 +117,8 @@ pub(super) async fn token(
         let body = Limited::new(body, 64 << 10).collect().await.map_err(|_| Refusal::Hangup)?;
         form = Query::parse(&String::from_utf8_lossy(&body.to_bytes()));
         let known = match form.get("grant_type") {
-            Some("refresh_token") => {
-                refresh_token.is_some() && form.get("refresh_token") == refresh_token.as_deref()
-            }
-            Some("password") => {
-                form.get("username") == Some(user) && form.get("password") == Some(password)
-            }
+            Some("refresh_token") => refresh_token.is_some() && form.get("refresh_token") == refresh_token.as_deref(),
+            Some("password") => form.get("username") == Some(user) && form.get("password") == Some(password),
             _ => false,
         };
         if !known {

@@ -87,8 +87,7 @@ impl Log {
             content_type: header("content-type"),
             range: header("range"),
             user_agent: header("user-agent"),
-            authorization: header("authorization")
-                .map(|text| text.split(' ').next().unwrap_or_default().to_owned()),
+            authorization: header("authorization").map(|text| text.split(' ').next().unwrap_or_default().to_owned()),
             status: 0,
             body_bytes_received: 0,
             body_complete: false,

@@ -36,9 +36,10 @@ pub(super) async fn route(
     match call.method {
         Method::GET | Method::HEAD => Ok(get(state, call, repo, reference)),
         Method::PUT => {
-            let body = Limited::new(body, SIZE_LIMIT).collect().await.map_err(|_| {
-                error(413, "MANIFEST_INVALID", "manifest is too large or was cut off")
-            })?;
+            let body = Limited::new(body, SIZE_LIMIT)
+                .collect()
+                .await
+                .map_err(|_| error(413, "MANIFEST_INVALID", "manifest is too large or was cut off"))?;
             let bytes = body.to_bytes();
             call.entry.add(bytes.len() as u64);
             call.entry.body_done();
@@ -51,9 +52,7 @@ pub(super) async fn route(
 
 fn is_tag(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.len() <= 128
-        && text.starts_with(word)
-        && text.chars().all(|c| word(c) || c == '.' || c == '-')
+    text.len() <= 128 && text.starts_with(word) && text.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
 fn get(state: &State, call: &Call, repo: &str, reference: &str) -> Reply {
@@ -88,17 +87,10 @@ fn delete(state: &State, repo: &str, reference: &str) -> Reply {
     if found { empty(202) } else { error(404, "MANIFEST_UNKNOWN", "manifest unknown") }
 }
 
-fn put(
-    state: &State,
-    call: &Call,
-    repo: &str,
-    reference: &str,
-    bytes: Bytes,
-) -> Result<Reply, Reply> {
+fn put(state: &State, call: &Call, repo: &str, reference: &str, bytes: Bytes) -> Result<Reply, Reply> {
     let invalid = |message: &str| error(400, "MANIFEST_INVALID", message);
     let media_type = call.header("content-type").unwrap_or_default().to_owned();
-    let manifest: Value =
-        serde_json::from_slice(&bytes).map_err(|_| invalid("the manifest is not JSON"))?;
+    let manifest: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("the manifest is not JSON"))?;
     if manifest.get("mediaType").is_some_and(|inner| inner != media_type.as_str()) {
         return Err(invalid("Content-Type differs from mediaType"));
     }
@@ -169,16 +161,14 @@ fn check_image(state: &State, store: &Store, repo: &str, manifest: &Value) -> Re
     }
     if state.config.check_images && [OCI_CONFIG, DOCKER_CONFIG].contains(&config.2) {
         let bytes = store.blob(repo, config.0).and_then(|blob| blob.bytes.as_ref());
-        check_config(bytes.map_or(&[], |bytes| &bytes[..]), &all[1..])
-            .map_err(|message| invalid(&message))?;
+        check_config(bytes.map_or(&[], |bytes| &bytes[..]), &all[1..]).map_err(|message| invalid(&message))?;
     }
     Ok(())
 }
 
 /// Checks an image config against its layers.
 fn check_config(config: &[u8], layers: &[(&str, u64, &str)]) -> Result<(), String> {
-    let config: Value =
-        serde_json::from_slice(config).map_err(|_| "the image config is not JSON")?;
+    let config: Value = serde_json::from_slice(config).map_err(|_| "the image config is not JSON")?;
     for field in ["architecture", "os"] {
         if config[field].as_str().is_none_or(str::is_empty) {
             return Err(format!("the image config has no {field}"));
@@ -206,8 +196,7 @@ fn check_config(config: &[u8], layers: &[(&str, u64, &str)]) -> Result<(), Strin
 
 fn check_index(state: &State, store: &Store, repo: &str, index: &Value) -> Result<(), Reply> {
     let children = index["manifests"].as_array();
-    let children =
-        children.ok_or_else(|| error(400, "MANIFEST_INVALID", "no manifests in the index"))?;
+    let children = children.ok_or_else(|| error(400, "MANIFEST_INVALID", "no manifests in the index"))?;
     for child in children {
         let (digest, size, _) = descriptor(child)?;
         let held = store.repos.get(repo).and_then(|held| held.manifests.get(digest));

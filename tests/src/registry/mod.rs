@@ -20,9 +20,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::json;
 
-pub use config::{
-    Auth, BrokenPatch, LocationStyle, RegistryAction, RegistryConfig, Storage,
-};
+pub use config::{Auth, BrokenPatch, LocationStyle, RegistryAction, RegistryConfig, Storage};
 pub use log::RegistryRequest;
 pub use store::StoredManifest;
 
@@ -78,12 +76,8 @@ impl FakeRegistry {
             received: AtomicU64::new(0),
             sent: Arc::default(),
         });
-        let registry = server::serve(registry, Arc::clone(&state), |state, request| {
-            handle(state, "registry", request)
-        });
-        let storage = server::serve(storage, Arc::clone(&state), |state, request| {
-            handle(state, "storage", request)
-        });
+        let registry = server::serve(registry, Arc::clone(&state), |state, request| handle(state, "registry", request));
+        let storage = server::serve(storage, Arc::clone(&state), |state, request| handle(state, "storage", request));
         Self { state, _servers: [registry, storage] }
     }
 
@@ -125,27 +119,30 @@ impl FakeRegistry {
     /// Repository, digest and length of every blob.
     pub fn blobs(&self) -> Vec<(String, String, u64)> {
         let store = self.state.store();
-        let all = store.repos.iter().flat_map(|(repo, held)| {
-            held.blobs.iter().map(|(digest, blob)| (repo.clone(), digest.clone(), blob.len))
-        });
+        let all = store
+            .repos
+            .iter()
+            .flat_map(|(repo, held)| held.blobs.iter().map(|(digest, blob)| (repo.clone(), digest.clone(), blob.len)));
         all.collect()
     }
 
     /// Repository and content of every manifest.
     pub fn manifests(&self) -> Vec<(String, StoredManifest)> {
         let store = self.state.store();
-        let all = store.repos.iter().flat_map(|(repo, held)| {
-            held.manifests.values().map(|manifest| (repo.clone(), manifest.clone()))
-        });
+        let all = store
+            .repos
+            .iter()
+            .flat_map(|(repo, held)| held.manifests.values().map(|manifest| (repo.clone(), manifest.clone())));
         all.collect()
     }
 
     /// Repository, tag and digest of every tag.
     pub fn tags(&self) -> Vec<(String, String, String)> {
         let store = self.state.store();
-        let all = store.repos.iter().flat_map(|(repo, held)| {
-            held.tags.iter().map(|(tag, digest)| (repo.clone(), tag.clone(), digest.clone()))
-        });
+        let all = store
+            .repos
+            .iter()
+            .flat_map(|(repo, held)| held.tags.iter().map(|(tag, digest)| (repo.clone(), tag.clone(), digest.clone())));
         all.collect()
     }
 
@@ -175,13 +172,7 @@ impl FakeRegistry {
     }
 
     /// Inserts a manifest unchecked, under a tag or its digest, and returns its digest.
-    pub fn add_manifest(
-        &self,
-        repo: &str,
-        reference: &str,
-        media_type: &str,
-        bytes: impl Into<Bytes>,
-    ) -> String {
+    pub fn add_manifest(&self, repo: &str, reference: &str, media_type: &str, bytes: impl Into<Bytes>) -> String {
         let bytes = bytes.into();
         let digest = digest_of(&bytes);
         let media_type = media_type.to_owned();
@@ -234,11 +225,7 @@ fn error(status: u16, code: &str, message: &str) -> Reply {
     reply(status, "application/json", error_body(code, message))
 }
 
-async fn handle(
-    state: Arc<State>,
-    server: &'static str,
-    request: Request<Incoming>,
-) -> Result<Reply, Hangup> {
+async fn handle(state: Arc<State>, server: &'static str, request: Request<Incoming>) -> Result<Reply, Hangup> {
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/_stats" {
         let received = state.received.load(Ordering::Relaxed);
@@ -350,12 +337,9 @@ async fn route(state: &Arc<State>, call: &Call, body: Incoming) -> Result<Reply,
         Method::DELETE => "delete",
         _ => "push",
     };
-    for (marker, kind) in [
-        ("/blobs/", "blobs"),
-        ("/manifests/", "manifests"),
-        ("/tags/", "tags"),
-        ("/referrers/", "referrers"),
-    ] {
+    for (marker, kind) in
+        [("/blobs/", "blobs"), ("/manifests/", "manifests"), ("/tags/", "tags"), ("/referrers/", "referrers")]
+    {
         if let Some((repo, tail)) = split(marker) {
             check_name(repo)?;
             auth::check(state, call, Some((repo, action)))?;
@@ -388,7 +372,6 @@ fn check_name(name: &str) -> Result<(), Reply> {
 
 /// Whether `text` is `sha256:` and 64 lower-case hex digits.
 fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    })
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
 }

@@ -95,12 +95,7 @@ impl Store {
         self.repo(repo).blobs.insert(digest.to_owned(), blob);
     }
 
-    pub(super) fn put_manifest(
-        &mut self,
-        repo: &str,
-        reference: &str,
-        manifest: StoredManifest,
-    ) {
+    pub(super) fn put_manifest(&mut self, repo: &str, reference: &str, manifest: StoredManifest) {
         let repo = self.repo(repo);
         if !reference.contains(':') {
             repo.tags.insert(reference.to_owned(), manifest.digest.clone());

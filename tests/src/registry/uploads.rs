@@ -64,12 +64,7 @@ fn find_newest(state: &State, repo: &str, id: &str, given: Option<&str>) -> Resu
     Err(error(416, "RANGE_INVALID", "this location is not the newest one"))
 }
 
-async fn start(
-    state: &Arc<State>,
-    call: &Call,
-    repo: &str,
-    body: Incoming,
-) -> Result<Reply, Refusal> {
+async fn start(state: &Arc<State>, call: &Call, repo: &str, body: Incoming) -> Result<Reply, Refusal> {
     if let (Some(digest), Some(from)) = (call.query.get("mount"), call.query.get("from")) {
         let allowed = state.config.mounts && auth::grants(state, call, from, "pull");
         let mut store = state.store();
@@ -140,9 +135,9 @@ async fn finish(
         check_range(state, call, &session)?;
     }
     session.receive(call, body).await?;
-    let blob = session.commit(digest).ok_or_else(|| {
-        error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
-    })?;
+    let blob = session
+        .commit(digest)
+        .ok_or_else(|| error(400, "DIGEST_INVALID", "provided digest did not match uploaded content"))?;
     state.store().put_blob(repo, digest, blob);
     Ok(created(repo, digest))
 }
@@ -219,10 +214,7 @@ fn progress(state: &State, repo: &str, id: &str, status: u16) -> Reply {
         }
         LocationStyle::Relative | LocationStyle::RelativeWithQuery => String::new(),
     };
-    let query = matches!(
-        state.config.location,
-        LocationStyle::RelativeWithQuery | LocationStyle::AbsoluteWithQuery
-    );
+    let query = matches!(state.config.location, LocationStyle::RelativeWithQuery | LocationStyle::AbsoluteWithQuery);
     let sign = if query { "?_state=" } else { "-" };
     let location = format!("{base}/v2/{repo}/blobs/uploads/{id}{sign}{token}{padding}");
     let mut answer = empty(status);
@@ -246,8 +238,8 @@ impl Session {
         let mut store = state.store();
         let upload = store.uploads.get_mut(id);
         let found = upload.and_then(|upload| Some((upload.sink.take()?, upload.last_chunk)));
-        let (sink, last_chunk) = found
-            .ok_or_else(|| error(409, "BLOB_UPLOAD_INVALID", "another request is writing"))?;
+        let (sink, last_chunk) =
+            found.ok_or_else(|| error(409, "BLOB_UPLOAD_INVALID", "another request is writing"))?;
         let mark = sink.mark();
         let writing = Some((sink, mark));
         let (state, id) = (Arc::clone(state), id.to_owned());
