@@ -1,1 +1,39 @@
-fn main() {}
+//! `modelcar`: parses the command line, runs one command, prints its answer and chooses the exit status.
+
+mod args;
+mod commands;
+mod env;
+mod hint;
+mod names;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{
+    args::{Cli, Command},
+    commands::Outcome,
+    hint::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ui::finish(Err(Failure::new(error, "start the runtime"))),
+    };
+    let result = runtime.block_on(run(cli));
+    // A blocking read of a source that nobody waits for must not hold up the exit.
+    runtime.shutdown_background();
+    ui::finish(result)
+}
+
+async fn run(cli: Cli) -> Result<Outcome, Failure> {
+    match cli.command {
+        Command::Plan(args) => commands::plan::run(*args).await,
+        Command::Push(args) => commands::push::run(*args).await,
+        Command::Build(args) => commands::build::run(*args).await,
+        Command::Inspect(args) => commands::inspect::run(args).await,
+    }
+}

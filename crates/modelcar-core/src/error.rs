@@ -54,6 +54,9 @@ pub enum Error {
     /// The OCI image layout or archive could not be written or read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The image's JSON could not be made.
+    #[error("make the image's manifests")]
+    Image(#[from] oci_spec::OciSpecError),
     /// A task of this library died.
     #[error("a worker task ended unexpectedly")]
     Task(#[from] tokio::task::JoinError),
@@ -72,7 +75,7 @@ impl Error {
             Self::Base(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Layout(error) => error.kind(),
-            Self::Task(_) => ErrorKind::Internal,
+            Self::Image(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
 
@@ -80,7 +83,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source(error) => error.is_transient(),
-            Self::Layer(LayerError::Source(error)) => error.is_transient(),
+            Self::Layer(error) => error.is_transient(),
             Self::Registry(error) => error.is_transient(),
             _ => false,
         }

@@ -218,7 +218,7 @@ pub(crate) fn header(response: &reqwest::Response, name: &str) -> Option<String>
 }
 
 /// Reads at most `limit` bytes of a body; what is wrong with the rest is of no interest.
-async fn read_limited(mut response: reqwest::Response, limit: usize) -> Vec<u8> {
+pub(crate) async fn read_limited(mut response: reqwest::Response, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = limit - body.len();

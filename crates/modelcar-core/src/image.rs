@@ -1,1 +1,235 @@
-//! Image.
+//! The JSON of an image: a config and a manifest for each platform, and the index over them.
+//!
+//! All of it follows from the plan and the proven layers; weight layers are shared between platforms.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use oci_spec::{
+    OciSpecError,
+    image::{
+        ConfigBuilder, Descriptor, DescriptorBuilder, History, HistoryBuilder, ImageConfigurationBuilder,
+        ImageIndexBuilder, ImageManifestBuilder, MediaType, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+    },
+};
+
+use crate::{
+    Digest,
+    base::{BasePlatform, Platform},
+    oci::{canonical_json, canonical_value},
+    plan::{Layer, Plan, recipe},
+    sink::{ManifestBlob, Sealed},
+};
+
+/// KServe's default user for the sidecar. It has no entry in a passwd file, on purpose: one with another group would
+/// change the group the runtime picks, and the server could not look into the sidecar's root any more.
+const USER: &str = "1010";
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// ModelPack's key for the path of a layer's only file.
+const FILE_PATH: &str = "org.cncf.model.filepath";
+/// Digest of the layer's recipe.
+pub(crate) const RECIPE: &str = "io.modelcar.layer.recipe";
+/// The layer's files with size and content id, as canonical JSON.
+pub(crate) const FILES: &str = "io.modelcar.layer.files";
+
+/// An image for one platform.
+#[derive(Debug, Clone)]
+pub(crate) struct PlatformImage {
+    pub(crate) platform: Platform,
+    pub(crate) config: Bytes,
+    pub(crate) manifest: ManifestBlob,
+}
+
+/// Makes the image for `target` from a plan and its layers.
+pub(crate) fn platform_image(
+    plan: &Plan,
+    target: &BasePlatform,
+    sealed: &[Sealed],
+) -> Result<PlatformImage, OciSpecError> {
+    let config = Bytes::from(config(plan, target, sealed)?);
+    let mut layers = Vec::new();
+    for layer in &target.layers {
+        layers.push(descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size, BTreeMap::new())?);
+    }
+    for (layer, sealed) in plan.layers().iter().zip(sealed) {
+        let annotations = layer_annotations(layer, plan.mtime(), sealed);
+        layers.push(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, annotations)?);
+    }
+    let config_descriptor =
+        descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64, BTreeMap::new())?;
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageManifest)
+        .config(config_descriptor)
+        .layers(layers)
+        .annotations(unordered(plan.annotations()))
+        .build()?;
+    let manifest = manifest_blob(&manifest, &MediaType::ImageManifest);
+    Ok(PlatformImage { platform: target.platform.clone(), config, manifest })
+}
+
+/// Makes the index over `images`.
+pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlob, OciSpecError> {
+    let mut manifests = Vec::new();
+    for image in images {
+        let mut platform = PlatformBuilder::default()
+            .os(image.platform.os.as_str())
+            .architecture(image.platform.architecture.as_str());
+        if let Some(variant) = &image.platform.variant {
+            platform = platform.variant(variant.clone());
+        }
+        let entry = DescriptorBuilder::default()
+            .media_type(MediaType::ImageManifest)
+            .digest(oci_digest(&image.manifest.digest)?)
+            .size(image.manifest.bytes.len() as u64)
+            .platform(platform.build()?);
+        manifests.push(entry.build()?);
+    }
+    let index = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .annotations(unordered(plan.annotations()))
+        .build()?;
+    Ok(manifest_blob(&index, &MediaType::ImageIndex))
+}
+
+fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u8>, OciSpecError> {
+    let created = rfc3339(plan.mtime());
+    let below = target.layers.iter().map(|layer| layer.diff_id.to_string());
+    let weights = sealed.iter().map(|sealed| sealed.diff_id.to_string());
+    let base_lines = target.layers.iter().map(|layer| format!("base layer {}", layer.digest));
+    let weight_lines = plan.layers().iter().map(|layer| format!("weights: {}", layer.title()));
+    let history: Vec<History> = base_lines
+        .chain(weight_lines)
+        .map(|line| HistoryBuilder::default().created(created.clone()).created_by(line).build())
+        .collect::<Result<_, _>>()?;
+    let run = ConfigBuilder::default()
+        .user(USER)
+        .env(vec![PATH.to_owned()])
+        .labels(unordered(plan.annotations()))
+        .build()?;
+    let rootfs = RootFsBuilder::default().typ("layers").diff_ids(below.chain(weights).collect::<Vec<_>>()).build()?;
+    let mut config = ImageConfigurationBuilder::default()
+        .created(created)
+        .os(target.platform.os.as_str())
+        .architecture(target.platform.architecture.as_str())
+        .config(run)
+        .rootfs(rootfs)
+        .history(history)
+        .build()?;
+    config.set_variant(target.platform.variant.clone());
+    Ok(canonical_json(&config))
+}
+
+fn layer_annotations(layer: &Layer, mtime: u64, sealed: &Sealed) -> BTreeMap<String, String> {
+    let files: Vec<_> = layer
+        .files
+        .iter()
+        .zip(&sealed.files)
+        .map(|(file, content)| serde_json::json!({ "path": file.path, "size": file.size, "content": content }))
+        .collect();
+    let mut annotations = BTreeMap::from([
+        (RECIPE.to_owned(), recipe::digest_of(layer, mtime, &sealed.files).to_string()),
+        (FILES.to_owned(), canonical_value(&files).to_string()),
+    ]);
+    if let [file] = layer.files.as_slice() {
+        annotations.insert(FILE_PATH.to_owned(), file.path.to_string());
+    }
+    annotations
+}
+
+fn descriptor(
+    media_type: MediaType,
+    digest: &Digest,
+    size: u64,
+    annotations: BTreeMap<String, String>,
+) -> Result<Descriptor, OciSpecError> {
+    let builder = DescriptorBuilder::default().media_type(media_type).digest(oci_digest(digest)?).size(size);
+    match annotations.is_empty() {
+        true => builder.build(),
+        false => builder
+            .annotations(unordered(&annotations))
+            .build(),
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "the image types keep annotations so; they are sorted when written")]
+fn unordered(map: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
+    map.clone().into_iter().collect()
+}
+
+fn oci_digest(digest: &Digest) -> Result<oci_spec::image::Digest, OciSpecError> {
+    digest.to_string().parse()
+}
+
+fn manifest_blob(value: &impl serde::Serialize, media_type: &MediaType) -> ManifestBlob {
+    let bytes = Bytes::from(canonical_json(value));
+    ManifestBlob { digest: Digest::of(&bytes), bytes, media_type: media_type.to_string() }
+}
+
+/// Formats seconds since 1970 as RFC 3339 in UTC (Howard Hinnant's civil-from-days).
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::Base,
+        plan::PlanOptions,
+        source::{Origin, SourceFile},
+    };
+
+    #[test]
+    fn times_are_calendar_times() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_767_225_600, "2026-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    /// The exact bytes: a change here changes every image's digest.
+    #[test]
+    fn an_image_is_these_bytes() {
+        let origin = Origin { title: Some("o/n".into()), license: Some("mit".into()), ..Origin::default() };
+        let files = vec![SourceFile { path: "config.json".parse().unwrap(), size: 2, content: None }];
+        let plan = Plan::new(&origin, files, &Base::scratch().image, &PlanOptions::default()).unwrap();
+        let digest = Digest::of("layer");
+        let content = crate::ContentId::GitSha1([7; 20]);
+        let sealed = [Sealed { digest, size: 2560, diff_id: digest, files: vec![content] }];
+        let image = platform_image(&plan, &plan.base().platforms[0], &sealed).unwrap();
+        let labels = r#"{"org.opencontainers.image.licenses":"mit","org.opencontainers.image.title":"o/n"}"#;
+        let config = format!(
+            r#"{{"architecture":"amd64","config":{{"Env":["{PATH}"],"Labels":{labels},"User":"1010"}},"created":"1970-01-01T00:00:00Z","history":[{{"created":"1970-01-01T00:00:00Z","created_by":"weights: config.json"}}],"os":"linux","rootfs":{{"diff_ids":["{digest}"],"type":"layers"}}}}"#
+        );
+        assert_eq!(String::from_utf8_lossy(&image.config), config);
+        let recipe = recipe::digest_of(&plan.layers()[0], 0, &[content]);
+        let manifest = format!(
+            r#"{{"annotations":{labels},"config":{{"digest":"{}","mediaType":"application/vnd.oci.image.config.v1+json","size":{}}},"layers":[{{"annotations":{{"io.modelcar.layer.files":"[{{\"content\":\"{content}\",\"path\":\"config.json\",\"size\":2}}]","io.modelcar.layer.recipe":"{recipe}","org.cncf.model.filepath":"config.json"}},"digest":"{digest}","mediaType":"application/vnd.oci.image.layer.v1.tar","size":2560}}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}}"#,
+            Digest::of(&config),
+            config.len()
+        );
+        assert_eq!(String::from_utf8_lossy(&image.manifest.bytes), manifest);
+        let index = index(&plan, &[image]).unwrap();
+        let text = String::from_utf8_lossy(&index.bytes).into_owned();
+        assert!(text.contains(r#""platform":{"architecture":"amd64","os":"linux"}"#), "{text}");
+        assert!(text.starts_with(&format!(r#"{{"annotations":{labels},"manifests":"#)), "{text}");
+    }
+}

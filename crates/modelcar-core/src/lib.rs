@@ -1,11 +1,13 @@
-//! placeholder
+//! Streams model weights into OCI images that KServe serves, without Docker and without a disk copy.
 
-mod base;
+pub mod base;
 mod digest;
 mod error;
-mod http;
+pub mod http;
 mod image;
+pub mod inspect;
 mod layer;
+mod oci;
 mod path;
 mod pipeline;
 pub mod plan;
@@ -18,6 +20,9 @@ pub mod source;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, Result},
+    layer::{LayerBody, LayerError},
     path::{InvalidPath, ModelPath},
+    pipeline::{BuildOptions, Built, BuiltLayer, BuiltManifest, build},
+    plan::Plan,
     reference::{ImageRef, InvalidReference},
 };

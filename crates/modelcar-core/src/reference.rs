@@ -63,6 +63,12 @@ impl ImageRef {
         Self { tag: None, digest: Some(*digest), ..self.clone() }
     }
 
+    /// Returns `registry/repository[:tag]`.
+    #[must_use]
+    pub fn without_digest(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
     /// Returns the same repository under `tag`, without a digest.
     ///
     /// # Errors

@@ -1,15 +1,267 @@
 //! The image below the weights: a shell for KServe's sidecar, or nothing.
 
-use crate::error::ErrorKind;
+mod binary;
+mod error;
+mod layout;
+mod platform;
+mod registry;
+mod resolve;
+#[cfg(test)]
+mod tests;
 
-/// Why a base image can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BaseError {}
+use std::{
+    fmt::Debug,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
-impl BaseError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
-        ErrorKind::InvalidInput
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{FutureExt, TryFutureExt};
+use serde::{Deserialize, Serialize};
+
+pub use self::{error::BaseError, platform::Platform};
+use crate::{
+    Digest, ImageRef,
+    sink::{Body, BytesBody, Layout, ManifestBlob, OpenBody},
+};
+
+/// Which base image to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseRef {
+    /// None: the image has the weights and nothing else.
+    Scratch,
+    /// An image in a registry.
+    Registry(ImageRef),
+    /// An image in an OCI image layout directory.
+    Layout {
+        /// The directory.
+        dir: PathBuf,
+        /// The image's name in it; not needed when there is one image.
+        name: Option<String>,
+    },
+    /// A static busybox on disk.
+    Binary(PathBuf),
+}
+
+impl BaseRef {
+    /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME` or an image reference. `DIR` holds no colon.
+    ///
+    /// # Errors
+    /// When `text` is none of them.
+    pub fn parse(text: &str) -> Result<Self, BaseError> {
+        if text == "scratch" {
+            return Ok(Self::Scratch);
+        }
+        let Some(place) = text.strip_prefix("oci:") else {
+            return Ok(Self::Registry(text.parse()?));
+        };
+        let (dir, name) = match place.split_once(':') {
+            Some((dir, name)) => (dir, Some(name)),
+            None => (place, None),
+        };
+        if dir.is_empty() || name == Some("") {
+            let reason = "expected `oci:DIRECTORY` or `oci:DIRECTORY:NAME`";
+            return Err(BaseError::InvalidText { text: text.to_owned(), reason });
+        }
+        Ok(Self::Layout { dir: dir.into(), name: name.map(str::to_owned) })
+    }
+}
+
+impl FromStr for BaseRef {
+    type Err = BaseError;
+
+    fn from_str(text: &str) -> Result<Self, BaseError> {
+        Self::parse(text)
+    }
+}
+
+/// What a plan keeps of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseImage {
+    /// Reference of the image, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Digest that the reference was resolved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Platforms that can be built on.
+    pub platforms: Vec<BasePlatform>,
+}
+
+impl BaseImage {
+    /// Returns whether a plan that was made on `planned` can be carried out on this base: same image, and the
+    /// platforms of the plan unchanged.
+    pub fn covers(&self, planned: &Self) -> bool {
+        let same = (&self.name, self.digest) == (&planned.name, planned.digest);
+        same && planned.platforms.iter().all(|platform| self.platforms.contains(platform))
+    }
+}
+
+/// The base image of one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BasePlatform {
+    /// The platform.
+    pub platform: Platform,
+    /// Its layers, lowest first.
+    pub layers: Vec<BaseLayer>,
+}
+
+/// A layer of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseLayer {
+    /// Media type, always one of the image-spec's.
+    pub media_type: String,
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Size of the blob.
+    pub size: u64,
+    /// Digest of the tar inside.
+    pub diff_id: Digest,
+}
+
+/// A base image whose layers can be read.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// What it is.
+    pub image: BaseImage,
+    blobs: Blobs,
+}
+
+#[derive(Debug, Clone)]
+enum Blobs {
+    None,
+    Memory(Bytes),
+    Reader(Arc<dyn ImageReader>),
+}
+
+/// Reads images from where they are kept.
+#[async_trait]
+pub(crate) trait ImageReader: Send + Sync + Debug {
+    /// Returns an index or manifest by digest, tag or name.
+    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, BaseError>;
+
+    /// Returns a small blob.
+    async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, BaseError>;
+
+    /// Returns a blob of any size, to be read later. Its digest is proven by the body itself.
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body>;
+}
+
+impl Base {
+    /// Returns the base that is nothing, for both platforms.
+    pub fn scratch() -> Self {
+        let platforms = ["amd64", "arm64"]
+            .map(|architecture| BasePlatform { platform: Platform::linux(architecture), layers: Vec::new() });
+        Self { image: BaseImage { name: None, digest: None, platforms: platforms.into() }, blobs: Blobs::None }
+    }
+
+    /// Uses an image of the OCI image layout at `dir`: the one called `name`, or the only one.
+    ///
+    /// # Errors
+    /// When there is no such image, or nothing can be built on it.
+    pub async fn from_layout(dir: &Path, name: Option<&str>) -> Result<Self, BaseError> {
+        let layout = Layout::open(dir).await?;
+        let picked = layout.pick(name).await?;
+        // A directory says nothing about what is in it; the image's name may be a reference.
+        let name = picked.ref_name().filter(|name| name.parse::<ImageRef>().is_ok()).map(str::to_owned);
+        let shown = format!("oci:{}", dir.display());
+        Self::read(Arc::new(layout), &picked.digest.to_string(), name, &shown).await
+    }
+
+    /// Makes a base image of the static busybox at `path`, for the one platform it is built for.
+    ///
+    /// # Errors
+    /// When it can't be read, or can't run without files that the image does not have.
+    pub async fn from_binary(path: &Path) -> Result<Self, BaseError> {
+        let path = path.to_owned();
+        let made = tokio::task::spawn_blocking(move || {
+            let (platform, binary) = binary::read(&path)?;
+            let layer =
+                binary::layer(&binary).map_err(|source| BaseError::Io { act: "make a layer of", path, source })?;
+            Ok::<_, BaseError>((platform, layer))
+        });
+        let (platform, tar) = made.await.map_err(BaseError::Task)??;
+        let digest = Digest::of(&tar);
+        let layer = BaseLayer {
+            media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),
+            digest,
+            size: tar.len() as u64,
+            diff_id: digest,
+        };
+        let platforms = vec![BasePlatform { platform, layers: vec![layer] }];
+        Ok(Self { image: BaseImage { name: None, digest: None, platforms }, blobs: Blobs::Memory(tar) })
+    }
+
+    /// Uses the image that `reader` has under `selector`. `name` is its reference without a digest.
+    pub(crate) async fn from_reader(
+        reader: Arc<dyn ImageReader>,
+        selector: &str,
+        name: Option<String>,
+    ) -> Result<Self, BaseError> {
+        let shown = name.clone().unwrap_or_else(|| selector.to_owned());
+        Self::read(reader, selector, name, &shown).await
+    }
+
+    async fn read(
+        reader: Arc<dyn ImageReader>,
+        selector: &str,
+        name: Option<String>,
+        shown: &str,
+    ) -> Result<Self, BaseError> {
+        let (digest, platforms) = resolve::resolve(reader.as_ref(), selector, shown).await?;
+        Ok(Self { image: BaseImage { name, digest: Some(digest), platforms }, blobs: Blobs::Reader(reader) })
+    }
+
+    /// Returns a layer's bytes.
+    ///
+    /// # Errors
+    /// When `layer` is not of this image.
+    pub fn body(&self, layer: &BaseLayer) -> Result<Arc<dyn Body>, BaseError> {
+        let title = format!("base layer `{}`", layer.digest);
+        let is_ours = self.image.platforms.iter().any(|platform| platform.layers.contains(layer));
+        match &self.blobs {
+            Blobs::Memory(tar) if is_ours => Ok(Arc::new(BytesBody::new(title, tar.clone()))),
+            Blobs::Reader(reader) if is_ours => {
+                let blob = reader.body(title, layer.digest, layer.size);
+                Ok(Arc::new(LayerBody { blob, diff_id: layer.diff_id }))
+            }
+            _ => Err(BaseError::ForeignLayer(layer.digest)),
+        }
+    }
+}
+
+/// A blob that is known to be a layer, which only the image's config tells.
+#[derive(Debug)]
+struct LayerBody {
+    blob: Arc<dyn Body>,
+    diff_id: Digest,
+}
+
+impl Body for LayerBody {
+    fn title(&self) -> String {
+        self.blob.title()
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.blob.size()
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        self.blob.digest()
+    }
+
+    fn open(&self) -> OpenBody {
+        let OpenBody { stream, sealed } = self.blob.open();
+        let diff_id = self.diff_id;
+        let sealed = sealed.map_ok(move |mut sealed| {
+            sealed.diff_id = diff_id;
+            sealed
+        });
+        OpenBody { stream, sealed: sealed.boxed() }
     }
 }

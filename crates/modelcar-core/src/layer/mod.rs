@@ -1,18 +1,299 @@
-//! Layer.
-use crate::{error::ErrorKind, source::SourceError};
+//! A weight layer as a body: tar framing around the source's bytes, hashed and verified while they pass.
+//!
+//! Nothing is kept: size and order of everything are arithmetic on the plan, so a retry simply opens the body again
+//! and the source reads again. Memory is a few buffers, shared between the sink and both hashes.
+
+mod hash;
+pub(crate) mod tar;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use tokio::sync::oneshot;
+
+use self::hash::{ContentHashes, LayerHash};
+use crate::{
+    ContentId, ModelPath,
+    digest::ContentHash,
+    error::{Error, ErrorKind, Result},
+    plan::Layer,
+    progress::{Event, Progress},
+    sink::{Body, OpenBody, Sealed},
+    source::{ByteStream, Extent, Source, SourceError, SourceFile, Window},
+};
+
+/// Progress is told at most once for this many bytes of a layer.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// Why a layer could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerError {
     /// The source failed.
-    #[error("read layer")]
-    Source(#[source] SourceError),
+    #[error("make layer {layer} (`{title}`)")]
+    Source {
+        /// Index of the layer in the plan.
+        layer: usize,
+        /// What it holds.
+        title: String,
+        /// The failure.
+        source: SourceError,
+    },
+    /// A file's content is not what the source's listing says.
+    #[error("content of `{path}` is wrong: expected `{expected}`, got `{actual}` after {size} bytes")]
+    WrongContent {
+        /// The file.
+        path: ModelPath,
+        /// What the listing says.
+        expected: ContentId,
+        /// What came.
+        actual: ContentId,
+        /// Size of the file in bytes.
+        size: u64,
+    },
+    /// The source gave fewer or more bytes than it listed.
+    #[error("layer {layer} (`{title}`) got {actual} bytes, expected {expected}")]
+    WrongSize {
+        /// Index of the layer in the plan.
+        layer: usize,
+        /// What it holds.
+        title: String,
+        /// Size in the plan.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// The reader let go of the layer before its end.
+    #[error("layer {layer} (`{title}`) was not read to its end")]
+    Unfinished {
+        /// Index of the layer in the plan.
+        layer: usize,
+        /// What it holds.
+        title: String,
+    },
 }
 
 impl LayerError {
     /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Integrity
+        match self {
+            Self::Source { source, .. } => source.kind(),
+            Self::WrongContent { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
+            Self::Unfinished { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns whether reading again may well succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Source { source, .. } if source.is_transient())
     }
 }
+
+/// A layer of a plan, ready to be read from a source.
+#[derive(Debug, Clone)]
+pub struct LayerBody {
+    index: usize,
+    layer: Arc<Layer>,
+    mtime: u64,
+    source: Arc<dyn Source>,
+    window: Window,
+    progress: Arc<dyn Progress>,
+}
+
+impl LayerBody {
+    /// Joins layer `index` of a plan, whose entries have the time `mtime`, and the source of its files.
+    pub fn new(
+        index: usize,
+        layer: Layer,
+        mtime: u64,
+        source: Arc<dyn Source>,
+        window: Window,
+        progress: Arc<dyn Progress>,
+    ) -> Self {
+        Self { index, layer: Arc::new(layer), mtime, source, window, progress }
+    }
+
+    fn wrong_content(&self, files: &[ContentId]) -> Option<LayerError> {
+        self.layer.files.iter().zip(files).find_map(|(file, actual)| match file.content {
+            Some(expected) if expected != *actual => {
+                Some(LayerError::WrongContent { path: file.path.clone(), expected, actual: *actual, size: file.size })
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Body for LayerBody {
+    fn title(&self) -> String {
+        format!("layer {} (`{}`)", self.index, self.layer.title())
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.layer.size)
+    }
+
+    fn digest(&self) -> Option<crate::Digest> {
+        None
+    }
+
+    fn open(&self) -> OpenBody {
+        let (layer_hash, digest) = LayerHash::start();
+        let (content_hashes, contents) = ContentHashes::start();
+        let (complete, completed) = oneshot::channel();
+        let framer = Framer {
+            body: self.clone(),
+            segments: segments(&self.layer, self.mtime),
+            content: self.source.read(extents(&self.layer), &self.window),
+            carried: Bytes::new(),
+            layer_hash,
+            content_hashes,
+            complete: Some(complete),
+            unreported: 0,
+        };
+        let bytes = stream::unfold(Some(framer), |framer| async {
+            let mut framer = framer?;
+            match framer.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(framer))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        OpenBody { stream: bytes.boxed(), sealed: seal(self.clone(), digest, contents, completed).boxed() }
+    }
+}
+
+/// Waits for both hashes and compares: no layer gets a name before this has said yes.
+async fn seal(
+    body: LayerBody,
+    digest: BoxFuture<'static, Result<(crate::Digest, u64), tokio::task::JoinError>>,
+    contents: BoxFuture<'static, Result<Vec<ContentId>, tokio::task::JoinError>>,
+    completed: oneshot::Receiver<()>,
+) -> Result<Sealed> {
+    let (index, title) = (body.index, body.layer.title());
+    if completed.await.is_err() {
+        return Err(LayerError::Unfinished { layer: index, title }.into());
+    }
+    let (digest, size) = digest.await?;
+    let files = contents.await?;
+    if size != body.layer.size || files.len() != body.layer.files.len() {
+        return Err(LayerError::WrongSize { layer: index, title, expected: body.layer.size, actual: size }.into());
+    }
+    match body.wrong_content(&files) {
+        Some(error) => Err(error.into()),
+        None => Ok(Sealed { digest, size, diff_id: digest, files }),
+    }
+}
+
+/// A stretch of a layer.
+enum Segment {
+    /// A header, padding or the trailer.
+    Frame(Bytes),
+    /// The beginning of a file's content of so many bytes.
+    Start(ContentHash, u64),
+    /// Content of the current file still to come.
+    Content(u64),
+}
+
+fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
+    let mut segments = VecDeque::new();
+    for entry in tar::entries(&layer.files) {
+        segments.push_back(Segment::Frame(tar::header(&entry, mtime)));
+        if let Some(file) = entry.file {
+            segments.push_back(Segment::Start(ContentHash::for_id(file.content), file.size));
+            segments.push_back(Segment::Content(file.size));
+            segments.push_back(Segment::Frame(tar::padding(file.size)));
+        }
+    }
+    segments.push_back(Segment::Frame(tar::trailer()));
+    segments
+}
+
+/// The content in the order of the tar's members, which is the order of their full names; files of a plan are sorted
+/// by path, and the common prefix does not change that order.
+fn extents(layer: &Layer) -> Vec<Extent> {
+    let extent = |file: &SourceFile| Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+    layer.files.iter().filter(|file| file.size > 0).map(extent).collect()
+}
+
+/// Walks over a layer's segments and hands every byte to both hashes and to the reader.
+struct Framer {
+    body: LayerBody,
+    segments: VecDeque<Segment>,
+    content: ByteStream,
+    /// What is left of a chunk that runs into the next file.
+    carried: Bytes,
+    layer_hash: LayerHash,
+    content_hashes: ContentHashes,
+    complete: Option<oneshot::Sender<()>>,
+    unreported: u64,
+}
+
+impl Framer {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let bytes = match self.segments.pop_front() {
+                Some(Segment::Frame(bytes)) => bytes,
+                Some(Segment::Start(hash, size)) => {
+                    self.content_hashes.start_file(hash, size).await;
+                    continue;
+                }
+                Some(Segment::Content(0)) => continue,
+                Some(Segment::Content(left)) => self.content(left).await?,
+                None => {
+                    self.report(true);
+                    // The receiver is gone when nobody asks whether the layer is right.
+                    let _nobody_asks = self.complete.take().map(|complete| complete.send(()));
+                    return Ok(None);
+                }
+            };
+            if bytes.is_empty() {
+                continue;
+            }
+            self.layer_hash.update(bytes.clone()).await;
+            self.unreported += bytes.len() as u64;
+            self.report(false);
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// Returns the next bytes of the current file, at most `left`, and puts back what is still to come.
+    async fn content(&mut self, left: u64) -> Result<Bytes> {
+        if self.carried.is_empty() {
+            self.carried = match self.content.next().await {
+                Some(Ok(bytes)) => bytes,
+                Some(Err(source)) => return Err(self.source_error(source)),
+                None => return Err(self.too_short()),
+            };
+        }
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(self.carried.len());
+        let bytes = self.carried.split_to(take);
+        self.content_hashes.update(bytes.clone()).await;
+        self.segments.push_front(Segment::Content(left - take as u64));
+        Ok(bytes)
+    }
+
+    fn source_error(&self, source: SourceError) -> Error {
+        LayerError::Source { layer: self.body.index, title: self.body.layer.title(), source }.into()
+    }
+
+    fn too_short(&self) -> Error {
+        let missing: u64 = self.segments.iter().map(|segment| match segment {
+            Segment::Content(left) => *left,
+            Segment::Frame(_) | Segment::Start(..) => 0,
+        }).sum();
+        let expected = self.body.layer.size;
+        let (layer, title) = (self.body.index, self.body.layer.title());
+        LayerError::WrongSize { layer, title, expected, actual: expected.saturating_sub(missing) }.into()
+    }
+
+    fn report(&mut self, at_end: bool) {
+        if self.unreported >= PROGRESS_BYTES || (at_end && self.unreported > 0) {
+            self.body.progress.report(&Event::LayerAdvanced { layer: self.body.index, bytes: self.unreported });
+            self.unreported = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

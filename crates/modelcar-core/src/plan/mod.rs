@@ -1,6 +1,297 @@
-//! Plan.
+//! The plan: which file goes where in the image, decided before any byte moves.
+//!
+//! Planning is pure. All that can change a digest is a field of [`Plan`]; what only changes speed is not. A plan
+//! written to a file is the lock file: replayed anywhere, equal contents give an equal digest.
+
+mod layering;
+mod lock;
+pub(crate) mod recipe;
+mod select;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    layering::Layering,
+    lock::LockFile,
+    recipe::LAYER_FORMAT,
+    select::{LeftOut, Selection},
+};
+use crate::{
+    Digest,
+    base::{BaseImage, Platform},
+    layer::tar,
+    source::{Origin, SourceFile},
+};
+
+/// What the user decides about an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Which files.
+    pub selection: Selection,
+    /// How they are spread over layers.
+    pub layering: Layering,
+    /// Time of every entry and of the image, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub mtime: u64,
+    /// Platforms to make; all that the base has when empty.
+    pub platforms: Vec<Platform>,
+    /// Annotations of the user, over those from the source.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A weight layer: the files in it, sorted by path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Layer {
+    /// The files.
+    pub files: Vec<SourceFile>,
+    /// Size of the layer in bytes.
+    pub size: u64,
+    /// Digest of the recipe, when every file's content is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Digest>,
+}
+
+impl Layer {
+    fn new(files: Vec<SourceFile>, mtime: u64) -> Self {
+        let size = tar::size(&files);
+        let mut layer = Self { files, size, recipe: None };
+        layer.recipe = recipe::digest(&layer, mtime);
+        layer
+    }
+
+    /// Returns what the layer holds, for people.
+    pub fn title(&self) -> String {
+        match self.files.as_slice() {
+            [file] => file.path.to_string(),
+            files => format!("{} files", files.len()),
+        }
+    }
+
+    /// Returns the bytes of the files in it.
+    pub fn content_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// Everything an image's digest follows from, the files' contents aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    layer_format: u32,
+    origin: Origin,
+    mtime: u64,
+    base: BaseImage,
+    annotations: BTreeMap<String, String>,
+    layers: Vec<Layer>,
+    left_out: Vec<LeftOut>,
+}
 
 /// Why files make no image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {}
+pub enum PlanError {
+    /// Nothing to pack.
+    #[error("no file is left to pack{}", match *.left_out { 0 => ": the source is empty".to_owned(), n => format!(": all {n} were left out") })]
+    NoFiles {
+        /// Number of files that were left out.
+        left_out: usize,
+    },
+    /// A pattern is no glob.
+    #[error("`{pattern}` is not a pattern")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: globset::Error,
+    },
+    /// The repository offers several quantizations of the model.
+    #[error("the source holds {} GGUF models, choose one: {}", .models.len(), .models.join(", "))]
+    SeveralQuantizations {
+        /// Their names.
+        models: Vec<String>,
+    },
+    /// The base does not have a platform.
+    #[error("the base has no platform `{wanted}`, only {offered}")]
+    NoPlatform {
+        /// What was asked for.
+        wanted: Platform,
+        /// What there is.
+        offered: String,
+    },
+    /// An annotation's key is not one.
+    #[error("`{0}` is not an annotation key")]
+    BadAnnotation(String),
+    /// The files are more than an image can hold.
+    #[error("the model's size overflows")]
+    TooLarge,
+    /// A time that no tar header and no calendar holds.
+    #[error("the time {0} is later than the year 9999")]
+    BadTime(u64),
+    /// A lock file can't be read.
+    #[error("the lock file is not valid JSON of this version")]
+    BadLock(#[source] serde_json::Error),
+    /// A lock file contradicts itself.
+    #[error("the lock file is not consistent: {0}")]
+    InconsistentLock(String),
+}
+
+impl Plan {
+    /// Decides what an image of `files` on `base` looks like.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn new(
+        origin: &Origin,
+        files: Vec<SourceFile>,
+        base: &BaseImage,
+        options: &PlanOptions,
+    ) -> Result<Self, PlanError> {
+        if options.mtime > MAX_TIME {
+            return Err(PlanError::BadTime(options.mtime));
+        }
+        if let Some(key) = options.annotations.keys().find(|key| !is_annotation_key(key)) {
+            return Err(PlanError::BadAnnotation(key.clone()));
+        }
+        let (files, left_out) = options.selection.apply(files)?;
+        let total = files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
+        if total.is_none_or(|total| total > u64::MAX / 4) {
+            return Err(PlanError::TooLarge);
+        }
+        let base = narrow(base, &options.platforms)?;
+        let below = base.platforms.iter().map(|platform| platform.layers.len()).max().unwrap_or(0);
+        let room = options.layering.max_layers.saturating_sub(below);
+        let layers = layering::spread(files, &options.layering, room);
+        Ok(Self {
+            layer_format: LAYER_FORMAT,
+            annotations: annotations(origin, &base, &options.annotations),
+            origin: origin.clone(),
+            mtime: options.mtime,
+            base,
+            layers: layers.into_iter().map(|files| Layer::new(files, options.mtime)).collect(),
+            left_out,
+        })
+    }
+
+    /// Returns the weight layers, bottom first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Returns the files that stay out, with reasons.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Returns the base with the platforms that are made.
+    pub fn base(&self) -> &BaseImage {
+        &self.base
+    }
+
+    /// Returns where the model came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Returns the annotations of every manifest and of the index.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
+    /// Returns the time of every entry, in seconds since 1970.
+    pub fn mtime(&self) -> u64 {
+        self.mtime
+    }
+
+    /// Returns the bytes of all files in the image.
+    pub fn content_bytes(&self) -> u64 {
+        self.layers.iter().map(Layer::content_bytes).sum()
+    }
+
+    /// Returns the bytes of all weight layers.
+    pub fn layer_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size).sum()
+    }
+
+    /// Returns the plan with the contents that `files` state, for the files that it has in common with them.
+    #[must_use]
+    pub fn with_contents(mut self, files: Vec<SourceFile>) -> Self {
+        let contents: BTreeMap<_, _> = files.into_iter().map(|file| (file.path, file.content)).collect();
+        for layer in &mut self.layers {
+            for file in &mut layer.files {
+                file.content = contents.get(&file.path).copied().flatten().or(file.content);
+            }
+            layer.recipe = recipe::digest(layer, self.mtime);
+        }
+        self
+    }
+
+    /// Checks what a lock file claims: sizes and recipes follow from the files.
+    fn check(&self) -> Result<(), PlanError> {
+        let wrong = |what: String| Err(PlanError::InconsistentLock(what));
+        if self.layer_format != LAYER_FORMAT {
+            return wrong(format!("layer format {} is not {LAYER_FORMAT}", self.layer_format));
+        }
+        if self.mtime > MAX_TIME {
+            return Err(PlanError::BadTime(self.mtime));
+        }
+        if self.layers.is_empty() || self.base.platforms.is_empty() {
+            return wrong("it has no layer or no platform".to_owned());
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for layer in &self.layers {
+            let sorted = layer.files.is_sorted_by(|a, b| a.path < b.path);
+            if layer.files.is_empty() || !sorted || !layer.files.iter().all(|file| seen.insert(&file.path)) {
+                return wrong(format!("layer `{}` is empty, unsorted or repeats a file", layer.title()));
+            }
+            if Layer::new(layer.files.clone(), self.mtime) != *layer {
+                return wrong(format!("size or recipe of layer `{}` does not follow from its files", layer.title()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last second of the year 9999; also far below what a tar header's eleven octal digits hold.
+const MAX_TIME: u64 = 253_402_300_799 / 32;
+
+fn is_annotation_key(key: &str) -> bool {
+    !key.is_empty() && !key.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+fn narrow(base: &BaseImage, wanted: &[Platform]) -> Result<BaseImage, PlanError> {
+    let mut base = base.clone();
+    for platform in wanted {
+        if !base.platforms.iter().any(|offered| platform.accepts(&offered.platform)) {
+            let offered: Vec<_> = base.platforms.iter().map(|offered| offered.platform.to_string()).collect();
+            return Err(PlanError::NoPlatform { wanted: platform.clone(), offered: offered.join(", ") });
+        }
+    }
+    if !wanted.is_empty() {
+        base.platforms.retain(|offered| wanted.iter().any(|platform| platform.accepts(&offered.platform)));
+    }
+    base.platforms.sort_by(|a, b| a.platform.cmp(&b.platform));
+    Ok(base)
+}
+
+/// Annotation keys of image-spec annotations.md, from the model card and the base; the user's own win.
+fn annotations(origin: &Origin, base: &BaseImage, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let digest = base.digest.map(|digest| digest.to_string());
+    let known = [
+        ("title", &origin.title),
+        ("source", &origin.url),
+        ("version", &origin.version),
+        ("revision", &origin.commit),
+        ("licenses", &origin.license),
+        ("base.name", &base.name),
+        ("base.digest", &digest),
+    ];
+    let known = known.into_iter().filter_map(|(key, value)| {
+        value.clone().map(|value| (format!("org.opencontainers.image.{key}"), value))
+    });
+    known.chain(own.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;

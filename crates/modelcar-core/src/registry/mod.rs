@@ -1,20 +1,16 @@
-//! The registry client.
+//! The registry client: distribution-spec 1.1 as registries speak it in the field.
 
-use crate::error::ErrorKind;
+mod auth;
+mod client;
+mod error;
+mod keychain;
+mod place;
+mod sink;
+mod upload;
 
-/// Why a registry did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegistryError {}
-
-impl RegistryError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Network
-    }
-
-    /// Returns whether the same may well succeed later.
-    pub fn is_transient(&self) -> bool {
-        false
-    }
-}
+pub use self::{
+    client::{RegistryOptions, Repository},
+    error::{KeychainError, RegistryError},
+    keychain::{Credential, DockerConfig, Keychain, StaticKeychain},
+    sink::RegistrySink,
+};

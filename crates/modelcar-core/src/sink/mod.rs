@@ -3,6 +3,10 @@
 mod archive;
 mod body;
 mod layout;
+mod layout_error;
+mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt::Debug;
@@ -15,6 +19,7 @@ pub use self::{
     body::{Body, BytesBody, OpenBody, Sealed},
     layout::{LayoutError, LayoutSink},
 };
+pub(crate) use self::store::{Descriptor, Layout, MAX_JSON_BYTES};
 use crate::{Digest, error::Result};
 
 /// A manifest or index, as the exact bytes to store.

@@ -1,1 +1,152 @@
-//! Writes.
+//! Copies a body to a file without holding up the runtime, and starts it over when that may help.
+
+use std::{
+    error::Error as _,
+    io::{self, IoSlice, Write},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{
+    body::{OpenBody, Sealed},
+    layout::LayoutError,
+};
+use crate::error::{Error, Result};
+
+/// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
+/// disk slows the source down and not the machine.
+const CHANNEL_CHUNKS: usize = 8;
+/// Sources retry what is small (a part, a request) themselves; this is for what got past that.
+const MAX_RESTARTS: u32 = 3;
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// Why a body did not reach its file.
+#[derive(Debug)]
+pub(super) enum CopyError {
+    /// The body failed, or is not what it should be.
+    Body(Error),
+    /// The file system refused.
+    Io(io::Error),
+    /// The body counted other bytes than arrived.
+    Miscounted { sealed: u64, written: u64 },
+}
+
+/// Copies `open` to what `start` makes and gives both the target and the proven identity back.
+///
+/// `start` and every write run on a blocking thread that owns the target: when this future is dropped, the thread
+/// ends by itself and drops the target.
+pub(super) async fn copy<W, F>(open: OpenBody, start: F) -> Result<(W, Sealed), CopyError>
+where
+    W: Write + Send + 'static,
+    F: FnOnce() -> io::Result<W> + Send + 'static,
+{
+    let OpenBody { mut stream, sealed } = open;
+    let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut target = start()?;
+        let written = write_received(&mut target, receiver)?;
+        Ok((target, written))
+    });
+    let mut broken = None;
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) if chunk.is_empty() => {}
+            Ok(chunk) => {
+                // The thread has ended: its error says why.
+                if sender.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    drop(sender);
+    drop(stream);
+    let written: Result<io::Result<(W, u64)>, _> = writer.await;
+    if let Some(error) = broken {
+        return Err(CopyError::Body(error));
+    }
+    let (target, written) = written.map_err(|error| CopyError::Body(error.into()))?.map_err(CopyError::Io)?;
+    let sealed = sealed.await.map_err(CopyError::Body)?;
+    if sealed.size != written {
+        return Err(CopyError::Miscounted { sealed: sealed.size, written });
+    }
+    Ok((target, sealed))
+}
+
+/// Writes chunks until the sender is gone. Takes all that is waiting in one system call.
+fn write_received(target: &mut impl Write, mut receiver: mpsc::Receiver<Bytes>) -> io::Result<u64> {
+    let mut written = 0;
+    let mut batch = Vec::with_capacity(CHANNEL_CHUNKS);
+    while receiver.blocking_recv_many(&mut batch, CHANNEL_CHUNKS) > 0 {
+        let mut slices: Vec<_> = batch.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        written += batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        write_all_vectored(target, &mut slices)?;
+        batch.clear();
+    }
+    target.flush()?;
+    Ok(written)
+}
+
+fn write_all_vectored(target: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !slices.is_empty() {
+        match target.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut slices, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Decides whether a body is worth another try.
+pub(super) struct Restarts<'a> {
+    left: u32,
+    delay: Duration,
+    restarted: &'a (dyn Fn(String) + Send + Sync),
+}
+
+impl<'a> Restarts<'a> {
+    pub(super) fn new(restarted: &'a (dyn Fn(String) + Send + Sync)) -> Self {
+        Self { left: MAX_RESTARTS, delay: FIRST_DELAY, restarted }
+    }
+
+    /// Waits and returns when `error` may pass, else gives it back.
+    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+        if self.left == 0 || !error.is_transient() {
+            return Err(error);
+        }
+        (self.restarted)(with_causes(&error));
+        tokio::time::sleep(self.delay).await;
+        self.left -= 1;
+        self.delay *= 2;
+        Ok(())
+    }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs file system work on a blocking thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
+) -> Result<T, LayoutError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(LayoutError::Task(error)),
+    }
+}

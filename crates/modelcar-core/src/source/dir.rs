@@ -1,5 +1,350 @@
-//! A directory as a source.
+//! A directory as a source: a checkout, an export, a snapshot folder of the Hugging Face cache.
 
-/// A directory.
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Metadata},
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use sha2::Digest as _;
+use tokio::{sync::mpsc, task};
+
+use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
+use crate::{ContentId, ModelPath};
+
+/// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
+const READ_BYTES: usize = 512 * 1024;
+/// Reads that may wait for the consumer.
+const READS_AHEAD: usize = 2;
+
+/// The files below a directory, as they were when it was opened.
+///
+/// Symbolic links that stay inside are read as what they point to; so are the links of a Hugging Face cache snapshot,
+/// whose files lie in the `blobs` folder beside it. `.git` and `.cache` folders are passed over.
 #[derive(Debug)]
-pub struct DirSource;
+pub struct DirSource {
+    files: Arc<BTreeMap<ModelPath, Found>>,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone)]
+struct Found {
+    place: PathBuf,
+    stamp: Stamp,
+}
+
+/// What tells that a file is still the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self { size: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: (meta.dev(), meta.ino()) }
+    }
+}
+
+impl DirSource {
+    /// Walks `root` and takes note of every file's size, times and place.
+    ///
+    /// # Errors
+    /// When `root` is no directory, or holds an entry that can't stand in a model: a link that leaves it, a device,
+    /// a name that is not UTF-8.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
+        let root = root.into();
+        let files = task::spawn_blocking(move || walk(&root)).await.map_err(|error| SourceError::Io {
+            act: "walk",
+            path: PathBuf::new(),
+            source: io::Error::other(error),
+        })??;
+        Ok(Self { files: Arc::new(files), origin: Origin::default() })
+    }
+
+    /// Reads every file once and returns the files with their SHA-256, so that a lock file can pin their content.
+    ///
+    /// # Errors
+    /// When a file can't be read or changes meanwhile.
+    pub async fn identify(&self, mut files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        let window = Window::sequential();
+        for file in &mut files {
+            let mut hasher = sha2::Sha256::new();
+            if file.size > 0 {
+                let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+                let mut stream = self.read(vec![extent], &window);
+                while let Some(chunk) = stream.next().await {
+                    let chunk = chunk?;
+                    hasher = task::spawn_blocking(move || {
+                        hasher.update(&chunk);
+                        hasher
+                    })
+                    .await
+                    .map_err(|error| SourceError::Io {
+                        act: "hash",
+                        path: file.path.as_str().into(),
+                        source: io::Error::other(error),
+                    })?;
+                }
+            }
+            file.content = Some(ContentId::Sha256(hasher.finalize().into()));
+        }
+        Ok(files)
+    }
+}
+
+#[async_trait]
+impl Source for DirSource {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        let file = |(path, found): (&ModelPath, &Found)| SourceFile {
+            path: path.clone(),
+            size: found.stamp.size,
+            content: None,
+        };
+        Ok(self.files.iter().map(file).collect())
+    }
+
+    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+        let (sender, receiver) = mpsc::channel(READS_AHEAD);
+        let files = Arc::clone(&self.files);
+        let reader = move || {
+            let buffers = Buffers::default();
+            for extent in extents {
+                if let Err(error) = read_extent(&files, &extent, &buffers, &sender) {
+                    // The reader is gone or has the error: nobody is left to tell.
+                    let _nobody_listens = sender.blocking_send(Err(error));
+                    return;
+                }
+                if sender.is_closed() {
+                    return;
+                }
+            }
+        };
+        drop(task::spawn_blocking(reader));
+        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
+    }
+}
+
+fn read_extent(
+    files: &BTreeMap<ModelPath, Found>,
+    extent: &Extent,
+    buffers: &Buffers,
+    sender: &mpsc::Sender<Result<Bytes, SourceError>>,
+) -> Result<(), SourceError> {
+    let Some(found) = files.get(&extent.file.path) else {
+        let path = PathBuf::from(extent.file.path.as_str());
+        return Err(SourceError::Io { act: "open", path, source: io::ErrorKind::NotFound.into() });
+    };
+    let place = &found.place;
+    let fault = |act| move |source| SourceError::Io { act, path: place.clone(), source };
+    let changed = |reason: &str| SourceError::Changed { path: found.place.clone(), reason: reason.to_owned() };
+    let mut file = File::open(&found.place).map_err(fault("open"))?;
+    let check = |file: &File| match file.metadata() {
+        Ok(meta) if Stamp::of(&meta) == found.stamp => Ok(()),
+        Ok(_) => Err(changed("its size, time or place is another than when it was listed")),
+        Err(error) => Err(fault("look at")(error)),
+    };
+    check(&file)?;
+    file.seek(SeekFrom::Start(extent.offset)).map_err(fault("seek in"))?;
+    let mut left = extent.len;
+    while left > 0 {
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
+        let mut buffer = buffers.take();
+        file.read_exact(&mut buffer.bytes_mut()[..want]).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => changed("it became shorter"),
+            _ => fault("read")(error),
+        })?;
+        left -= want as u64;
+        if sender.blocking_send(Ok(Bytes::from_owner(buffer).slice(..want))).is_err() {
+            return Ok(());
+        }
+    }
+    check(&file)
+}
+
+/// Read buffers that come back when the last reader of their bytes lets go: no allocation and no page fault a read.
+#[derive(Debug, Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    fn take(&self) -> Buffer {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Buffer { bytes: free.unwrap_or_else(|| vec![0; READ_BYTES]), home: self.clone() }
+    }
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl Buffer {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+fn walk(root: &Path) -> Result<BTreeMap<ModelPath, Found>, SourceError> {
+    let fault = |act, path: &Path| {
+        let path = path.to_owned();
+        move |source| SourceError::Io { act, path, source }
+    };
+    let home = fs::canonicalize(root).map_err(fault("open", root))?;
+    if !home.is_dir() {
+        return Err(SourceError::BadEntry { path: root.to_owned(), reason: "is not a directory".to_owned() });
+    }
+    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new() };
+    walk.folder(&home, "")?;
+    Ok(walk.files)
+}
+
+/// Returns the folder that links may not leave: the directory itself or, for a snapshot of the Hugging Face cache
+/// (`models--a--b/snapshots/<commit>`), the model's folder there, since the snapshot links to `../../blobs`.
+fn fence(home: &Path) -> PathBuf {
+    let model = home.parent().filter(|parent| parent.ends_with("snapshots")).and_then(Path::parent);
+    match model {
+        Some(model) if model.join("blobs").is_dir() => model.to_owned(),
+        _ => home.to_owned(),
+    }
+}
+
+struct Walk {
+    fence: PathBuf,
+    files: BTreeMap<ModelPath, Found>,
+    /// The folders being walked, to notice a link that leads back up.
+    above: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path, prefix: &str) -> Result<(), SourceError> {
+        let fault = |source| SourceError::Io { act: "list", path: folder.to_owned(), source };
+        self.above.push(folder.to_owned());
+        for entry in fs::read_dir(folder).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            let place = entry.path();
+            let name = entry.file_name();
+            let name = name.to_str().ok_or_else(|| bad(&place, "has a name that is not UTF-8"))?;
+            if name == ".git" || name == ".cache" {
+                continue;
+            }
+            self.entry(&place, &format!("{prefix}{name}"))?;
+        }
+        self.above.pop();
+        Ok(())
+    }
+
+    fn entry(&mut self, place: &Path, path: &str) -> Result<(), SourceError> {
+        let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
+        let real = fs::canonicalize(place).map_err(fault)?;
+        if !real.starts_with(&self.fence) {
+            return Err(bad(place, &format!("is a link that leaves the directory, to `{}`", real.display())));
+        }
+        let meta = fs::metadata(&real).map_err(fault)?;
+        if meta.is_dir() {
+            if self.above.contains(&real) {
+                return Err(bad(place, "is a link to a folder above itself"));
+            }
+            return self.folder(&real, &format!("{path}/"));
+        }
+        if !meta.is_file() {
+            return Err(bad(place, "is neither a file nor a folder"));
+        }
+        let path: ModelPath = path.parse().map_err(|error| bad(place, &format!("can't be packed: {error}")))?;
+        self.files.insert(path, Found { place: real, stamp: Stamp::of(&meta) });
+        Ok(())
+    }
+}
+
+fn bad(place: &Path, reason: &str) -> SourceError {
+    SourceError::BadEntry { path: place.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    async fn read_all(source: &DirSource, file: SourceFile) -> Result<Vec<u8>, SourceError> {
+        let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
+        let mut bytes = Vec::new();
+        let mut stream = source.read(vec![extent], &Window::sequential());
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn links_inside_are_content_and_links_outside_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub/real"), b"content").unwrap();
+        symlink("sub/real", dir.path().join("link")).unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let files = source.list().await.unwrap();
+        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["link", "sub/real"]);
+        assert_eq!(read_all(&source, files[0].clone()).await.unwrap(), b"content");
+        symlink("/etc/hostname", dir.path().join("out")).unwrap();
+        let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains("out` is a link that leaves the directory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_cache_snapshot_is_a_directory() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = cache.path().join("models--a--b");
+        fs::create_dir_all(model.join("blobs")).unwrap();
+        fs::create_dir_all(model.join("snapshots/abc")).unwrap();
+        fs::write(model.join("blobs/1"), b"blob").unwrap();
+        symlink("../../blobs/1", model.join("snapshots/abc/config.json")).unwrap();
+        let source = DirSource::open(model.join("snapshots/abc")).await.unwrap();
+        let files = source.list().await.unwrap();
+        assert_eq!(read_all(&source, files[0].clone()).await.unwrap(), b"blob");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_or_shrinks_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), vec![1; 3 * READ_BYTES]).unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let file = source.list().await.unwrap().remove(0);
+        assert_eq!(read_all(&source, file.clone()).await.unwrap().len(), 3 * READ_BYTES);
+        File::options().write(true).open(dir.path().join("a")).unwrap().set_len(5).unwrap();
+        let error = read_all(&source, file).await.unwrap_err();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_directory_and_a_file_say_so() {
+        let error = DirSource::open("/nonexistent/x").await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(DirSource::open(file.path()).await.unwrap_err().to_string().contains("is not a directory"));
+    }
+}

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 pub use self::{
     dir::DirSource,
-    hub::{HubOptions, HubSource},
+    hub::{HubOptions, HubSource, ModelId},
 };
 use crate::{
     ContentId, ModelPath,
@@ -77,6 +77,13 @@ pub struct Window {
     pub parts: usize,
     /// Size of a part in bytes.
     pub part_bytes: u64,
+}
+
+impl Window {
+    /// Returns a window of one part at a time over one connection.
+    pub fn sequential() -> Self {
+        Self { connections: Arc::new(Semaphore::new(1)), parts: 1, part_bytes: 8 * 1024 * 1024 }
+    }
 }
 
 /// Bytes in order.

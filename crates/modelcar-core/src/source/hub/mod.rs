@@ -1,9 +1,103 @@
 //! The Hugging Face Hub as a source.
+//!
+//! A revision is resolved to a commit once; the listing and every byte come from that commit. Bytes are fetched with
+//! ranged requests, several at a time, and handed on in order.
 
-/// Options.
-#[derive(Debug, Clone, Default)]
-pub struct HubOptions;
+mod api;
+mod fetch;
+mod headers;
+mod listing;
+mod model_id;
+mod retry;
+mod window;
 
-/// The Hub.
-#[derive(Debug)]
-pub struct HubSource;
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+pub use self::model_id::ModelId;
+use self::{api::Hub, fetch::Fetcher};
+use crate::{
+    http::Secret,
+    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+};
+
+/// How the Hub is spoken to.
+#[derive(Debug, Clone)]
+pub struct HubOptions {
+    /// URL of the Hub or of a mirror.
+    pub endpoint: String,
+    /// Access token. It is sent to the endpoint only, never to the stores it redirects to.
+    pub token: Option<Secret>,
+    /// How often a request, or the rest of a part, is tried at most.
+    pub attempts: u32,
+    /// Wait after the first failure; doubled after each further one.
+    pub retry_base: Duration,
+    /// How long a connection may bring no byte before it is given up.
+    pub stall_timeout: Duration,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            endpoint: "https://huggingface.co".to_owned(),
+            token: None,
+            attempts: 5,
+            retry_base: Duration::from_millis(500),
+            stall_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// A model on the Hub, pinned to a commit.
+#[derive(Debug, Clone)]
+pub struct HubSource {
+    hub: Arc<Hub>,
+    repository: Arc<str>,
+    commit: Arc<str>,
+    origin: Origin,
+}
+
+impl HubSource {
+    /// Looks `revision` of `model` (`owner/name`) up and pins it to its commit.
+    ///
+    /// A renamed or differently spelled model is followed; the origin carries the name the Hub answers with.
+    pub async fn resolve(model: &str, revision: &str, options: HubOptions) -> Result<Self, SourceError> {
+        let id: ModelId = model.parse()?;
+        if id.revision().is_some() {
+            return Err(SourceError::InvalidRepository(model.to_owned()));
+        }
+        if !model_id::is_revision(revision) {
+            let (repo, revision) = (model.to_owned(), revision.to_owned());
+            return Err(SourceError::RevisionNotFound { repo, revision });
+        }
+        let hub = Hub::new(&options)?;
+        let info = hub.model_info(id.repository(), revision).await?;
+        let origin = Origin {
+            title: Some(info.repository.clone()),
+            url: Some(hub.page(&info.repository)),
+            version: Some(revision.to_owned()),
+            commit: Some(info.commit.clone()),
+            license: info.license,
+        };
+        Ok(Self { hub: Arc::new(hub), repository: info.repository.into(), commit: info.commit.into(), origin })
+    }
+}
+
+#[async_trait]
+impl Source for HubSource {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        let entries = self.hub.tree(&self.repository, &self.commit).await?;
+        listing::check(&self.repository, entries)
+    }
+
+    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
+        let hub = Arc::clone(&self.hub);
+        let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes);
+        window::read(Arc::new(fetcher), extents, window, self.hub.retry)
+    }
+}

@@ -1,0 +1,29 @@
+//! `modelcar build`: the image as a layout directory or an archive.
+
+use modelcar_core::sink::{ArchiveSink, LayoutSink, Sink};
+use serde_json::json;
+
+use super::{Outcome, build_into, prepare, report};
+use crate::{
+    args::{BuildArgs, Format},
+    hint::Failure,
+    names::Output,
+    ui,
+};
+
+pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
+    let output = Output::parse(&args.output)?;
+    let progress = ui::progress(args.run.progress);
+    let prepared = prepare(args.source.as_deref(), &args.planned, &args.registry, &progress).await?;
+    let sink: Box<dyn Sink> = match &output {
+        Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
+        Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
+    };
+    let Some((built, seconds)) = build_into(&prepared, &*sink, &args.run, progress).await? else {
+        return Ok(Outcome::Interrupted);
+    };
+    Ok(Outcome::Answer(match args.run.format {
+        Format::Text => built.digest.to_string(),
+        Format::Json => report(&prepared, &built, seconds, ("output", json!(args.output)))?,
+    }))
+}

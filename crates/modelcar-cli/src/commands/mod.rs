@@ -1,0 +1,158 @@
+//! The commands: each turns its arguments into library calls and returns the answer.
+
+pub(crate) mod build;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod push;
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
+
+use modelcar_core::{
+    BuildOptions, Built,
+    plan::{Layering, LockFile, Plan, PlanOptions, Selection},
+    progress::Progress,
+    sink::Sink,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{ImageArgs, PlannedArgs, RegistryArgs, RunArgs, SelectArgs},
+    env,
+    hint::Failure,
+    names::{self, OpenBase, OpenSource, SourceName},
+};
+
+/// What a command has to say.
+pub(crate) enum Outcome {
+    /// The answer, for stdout.
+    Answer(String),
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// Everything that a build needs but its sink.
+pub(crate) struct Prepared {
+    pub(crate) source: OpenSource,
+    pub(crate) base: OpenBase,
+    pub(crate) plan: Plan,
+}
+
+/// Opens source and base and plans, or replays the lock file.
+async fn prepare(
+    source: Option<&str>,
+    args: &PlannedArgs,
+    registry: &RegistryArgs,
+    progress: &Arc<dyn Progress>,
+) -> Result<Prepared, Failure> {
+    if let Some(file) = &args.plan {
+        return replay(file, source, registry, progress).await;
+    }
+    let source = source.ok_or_else(|| Failure::say("no source is named"))?;
+    plan_source(source, &args.select, &args.image, registry, progress, false).await
+}
+
+/// Plans `source`; with `identify` a directory's files are read, so that the plan pins their content.
+async fn plan_source(
+    source: &str,
+    select: &SelectArgs,
+    image: &ImageArgs,
+    registry: &RegistryArgs,
+    progress: &Arc<dyn Progress>,
+    identify: bool,
+) -> Result<Prepared, Failure> {
+    let options = plan_options(select, image)?;
+    let source = SourceName::parse(source)?.open().await?;
+    let base = names::open_base(image, registry, progress).await?;
+    let listed = source.source.list().await?;
+    let origin = source.source.origin();
+    let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
+    if let (true, Some(dir)) = (identify, &source.dir) {
+        let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
+        plan = plan.with_contents(dir.identify(files).await?);
+    }
+    Ok(Prepared { source, base, plan })
+}
+
+fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
+    let mtime = env::source_date_epoch().map_err(Failure::say)?.unwrap_or(0);
+    Ok(PlanOptions {
+        selection: Selection { include: select.include.clone(), exclude: select.exclude.clone(), all: select.all },
+        layering: Layering::default(),
+        mtime,
+        platforms: image.platform.clone(),
+        annotations: image.annotation.iter().cloned().collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// Opens what a lock file names and checks that the base is still the same.
+async fn replay(
+    file: &Path,
+    source: Option<&str>,
+    registry: &RegistryArgs,
+    progress: &Arc<dyn Progress>,
+) -> Result<Prepared, Failure> {
+    let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
+    let lock = LockFile::parse(&json)?;
+    let name = source.map_or_else(|| SourceName::parse(&scheme(&lock)), SourceName::parse)?;
+    let base = names::open_base_named(&lock.base, registry, progress).await?;
+    if !base.base.image.covers(lock.plan.base()) {
+        return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
+            .hint("write the lock file again with `modelcar plan SOURCE --output`"));
+    }
+    let source = name.open().await?;
+    Ok(Prepared { source, base, plan: lock.plan })
+}
+
+/// A model in a lock file is a model, whatever lies in the current directory.
+fn scheme(lock: &LockFile) -> String {
+    match lock.plan.origin().commit {
+        Some(_) => format!("hf://{}", lock.source),
+        None => lock.source.clone(),
+    }
+}
+
+/// Builds into `sink`; Ctrl-C stops it and removes what is unfinished.
+async fn build_into(
+    prepared: &Prepared,
+    sink: &dyn Sink,
+    run: &RunArgs,
+    progress: Arc<dyn Progress>,
+) -> Result<Option<(Built, f64)>, Failure> {
+    let start = Instant::now();
+    let options = BuildOptions {
+        jobs: usize::from(run.jobs),
+        connections: usize::from(run.connections),
+        progress,
+        ..BuildOptions::default()
+    };
+    let source = Arc::clone(&prepared.source.source);
+    let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
+    let built = tokio::select! {
+        built = building => Some(built?),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    match built {
+        Some(built) => Ok(Some((built, start.elapsed().as_secs_f64()))),
+        None => {
+            sink.abandon().await;
+            Ok(None)
+        }
+    }
+}
+
+/// The JSON answer of `push` and `build`.
+fn report(prepared: &Prepared, built: &Built, seconds: f64, name: (&str, Value)) -> Result<String, Failure> {
+    let mut document = json!({
+        "schemaVersion": 1,
+        "source": prepared.source.pinned,
+        "base": prepared.base.pinned,
+        "contentBytes": prepared.plan.content_bytes(),
+        "seconds": (seconds * 1000.0).round() / 1000.0,
+    });
+    let built = serde_json::to_value(built).map_err(|error| Failure::new(error, "write the answer as JSON"))?;
+    if let (Some(document), Value::Object(built)) = (document.as_object_mut(), built) {
+        document.extend(built);
+        document.insert(name.0.to_owned(), name.1);
+    }
+    Ok(document.to_string())
+}

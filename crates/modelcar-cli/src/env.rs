@@ -1,0 +1,94 @@
+//! Every environment variable and every file in the user's home that modelcar looks at. The library looks at none.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use modelcar_core::http::Secret;
+
+/// Address of the Hub, for mirrors.
+const HF_ENDPOINT: &str = "HF_ENDPOINT";
+/// Token for the Hub.
+const HF_TOKEN: &str = "HF_TOKEN";
+/// File that holds the token.
+const HF_TOKEN_PATH: &str = "HF_TOKEN_PATH";
+/// Folder of the Hugging Face tools; its `token` file holds the token.
+const HF_HOME: &str = "HF_HOME";
+/// Ask nothing of the Hub when set to a true value.
+const HF_HUB_OFFLINE: &str = "HF_HUB_OFFLINE";
+/// Time of every entry of the image, in seconds since 1970.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Folder of Docker's `config.json`.
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Login file of podman, buildah and skopeo.
+const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+
+/// Returns the value of a variable; an empty one counts as not set.
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    text(name).map(PathBuf::from)
+}
+
+fn home() -> Option<PathBuf> {
+    path("HOME")
+}
+
+/// Returns the Hub's address.
+pub(crate) fn hub_endpoint() -> Option<String> {
+    text(HF_ENDPOINT).map(|endpoint| endpoint.trim_end_matches('/').to_owned())
+}
+
+/// Returns whether the user wants no request to the Hub.
+pub(crate) fn hub_offline() -> bool {
+    text(HF_HUB_OFFLINE).is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+}
+
+/// Returns the Hub's token, in the order of the Hugging Face tools: variable, token file, `token` in their home.
+///
+/// # Errors
+/// When a token file is there and can't be read.
+pub(crate) fn hub_token() -> io::Result<Option<Secret>> {
+    if let Some(token) = text(HF_TOKEN) {
+        return Ok(Some(Secret::from(token.trim())));
+    }
+    let folder = || {
+        path(HF_HOME)
+            .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
+            .or_else(|| home().map(|home| home.join(".cache/huggingface")))
+    };
+    let Some(file) = path(HF_TOKEN_PATH).or_else(|| folder().map(|folder| folder.join("token"))) else {
+        return Ok(None);
+    };
+    match fs::read_to_string(&file) {
+        Ok(token) if token.trim().is_empty() => Ok(None),
+        Ok(token) => Ok(Some(Secret::from(token.trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("read token file `{}`: {error}", file.display()))),
+    }
+}
+
+/// Returns the time that every entry of the image gets, when the user gives one.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, String> {
+    text(SOURCE_DATE_EPOCH)
+        .map(|value| {
+            value.parse().map_err(|_| format!("{SOURCE_DATE_EPOCH} is `{value}`, expected seconds since 1970"))
+        })
+        .transpose()
+}
+
+/// Returns the login files in the order in which they are asked: Docker's, then those of podman and its family.
+pub(crate) fn login_files() -> Vec<PathBuf> {
+    let docker = path(DOCKER_CONFIG).or_else(|| home().map(|home| home.join(".docker")));
+    let podman = path(REGISTRY_AUTH_FILE).map_or_else(podman_login_files, |file| vec![file]);
+    docker.map(|folder| folder.join("config.json")).into_iter().chain(podman).collect()
+}
+
+fn podman_login_files() -> Vec<PathBuf> {
+    let config = path("XDG_CONFIG_HOME").or_else(|| home().map(|home| home.join(".config")));
+    let in_folder = |folder: PathBuf| folder.join(Path::new("containers/auth.json"));
+    path("XDG_RUNTIME_DIR").into_iter().chain(config).map(in_folder).collect()
+}

@@ -1,0 +1,148 @@
+//! What the user can do about a failure.
+
+use std::fmt;
+
+use modelcar_core::{Error, ErrorKind, plan::PlanError, source::SourceError};
+
+/// A failure with the advice that goes with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    act: Option<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure of `act`, whose object is not in the error's own text.
+    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>, act: impl Into<String>) -> Self {
+        Self { error: error.into(), act: Some(act.into()), hints: Vec::new() }
+    }
+
+    /// A failure that says all there is to say.
+    pub(crate) fn say(message: impl Into<String>) -> Self {
+        Self { error: message.into().into(), act: None, hints: Vec::new() }
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The failure, its causes, and the hints: what stands on stderr.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: &(dyn std::error::Error + 'static) = &*self.error;
+        let mut cause = match &self.act {
+            Some(act) => {
+                write!(f, "error: {act}")?;
+                Some(first)
+            }
+            None => {
+                write!(f, "error: {first}")?;
+                first.source()
+            }
+        };
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let hints = hints(&error);
+        Self { error: error.into(), act: None, hints }
+    }
+}
+
+macro_rules! failure_from {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Error::from(error).into()
+            }
+        }
+    )+};
+}
+failure_from!(
+    SourceError,
+    PlanError,
+    modelcar_core::InvalidReference,
+    modelcar_core::base::BaseError,
+    modelcar_core::registry::RegistryError,
+    modelcar_core::sink::LayoutError
+);
+
+fn hints(error: &Error) -> Vec<String> {
+    let hint = match error {
+        Error::Reference(_) => "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
+            Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG",
+        Error::Source(error) => return source_hints(error),
+        Error::Plan(error) => return plan_hints(error),
+        Error::Layer(error) if error.kind() == ErrorKind::Integrity => {
+            "nothing was published; the source does not match its own listing, try again and, if it stays so, report \
+             it to the source's owner"
+        }
+        Error::Layer(error) => return by_kind(error.kind(), "the source"),
+        Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
+        Error::Registry(error) => return by_kind(error.kind(), "the registry"),
+        Error::Layout(error) => return by_kind(error.kind(), "the output"),
+        _ => "this is a defect of modelcar, please report it",
+    };
+    vec![hint.to_owned()]
+}
+
+fn source_hints(error: &SourceError) -> Vec<String> {
+    let hint = match error {
+        SourceError::RepositoryNotFound { anonymous: true, .. } => {
+            "check the name; for a private model set HF_TOKEN to a token that may read it"
+        }
+        SourceError::RepositoryNotFound { .. } => "check the name, and that the token may read the model",
+        SourceError::Gated { anonymous: true, .. } => {
+            "accept the terms on the model's page, then set HF_TOKEN to a token of that account"
+        }
+        SourceError::Gated { .. } => "accept the terms on the model's page with the account the token belongs to",
+        SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
+        SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
+        SourceError::BadEntry { .. } => "leave it out by moving it away; links may point only inside the directory",
+        SourceError::Changed { .. } => "nothing was published; run again when nothing writes to the directory",
+        other => return by_kind(other.kind(), "the source"),
+    };
+    vec![hint.to_owned()]
+}
+
+fn plan_hints(error: &PlanError) -> Vec<String> {
+    let hint = match error {
+        PlanError::NoFiles { .. } => "`modelcar plan SOURCE` shows the reason for each file; see --include and --all",
+        PlanError::SeveralQuantizations { .. } => {
+            "name one with --include, for example --include '*Q4_K_M*' --include '*.json'; or take all with --all"
+        }
+        PlanError::NoPlatform { .. } => "choose another --platform or another --base",
+        PlanError::BadLock(_) | PlanError::InconsistentLock(_) => "write it again with `modelcar plan SOURCE --output`",
+        PlanError::BadPattern { .. } => "quote patterns in the shell; `*` crosses `/`, `[` opens a set",
+        _ => return Vec::new(),
+    };
+    vec![hint.to_owned()]
+}
+
+fn by_kind(kind: ErrorKind, object: &str) -> Vec<String> {
+    let hint = match kind {
+        ErrorKind::Auth => format!(
+            "log in to the host of {object}: `docker login`, `gcloud auth configure-docker` or an auth file in \
+             DOCKER_CONFIG or REGISTRY_AUTH_FILE"
+        ),
+        ErrorKind::Denied => format!("the login is known but lacks the right; {object} must grant read and write"),
+        ErrorKind::NotFound => format!("check the name; {object} may have to be created first"),
+        ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {object}"),
+        ErrorKind::Network => format!("run again: {object} failed or could not be reached"),
+        ErrorKind::Integrity => "nothing was published; run again and, if it stays so, report it".to_owned(),
+        ErrorKind::Io => "check space and rights of the path; nothing was published".to_owned(),
+        _ => return Vec::new(),
+    };
+    vec![hint]
+}

@@ -1,0 +1,38 @@
+//! An OCI image layout directory as the place of a base image.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{BaseError, ImageReader};
+use crate::{
+    Digest,
+    sink::{Body, Layout, ManifestBlob},
+};
+
+#[async_trait]
+impl ImageReader for Layout {
+    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, BaseError> {
+        let digest = match selector.parse() {
+            Ok(digest) => digest,
+            Err(_) => self.pick(Some(selector)).await?.digest,
+        };
+        let bytes = self.read(&digest).await?;
+        // Optional in the image-spec; whoever needs it looks at the lists.
+        let media_type = serde_json::from_slice::<Value>(&bytes)
+            .ok()
+            .and_then(|json| json["mediaType"].as_str().map(str::to_owned))
+            .unwrap_or_default();
+        Ok(ManifestBlob { bytes, media_type, digest })
+    }
+
+    async fn blob(&self, digest: &Digest, _size: u64) -> Result<Bytes, BaseError> {
+        Ok(self.read(digest).await?)
+    }
+
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+        Self::body(self, title, digest, size)
+    }
+}

@@ -1,0 +1,75 @@
+//! Which machines an image runs on.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize, de};
+
+use super::BaseError;
+use crate::digest::serde_as_text;
+
+/// A platform, written `linux/amd64` or `linux/arm/v7`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    /// Operating system, as Go calls it.
+    pub os: String,
+    /// Architecture, as Go calls it.
+    pub architecture: String,
+    /// Variant of the architecture. Never the one that goes without saying (`v8` of `arm64`, `v1` of `amd64`).
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Makes a platform; the variant that goes without saying is dropped, as container runtimes do.
+    pub fn new(os: impl Into<String>, architecture: impl Into<String>, variant: Option<String>) -> Self {
+        let architecture = architecture.into();
+        let variant = variant.filter(|variant| {
+            !variant.is_empty() && !matches!((architecture.as_str(), variant.as_str()), ("arm64", "v8") | ("amd64", "v1"))
+        });
+        Self { os: os.into(), architecture, variant }
+    }
+
+    /// Returns a Linux platform without a variant.
+    pub fn linux(architecture: impl Into<String>) -> Self {
+        Self::new("linux", architecture, None)
+    }
+
+    /// Returns whether `offered` is what this asks for: the same, or any variant when this names none.
+    pub(crate) fn accepts(&self, offered: &Self) -> bool {
+        (&self.os, &self.architecture) == (&offered.os, &offered.architecture)
+            && (self.variant.is_none() || self.variant == offered.variant)
+    }
+
+    /// Returns whether KServe's nodes can be of this platform.
+    pub(super) fn is_usable(&self) -> bool {
+        self.os == "linux" && matches!(self.architecture.as_str(), "amd64" | "arm64")
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = BaseError;
+
+    fn from_str(text: &str) -> Result<Self, BaseError> {
+        let parts: Vec<_> = text.split('/').collect();
+        let is_word = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        match parts.as_slice() {
+            [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(is_word) => {
+                Ok(Self::new(*os, *architecture, rest.first().map(|variant| (*variant).to_owned())))
+            }
+            _ => Err(BaseError::InvalidPlatform(text.to_owned())),
+        }
+    }
+}
+
+serde_as_text!(Platform);

@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use super::*;
+use crate::{
+    Digest,
+    base::Base,
+    plan::{Plan, PlanOptions},
+    progress::NoProgress,
+    source::Origin,
+};
+
+/// Files in memory, read in chunks of a size that fits no block and runs over the ends of files.
+#[derive(Debug, Clone)]
+struct Memory {
+    files: BTreeMap<ModelPath, Bytes>,
+    chunk: usize,
+    origin: Origin,
+    fail_at: Option<usize>,
+}
+
+#[async_trait]
+impl Source for Memory {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        let file = |(path, bytes): (&ModelPath, &Bytes)| SourceFile {
+            path: path.clone(),
+            size: bytes.len() as u64,
+            content: None,
+        };
+        Ok(self.files.iter().map(file).collect())
+    }
+
+    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+        let mut all = Vec::new();
+        for extent in extents {
+            all.extend_from_slice(&self.files[&extent.file.path]);
+        }
+        if let Some(at) = self.fail_at {
+            all.truncate(at);
+        }
+        let mut chunks: Vec<Result<Bytes, SourceError>> =
+            all.chunks(self.chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        if self.fail_at.is_some() {
+            let path = "f".parse().unwrap();
+            chunks.push(Err(SourceError::BrokenBody { path, host: "h".into(), at: 1, size: 2, source: None }));
+        }
+        stream::iter(chunks).boxed()
+    }
+}
+
+fn memory(files: &[(&str, &str)], chunk: usize) -> Memory {
+    let files = files.iter().map(|(path, text)| (path.parse().unwrap(), Bytes::copy_from_slice(text.as_bytes())));
+    Memory { files: files.collect(), chunk, origin: Origin::default(), fail_at: None }
+}
+
+async fn body(source: Memory, contents: &[(&str, &str)]) -> LayerBody {
+    let mut files = source.list().await.unwrap();
+    for file in &mut files {
+        let known = contents.iter().find(|(path, _)| *path == file.path.as_str());
+        file.content = known.map(|(_, id)| id.parse().unwrap());
+    }
+    let plan = Plan::new(&Origin::default(), files, &Base::scratch().image, &PlanOptions::default()).unwrap();
+    let layer = plan.layers()[0].clone();
+    LayerBody::new(0, layer, 0, Arc::new(source), Window::sequential(), Arc::new(NoProgress))
+}
+
+async fn drain(mut open: OpenBody) -> (Result<Vec<u8>>, Result<Sealed>) {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = open.stream.next().await {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) => {
+                drop(open.stream);
+                return (Err(error), open.sealed.await);
+            }
+        }
+    }
+    (Ok(bytes), open.sealed.await)
+}
+
+const FILES: &[(&str, &str)] = &[("a/one", "first"), ("b", ""), ("c", "the third, a little longer"), ("d/e/f", "4")];
+
+#[tokio::test]
+async fn a_layer_is_the_same_bytes_however_the_source_cuts_them() {
+    let mut seen = Vec::new();
+    for chunk in [1, 3, 7, 4096] {
+        let body = body(memory(FILES, chunk), &[]).await;
+        for _again in 0..2 {
+            let (bytes, sealed) = drain(body.open()).await;
+            let (bytes, sealed) = (bytes.unwrap(), sealed.unwrap());
+            assert_eq!(Some(bytes.len() as u64), body.size());
+            assert_eq!(sealed.digest, Digest::of(&bytes));
+            seen.push((bytes, sealed));
+        }
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+    let ids: Vec<String> = seen[0].1.files.iter().map(ToString::to_string).collect();
+    let expected: Vec<String> = FILES.iter().map(|(_, text)| Digest::of(text).to_string()).collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn content_that_is_not_the_listed_one_is_refused_after_the_last_byte() {
+    let good = Digest::of("the third, a little longer").to_string();
+    let git = "git-sha1:e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    let (_, sealed) = drain(body(memory(FILES, 5), &[("c", &good), ("b", git)]).await.open()).await;
+    assert_eq!(sealed.unwrap().files[1].to_string(), git);
+    for wrong in [Digest::of("other").to_string(), git.to_owned()] {
+        let (bytes, sealed) = drain(body(memory(FILES, 5), &[("c", &wrong)]).await.open()).await;
+        assert!(bytes.is_ok());
+        let error = sealed.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+        assert!(error.to_string().contains("content of `c` is wrong: expected `"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_or_ends_early_seals_nothing() {
+    let mut source = memory(FILES, 5);
+    source.fail_at = Some(8);
+    let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
+    assert!(bytes.unwrap_err().is_transient());
+    assert!(matches!(sealed.unwrap_err(), Error::Layer(LayerError::Unfinished { .. })));
+
+    let layer = body(memory(FILES, 5), &[]).await;
+    let short = memory(&[("a/one", "first"), ("b", ""), ("c", "short"), ("d/e/f", "4")], 5);
+    let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
+    assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::WrongSize { .. })));
+}

@@ -1,0 +1,207 @@
+//! Which of the listed files go into the image, and why the others do not.
+
+use std::collections::BTreeSet;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::PlanError;
+use crate::{ModelPath, source::SourceFile};
+
+/// What the user says about files. Patterns are globs whose `*` crosses `/`, as on the Hub; `dir/` stands for all
+/// below it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only files that match one of these, when there is any. What is named here is taken whatever its format.
+    pub include: Vec<String>,
+    /// Not the files that match one of these.
+    pub exclude: Vec<String>,
+    /// Take every file, duplicates of the weights in other formats and git's own files too.
+    pub all: bool,
+}
+
+/// A file that stays out of the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The file.
+    pub path: ModelPath,
+    /// Size in bytes.
+    pub size: u64,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Selection {
+    /// Splits `files` into those that go into the image and those that stay out.
+    ///
+    /// # Errors
+    /// When a pattern is no glob, when nothing is left, or when the repository offers several GGUF quantizations and
+    /// none was chosen.
+    pub fn apply(&self, files: Vec<SourceFile>) -> Result<(Vec<SourceFile>, Vec<LeftOut>), PlanError> {
+        let include = globs(&self.include)?;
+        let exclude = globs(&self.exclude)?;
+        let formats = Formats::of(&files);
+        let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+        for file in files {
+            let reason = match &file.path {
+                path if exclude.is_match(path.as_str()) => Some("matches --exclude".to_owned()),
+                _ if self.all && include.is_empty() => None,
+                path if is_git(path) && !self.all => Some("is git's own file".to_owned()),
+                path if include.is_empty() => formats.duplicate(path),
+                path if include.is_match(path.as_str()) => None,
+                _ => Some("does not match --include".to_owned()),
+            };
+            match reason {
+                Some(reason) => left_out.push(LeftOut { path: file.path, size: file.size, reason }),
+                None => taken.push(file),
+            }
+        }
+        if taken.is_empty() {
+            return Err(PlanError::NoFiles { left_out: left_out.len() });
+        }
+        if self.include.is_empty() && !self.all {
+            refuse_several_quantizations(&taken)?;
+        }
+        taken.sort_by(|a, b| a.path.cmp(&b.path));
+        left_out.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((taken, left_out))
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet, PlanError> {
+    let mut set = GlobSetBuilder::new();
+    let bad = |pattern: &str, source| PlanError::BadPattern { pattern: pattern.to_owned(), source };
+    for pattern in patterns {
+        let glob = if pattern.ends_with('/') { Glob::new(&format!("{pattern}*")) } else { Glob::new(pattern) };
+        set.add(glob.map_err(|error| bad(pattern, error))?);
+    }
+    set.build().map_err(|error| bad(&patterns.join(", "), error))
+}
+
+fn is_git(path: &ModelPath) -> bool {
+    path.as_str().split('/').any(|component| component.starts_with(".git"))
+}
+
+/// Which formats of the weights a repository offers.
+struct Formats {
+    safetensors: bool,
+}
+
+impl Formats {
+    fn of(files: &[SourceFile]) -> Self {
+        // Mistral's `consolidated.safetensors` alone is the model; beside shards it is a copy of them.
+        let safetensors = |file: &SourceFile| {
+            let name = file.path.file_name();
+            has_extension(name, "safetensors") && !name.starts_with("consolidated") && !in_folder(&file.path, "original")
+        };
+        Self { safetensors: files.iter().any(safetensors) }
+    }
+
+    /// Returns why a file is a copy of weights that the image holds as safetensors already.
+    fn duplicate(&self, path: &ModelPath) -> Option<String> {
+        let name = path.file_name();
+        if !self.safetensors || name.starts_with("tokenizer") {
+            return None;
+        }
+        let by_folder = ["original", "onnx"].into_iter().find(|folder| in_folder(path, folder));
+        if let Some(folder) = by_folder {
+            return Some(format!("`{folder}/` repeats the weights that safetensors files hold"));
+        }
+        if name.starts_with("consolidated") {
+            return Some("`consolidated*` repeats the weights that safetensors shards hold".to_owned());
+        }
+        ["bin", "pth", "h5", "msgpack"]
+            .into_iter()
+            .find(|extension| has_extension(name, extension))
+            .map(|extension| format!("`*.{extension}` repeats the weights that safetensors files hold"))
+    }
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, found)| !stem.is_empty() && found.eq_ignore_ascii_case(extension))
+}
+
+fn in_folder(path: &ModelPath, folder: &str) -> bool {
+    path.as_str().split_once('/').is_some_and(|(first, _)| first == folder)
+}
+
+/// A GGUF repository holds the same model many times over; only its user knows which one is wanted.
+fn refuse_several_quantizations(files: &[SourceFile]) -> Result<(), PlanError> {
+    let models: BTreeSet<String> = files
+        .iter()
+        .map(|file| file.path.as_str())
+        .filter(|path| has_extension(path, "gguf") && !path.rsplit('/').next().unwrap_or(path).contains("mmproj"))
+        .map(without_shard_number)
+        .collect();
+    match models.len() {
+        0 | 1 => Ok(()),
+        _ => Err(PlanError::SeveralQuantizations { models: models.into_iter().collect() }),
+    }
+}
+
+/// Turns `q4-00001-of-00003.gguf` into `q4.gguf`.
+fn without_shard_number(path: &str) -> String {
+    let stem = &path[..path.len() - ".gguf".len()];
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let bare = stem.rsplit_once("-of-").and_then(|(head, total)| {
+        let (name, number) = head.rsplit_once('-')?;
+        (digits(total) && digits(number)).then_some(name)
+    });
+    format!("{}.gguf", bare.unwrap_or(stem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Vec<SourceFile> {
+        paths.iter().map(|path| SourceFile { path: path.parse().unwrap(), size: 1, content: None }).collect()
+    }
+
+    fn check(selection: &Selection, paths: &[&str], expected: &[&str]) {
+        let (taken, left_out) = selection.apply(files(paths)).unwrap();
+        assert_eq!(taken.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), expected);
+        assert_eq!(taken.len() + left_out.len(), paths.len());
+    }
+
+    const MIXED: &[&str] = &[
+        ".gitattributes", "LICENSE", "chat_template.jinja", "config.json", "consolidated.00.pth", "model.safetensors",
+        "modeling.py", "onnx/model.onnx", "original/params.json", "pytorch_model.bin", "tf_model.h5", "tokenizer.bin",
+    ];
+
+    #[test]
+    fn copies_of_the_weights_stay_out_and_nothing_else_does() {
+        let kept =
+            ["LICENSE", "chat_template.jinja", "config.json", "model.safetensors", "modeling.py", "tokenizer.bin"];
+        check(&Selection::default(), MIXED, &kept);
+        check(&Selection { all: true, ..Selection::default() }, MIXED, MIXED);
+    }
+
+    #[test]
+    fn without_safetensors_other_formats_are_the_model() {
+        check(&Selection::default(), &["config.json", "pytorch_model.bin"], &["config.json", "pytorch_model.bin"]);
+        check(&Selection::default(), &["consolidated.safetensors"], &["consolidated.safetensors"]);
+    }
+
+    #[test]
+    fn include_names_and_exclude_removes() {
+        let include = |patterns: &[&str]| Selection {
+            include: patterns.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            ..Selection::default()
+        };
+        check(&include(&["onnx/", "*.json"]), MIXED, &["config.json", "onnx/model.onnx", "original/params.json"]);
+        let exclude = Selection { exclude: vec!["*.py".into()], ..Selection::default() };
+        check(&exclude, &["a.py", "b.json"], &["b.json"]);
+        let error = include(&["*.zzz"]).apply(files(MIXED)).unwrap_err();
+        assert!(matches!(error, PlanError::NoFiles { left_out: 12 }));
+        assert!(matches!(include(&["[a"]).apply(files(MIXED)).unwrap_err(), PlanError::BadPattern { .. }));
+    }
+
+    #[test]
+    fn several_quantizations_need_a_choice() {
+        let shards = ["q4-00001-of-00002.gguf", "q4-00002-of-00002.gguf"];
+        check(&Selection::default(), &shards, &shards);
+        let error = Selection::default().apply(files(&["m-Q4.gguf", "m-Q8.gguf"])).unwrap_err();
+        assert!(matches!(error, PlanError::SeveralQuantizations { models } if models == ["m-Q4.gguf", "m-Q8.gguf"]));
+    }
+}

@@ -1,0 +1,71 @@
+use super::*;
+use crate::base::Base;
+
+fn file(path: &str, size: u64, content: Option<&str>) -> SourceFile {
+    SourceFile { path: path.parse().unwrap(), size, content: content.map(|text| text.parse().unwrap()) }
+}
+
+fn sha(byte: u8) -> String {
+    format!("sha256:{}", format!("{byte:02x}").repeat(32))
+}
+
+fn plan(files: Vec<SourceFile>, options: &PlanOptions) -> Result<Plan, PlanError> {
+    Plan::new(&Origin::default(), files, &Base::scratch().image, options)
+}
+
+#[test]
+fn a_plan_does_not_depend_on_the_order_of_the_listing() {
+    let mut files: Vec<_> = (0..40_u8).map(|at| file(&format!("f{at}"), u64::from(at) << 22, Some(&sha(at)))).collect();
+    let forward = plan(files.clone(), &PlanOptions::default()).unwrap();
+    files.reverse();
+    assert_eq!(plan(files, &PlanOptions::default()).unwrap(), forward);
+}
+
+#[test]
+fn every_part_of_a_recipe_changes_its_digest() {
+    let of = |path: &str, size, content: &str, mtime| {
+        let options = PlanOptions { mtime, ..PlanOptions::default() };
+        plan(vec![file(path, size, Some(content))], &options).unwrap().layers()[0].recipe.unwrap()
+    };
+    let recipes = [of("a", 1, &sha(1), 0), of("b", 1, &sha(1), 0), of("a", 2, &sha(1), 0), of("a", 1, &sha(2), 0), of("a", 1, &sha(1), 1)];
+    let distinct: std::collections::BTreeSet<_> = recipes.iter().collect();
+    assert_eq!(distinct.len(), recipes.len());
+    assert_eq!(plan(vec![file("a", 1, None)], &PlanOptions::default()).unwrap().layers()[0].recipe, None);
+}
+
+#[test]
+fn a_lock_file_reads_back_and_a_forged_one_does_not() {
+    let made = plan(vec![file("a/b.json", 7, Some(&sha(3)))], &PlanOptions::default()).unwrap();
+    let lock = LockFile::new("owner/name@abc", "scratch", made);
+    let json = lock.to_json();
+    assert_eq!(LockFile::parse(json.as_bytes()).unwrap(), lock);
+    let forged = [
+        json.replace("\"size\": 7", "\"size\": 8"),
+        json.replace(&sha(3), &sha(4)),
+        json.replace("\"schemaVersion\": 1", "\"schemaVersion\": 2"),
+        json.replace("a/b.json", "a/../b.json"),
+        json.replace("\"layerFormat\"", "\"format\""),
+        json[..json.len() / 2].to_owned(),
+    ];
+    for text in forged {
+        assert!(LockFile::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn platforms_narrow_the_base() {
+    let options = |text: &str| PlanOptions { platforms: vec![text.parse().unwrap()], ..PlanOptions::default() };
+    let one = plan(vec![file("a", 1, None)], &options("linux/arm64")).unwrap();
+    assert_eq!(one.base().platforms.len(), 1);
+    let error = plan(vec![file("a", 1, None)], &options("linux/s390x")).unwrap_err().to_string();
+    assert_eq!(error, "the base has no platform `linux/s390x`, only linux/amd64, linux/arm64");
+}
+
+#[test]
+fn ten_thousand_files_are_planned_in_no_time() {
+    let files = (0..10_000).map(|at| file(&format!("dir{}/f{at}", at % 100), at << 10, Some(&sha(1)))).collect();
+    let start = std::time::Instant::now();
+    let made = plan(files, &PlanOptions::default()).unwrap();
+    assert!(start.elapsed() < std::time::Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(made.layers().iter().map(|layer| layer.files.len()).sum::<usize>(), 10_000);
+}

@@ -1,0 +1,286 @@
+//! Reads an OCI image layout, and knows what its files look like.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+use tokio::sync::mpsc;
+
+use super::{
+    ManifestBlob,
+    body::{Body, OpenBody, Sealed},
+    layout_error::{LayoutError, io_error},
+    writer::blocking,
+};
+use crate::{Digest, error::Result};
+
+pub(super) const LAYOUT_FILE: &str = "oci-layout";
+pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(super) const INDEX_FILE: &str = "index.json";
+pub(super) const BLOBS: &str = "blobs/sha256";
+
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Largest index, manifest or config that is read: what registries take at most.
+pub(crate) const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;
+
+const READ_BYTES: usize = 1024 * 1024;
+const CHANNEL_CHUNKS: usize = 4;
+
+/// Points at a blob: as much of an OCI descriptor as is used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    #[serde(default)]
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    #[serde(default)]
+    pub(crate) platform: Option<DescriptorPlatform>,
+    #[serde(default)]
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What an index says about a manifest's platform.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct DescriptorPlatform {
+    pub(crate) os: String,
+    pub(crate) architecture: String,
+    #[serde(default)]
+    pub(crate) variant: Option<String>,
+}
+
+impl Descriptor {
+    pub(crate) fn ref_name(&self) -> Option<&str> {
+        self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
+    }
+}
+
+/// An OCI image layout directory to read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// Opens the layout at `dir`.
+    pub(crate) async fn open(dir: &Path) -> Result<Self, LayoutError> {
+        let dir = dir.to_owned();
+        blocking(move || {
+            fs::read_dir(&dir).map_err(io_error("read", &dir))?;
+            check_layout_file(&dir)?;
+            Ok(Self { dir })
+        })
+        .await
+    }
+
+    /// Returns what `index.json` lists.
+    pub(crate) async fn images(&self) -> Result<Vec<Descriptor>, LayoutError> {
+        let dir = self.dir.clone();
+        blocking(move || {
+            let path = dir.join(INDEX_FILE);
+            let Some(mut json) = read_index(&dir)? else { return Ok(Vec::new()) };
+            serde_json::from_value(json["manifests"].take()).map_err(|error| not_valid(&path, error))
+        })
+        .await
+    }
+
+    /// Returns the image called `name`, or the only one.
+    pub(crate) async fn pick(&self, name: Option<&str>) -> Result<Descriptor, LayoutError> {
+        let images = self.images().await?;
+        let names = images.iter().filter_map(|image| image.ref_name().map(str::to_owned)).collect();
+        let path = self.dir.clone();
+        let mut fitting = images.into_iter().filter(|image| name.is_none() || image.ref_name() == name);
+        match (fitting.next(), fitting.count(), name) {
+            (Some(image), 0, _) => Ok(image),
+            (Some(_), others, _) => Err(LayoutError::Ambiguous { path, count: others + 1, names }),
+            (None, _, Some(name)) => Err(LayoutError::NoSuchImage { path, name: name.to_owned(), names }),
+            (None, _, None) => Err(LayoutError::Empty { path }),
+        }
+    }
+
+    /// Reads a JSON blob of at most [`MAX_JSON_BYTES`] and checks its digest.
+    pub(crate) async fn read(&self, digest: &Digest) -> Result<Bytes, LayoutError> {
+        let path = blob_path(&self.dir, digest);
+        let digest = *digest;
+        blocking(move || {
+            let bytes = read_bounded(&path)?;
+            let found = Digest::of(&bytes);
+            if found == digest { Ok(bytes.into()) } else { Err(LayoutError::Corrupt { path, found }) }
+        })
+        .await
+    }
+
+    /// Returns a blob of any size, to be read later. Its bytes are proven while they are read.
+    pub(crate) fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+        Arc::new(BlobBody { title, path: blob_path(&self.dir, &digest), digest, size })
+    }
+}
+
+/// A blob file of a layout.
+#[derive(Debug)]
+struct BlobBody {
+    title: String,
+    path: PathBuf,
+    digest: Digest,
+    size: u64,
+}
+
+impl Body for BlobBody {
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+
+    fn open(&self) -> OpenBody {
+        let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
+        let (path, digest, size) = (self.path.clone(), self.digest, self.size);
+        let reader = tokio::task::spawn_blocking(move || {
+            let outcome = send_blob(&path, size, &sender);
+            match outcome {
+                Ok(Some(found)) if found == digest => Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() }),
+                Ok(Some(found)) => Err(LayoutError::Corrupt { path, found }),
+                Ok(None) => Err(LayoutError::Unfinished { path }),
+                // The reader of the stream gets the cause.
+                Err(error) => {
+                    drop(sender.blocking_send(Err(error.into())));
+                    Err(LayoutError::Unfinished { path })
+                }
+            }
+        });
+        let sealed = async move { Ok(reader.await??) };
+        let chunks = stream::unfold(receiver, |mut receiver| async move {
+            let chunk = receiver.recv().await?;
+            Some((chunk, receiver))
+        });
+        OpenBody { stream: chunks.boxed(), sealed: sealed.boxed() }
+    }
+}
+
+/// Sends a file of `size` bytes and returns the digest of what was sent; `None` when nobody listens any more.
+fn send_blob(path: &Path, size: u64, to: &mpsc::Sender<Result<Bytes>>) -> Result<Option<Digest>, LayoutError> {
+    let mut file = File::open(path).map_err(io_error("open", path))?;
+    let found = file.metadata().map_err(io_error("read", path))?.len();
+    if found != size {
+        return Err(LayoutError::WrongSize { path: path.to_owned(), found, expected: size });
+    }
+    let mut hasher = sha2::Sha256::new();
+    let mut sent = 0;
+    while sent < size {
+        let len = usize::try_from(size - sent).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let mut chunk = vec![0; len];
+        file.read_exact(&mut chunk).map_err(io_error("read", path))?;
+        hasher.update(&chunk);
+        if to.blocking_send(Ok(chunk.into())).is_err() {
+            return Ok(None);
+        }
+        sent += len as u64;
+    }
+    Ok(Some(Digest::from(<[u8; 32]>::from(hasher.finalize()))))
+}
+
+pub(super) fn blob_path(dir: &Path, digest: &Digest) -> PathBuf {
+    dir.join(BLOBS).join(digest.hex())
+}
+
+/// Returns an error unless `dir` says of itself that it is a layout of a version that is known.
+pub(super) fn check_layout_file(dir: &Path) -> Result<(), LayoutError> {
+    let path = dir.join(LAYOUT_FILE);
+    if !path.is_file() {
+        return Err(LayoutError::NotALayout { path: dir.to_owned() });
+    }
+    let json: Value = serde_json::from_slice(&read_bounded(&path)?).map_err(|error| not_valid(&path, error))?;
+    match json["imageLayoutVersion"].as_str() {
+        Some("1.0.0") => Ok(()),
+        other => Err(LayoutError::Invalid {
+            path,
+            reason: match other {
+                Some(version) => format!("layout version `{version}` is not known"),
+                None => "it has no `imageLayoutVersion`".to_owned(),
+            },
+            source: None,
+        }),
+    }
+}
+
+/// Reads `index.json`; `None` when there is none yet, as a build that was killed leaves it.
+pub(super) fn read_index(dir: &Path) -> Result<Option<Value>, LayoutError> {
+    let path = dir.join(INDEX_FILE);
+    let bytes = match read_bounded(&path) {
+        Ok(bytes) => bytes,
+        Err(LayoutError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let json: Value = serde_json::from_slice(&bytes).map_err(|error| not_valid(&path, error))?;
+    if !json["manifests"].is_array() {
+        let reason = "it has no list `manifests`".to_owned();
+        return Err(LayoutError::Invalid { path, reason, source: None });
+    }
+    Ok(Some(json))
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, LayoutError> {
+    let file = File::open(path).map_err(io_error("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
+    let size = bytes.len() as u64;
+    if size > MAX_JSON_BYTES {
+        let size = fs::metadata(path).map_or(size, |found| found.len());
+        return Err(LayoutError::TooLarge { path: path.to_owned(), size, max: MAX_JSON_BYTES });
+    }
+    Ok(bytes)
+}
+
+fn not_valid(path: &Path, error: serde_json::Error) -> LayoutError {
+    LayoutError::Invalid { path: path.to_owned(), reason: "unexpected JSON".to_owned(), source: Some(error) }
+}
+
+pub(super) fn empty_index() -> Value {
+    json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [] })
+}
+
+/// Lists `image` in the index of a layout. Other entries are kept as they are, known fields or not.
+///
+/// A name points at one image, so an entry of the same name gives way. Without a name, an image that is listed
+/// already stays listed the way it is.
+pub(super) fn add_to_index(index: &mut Value, image: &ManifestBlob, name: Option<&str>) -> Result<(), &'static str> {
+    let Some(manifests) = index["manifests"].as_array_mut() else { return Err("it has no list `manifests`") };
+    let digest = image.digest.to_string();
+    let mut entry = json!({ "mediaType": image.media_type, "digest": digest, "size": image.bytes.len() });
+    match name {
+        Some(name) => {
+            manifests.retain(|old| {
+                let old_name = old["annotations"][REF_NAME].as_str();
+                old_name != Some(name) && !(old_name.is_none() && old["digest"] == entry["digest"])
+            });
+            entry["annotations"] = json!({ REF_NAME: name });
+        }
+        None if manifests.iter().any(|old| old["digest"] == entry["digest"]) => return Ok(()),
+        None => {}
+    }
+    manifests.push(entry);
+    Ok(())
+}
+
+/// Returns JSON without spaces, keys sorted.
+pub(super) fn canonical(mut json: Value) -> Vec<u8> {
+    // Sorted by itself, unless another crate of the build asks serde_json to keep the order.
+    json.sort_all_objects();
+    json.to_string().into_bytes()
+}

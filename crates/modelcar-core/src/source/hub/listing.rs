@@ -1,0 +1,193 @@
+//! What the Hub lists, checked before anything else believes it.
+//!
+//! The names come from whoever owns the repository and end as paths in an image, so a listing is refused as a whole
+//! rather than mended.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::{
+    ContentId, ModelPath,
+    source::{SourceError, SourceFile},
+};
+
+/// JSON numbers are exact up to here; no file is as large.
+const MAX_FILE_BYTES: u64 = 1 << 53;
+
+/// One entry of the tree, as served.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct TreeEntry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    #[serde(default)]
+    oid: Option<String>,
+    #[serde(default)]
+    size: Value,
+    #[serde(default)]
+    lfs: Option<Lfs>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Lfs {
+    oid: String,
+    #[serde(default)]
+    size: Value,
+}
+
+/// Turns the entries of `repo` into files, or says what makes them unbelievable.
+pub(super) fn check(repo: &str, entries: Vec<TreeEntry>) -> Result<Vec<SourceFile>, SourceError> {
+    let mut files = Vec::with_capacity(entries.len());
+    let mut total = 0_u64;
+    for entry in entries {
+        if entry.kind == "directory" {
+            continue;
+        }
+        let file = to_file(repo, &entry)?;
+        total = total
+            .checked_add(file.size)
+            .filter(|sum| *sum <= MAX_FILE_BYTES)
+            .ok_or_else(|| refused(repo, "its files add up to an absurd size"))?;
+        files.push(file);
+    }
+    if files.is_empty() {
+        return Err(refused(repo, "it holds no file"));
+    }
+    refuse_collisions(repo, &files)?;
+    Ok(files)
+}
+
+fn to_file(repo: &str, entry: &TreeEntry) -> Result<SourceFile, SourceError> {
+    let path: ModelPath = entry.path.parse().map_err(|error| SourceError::HostileListing {
+        source_name: repo.to_owned(),
+        reason: "it holds a path that can't stand in a model".to_owned(),
+        source: Some(error),
+    })?;
+    if entry.kind != "file" {
+        return Err(refused(repo, format!("`{path}` is neither a file nor a directory")));
+    }
+    let size = entry.size.as_u64().ok_or_else(|| refused(repo, format!("`{path}` has no usable size")))?;
+    if size > MAX_FILE_BYTES {
+        return Err(refused(repo, format!("`{path}` has the absurd size of {size} bytes")));
+    }
+    let content = match &entry.lfs {
+        Some(lfs) => {
+            if !lfs.size.is_null() && lfs.size.as_u64() != Some(size) {
+                let reason = format!("`{path}` has two sizes, {size} and {}", lfs.size);
+                return Err(refused(repo, reason));
+            }
+            ContentId::sha256_from_hex(lfs.oid.strip_prefix("sha256:").unwrap_or(&lfs.oid))
+        }
+        None => entry.oid.as_deref().and_then(ContentId::git_sha1_from_hex),
+    };
+    let content = content.ok_or_else(|| refused(repo, format!("`{path}` has no content id")))?;
+    Ok(SourceFile { path, size, content: Some(content) })
+}
+
+/// Refuses files that would land on one another, here or on a file system that folds case or Unicode forms.
+fn refuse_collisions(repo: &str, files: &[SourceFile]) -> Result<(), SourceError> {
+    let mut seen: BTreeMap<String, &ModelPath> = BTreeMap::new();
+    for SourceFile { path, .. } in files {
+        match seen.insert(folded(path.as_str()), path) {
+            None => {}
+            Some(other) if other == path => return Err(refused(repo, format!("`{path}` is listed twice"))),
+            Some(other) => {
+                let reason = format!("`{other}` and `{path}` differ only in letter case or Unicode form");
+                return Err(refused(repo, reason));
+            }
+        }
+    }
+    for SourceFile { path, .. } in files {
+        if let Some(file) = path.ancestors().find_map(|folder| seen.get(&folded(folder))) {
+            return Err(refused(repo, format!("`{file}` is a file and the folder of `{path}`")));
+        }
+    }
+    Ok(())
+}
+
+/// Lower-casing can undo composition, hence twice.
+fn folded(path: &str) -> String {
+    path.nfc().flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// A refusal with its reason.
+pub(super) fn refused(repo: &str, reason: impl Into<String>) -> SourceError {
+    SourceError::HostileListing { source_name: repo.to_owned(), reason: reason.into(), source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn oid() -> String {
+        "ab".repeat(20)
+    }
+
+    fn file(path: &str) -> Value {
+        json!({"type": "file", "path": path, "size": 3, "oid": oid()})
+    }
+
+    fn checked(entries: Value) -> Result<Vec<SourceFile>, SourceError> {
+        check("o/n", serde_json::from_value(entries).unwrap())
+    }
+
+    #[test]
+    fn a_listing_becomes_files() {
+        let sha = "cd".repeat(32);
+        let files = checked(json!([
+            {"type": "directory", "path": "sub", "oid": oid(), "size": 0},
+            file("sub/config.json"),
+            {"type": "file", "path": "w.safetensors", "size": 9, "oid": oid(), "xetHash": "x",
+             "lfs": {"oid": sha, "size": 9, "pointerSize": 130}},
+            {"type": "file", "path": "empty", "size": 0, "oid": oid(), "lfs": null},
+        ]))
+        .unwrap();
+        let seen: Vec<_> = files.iter().map(|f| (f.path.as_str(), f.size, f.content)).collect();
+        let git = ContentId::git_sha1_from_hex(&oid());
+        assert_eq!(
+            seen,
+            [("sub/config.json", 3, git), ("w.safetensors", 9, ContentId::sha256_from_hex(&sha)), ("empty", 0, git)]
+        );
+    }
+
+    #[test]
+    fn hostile_listings_are_refused_with_their_own_reason() {
+        let sized = |size: Value| json!({"type": "file", "path": "a", "size": size, "oid": oid()});
+        let large = |path: &str| json!({"type": "file", "path": path, "size": 1_u64 << 53, "oid": oid()});
+        let lfs = |lfs: Value| json!([{"type": "file", "path": "a", "size": 3, "oid": oid(), "lfs": lfs}]);
+        for (entries, reason) in [
+            (json!([]), "no file"),
+            (json!([{"type": "directory", "path": "sub"}]), "no file"),
+            (json!([file("/etc/passwd")]), "can't stand"),
+            (json!([file("../a")]), "can't stand"),
+            (json!([file("a/../../b")]), "can't stand"),
+            (json!([file("a\u{7}b")]), "can't stand"),
+            (json!([file("a\\b")]), "can't stand"),
+            (json!([file("")]), "can't stand"),
+            (json!([file("a"), file("a")]), "listed twice"),
+            (json!([file("a"), file("a/b")]), "the folder of"),
+            (json!([file("A"), file("a/b/c")]), "the folder of"),
+            (json!([file("README.md"), file("readme.MD")]), "letter case"),
+            (json!([file("caf\u{e9}"), file("cafe\u{301}")]), "Unicode form"),
+            (json!([file("CAF\u{c9}"), file("cafe\u{301}")]), "Unicode form"),
+            (json!([sized(json!(-1))]), "no usable size"),
+            (json!([sized(json!(1.5))]), "no usable size"),
+            (json!([sized(json!(null))]), "no usable size"),
+            (json!([sized(json!(u64::MAX))]), "absurd size"),
+            (json!([large("a"), large("b")]), "add up"),
+            (lfs(json!({"oid": "cd".repeat(32), "size": 4})), "two sizes"),
+            (lfs(json!({"oid": "cd".repeat(20), "size": 3})), "no content id"),
+            (json!([{"type": "file", "path": "a", "size": 3}]), "no content id"),
+            (json!([{"type": "file", "path": "a", "size": 3, "oid": "xyz"}]), "no content id"),
+            (json!([{"type": "submodule", "path": "a", "size": 3, "oid": oid()}]), "neither"),
+        ] {
+            let error = checked(entries.clone()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{entries}: {error}");
+        }
+    }
+}

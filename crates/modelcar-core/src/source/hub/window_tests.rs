@@ -1,0 +1,206 @@
+//! Tests of the ordered window with parts that come from memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use super::*;
+use crate::source::SourceFile;
+
+const RETRY: Retry = Retry { attempts: 3, base: Duration::from_millis(1) };
+
+/// Serves bytes that tell their own offset, in chunks of 7, with faults where asked.
+#[derive(Default)]
+struct Memory {
+    /// Offset of a part to how often it breaks off after half of what is left.
+    breaks: Mutex<BTreeMap<u64, u32>>,
+    asked: Mutex<Vec<(u64, u64)>>,
+    flying: AtomicUsize,
+    highest: AtomicUsize,
+    hang: bool,
+    fatal: bool,
+    panic: bool,
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+fn byte(at: u64) -> u8 {
+    u8::try_from(at % 251).unwrap()
+}
+
+fn broken(part: &Extent) -> SourceError {
+    SourceError::BrokenBody { path: part.file.path.clone(), host: "h".into(), at: 0, size: 0, source: None }
+}
+
+#[async_trait]
+impl FetchPart for Memory {
+    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault> {
+        self.asked.lock().unwrap().push((part.offset, part.len));
+        let now = self.flying.fetch_add(1, SeqCst) + 1;
+        let _counted = Counted(&self.flying);
+        self.highest.fetch_max(now, SeqCst);
+        if self.fatal {
+            return Err(Fault::fatal(broken(part)));
+        }
+        assert!(!self.panic, "asked to");
+        if self.hang {
+            std::future::pending::<()>().await;
+        }
+        let breaks = {
+            let mut breaks = self.breaks.lock().unwrap();
+            let end = part.offset + part.len;
+            let due = breaks.iter_mut().find(|(at, left)| (part.offset..end).contains(at) && **left > 0);
+            due.map(|(_, left)| *left -= 1).is_some()
+        };
+        let until = part.offset + if breaks { part.len / 2 } else { part.len };
+        // Later parts are quicker, so that order is the window's doing.
+        tokio::time::sleep(Duration::from_millis(20_u64.saturating_sub(part.offset / 20))).await;
+        let mut at = part.offset;
+        while at < until {
+            let end = (at + 7).min(until);
+            assert!(sink.push((at..end).map(byte).collect()));
+            at = end;
+        }
+        if breaks { Err(Fault::passing(broken(part))) } else { Ok(()) }
+    }
+
+    fn host(&self) -> String {
+        "h".to_owned()
+    }
+}
+
+fn extent(offset: u64, len: u64) -> Extent {
+    let file = SourceFile { path: "w".parse().unwrap(), size: 10_000, content: None };
+    Extent { file: Arc::new(file), offset, len }
+}
+
+fn window(permits: usize, parts: usize, part_bytes: u64) -> Window {
+    Window { connections: Arc::new(Semaphore::new(permits)), parts, part_bytes }
+}
+
+async fn collect(mut stream: ByteStream) -> Result<Vec<u8>, SourceError> {
+    let mut all = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        all.extend_from_slice(&chunk?);
+    }
+    Ok(all)
+}
+
+#[test]
+fn extents_are_cut_into_parts() {
+    let cut: Vec<_> = Parts::new(vec![extent(0, 5), extent(5, 25), extent(40, 0), extent(7, 10)], 10)
+        .map(|part| (part.offset, part.len))
+        .collect();
+    assert_eq!(cut, [(0, 5), (5, 10), (15, 10), (25, 5), (7, 10)]);
+    assert_eq!(Parts::new(vec![extent(0, 3)], 0).count(), 3);
+    assert_eq!(Parts::new(Vec::new(), 10).count(), 0);
+}
+
+#[tokio::test]
+async fn bytes_come_in_order_and_parts_stay_bounded() {
+    let memory = Arc::new(Memory::default());
+    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &window(16, 4, 20), RETRY);
+    let expected: Vec<u8> = (0..333).chain(500..550).map(byte).collect();
+    assert_eq!(collect(stream).await.unwrap(), expected);
+    assert!((2..=4).contains(&memory.highest.load(SeqCst)), "{:?}", memory.highest);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
+    let memory = Arc::new(Memory::default());
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &window(16, 3, 10), RETRY);
+    assert!(stream.next().await.is_some());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(memory.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn three_readers_share_one_permit() {
+    let window = window(1, 4, 10);
+    let memory = Arc::new(Memory::default());
+    let mut streams: Vec<_> =
+        (0..3).map(|_| read(Arc::clone(&memory), vec![extent(400, 200)], &window, RETRY)).collect();
+    // All have their windows full, and the last one is drained first.
+    for stream in &mut streams {
+        assert!(stream.next().await.is_some());
+    }
+    for stream in streams.into_iter().rev() {
+        let rest = tokio::time::timeout(Duration::from_secs(20), collect(stream)).await.unwrap().unwrap();
+        assert_eq!(rest, (407..600).map(byte).collect::<Vec<_>>());
+    }
+    assert_eq!(memory.highest.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_stream_cancels_and_frees_the_permits() {
+    let window = window(2, 4, 10);
+    let memory = Arc::new(Memory { hang: true, ..Memory::default() });
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 100)], &window, RETRY);
+    assert!(tokio::time::timeout(Duration::from_millis(50), stream.next()).await.is_err());
+    assert_eq!(memory.flying.load(SeqCst), 2);
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(memory.flying.load(SeqCst), 0);
+    assert_eq!(window.connections.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn a_broken_part_goes_on_from_its_middle() {
+    let memory = Arc::new(Memory { breaks: Mutex::new([(110, 1)].into()), ..Memory::default() });
+    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &window(4, 3, 100), RETRY);
+    assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
+    let mut asked = memory.asked.lock().unwrap().clone();
+    asked.sort_unstable();
+    assert_eq!(asked, [(0, 100), (100, 100), (150, 50), (200, 100)]);
+}
+
+#[tokio::test]
+async fn an_error_ends_the_stream_after_the_attempts() {
+    let memory = Arc::new(Memory { breaks: Mutex::new([(19, 9)].into()), ..Memory::default() });
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &window(1, 1, 20), RETRY);
+    let mut good = 0;
+    let error = loop {
+        match stream.next().await.unwrap() {
+            Ok(chunk) => good += chunk.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_transient());
+    assert_eq!(good, 17, "half of what is left, three times");
+    assert!(stream.next().await.is_none());
+    assert_eq!(memory.asked.lock().unwrap().len(), 3);
+
+    let memory = Arc::new(Memory { fatal: true, ..Memory::default() });
+    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &window(1, 1, 20), RETRY)).await.is_err());
+    assert_eq!(memory.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+#[should_panic(expected = "asked to")]
+async fn a_panic_is_not_swallowed() {
+    let memory = Arc::new(Memory { panic: true, ..Memory::default() });
+    let _outcome = collect(read(memory, vec![extent(0, 5)], &window(1, 1, 20), RETRY)).await;
+}
+
+#[test]
+fn a_sink_takes_no_more_than_its_part() {
+    let (queue, mut received) = unbounded_channel();
+    let mut sink = PartSink { queue, received: 0, left: 5 };
+    assert!(sink.push(Bytes::from_static(b"abc")));
+    assert!(!sink.push(Bytes::from_static(b"defg")));
+    assert_eq!(sink.left(), 0);
+    assert_eq!(received.try_recv().unwrap().unwrap(), "abc");
+    assert_eq!(received.try_recv().unwrap().unwrap(), "de");
+    assert!(received.try_recv().is_err());
+}
