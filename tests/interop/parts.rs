@@ -1,0 +1,139 @@
+//! The real parts: whether they are there, and how they are run.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::files;
+
+/// A static busybox, where Debian puts it.
+pub(crate) const BUSYBOX: &str = "/bin/busybox";
+
+/// Something that a test needs and a machine may lack.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    /// The CNCF distribution.
+    Registry,
+    /// Copies images.
+    Skopeo,
+    /// Unpacks images.
+    Umoci,
+    /// A static shell for the base.
+    Busybox,
+    /// GNU tar, as `tar`.
+    GnuTar,
+    /// The tar of libarchive.
+    BsdTar,
+    /// Python with its standard library.
+    Python,
+    /// Python with the packages of the Hub.
+    PythonPackages,
+    /// The folder of a real model.
+    RealModel,
+    /// The right to change owners and root folders.
+    Root,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Registry => "docker-registry",
+            Self::Skopeo => "skopeo",
+            Self::Umoci => "umoci",
+            Self::Busybox => "busybox-static",
+            Self::GnuTar => "GNU tar",
+            Self::BsdTar => "bsdtar",
+            Self::Python => "python3",
+            Self::PythonPackages => "a Python with huggingface_hub, safetensors and tokenizers (MODELCAR_PYTHON)",
+            Self::RealModel => "a real model (MODELCAR_REAL_MODEL)",
+            Self::Root => "root",
+        }
+    }
+
+    fn is_there(self) -> bool {
+        match self {
+            Self::Registry => answers(command("docker-registry").arg("--version")),
+            Self::Skopeo => answers(command("skopeo").arg("--version")),
+            Self::Umoci => answers(command("umoci").arg("--version")),
+            Self::Busybox => answers(command(BUSYBOX).arg("true")),
+            Self::GnuTar => answers(command("sh").args(["-c", "tar --version | grep -q GNU"])),
+            Self::BsdTar => answers(command("bsdtar").arg("--version")),
+            Self::Python => answers(python().arg("--version")),
+            Self::PythonPackages => {
+                answers(python_with_packages().args(["-c", "import huggingface_hub, safetensors, tokenizers"]))
+            }
+            Self::RealModel => {
+                env::var_os("MODELCAR_REAL_MODEL").is_some_and(|dir| Path::new(&dir).join("config.json").is_file())
+            }
+            Self::Root => files::is_root(),
+        }
+    }
+}
+
+/// Returns whether all parts are there, and says which is not.
+///
+/// # Panics
+/// When one is missing although `MODELCAR_REQUIRE_INTEROP=1` demands all of them.
+pub(crate) fn available(parts: &[Part]) -> bool {
+    let missing: Vec<_> = parts.iter().filter(|part| !part.is_there()).map(|part| part.name()).collect();
+    let required = env::var_os("MODELCAR_REQUIRE_INTEROP").is_some_and(|value| value == "1");
+    for name in &missing {
+        eprintln!("skipped: {name} is not installed");
+    }
+    assert!(missing.is_empty() || !required, "MODELCAR_REQUIRE_INTEROP=1, but not installed: {}", missing.join(", "));
+    missing.is_empty()
+}
+
+/// A command whose language and credentials are nobody's.
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    for variable in ["HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SOURCE_DATE_EPOCH"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// The program under test, with `home` in place of the user's.
+pub(crate) fn modelcar(home: &Path) -> Command {
+    let mut modelcar = command(env!("CARGO_BIN_EXE_modelcar"));
+    modelcar.env("HOME", home).env("HF_HOME", home).env("DOCKER_CONFIG", home).env_remove("REGISTRY_AUTH_FILE");
+    modelcar
+}
+
+/// Any Python.
+pub(crate) fn python() -> Command {
+    command("python3")
+}
+
+/// The Python that has the packages.
+pub(crate) fn python_with_packages() -> Command {
+    command(env::var_os("MODELCAR_PYTHON").unwrap_or_else(|| "python3".into()))
+}
+
+/// One of the scripts beside this file.
+pub(crate) fn script(name: &str) -> PathBuf {
+    repository().join("tests/interop").join(name)
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn answers(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command and returns its stdout.
+///
+/// # Panics
+/// When it fails, with what it said.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}

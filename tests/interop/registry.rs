@@ -1,0 +1,81 @@
+//! Debian's `docker-registry` on a free port.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::parts::command;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running registry with an empty store; both go away when dropped.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    address: SocketAddr,
+    process: Child,
+    _store: TempDir,
+}
+
+impl Registry {
+    /// Starts a registry and waits until it answers.
+    pub(crate) fn start() -> Self {
+        // Between the choice of a port and the registry's bind another process may take it.
+        (0..5).find_map(|_| Self::try_start()).expect("docker-registry answers")
+    }
+
+    fn try_start() -> Option<Self> {
+        let store = TempDir::new().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = store.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n",
+            store.path().join("data").display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut serve = command("docker-registry");
+        serve.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut registry = Self { address, process: serve.spawn().unwrap(), _store: store };
+        registry.wait().then_some(registry)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn wait(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && matches!(self.process.try_wait(), Ok(None)) {
+            if self.answers().is_ok_and(|answers| answers) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    fn answers(&self) -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET /v2/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200") && answer.contains("registry/2.0"))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may be gone already; then there is nothing to end.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
