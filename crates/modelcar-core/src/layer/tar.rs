@@ -166,7 +166,8 @@ mod tests {
             for member in archive.entries().unwrap() {
                 let mut member = member.unwrap();
                 let entry = expected.next().unwrap();
-                prop_assert_eq!(member.path_bytes().as_ref(), entry.name.as_bytes());
+                let name = member.path_bytes().into_owned();
+                prop_assert_eq!(name.as_slice(), entry.name.as_bytes());
                 prop_assert_eq!(member.header().mode().unwrap(), if entry.file.is_some() { 0o644 } else { 0o755 });
                 prop_assert_eq!(member.header().mtime().unwrap(), mtime);
                 prop_assert_eq!(member.header().uid().unwrap() + member.header().gid().unwrap(), 0);
