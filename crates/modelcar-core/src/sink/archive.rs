@@ -160,8 +160,11 @@ impl Sink for ArchiveSink {
         self.append_manifest(&mut archive, index).map_err(io_error("write", &self.partial))?;
         let mut json = store::empty_index();
         let path = self.path.clone();
-        store::add_to_index(&mut json, index, self.ref_name.as_deref())
-            .map_err(|reason| LayoutError::Invalid { path: path.clone(), reason: reason.into(), source: None })?;
+        store::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
+            path: path.clone(),
+            reason: reason.into(),
+            source: None,
+        })?;
         let partial = self.partial.clone();
         blocking(move || {
             archive.finish(&store::canonical(json)).map_err(io_error("write", &partial))?;
