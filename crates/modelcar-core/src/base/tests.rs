@@ -1,15 +1,15 @@
 //! Tests of base images.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{error::ErrorKind, sink::LayoutSink, sink::Sink};
+use crate::{
+    error::ErrorKind,
+    sink::{LayoutSink, Sink},
+};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
