@@ -23,7 +23,8 @@ impl Platform {
     pub fn new(os: impl Into<String>, architecture: impl Into<String>, variant: Option<String>) -> Self {
         let architecture = architecture.into();
         let variant = variant.filter(|variant| {
-            !variant.is_empty() && !matches!((architecture.as_str(), variant.as_str()), ("arm64", "v8") | ("amd64", "v1"))
+            !variant.is_empty()
+                && !matches!((architecture.as_str(), variant.as_str()), ("arm64", "v8") | ("amd64", "v1"))
         });
         Self { os: os.into(), architecture, variant }
     }

@@ -1,7 +1,7 @@
 //! An OCI archive: one tar file that holds an image layout.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     ffi::OsString,
     fs::{self, File, TryLockError},
     io::{self, IoSlice, Seek, SeekFrom, Write},
@@ -120,9 +120,10 @@ impl ArchiveSink {
 
     /// Appends a manifest unless it is there.
     fn append_manifest(&self, archive: &mut Archive, manifest: &ManifestBlob) -> io::Result<()> {
-        if !self.blobs().contains_key(&manifest.digest) {
+        let mut blobs = self.blobs();
+        if let Entry::Vacant(blob) = blobs.entry(manifest.digest) {
             archive.append(&blob_name(&manifest.digest), &manifest.bytes)?;
-            self.blobs().insert(manifest.digest, manifest.bytes.len() as u64);
+            blob.insert(manifest.bytes.len() as u64);
         }
         Ok(())
     }
@@ -160,8 +161,11 @@ impl Sink for ArchiveSink {
         self.append_manifest(&mut archive, index).map_err(io_error("write", &self.partial))?;
         let mut json = store::empty_index();
         let path = self.path.clone();
-        store::add_to_index(&mut json, index, self.ref_name.as_deref())
-            .map_err(|reason| LayoutError::Invalid { path: path.clone(), reason: reason.into(), source: None })?;
+        store::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
+            path: path.clone(),
+            reason: reason.into(),
+            source: None,
+        })?;
         let partial = self.partial.clone();
         blocking(move || {
             archive.finish(&store::canonical(json)).map_err(io_error("write", &partial))?;

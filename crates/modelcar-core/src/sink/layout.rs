@@ -191,8 +191,11 @@ impl Shared {
         drop(lock.lock());
         let path = self.dir.join(INDEX_FILE);
         let mut json = store::read_index(&self.dir)?.unwrap_or_else(store::empty_index);
-        store::add_to_index(&mut json, index, self.ref_name.as_deref())
-            .map_err(|reason| LayoutError::Invalid { path: path.clone(), reason: reason.into(), source: None })?;
+        store::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
+            path: path.clone(),
+            reason: reason.into(),
+            source: None,
+        })?;
         let temporary = Temporary::new(&self.dir);
         let file = temporary.write(&store::canonical(json))?;
         file.sync_all().map_err(io_error("write", &path))?;
@@ -214,8 +217,7 @@ impl Created {
     }
 
     fn make_dir(&mut self, dir: &Path) -> Result<(), LayoutError> {
-        let missing: Vec<_> =
-            dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+        let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
         for dir in missing.into_iter().rev() {
             match fs::create_dir(dir) {
                 Ok(()) => self.dirs.push(dir.to_owned()),

@@ -1,1 +1,307 @@
 //! Tests of the sinks on disk.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    store::{BLOBS, REF_NAME},
+    *,
+};
+use crate::{Error, error::ErrorKind, source::SourceError};
+
+/// A body that goes wrong the first `failures` times: in the middle of the stream, or after it.
+#[derive(Debug)]
+struct Flaky {
+    inner: BytesBody,
+    failures: AtomicU32,
+    in_stream: bool,
+}
+
+impl Flaky {
+    fn new(bytes: &'static [u8], failures: u32, in_stream: bool) -> Self {
+        Self { inner: BytesBody::new("layer 1", bytes), failures: failures.into(), in_stream }
+    }
+}
+
+fn broken() -> Error {
+    SourceError::Stalled { path: "a".parse().unwrap(), host: "h".to_owned(), seconds: 1 }.into()
+}
+
+fn wrong() -> Error {
+    SourceError::Changed { path: "a".into(), reason: "its hash differs".to_owned() }.into()
+}
+
+impl Body for Flaky {
+    fn title(&self) -> String {
+        self.inner.title()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        None
+    }
+
+    fn open(&self) -> OpenBody {
+        let mut open = self.inner.open();
+        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if fails && self.in_stream {
+            open.stream = stream::iter([Ok(Bytes::from_static(&[7; 3000])), Err(broken())]).boxed();
+        } else if fails {
+            open.sealed = std::future::ready(Err(wrong())).boxed();
+        }
+        open
+    }
+}
+
+fn manifest(text: &str) -> ManifestBlob {
+    ManifestBlob {
+        bytes: text.to_owned().into(),
+        media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
+        digest: Digest::of(text),
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn index_json(dir: &Path) -> Value {
+    serde_json::from_slice(&fs::read(dir.join("index.json")).unwrap()).unwrap()
+}
+
+async fn fill(sink: &dyn Sink, layer: &'static [u8], index: &str) -> crate::Result<()> {
+    sink.write_blob(&BytesBody::new("layer 1", layer), &|_| {}).await?;
+    sink.write_manifest(&manifest("{}")).await?;
+    sink.publish(&manifest(index)).await
+}
+
+async fn layout(dir: &Path, name: Option<&str>) -> LayoutSink {
+    LayoutSink::create(dir, name.map(str::to_owned)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_layout_holds_what_was_written() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path().join("a/b");
+    let sink = layout(&dir, Some("v1")).await;
+    fill(&sink, b"weights", "{\"a\":1}").await.unwrap();
+    sink.abandon().await;
+
+    assert_eq!(names(&dir), ["blobs", "index.json", "oci-layout"]);
+    assert_eq!(fs::read_to_string(dir.join("oci-layout")).unwrap(), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let digest = Digest::of("{\"a\":1}");
+    let expected = format!(
+        r#"{{"manifests":[{{"annotations":{{"{REF_NAME}":"v1"}},"digest":"{digest}","mediaType":"application/vnd.oci.image.index.v1+json","size":7}}],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}}"#
+    );
+    assert_eq!(fs::read_to_string(dir.join("index.json")).unwrap(), expected);
+    assert_eq!(fs::read(dir.join(BLOBS).join(Digest::of("weights").hex())).unwrap(), b"weights");
+    assert!(sink.has_blob(&Digest::of("weights"), 7).await.unwrap());
+    assert!(!sink.has_blob(&Digest::of("weights"), 8).await.unwrap());
+
+    let open = Layout::open(&dir).await.unwrap();
+    assert_eq!(open.pick(None).await.unwrap().digest, digest);
+    assert_eq!(open.read(&digest).await.unwrap(), "{\"a\":1}");
+}
+
+#[tokio::test]
+async fn a_second_image_is_added_and_a_name_moves() {
+    let temp = TempDir::new().unwrap();
+    for (name, index) in [(Some("v1"), "1"), (Some("v2"), "2"), (None, "3"), (None, "3"), (Some("v1"), "4")] {
+        fill(&layout(temp.path(), name).await, b"weights", index).await.unwrap();
+    }
+    let listed: Vec<_> = index_json(temp.path())["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["annotations"][REF_NAME].as_str().map(str::to_owned), entry["digest"].clone()))
+        .collect();
+    let expected = [(Some("v2"), "2"), (None, "3"), (Some("v1"), "4")];
+    let expected = expected.map(|(name, index)| (name.map(str::to_owned), json!(Digest::of(index).to_string())));
+    assert_eq!(listed, expected);
+
+    let open = Layout::open(temp.path()).await.unwrap();
+    assert_eq!(open.pick(Some("v2")).await.unwrap().digest, Digest::of("2"));
+    let error = open.pick(None).await.unwrap_err();
+    assert!(error.to_string().ends_with("has 3 images, name one: `v2`, `v1`"), "{error}");
+    assert_eq!(open.pick(Some("v9")).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_wrong_body_leaves_nothing() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path().join("new");
+    let sink = layout(&dir, None).await;
+    let error = sink.write_blob(&Flaky::new(b"weights", 9, false), &|_| panic!("not transient")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+    assert_eq!(names(&dir.join(BLOBS)), [""; 0]);
+    sink.abandon().await;
+    assert!(!dir.exists());
+
+    // What was there before stays as it was.
+    fill(&layout(&dir, None).await, b"old", "1").await.unwrap();
+    let before = (names(&dir), names(&dir.join(BLOBS)), index_json(&dir));
+    let sink = layout(&dir, None).await;
+    sink.write_blob(&BytesBody::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
+    sink.write_blob(&BytesBody::new("layer 2", &b"old"[..]), &|_| {}).await.unwrap();
+    sink.abandon().await;
+    assert_eq!(before, (names(&dir), names(&dir.join(BLOBS)), index_json(&dir)));
+}
+
+#[tokio::test]
+async fn a_broken_body_is_started_over() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path().join("layout");
+    let file = temp.path().join("archive.tar");
+    let sinks: [Box<dyn Sink>; 2] =
+        [Box::new(layout(&dir, None).await), Box::new(ArchiveSink::create(&file, None).await.unwrap())];
+    for sink in &sinks {
+        let told = AtomicU32::new(0);
+        let count = |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+        };
+        let sealed = sink.write_blob(&Flaky::new(b"weights", 2, true), &count).await.unwrap();
+        assert_eq!((sealed.digest, told.into_inner()), (Digest::of("weights"), 2));
+        sink.write_blob(&Flaky::new(b"never", 9, true), &|_| {}).await.unwrap_err();
+        sink.publish(&manifest("{}")).await.unwrap();
+    }
+    assert_eq!(names(&dir.join(BLOBS)).len(), 2);
+    assert_eq!(entries(&file).len(), 6);
+}
+
+#[tokio::test]
+async fn what_is_not_a_layout_is_not_touched() {
+    let temp = TempDir::new().unwrap();
+    fs::write(temp.path().join("photo"), "x").unwrap();
+    let error = LayoutSink::create(temp.path(), None).await.unwrap_err();
+    assert!(matches!(error, LayoutError::NotALayout { .. }), "{error}");
+    fs::write(temp.path().join("oci-layout"), r#"{"imageLayoutVersion":"2"}"#).unwrap();
+    let error = LayoutSink::create(temp.path(), None).await.unwrap_err();
+    assert!(error.to_string().ends_with("layout version `2` is not known"), "{error}");
+    assert_eq!(names(temp.path()), ["oci-layout", "photo"]);
+    let error = LayoutSink::create(&temp.path().join("photo/x"), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}
+
+#[tokio::test]
+async fn a_corrupt_blob_is_noticed() {
+    let temp = TempDir::new().unwrap();
+    fill(&layout(temp.path(), None).await, b"weights", "{}").await.unwrap();
+    let digest = Digest::of("weights");
+    let open = Layout::open(temp.path()).await.unwrap();
+    let copy = temp.path().join("copy");
+    let body = open.body("layer".to_owned(), digest, 7);
+    assert_eq!(layout(&copy, None).await.write_blob(&*body, &|_| {}).await.unwrap().digest, digest);
+
+    fs::write(temp.path().join(BLOBS).join(digest.hex()), "weightz").unwrap();
+    let sink = layout(&temp.path().join("other"), None).await;
+    let error = sink.write_blob(&*body, &|_| {}).await.unwrap_err();
+    assert!(matches!(error, Error::Layout(LayoutError::Corrupt { .. })), "{error}");
+    let longer = open.body("layer".to_owned(), digest, 8);
+    let error = sink.write_blob(&*longer, &|_| {}).await.unwrap_err();
+    assert!(matches!(error, Error::Layout(LayoutError::WrongSize { found: 7, expected: 8, .. })), "{error}");
+    let error = open.read(&digest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+
+    let OpenBody { stream, sealed } = body.open();
+    drop(stream);
+    assert!(sealed.await.is_err());
+}
+
+fn entries(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(fs::File::open(file).unwrap());
+    let read = |entry: std::io::Result<tar::Entry<'_, fs::File>>| {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        let mode = if header.entry_type().is_dir() { 0o755 } else { 0o644 };
+        assert_eq!((header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (mode, 0, 0));
+        assert_eq!(header.mtime().unwrap(), 0);
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (name, content)
+    };
+    archive.entries().unwrap().map(read).collect()
+}
+
+#[tokio::test]
+async fn an_archive_is_a_layout_in_a_tar_file() {
+    let temp = TempDir::new().unwrap();
+    let write = async |name: &str| {
+        let file = temp.path().join(name);
+        let sink = ArchiveSink::create(&file, Some("v1".to_owned())).await.unwrap();
+        // A longer body that fails must leave nothing behind the shorter one that follows.
+        sink.write_blob(&Flaky::new(&[9; 5000], 1, false), &|_| {}).await.unwrap_err();
+        assert!(sink.has_blob(&Digest::of("weights"), 7).await.is_ok_and(|has| !has));
+        for _ in 0..2 {
+            sink.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+        }
+        assert!(!file.exists());
+        assert!(ArchiveSink::create(&file, None).await.is_err_and(|error| matches!(error, LayoutError::Busy { .. })));
+        fill(&sink, b"weights", "{\"a\":1}").await.unwrap();
+        sink.abandon().await;
+        assert!(sink.publish(&manifest("{}")).await.is_err());
+        file
+    };
+    let file = write("one.tar").await;
+    let found = entries(&file);
+    let order: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let blob = |content: &str| format!("blobs/sha256/{}", Digest::of(content).hex());
+    let expected =
+        ["oci-layout", "blobs/", "blobs/sha256/", &blob("weights"), &blob("{}"), &blob("{\"a\":1}"), "index.json"];
+    assert_eq!(order, expected);
+    let contents: BTreeMap<_, _> = found.iter().cloned().collect();
+    assert_eq!(contents[&blob("weights")], b"weights");
+
+    let bytes = fs::read(&file).unwrap();
+    assert!(bytes.len().is_multiple_of(512) && bytes.ends_with(&[0; 1024]));
+    assert_eq!(bytes, fs::read(write("two.tar").await).unwrap());
+    assert_eq!(names(temp.path()), ["one.tar", "two.tar"]);
+
+    // Unpacked, it reads as a layout.
+    let dir = temp.path().join("unpacked");
+    tar::Archive::new(&bytes[..]).unpack(&dir).unwrap();
+    assert_eq!(Layout::open(&dir).await.unwrap().pick(Some("v1")).await.unwrap().digest, Digest::of("{\"a\":1}"));
+}
+
+#[tokio::test]
+async fn an_abandoned_archive_is_gone() {
+    let temp = TempDir::new().unwrap();
+    let file = temp.path().join("image.tar");
+    fs::write(&file, "older").unwrap();
+    let sink = ArchiveSink::create(&file, None).await.unwrap();
+    sink.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+    sink.abandon().await;
+    assert_eq!(names(temp.path()), ["image.tar"]);
+    assert_eq!(fs::read(&file).unwrap(), b"older");
+    assert!(ArchiveSink::create(temp.path(), None).await.is_err());
+    assert_eq!(names(temp.path()), ["image.tar"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_named() {
+    use std::io;
+
+    let start = || fs::File::options().write(true).open("/dev/full");
+    let body = BytesBody::new("layer 1", vec![1; 100_000]);
+    let error = super::writer::copy(body.open(), start).await.unwrap_err();
+    let error = super::layout::explain(error, &body, Path::new("out/blobs"));
+    let Error::Layout(LayoutError::Io { source, .. }) = &error else { panic!("{error}") };
+    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(error.to_string(), "write to `out/blobs`");
+}

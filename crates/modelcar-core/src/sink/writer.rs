@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 const CHANNEL_CHUNKS: usize = 8;
 /// Sources retry what is small (a part, a request) themselves; this is for what got past that.
 const MAX_RESTARTS: u32 = 3;
-const FIRST_DELAY: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 
 /// Why a body did not reach its file.
 #[derive(Debug)]
