@@ -80,8 +80,10 @@ failure_from!(
 
 fn hints(error: &Error) -> Vec<String> {
     let hint = match error {
-        Error::Reference(_) => "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
-            Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG",
+        Error::Reference(_) => {
+            "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
+            Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG"
+        }
         Error::Source(error) => return source_hints(error),
         Error::Plan(error) => return plan_hints(error),
         Error::Layer(error) if error.kind() == ErrorKind::Integrity => {

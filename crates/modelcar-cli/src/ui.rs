@@ -67,9 +67,8 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let screen = MultiProgress::new();
-        let total = screen.add(ProgressBar::new(0).with_style(style(
-            "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
-        )));
+        let total = screen
+            .add(ProgressBar::new(0).with_style(style("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")));
         Self { screen, total, layers: Mutex::default() }
     }
 

@@ -231,7 +231,8 @@ pub(crate) async fn read_limited(mut response: reqwest::Response, limit: usize) 
 }
 
 fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let line = words.join(" ");
     match line.char_indices().nth(EXCERPT_MAX_CHARS) {
         Some((at, _)) => format!("{}…", &line[..at]),

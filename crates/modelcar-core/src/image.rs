@@ -105,11 +105,8 @@ fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u
         .chain(weight_lines)
         .map(|line| HistoryBuilder::default().created(created.clone()).created_by(line).build())
         .collect::<Result<_, _>>()?;
-    let run = ConfigBuilder::default()
-        .user(USER)
-        .env(vec![PATH.to_owned()])
-        .labels(unordered(plan.annotations()))
-        .build()?;
+    let run =
+        ConfigBuilder::default().user(USER).env(vec![PATH.to_owned()]).labels(unordered(plan.annotations())).build()?;
     let rootfs = RootFsBuilder::default().typ("layers").diff_ids(below.chain(weights).collect::<Vec<_>>()).build()?;
     let mut config = ImageConfigurationBuilder::default()
         .created(created)
@@ -149,9 +146,7 @@ fn descriptor(
     let builder = DescriptorBuilder::default().media_type(media_type).digest(oci_digest(digest)?).size(size);
     match annotations.is_empty() {
         true => builder.build(),
-        false => builder
-            .annotations(unordered(&annotations))
-            .build(),
+        false => builder.annotations(unordered(&annotations)).build(),
     }
 }
 

@@ -100,15 +100,11 @@ fn manifest(blob: &ManifestBlob, platform: Platform) -> Result<InspectedManifest
     let parsed: ImageManifest = parse(blob)?;
     let mut layers = Vec::new();
     for layer in parsed.layers() {
-        let digest = layer.digest().to_string().parse().map_err(|_| invalid(blob, "names a digest that is not SHA-256"))?;
+        let digest =
+            layer.digest().to_string().parse().map_err(|_| invalid(blob, "names a digest that is not SHA-256"))?;
         let listed = layer.annotations().as_ref().and_then(|annotations| annotations.get(FILES));
         let files = listed.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        layers.push(InspectedLayer {
-            digest,
-            size: layer.size(),
-            media_type: layer.media_type().to_string(),
-            files,
-        });
+        layers.push(InspectedLayer { digest, size: layer.size(), media_type: layer.media_type().to_string(), files });
     }
     Ok(InspectedManifest { platform, digest: blob.digest, layers })
 }

@@ -117,9 +117,11 @@ fn parse(text: &str) -> Result<ImageRef, String> {
     // The grammar is the crate's; a fixed host keeps it from applying Docker's defaults and from IPv6 (not accepted
     // there).
     let parsed: Reference = format!("registry.invalid/{rest}").parse().map_err(|error| format!("{error}"))?;
-    let digest = parsed.digest().map(str::parse).transpose().map_err(|error: crate::digest::InvalidDigest| {
-        format!("{error}")
-    })?;
+    let digest = parsed
+        .digest()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error: crate::digest::InvalidDigest| format!("{error}"))?;
     let written_tag = rest.split('@').next().is_some_and(|name| name.contains(':'));
     let tag = parsed.tag().filter(|_| written_tag).map(str::to_owned);
     Ok(ImageRef { registry: registry.to_owned(), repository: parsed.repository().to_owned(), tag, digest })
@@ -186,8 +188,22 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused() {
         for bad in [
-            "", "qwen", "qwen:v1", "acme/qwen", "ghcr.io/", "ghcr.io", "ghcr.io/Acme/q", "ghcr.io/a:", "ghcr.io/a b",
-            "oci://ghcr.io/a", "ghcr.io/a@sha256:12", "ghcr.io//a", "-x.io/a", "host:99999/a", "[::1/a", "ghcr.io/a:t:t",
+            "",
+            "qwen",
+            "qwen:v1",
+            "acme/qwen",
+            "ghcr.io/",
+            "ghcr.io",
+            "ghcr.io/Acme/q",
+            "ghcr.io/a:",
+            "ghcr.io/a b",
+            "oci://ghcr.io/a",
+            "ghcr.io/a@sha256:12",
+            "ghcr.io//a",
+            "-x.io/a",
+            "host:99999/a",
+            "[::1/a",
+            "ghcr.io/a:t:t",
         ] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }

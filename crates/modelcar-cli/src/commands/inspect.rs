@@ -47,7 +47,11 @@ fn table(name: &str, inspection: &Inspection) -> String {
             let files = match layer.files.as_slice() {
                 [] => layer.media_type.clone(),
                 [file] => file.path.to_string(),
-                files => format!("{} files: {}", files.len(), files.iter().take(4).map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ")),
+                files => format!(
+                    "{} files: {}",
+                    files.len(),
+                    files.iter().take(4).map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ")
+                ),
             };
             let _infallible = writeln!(text, "  {}  {:>10}  {files}", layer.digest, size(layer.size));
         }

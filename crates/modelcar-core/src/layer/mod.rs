@@ -278,10 +278,14 @@ impl Framer {
     }
 
     fn too_short(&self) -> Error {
-        let missing: u64 = self.segments.iter().map(|segment| match segment {
-            Segment::Content(left) => *left,
-            Segment::Frame(_) | Segment::Start(..) => 0,
-        }).sum();
+        let missing: u64 = self
+            .segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Content(left) => *left,
+                Segment::Frame(_) | Segment::Start(..) => 0,
+            })
+            .sum();
         let expected = self.body.layer.size;
         let (layer, title) = (self.body.index, self.body.layer.title());
         LayerError::WrongSize { layer, title, expected, actual: expected.saturating_sub(missing) }.into()

@@ -287,9 +287,9 @@ fn annotations(origin: &Origin, base: &BaseImage, own: &BTreeMap<String, String>
         ("base.name", &base.name),
         ("base.digest", &digest),
     ];
-    let known = known.into_iter().filter_map(|(key, value)| {
-        value.clone().map(|value| (format!("org.opencontainers.image.{key}"), value))
-    });
+    let known = known
+        .into_iter()
+        .filter_map(|(key, value)| value.clone().map(|value| (format!("org.opencontainers.image.{key}"), value)));
     known.chain(own.clone()).collect()
 }
 

@@ -92,7 +92,9 @@ impl Formats {
         // Mistral's `consolidated.safetensors` alone is the model; beside shards it is a copy of them.
         let safetensors = |file: &SourceFile| {
             let name = file.path.file_name();
-            has_extension(name, "safetensors") && !name.starts_with("consolidated") && !in_folder(&file.path, "original")
+            has_extension(name, "safetensors")
+                && !name.starts_with("consolidated")
+                && !in_folder(&file.path, "original")
         };
         Self { safetensors: files.iter().any(safetensors) }
     }
@@ -165,8 +167,18 @@ mod tests {
     }
 
     const MIXED: &[&str] = &[
-        ".gitattributes", "LICENSE", "chat_template.jinja", "config.json", "consolidated.00.pth", "model.safetensors",
-        "modeling.py", "onnx/model.onnx", "original/params.json", "pytorch_model.bin", "tf_model.h5", "tokenizer.bin",
+        ".gitattributes",
+        "LICENSE",
+        "chat_template.jinja",
+        "config.json",
+        "consolidated.00.pth",
+        "model.safetensors",
+        "modeling.py",
+        "onnx/model.onnx",
+        "original/params.json",
+        "pytorch_model.bin",
+        "tf_model.h5",
+        "tokenizer.bin",
     ];
 
     #[test]

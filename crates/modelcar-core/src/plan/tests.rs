@@ -27,7 +27,13 @@ fn every_part_of_a_recipe_changes_its_digest() {
         let options = PlanOptions { mtime, ..PlanOptions::default() };
         plan(vec![file(path, size, Some(content))], &options).unwrap().layers()[0].recipe.unwrap()
     };
-    let recipes = [of("a", 1, &sha(1), 0), of("b", 1, &sha(1), 0), of("a", 2, &sha(1), 0), of("a", 1, &sha(2), 0), of("a", 1, &sha(1), 1)];
+    let recipes = [
+        of("a", 1, &sha(1), 0),
+        of("b", 1, &sha(1), 0),
+        of("a", 2, &sha(1), 0),
+        of("a", 1, &sha(2), 0),
+        of("a", 1, &sha(1), 1),
+    ];
     let distinct: std::collections::BTreeSet<_> = recipes.iter().collect();
     assert_eq!(distinct.len(), recipes.len());
     assert_eq!(plan(vec![file("a", 1, None)], &PlanOptions::default()).unwrap().layers()[0].recipe, None);

@@ -128,11 +128,8 @@ impl Auth {
             ];
             form.extend(service.map(|service| ("service", service)));
             let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            let request = self
-                .client
-                .post(realm.clone())
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(body);
+            let request =
+                self.client.post(realm.clone()).header("content-type", "application/x-www-form-urlencoded").body(body);
             return self.token(request, Method::POST, realm, begun).await;
         }
         let mut url = realm.clone();

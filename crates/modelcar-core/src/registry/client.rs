@@ -212,9 +212,7 @@ impl Repository {
         }
         let stored = http::header(&response, "docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         match stored {
-            Some(stored) if stored != manifest.digest => {
-                Err(self.0.wrong_digest(manifest.digest, stored))
-            }
+            Some(stored) if stored != manifest.digest => Err(self.0.wrong_digest(manifest.digest, stored)),
             _ => Ok(()),
         }
     }

@@ -78,8 +78,8 @@ impl Keychain for DockerConfig {
                 Err(source) => return Err(KeychainError::Read { path: path.clone(), source }),
             };
             let invalid = |reason: String| KeychainError::Invalid { path: path.clone(), reason };
-            let config: Value =
-                serde_json::from_slice(&text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
+            let config: Value = serde_json::from_slice(&text)
+                .map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
             let credential = match find(&config, image).map_err(invalid)? {
                 Found::Credential(credential) => credential,
                 Found::Helper { helper, server } => ask(&helper, &server).await?,
@@ -232,8 +232,14 @@ mod tests {
             (json!({"auths": {"r.io:5000": {}}}), Found::Nothing),
             (json!({"auths": {"r.io:5000": {"auth": auth}}}), basic("_json_key", "{\"a\": \"b:c\"}")),
             (json!({"auths": {"https://r.io:5000/v1/": {"username": "u", "password": "p"}}}), basic("u", "p")),
-            (json!({"auths": {"r.io:5000": {"identitytoken": "x"}, "r.io:5000/a": {"identitytoken": "y"}}}), token("y")),
-            (json!({"credHelpers": {"r.io:5000": "gcloud"}, "auths": {"r.io:5000": {"identitytoken": "x"}}}), helper("r.io:5000")),
+            (
+                json!({"auths": {"r.io:5000": {"identitytoken": "x"}, "r.io:5000/a": {"identitytoken": "y"}}}),
+                token("y"),
+            ),
+            (
+                json!({"credHelpers": {"r.io:5000": "gcloud"}, "auths": {"r.io:5000": {"identitytoken": "x"}}}),
+                helper("r.io:5000"),
+            ),
             (json!({"credsStore": "gcloud"}), helper("r.io:5000")),
         ];
         for (config, expected) in cases {

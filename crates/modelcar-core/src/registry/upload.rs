@@ -118,9 +118,8 @@ async fn fill_and_commit(
     if let Some(error) = watch.take_error() {
         return Err(error);
     }
-    let response = response.map_err(|error| {
-        inner.failed(&act, HttpFailure::transport(Method::PATCH, &session.location(), error))
-    })?;
+    let response = response
+        .map_err(|error| inner.failed(&act, HttpFailure::transport(Method::PATCH, &session.location(), error)))?;
     accept(inner, &act, &session, response).await?;
     let sealed = open.sealed.await?;
     *proven = Some(sealed.clone());

@@ -14,12 +14,12 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub(crate) use self::store::{Descriptor, Layout, MAX_JSON_BYTES};
 pub use self::{
     archive::ArchiveSink,
     body::{Body, BytesBody, OpenBody, Sealed},
     layout::{LayoutError, LayoutSink},
 };
-pub(crate) use self::store::{Descriptor, Layout, MAX_JSON_BYTES};
 use crate::{Digest, error::Result};
 
 /// A manifest or index, as the exact bytes to store.

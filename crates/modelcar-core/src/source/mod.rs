@@ -15,12 +15,7 @@ pub use self::{
     dir::DirSource,
     hub::{HubOptions, HubSource, ModelId},
 };
-use crate::{
-    ContentId, ModelPath,
-    error::ErrorKind,
-    http::HttpFailure,
-    path::InvalidPath,
-};
+use crate::{ContentId, ModelPath, error::ErrorKind, http::HttpFailure, path::InvalidPath};
 
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
