@@ -35,15 +35,12 @@ impl fmt::Display for Failure {
     /// The failure, its causes, and the hints: what stands on stderr.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn std::error::Error + 'static) = &*self.error;
-        let mut cause = match &self.act {
-            Some(act) => {
-                write!(f, "error: {act}")?;
-                Some(first)
-            }
-            None => {
-                write!(f, "error: {first}")?;
-                first.source()
-            }
+        let mut cause = if let Some(act) = &self.act {
+            write!(f, "error: {act}")?;
+            Some(first)
+        } else {
+            write!(f, "error: {first}")?;
+            first.source()
         };
         while let Some(error) = cause {
             write!(f, "\n  caused by: {error}")?;

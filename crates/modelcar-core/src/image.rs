@@ -26,7 +26,7 @@ use crate::{
 const USER: &str = "1010";
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// ModelPack's key for the path of a layer's only file.
+/// `ModelPack`'s key for the path of a layer's only file.
 const FILE_PATH: &str = "org.cncf.model.filepath";
 /// Digest of the layer's recipe.
 pub(crate) const RECIPE: &str = "io.modelcar.layer.recipe";
@@ -50,14 +50,14 @@ pub(crate) fn platform_image(
     let config = Bytes::from(config(plan, target, sealed)?);
     let mut layers = Vec::new();
     for layer in &target.layers {
-        layers.push(descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size, BTreeMap::new())?);
+        layers.push(descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size, &BTreeMap::new())?);
     }
     for (layer, sealed) in plan.layers().iter().zip(sealed) {
         let annotations = layer_annotations(layer, plan.mtime(), sealed);
-        layers.push(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, annotations)?);
+        layers.push(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)?);
     }
     let config_descriptor =
-        descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64, BTreeMap::new())?;
+        descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64, &BTreeMap::new())?;
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)
@@ -141,13 +141,10 @@ fn descriptor(
     media_type: MediaType,
     digest: &Digest,
     size: u64,
-    annotations: BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
 ) -> Result<Descriptor, OciSpecError> {
     let builder = DescriptorBuilder::default().media_type(media_type).digest(oci_digest(digest)?).size(size);
-    match annotations.is_empty() {
-        true => builder.build(),
-        false => builder.annotations(unordered(&annotations)).build(),
-    }
+    if annotations.is_empty() { builder.build() } else { builder.annotations(unordered(annotations)).build() }
 }
 
 #[expect(clippy::disallowed_types, reason = "the image types keep annotations so; they are sorted when written")]

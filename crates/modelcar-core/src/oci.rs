@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Returns `value` with the keys of every object sorted.
 ///
 /// The image types keep annotations in hash maps, whose order differs from run to run; and a build that turns on
-/// serde_json's `preserve_order` anywhere would keep it. Neither may reach a digest.
+/// `serde_json`'s `preserve_order` anywhere would keep it. Neither may reach a digest.
 pub(crate) fn canonical_value(value: &impl Serialize) -> Value {
     sorted(serde_json::to_value(value).unwrap_or_default())
 }

@@ -131,12 +131,11 @@ async fn build_into(
         built = building => Some(built?),
         _ = tokio::signal::ctrl_c() => None,
     };
-    match built {
-        Some(built) => Ok(Some((built, start.elapsed().as_secs_f64()))),
-        None => {
-            sink.abandon().await;
-            Ok(None)
-        }
+    if let Some(built) = built {
+        Ok(Some((built, start.elapsed().as_secs_f64())))
+    } else {
+        sink.abandon().await;
+        Ok(None)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{
 /// Buffers that may wait for a hash. They are shared with the sink's, so waiting costs no copy.
 const DEPTH: usize = 8;
 
+/// What a thread hands back at its end.
+pub(super) type Hashed<T> = BoxFuture<'static, Result<T, task::JoinError>>;
+
 /// The digest of a stream.
 pub(super) struct LayerHash {
     sender: mpsc::Sender<Bytes>,
@@ -20,7 +23,7 @@ pub(super) struct LayerHash {
 
 impl LayerHash {
     /// Starts a thread; the future resolves to the digest and the number of bytes once the hash is dropped.
-    pub(super) fn start() -> (Self, BoxFuture<'static, Result<(Digest, u64), task::JoinError>>) {
+    pub(super) fn start() -> (Self, Hashed<(Digest, u64)>) {
         let (sender, mut receiver) = mpsc::channel::<Bytes>(DEPTH);
         let thread = task::spawn_blocking(move || {
             let (mut hasher, mut size) = (sha2::Sha256::new(), 0);
@@ -52,7 +55,7 @@ pub(super) struct ContentHashes {
 
 impl ContentHashes {
     /// Starts a thread; the future resolves to the ids in order once the hashes are dropped.
-    pub(super) fn start() -> (Self, BoxFuture<'static, Result<Vec<ContentId>, task::JoinError>>) {
+    pub(super) fn start() -> (Self, Hashed<Vec<ContentId>>) {
         let (sender, mut receiver) = mpsc::channel(DEPTH);
         let thread = task::spawn_blocking(move || {
             let mut ids = Vec::new();

@@ -9,10 +9,10 @@ pub(crate) mod tar;
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::oneshot;
 
-use self::hash::{ContentHashes, LayerHash};
+use self::hash::{ContentHashes, Hashed, LayerHash};
 use crate::{
     ContentId, ModelPath,
     digest::ContentHash,
@@ -166,8 +166,8 @@ impl Body for LayerBody {
 /// Waits for both hashes and compares: no layer gets a name before this has said yes.
 async fn seal(
     body: LayerBody,
-    digest: BoxFuture<'static, Result<(crate::Digest, u64), tokio::task::JoinError>>,
-    contents: BoxFuture<'static, Result<Vec<ContentId>, tokio::task::JoinError>>,
+    digest: Hashed<(crate::Digest, u64)>,
+    contents: Hashed<Vec<ContentId>>,
     completed: oneshot::Receiver<()>,
 ) -> Result<Sealed> {
     let (index, title) = (body.index, body.layer.title());

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Life of a token whose server does not say (token specification).
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 /// A token with less left is not begun with.
 const LEAST_LEFT: Duration = Duration::from_secs(15);
 const CLIENT_ID: &str = "modelcar";
@@ -160,7 +160,7 @@ impl Auth {
             source: Box::new(failure),
         };
         let response = request
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .send()
             .await
             .map_err(|error| failed(HttpFailure::transport(method.clone(), realm, error)))?;

@@ -25,9 +25,9 @@ use crate::{
 /// Largest manifest that is read; registries agree on it as theirs.
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
 /// Longest wait for the answer to a request without a large body.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Longest wait that a server can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 5;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -55,8 +55,8 @@ impl Default for RegistryOptions {
             plain_http: false,
             attempts: 5,
             retry_base: Duration::from_millis(500),
-            stall_timeout: Duration::from_secs(120),
-            commit_patience: Duration::from_secs(30 * 60),
+            stall_timeout: Duration::from_mins(2),
+            commit_patience: Duration::from_mins(30),
         }
     }
 }

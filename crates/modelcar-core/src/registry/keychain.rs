@@ -197,9 +197,10 @@ async fn ask(suffix: &str, server: &str) -> Result<Credential, KeychainError> {
     if !output.status.success() {
         // On failure stdout holds the reason, not a secret.
         let said = String::from_utf8_lossy(&output.stdout);
-        return match said.contains(NOT_FOUND) {
-            true => Ok(Credential::Anonymous),
-            false => Err(failed(format!("{}: {}", output.status, said.trim().chars().take(200).collect::<String>()))),
+        return if said.contains(NOT_FOUND) {
+            Ok(Credential::Anonymous)
+        } else {
+            Err(failed(format!("{}: {}", output.status, said.trim().chars().take(200).collect::<String>())))
         };
     }
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(|_| failed("answered no JSON".to_owned()))?;

@@ -17,9 +17,10 @@ pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'stati
         return Err((place, "is not HTTP"));
     }
     if same_host(base, &url) {
-        return match base.scheme() == "https" && url.scheme() == "http" {
-            true => Err((place, "goes from https down to http")),
-            false => Ok(url),
+        return if base.scheme() == "https" && url.scheme() == "http" {
+            Err((place, "goes from https down to http"))
+        } else {
+            Ok(url)
         };
     }
     if base.scheme() == "https" && url.scheme() == "http" {

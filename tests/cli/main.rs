@@ -1,0 +1,269 @@
+//! The binary as a user runs it, against the fake Hub and the fake registry: answers, exit statuses, determinism, and
+//! what bad input leads to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use modelcar_testkit::{
+    FakeHub, FakeRegistry, FaultRule, HubAction, HubConfig, ModelTree, RegistryAction, RegistryConfig, tiny_model,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const MODEL: &str = "acme/tiny";
+
+/// A hermetic place to run in.
+struct Env {
+    dir: TempDir,
+    hub: FakeHub,
+    registry: FakeRegistry,
+}
+
+impl Env {
+    fn new() -> Self {
+        let hub = FakeHub::start_blocking(HubConfig { page_size: 3, ..HubConfig::default() });
+        hub.add_repo(MODEL, "main", tiny_model());
+        let registry = FakeRegistry::start_blocking(RegistryConfig::default());
+        Self { dir: TempDir::new().unwrap(), hub, registry }
+    }
+
+    fn image(&self, name: &str) -> String {
+        format!("{}/{name}", self.registry.host())
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_modelcar"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("HF_ENDPOINT", self.hub.endpoint())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs and returns stdout, without its line end.
+    fn answer(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        stdout.strip_suffix('\n').expect("an answer ends in a line end").to_owned()
+    }
+
+    /// Runs what must fail: exit status 2, nothing on stdout, nothing published, and each of `said` on stderr.
+    fn refused(&self, args: &[&str], said: &[&str]) {
+        let output = self.run(args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        for part in said {
+            assert!(stderr.contains(part), "{args:?} does not say {part:?}:\n{stderr}");
+        }
+        assert_eq!(self.registry.tags(), [], "{args:?}");
+        assert_eq!(self.registry.manifests().len(), 0, "{args:?}");
+        assert_eq!(self.registry.open_sessions(), [], "{args:?}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn layers(document: &str) -> Vec<String> {
+    let document: Value = serde_json::from_str(document).unwrap();
+    let layers = document["layers"].as_array().unwrap();
+    layers.iter().map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+fn digest(document: &str) -> String {
+    serde_json::from_str::<Value>(document).unwrap()["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn push_answers_with_one_pinned_line() {
+    let env = Env::new();
+    let image = env.image("team/tiny");
+    let answer = env.answer(&["push", MODEL, &format!("{image}:v1"), "--tag", "v2", "--base", "scratch"]);
+    let digest = answer.strip_prefix(&format!("{image}@")).unwrap();
+    assert!(!answer.contains('\n'));
+    let mut tags = env.registry.tags();
+    tags.sort();
+    let tag = |name: &str| ("team/tiny".to_owned(), name.to_owned(), digest.to_owned());
+    assert_eq!(tags, [tag("v1"), tag("v2")]);
+    assert!(env.answer(&["inspect", &answer]).contains("linux/arm64"));
+}
+
+#[test]
+fn the_same_model_is_the_same_image_wherever_it_comes_from_and_goes() {
+    let env = Env::new();
+    let dir = env.dir.path().join("model");
+    tiny_model().write_to(&dir).unwrap();
+    let other = FakeRegistry::start_blocking(RegistryConfig::default());
+    let scratch = ["--base", "scratch", "--format", "json"];
+    let push = |source: &str, host: &str, jobs: &str| {
+        let image = format!("{host}/a/b:v1");
+        env.answer(&[&["push", source, &image, "--jobs", jobs], &scratch[..]].concat())
+    };
+    let hub: Vec<String> = [env.registry.host(), other.host()]
+        .iter()
+        .zip(["1", "8"])
+        .map(|(host, jobs)| push(MODEL, host, jobs))
+        .collect();
+    let from_dir: Vec<String> = [env.registry.host(), other.host()]
+        .iter()
+        .zip(["8", "1"])
+        .map(|(host, jobs)| push("./model", host, jobs))
+        .collect();
+    let layout = env.answer(&[&["build", "./model", "--output", "oci:layout"], &scratch[..]].concat());
+    let archive = env.answer(&[&["build", "./model", "--output", "oci-archive:a.tar"], &scratch[..]].concat());
+    for document in hub.iter().chain(&from_dir).chain([&layout, &archive]) {
+        assert_eq!(layers(document), layers(&hub[0]));
+    }
+    assert_eq!(digest(&hub[0]), digest(&hub[1]));
+    for document in [&from_dir[1], &layout, &archive] {
+        assert_eq!(digest(document), digest(&from_dir[0]));
+    }
+    assert_ne!(digest(&hub[0]), digest(&from_dir[0]), "the model's origin is part of the plan");
+}
+
+#[test]
+fn a_lock_file_replays() {
+    let env = Env::new();
+    env.answer(&["plan", MODEL, "--base", "scratch", "--output", "plan.json"]);
+    let first = env.answer(&["push", &env.image("a/b:v1"), "--plan", "plan.json"]);
+    let direct = env.answer(&["push", MODEL, &env.image("a/b:v2"), "--base", "scratch"]);
+    assert_eq!(first, direct);
+
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    env.answer(&["plan", "./model", "--base", "scratch", "--output", "dir.json"]);
+    fs::write(env.dir.path().join("model/config.json"), "{}").unwrap();
+    let output = env.run(&["push", &env.image("a/c:v1"), "--plan", "dir.json"]);
+    assert_eq!(output.status.code(), Some(2), "a changed file is not what the lock file pins");
+    assert!(env.registry.tags().iter().all(|(repository, _, _)| repository != "a/c"));
+}
+
+#[test]
+fn the_json_answer_tells_what_was_done() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    let document = env.answer(&["push", MODEL, &image, "--base", "scratch", "--format", "json"]);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["schemaVersion"], json!(1));
+    assert!(document["image"].as_str().unwrap().ends_with(document["digest"].as_str().unwrap()));
+    assert!(document["seconds"].as_f64().unwrap() > 0.0);
+    let sizes: u64 = document["layers"].as_array().unwrap().iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
+    assert_eq!(document["bytesMoved"].as_u64().unwrap(), sizes);
+    let tree = tiny_model();
+    for file in document["layers"].as_array().unwrap().iter().flat_map(|layer| layer["files"].as_array().unwrap()) {
+        let listed = tree.get(file["path"].as_str().unwrap()).unwrap();
+        let expected = match listed.lfs {
+            true => format!("sha256:{}", listed.sha256()),
+            false => format!("git-sha1:{}", listed.git_oid()),
+        };
+        assert_eq!(file["content"], json!(expected));
+        assert_eq!(file["size"], json!(listed.size()));
+    }
+}
+
+#[test]
+fn bad_names_are_refused_before_anything_moves() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    fs::create_dir_all(env.dir.path().join("acme/tiny")).unwrap();
+    fs::create_dir(env.dir.path().join("empty")).unwrap();
+    let push = |source: &str, image: &str, said: &[&str]| {
+        env.refused(&["push", source, image, "--base", "scratch"], said);
+    };
+    push("./missing", &image, &["./missing", "hint:"]);
+    push("./empty", &image, &["the source is empty"]);
+    push(MODEL, &image, &["write ./acme/tiny for the directory or hf://acme/tiny"]);
+    push("hf://acme/tiny@nope", &image, &["has no revision `nope`"]);
+    push("hf://acme/nope", &image, &["acme/nope", "HF_TOKEN"]);
+    push("hf://acme/tiny", "Upper/Case:v1", &["is not an image reference"]);
+    push("hf://acme/tiny", &env.registry.host(), &["no registry"]);
+    push("hf://acme/tiny", &format!("{}/A:v1", env.registry.host()), &["lower case"]);
+    assert_eq!(env.registry.requests().len(), 0, "the registry was not even asked");
+    let target = env.dir.path().join("empty/link");
+    std::os::unix::fs::symlink("/etc/hostname", target).unwrap();
+    push("./empty", &image, &["leaves the directory"]);
+}
+
+#[test]
+fn a_hub_that_lies_publishes_nothing() {
+    type Case = (HubAction, &'static str, &'static str);
+    let listing = |path: &str| {
+        HubAction::ListingOverride(json!([{"type": "file", "oid": "a".repeat(40), "size": 1, "path": path}]))
+    };
+    let cases: Vec<Case> = vec![
+        (HubAction::Corrupt { at: 500 }, "model-00001", "content of `model-00001"),
+        (HubAction::Truncate { after_bytes: 100 }, "model-00001", "model-00001"),
+        (HubAction::status(500), "model-00001", "500"),
+        (listing("../../etc/passwd"), "/tree/", "is refused"),
+        (listing("/etc/passwd"), "/tree/", "is refused"),
+    ];
+    for (action, path, said) in cases {
+        let env = Env::new();
+        let shown = format!("{action:?}");
+        env.hub.fault(FaultRule::new(path, action));
+        env.refused(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"], &[said]);
+        let layout = env.dir.path().join("layout");
+        env.refused(&["build", MODEL, "--output", "oci:layout", "--base", "scratch"], &[said]);
+        assert!(!layout.exists(), "{shown}: a layout was left behind");
+    }
+}
+
+#[test]
+fn a_gated_model_says_what_to_do() {
+    let env = Env::new();
+    let options = modelcar_testkit::RepoOptions { gated: Some("manual".to_owned()), ..Default::default() };
+    env.hub.configure_repo(MODEL, options);
+    env.refused(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"], &["is gated", "HF_TOKEN"]);
+}
+
+#[test]
+fn a_registry_that_refuses_is_named() {
+    let env = Env::new();
+    env.registry.fault(FaultRule::new("/blobs/uploads/", RegistryAction::error(403, "DENIED")).method("POST"));
+    let image = env.image("a/b:v1");
+    env.refused(&["push", MODEL, &image, "--base", "scratch"], &["403", "DENIED", "hint:"]);
+    let weights = |request: &modelcar_testkit::LoggedRequest| request.path.contains("/resolve/");
+    assert!(!env.hub.requests().iter().any(weights), "no weight was read before the refusal");
+}
+
+#[test]
+fn a_registry_that_stumbles_gets_the_layer_again() {
+    let env = Env::new();
+    let clean = env.answer(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);
+    for action in [
+        RegistryAction::DropConnection { after_body_bytes: 1000 },
+        RegistryAction::status(503),
+        RegistryAction::StatusAfterBody(502),
+    ] {
+        env.registry.fault(FaultRule::new("/blobs/uploads/", action).method("PATCH").times(1));
+        let again = env.answer(&["push", MODEL, &env.image("a/other:v1"), "--base", "scratch"]);
+        assert_eq!(again.split_once('@').unwrap().1, clean.split_once('@').unwrap().1);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_no_layout() {
+    let env = Env::new();
+    // A device that takes nothing stands in for the disk; only root can make it so.
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    env.refused(&["build", MODEL, "--output", "oci-archive:/dev/full/x.tar", "--base", "scratch"], &["/dev/full"]);
+}
+
+#[test]
+fn a_model_may_be_a_tree_of_one_file() {
+    let env = Env::new();
+    env.hub.add_repo("acme/one", "main", ModelTree::new().file("config.json", "{}"));
+    let answer = env.answer(&["push", "acme/one", &env.image("a/one:v1"), "--base", "scratch"]);
+    assert!(answer.contains("@sha256:"));
+}
