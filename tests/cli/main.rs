@@ -160,10 +160,8 @@ fn the_json_answer_tells_what_was_done() {
     let tree = tiny_model();
     for file in document["layers"].as_array().unwrap().iter().flat_map(|layer| layer["files"].as_array().unwrap()) {
         let listed = tree.get(file["path"].as_str().unwrap()).unwrap();
-        let expected = match listed.lfs {
-            true => format!("sha256:{}", listed.sha256()),
-            false => format!("git-sha1:{}", listed.git_oid()),
-        };
+        let expected =
+            if listed.lfs { format!("sha256:{}", listed.sha256()) } else { format!("git-sha1:{}", listed.git_oid()) };
         assert_eq!(file["content"], json!(expected));
         assert_eq!(file["size"], json!(listed.size()));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use modelcar_core::{Error, ErrorKind, plan::PlanError, source::SourceError};
+use modelcar_core::{Error, ErrorKind, LayerError, plan::PlanError, source::SourceError};
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -83,11 +83,11 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Source(error) => return source_hints(error),
         Error::Plan(error) => return plan_hints(error),
+        Error::Layer(LayerError::Source { source, .. }) => return source_hints(source),
         Error::Layer(error) if error.kind() == ErrorKind::Integrity => {
             "nothing was published; the source does not match its own listing, try again and, if it stays so, report \
              it to the source's owner"
         }
-        Error::Layer(error) => return by_kind(error.kind(), "the source"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
         Error::Registry(error) => return by_kind(error.kind(), "the registry"),
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
@@ -110,6 +110,7 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
         SourceError::BadEntry { .. } => "leave it out by moving it away; links may point only inside the directory",
         SourceError::Changed { .. } => "nothing was published; run again when nothing writes to the directory",
+        other if other.kind() == ErrorKind::Auth => "set HF_TOKEN to a token that the Hub takes, or `hf auth login`",
         other => return by_kind(other.kind(), "the source"),
     };
     vec![hint.to_owned()]

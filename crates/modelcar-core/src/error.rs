@@ -79,13 +79,9 @@ impl Error {
         }
     }
 
-    /// Returns whether doing the same again may well succeed.
+    /// Returns whether a sink should open the body again. A source has tried again by itself before it gives up, so
+    /// its errors are final; so is everything that is wrong rather than broken.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Source(error) => error.is_transient(),
-            Self::Layer(error) => error.is_transient(),
-            Self::Registry(error) => error.is_transient(),
-            _ => false,
-        }
+        matches!(self, Self::Registry(error) if error.is_transient())
     }
 }

@@ -83,11 +83,6 @@ impl LayerError {
             Self::Unfinished { .. } => ErrorKind::Internal,
         }
     }
-
-    /// Returns whether reading again may well succeed.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Source { source, .. } if source.is_transient())
-    }
 }
 
 /// A layer of a plan, ready to be read from a source.

@@ -124,7 +124,7 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let mut source = memory(FILES, 5);
     source.fail_at = Some(8);
     let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
-    assert!(bytes.unwrap_err().is_transient());
+    assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::Source { .. })));
     assert!(matches!(sealed.unwrap_err(), Error::Layer(LayerError::Unfinished { .. })));
 
     let layer = body(memory(FILES, 5), &[]).await;

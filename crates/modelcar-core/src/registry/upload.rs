@@ -216,9 +216,21 @@ impl Inner {
         self.delete_session(&session.location()).await;
     }
 
+    /// After a body that broke off, registries refuse the session's last place and tell the new one on a status
+    /// request (CNCF distribution signs the offset into it).
     async fn delete_session(&self, url: &Url) {
-        let Ok(login) = self.authorization(Right::Push, url).await else { return };
-        let _best_effort = self.uploads.delete(url.clone()).headers(login).timeout(CLOSE_PATIENCE).send().await;
+        let request = |method: Method, url: Url| async move {
+            let login = self.authorization(Right::Push, &url).await.ok()?;
+            self.uploads.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await.ok()
+        };
+        let Some(answer) = request(Method::DELETE, url.clone()).await else { return };
+        if answer.status().is_success() || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            return;
+        }
+        let Some(status) = request(Method::GET, url.clone()).await else { return };
+        if let Ok(place) = self.follow(url, "ask for the upload's state", &status) {
+            let _best_effort = request(Method::DELETE, place).await;
+        }
     }
 
     /// Deletes every session that is still open.
