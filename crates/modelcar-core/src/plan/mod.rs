@@ -126,8 +126,8 @@ pub enum PlanError {
     /// The files are more than an image can hold.
     #[error("the model's size overflows")]
     TooLarge,
-    /// A time that no tar header and no calendar holds.
-    #[error("the time {0} is later than the year 9999")]
+    /// A time that no tar header holds.
+    #[error("the time {0} is later than a tar header can hold, {MAX_TIME}")]
     BadTime(u64),
     /// A lock file can't be read.
     #[error("the lock file is not valid JSON of this version")]
@@ -253,8 +253,8 @@ impl Plan {
     }
 }
 
-/// The last second of the year 9999; also far below what a tar header's eleven octal digits hold.
-const MAX_TIME: u64 = 253_402_300_799 / 32;
+/// The last second that a tar header's eleven octal digits hold, in the year 2242.
+const MAX_TIME: u64 = 0o77_777_777_777;
 
 fn is_annotation_key(key: &str) -> bool {
     !key.is_empty() && !key.chars().any(|c| c.is_control() || c.is_whitespace())
