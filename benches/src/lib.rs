@@ -4,7 +4,7 @@ use std::{
     fs, io,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -31,7 +31,12 @@ impl DockerRegistry {
             store.display()
         );
         fs::write(&config, text)?;
-        let child = Command::new("docker-registry").arg("serve").arg(&config).spawn()?;
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         let registry = Self { child, host };
         let begun = Instant::now();
         while TcpStream::connect(&registry.host).is_err() {

@@ -2,7 +2,10 @@
 //!
 //! Prints wall time, CPU seconds, peak resident size and the bytes that the process wrote to storage.
 
-use std::{io, process::Command};
+use std::{
+    io,
+    process::{Command, Stdio},
+};
 
 use modelcar_benches::{DockerRegistry, Reading, modelcar};
 use modelcar_testkit::{FakeHub, HubConfig, synthetic_model};
@@ -21,7 +24,7 @@ fn main() -> io::Result<()> {
     let image = format!("{}/acme/large:v1", registry.host);
     let mut push = Command::new(modelcar()?);
     push.args(["push", "acme/large", &image, "--base", "scratch", "--jobs", "4", "--progress", "none"]);
-    push.env("HF_ENDPOINT", hub.endpoint()).env("HOME", store.path());
+    push.env("HF_ENDPOINT", hub.endpoint()).env("HOME", store.path()).stdout(Stdio::null());
     let (reading, seconds) = Reading::during(&mut push)?;
     println!("hub -> docker-registry, {SHARDS} x {} MiB, 4 jobs", SHARD_BYTES >> 20);
     println!("wall                 {seconds:.2} s");
