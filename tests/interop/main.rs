@@ -277,11 +277,11 @@ fn nine_gib_layer_is_readable() {
     large.set_len(NINE_GIB).unwrap();
     let listing =
         "import sys, tarfile\nfor m in tarfile.open(fileobj=sys.stdin.buffer, mode='r|'): print(m.size, m.name)";
-    for mut reader in
+    let mut readers =
         [command("tar").args(["-tvf", "-"]), command("bsdtar").args(["-tvf", "-"]), python().args(["-c", listing])]
-            .map(|reader| reader.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
-    {
-        frame_layer(model.path(), &mut reader);
+            .map(|reader| reader.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    frame_layer(model.path(), &mut readers);
+    for reader in readers {
         let output = reader.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}");
@@ -291,9 +291,9 @@ fn nine_gib_layer_is_readable() {
     }
 }
 
-/// Frames the one layer of `model` into the reader's standard input and closes it.
-fn frame_layer(model: &Path, reader: &mut Child) {
-    let mut pipe = reader.stdin.take().unwrap();
+/// Frames the one layer of `model` once, into the standard input of every reader, and closes it.
+fn frame_layer(model: &Path, readers: &mut [Child]) {
+    let mut pipes: Vec<_> = readers.iter_mut().map(|reader| reader.stdin.take().unwrap()).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let source = Arc::new(DirSource::open(model).await.unwrap());
@@ -303,7 +303,8 @@ fn frame_layer(model: &Path, reader: &mut Child) {
         let body = LayerBody::new(0, layer, 0, source, Window::sequential(), Arc::new(NoProgress));
         let mut open = body.open();
         while let Some(bytes) = open.stream.next().await {
-            pipe.write_all(&bytes.unwrap()).unwrap();
+            let bytes = bytes.unwrap();
+            pipes.iter_mut().for_each(|pipe| pipe.write_all(&bytes).unwrap());
         }
         assert_eq!(Some(open.sealed.await.unwrap().size), body.size());
     });
