@@ -16,7 +16,7 @@ use super::{
     store::{BLOBS, REF_NAME},
     *,
 };
-use crate::{Error, error::ErrorKind, source::SourceError};
+use crate::{Error, error::ErrorKind, registry::RegistryError, source::SourceError};
 
 /// A body that goes wrong the first `failures` times: in the middle of the stream, or after it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Flaky {
 }
 
 fn broken() -> Error {
-    SourceError::Stalled { path: "a".parse().unwrap(), host: "h".to_owned(), seconds: 1 }.into()
+    RegistryError::Stalled { act: "get".to_owned(), repository: "h/a".to_owned(), seconds: 1 }.into()
 }
 
 fn wrong() -> Error {
