@@ -304,7 +304,9 @@ fn frame_layer(model: &Path, readers: &mut [Child]) {
         let mut open = body.open();
         while let Some(bytes) = open.stream.next().await {
             let bytes = bytes.unwrap();
-            pipes.iter_mut().for_each(|pipe| pipe.write_all(&bytes).unwrap());
+            for pipe in &mut pipes {
+                pipe.write_all(&bytes).unwrap();
+            }
         }
         assert_eq!(Some(open.sealed.await.unwrap().size), body.size());
     });
