@@ -120,38 +120,11 @@ impl ContentHash {
         }
     }
 
-    pub(crate) fn hasher(self, size: u64) -> ContentHasher {
-        match self {
-            Self::Sha256 => ContentHasher::Sha256(sha2::Sha256::new()),
-            Self::GitSha1 => {
-                let mut hasher = sha1::Sha1::new();
-                hasher.update(format!("blob {size}\0"));
-                ContentHasher::GitSha1(hasher)
-            }
-        }
-    }
-}
-
-/// A running [`ContentId`].
-#[derive(Debug, Clone)]
-pub(crate) enum ContentHasher {
-    Sha256(sha2::Sha256),
-    GitSha1(sha1::Sha1),
-}
-
-impl ContentHasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::GitSha1(hasher) => hasher.update(bytes),
-        }
-    }
-
-    pub(crate) fn finish(self) -> ContentId {
-        match self {
-            Self::Sha256(hasher) => ContentId::Sha256(hasher.finalize().into()),
-            Self::GitSha1(hasher) => ContentId::GitSha1(hasher.finalize().into()),
-        }
+    /// Returns a running git blob id of a file of `size` bytes.
+    pub(crate) fn git_blob(size: u64) -> sha1::Sha1 {
+        let mut hasher = sha1::Sha1::new();
+        hasher.update(format!("blob {size}\0"));
+        hasher
     }
 }
 
@@ -222,10 +195,10 @@ mod tests {
 
     #[test]
     fn a_git_blob_id_is_the_one_git_computes() {
-        let mut hasher = ContentHash::GitSha1.hasher(6);
+        let mut hasher = ContentHash::git_blob(6);
         hasher.update(b"hel");
         hasher.update(b"lo\n");
-        let id = hasher.finish();
+        let id = ContentId::GitSha1(hasher.finalize().into());
         assert_eq!(id.to_string(), "git-sha1:ce013625030ba8dba906f756967f9e9ca394464a");
         assert_eq!(id.to_string().parse(), Ok(id));
     }

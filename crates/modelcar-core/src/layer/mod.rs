@@ -10,9 +10,9 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
-use self::hash::{ContentHashes, Hashed, LayerHash};
+use self::hash::{Hashed, LayerHashes};
 use crate::{
     ContentId, ModelPath,
     digest::ContentHash,
@@ -133,16 +133,14 @@ impl Body for LayerBody {
     }
 
     fn open(&self) -> OpenBody {
-        let (layer_hash, digest) = LayerHash::start();
-        let (content_hashes, contents) = ContentHashes::start();
+        let (hashes, outcome) = LayerHashes::start();
         let (complete, completed) = oneshot::channel();
         let framer = Framer {
             body: self.clone(),
             segments: segments(&self.layer, self.mtime),
             content: self.source.read(extents(&self.layer), &self.window),
             carried: Bytes::new(),
-            layer_hash,
-            content_hashes,
+            hashes,
             complete: Some(complete),
             unreported: 0,
         };
@@ -154,23 +152,17 @@ impl Body for LayerBody {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        OpenBody { stream: bytes.boxed(), sealed: seal(self.clone(), digest, contents, completed).boxed() }
+        OpenBody { stream: bytes.boxed(), sealed: seal(self.clone(), outcome, completed).boxed() }
     }
 }
 
-/// Waits for both hashes and compares: no layer gets a name before this has said yes.
-async fn seal(
-    body: LayerBody,
-    digest: Hashed<(crate::Digest, u64)>,
-    contents: Hashed<Vec<ContentId>>,
-    completed: oneshot::Receiver<()>,
-) -> Result<Sealed> {
+/// Waits for the hashes and compares: no layer gets a name before this has said yes.
+async fn seal(body: LayerBody, outcome: JoinHandle<Hashed>, completed: oneshot::Receiver<()>) -> Result<Sealed> {
     let (index, title) = (body.index, body.layer.title());
     if completed.await.is_err() {
         return Err(LayerError::Unfinished { layer: index, title }.into());
     }
-    let (digest, size) = digest.await?;
-    let files = contents.await?;
+    let Hashed { digest, size, files } = outcome.await?;
     if size != body.layer.size || files.len() != body.layer.files.len() {
         return Err(LayerError::WrongSize { layer: index, title, expected: body.layer.size, actual: size }.into());
     }
@@ -211,15 +203,14 @@ fn extents(layer: &Layer) -> Vec<Extent> {
     layer.files.iter().filter(|file| file.size > 0).map(extent).collect()
 }
 
-/// Walks over a layer's segments and hands every byte to both hashes and to the reader.
+/// Walks over a layer's segments and hands every byte to the hashes and to the reader.
 struct Framer {
     body: LayerBody,
     segments: VecDeque<Segment>,
     content: ByteStream,
     /// What is left of a chunk that runs into the next file.
     carried: Bytes,
-    layer_hash: LayerHash,
-    content_hashes: ContentHashes,
+    hashes: LayerHashes,
     complete: Option<oneshot::Sender<()>>,
     unreported: u64,
 }
@@ -228,9 +219,13 @@ impl Framer {
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let bytes = match self.segments.pop_front() {
-                Some(Segment::Frame(bytes)) => bytes,
+                Some(Segment::Frame(bytes)) if bytes.is_empty() => continue,
+                Some(Segment::Frame(bytes)) => {
+                    self.hashes.frame(bytes.clone()).await;
+                    bytes
+                }
                 Some(Segment::Start(hash, size)) => {
-                    self.content_hashes.start_file(hash, size).await;
+                    self.hashes.begin(hash, size).await;
                     continue;
                 }
                 Some(Segment::Content(0)) => continue,
@@ -242,10 +237,6 @@ impl Framer {
                     return Ok(None);
                 }
             };
-            if bytes.is_empty() {
-                continue;
-            }
-            self.layer_hash.update(bytes.clone()).await;
             self.unreported += bytes.len() as u64;
             self.report(false);
             return Ok(Some(bytes));
@@ -263,7 +254,7 @@ impl Framer {
         }
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(self.carried.len());
         let bytes = self.carried.split_to(take);
-        self.content_hashes.update(bytes.clone()).await;
+        self.hashes.content(bytes.clone()).await;
         self.segments.push_front(Segment::Content(left - take as u64));
         Ok(bytes)
     }
