@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modelcar_core::base::Platform;
 
@@ -110,12 +111,15 @@ pub(crate) const DEFAULT_BASE: &str = "public.ecr.aws/docker/library/busybox:1.3
 /// How fast, and how it is shown.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Layers in flight
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: u16,
-    /// Connections to the Hub over all layers
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) connections: u16,
+    /// Layers in flight [default: two for each core, from 4 to 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+    /// Connections to the Hub over all layers [default: two for each layer in flight]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) connections: Option<u16>,
+    /// Memory for reading ahead over all connections
+    #[arg(long, value_name = "SIZE", default_value = "40MiB")]
+    pub(crate) read_ahead: ByteSize,
     /// Progress on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,

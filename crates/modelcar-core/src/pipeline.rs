@@ -23,6 +23,14 @@ use crate::{
     source::{Source, SourceFile, Window},
 };
 
+/// Shorter parts would spend their time on requests.
+const PART_BYTES_LEAST: u64 = 1 << 20;
+/// Longer parts gain nothing.
+const PART_BYTES_MOST: u64 = 16 << 20;
+
+/// Layers that may be under way for each that is in flight: the others wait for the sink to commit them.
+const UNDER_WAY: usize = 3;
+
 /// What changes speed and nothing else.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
@@ -37,9 +45,13 @@ pub struct BuildOptions {
 }
 
 impl Default for BuildOptions {
-    /// 4 layers, 8 connections, 48 MiB, nobody.
+    /// Two layers for each core, from 4 to 8; two connections a layer; 40 MiB; nobody.
+    ///
+    /// A layer keeps less than one core busy, and servers give a single connection a part of the line only.
     fn default() -> Self {
-        Self { jobs: 4, connections: 8, read_ahead_bytes: 48 << 20, progress: Arc::new(NoProgress) }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let jobs = (2 * cores).clamp(4, 8);
+        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 40 << 20, progress: Arc::new(NoProgress) }
     }
 }
 
@@ -111,6 +123,7 @@ struct Run<'a> {
     base: &'a Base,
     sink: &'a dyn Sink,
     jobs: usize,
+    turns: Arc<Semaphore>,
     window: Window,
     progress: Arc<Counted>,
 }
@@ -125,11 +138,10 @@ impl<'a> Run<'a> {
     ) -> Self {
         let jobs = options.jobs.clamp(1, sink.max_jobs().max(1)).min(plan.layers().len().max(1));
         let connections = options.connections.max(jobs);
-        let parts = (connections / jobs).max(1);
-        let part_bytes = (options.read_ahead_bytes / (jobs * parts) as u64).clamp(1 << 20, 32 << 20);
-        let window = Window { connections: Arc::new(Semaphore::new(connections)), parts, part_bytes };
+        let part_bytes = (options.read_ahead_bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST);
+        let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
-        Self { plan, source, base, sink, jobs, window, progress }
+        Self { plan, source, base, sink, jobs, turns: Arc::new(Semaphore::new(jobs)), window, progress }
     }
 
     async fn all(&self) -> Result<Built> {
@@ -159,13 +171,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The largest layers start first, so that none of them is left alone at the end.
+    /// The largest layers start first, so that none of them is left alone at the end. A sink that takes one layer at a
+    /// time gets one at a time; any other may still be committing some while the next are read.
     async fn weight_layers(&self) -> Result<Vec<Sealed>> {
         let mut order: Vec<usize> = (0..self.plan.layers().len()).collect();
         order.sort_by_key(|&index| (std::cmp::Reverse(self.plan.layers()[index].size), index));
         let mut sealed: Vec<(usize, Sealed)> = stream::iter(order)
             .map(|index| async move { self.weight_layer(index).await.map(|sealed| (index, sealed)) })
-            .buffer_unordered(self.jobs)
+            .buffer_unordered(if self.sink.max_jobs() > 1 { self.jobs * UNDER_WAY } else { 1 })
             .try_collect()
             .await?;
         sealed.sort_by_key(|(index, _)| *index);
@@ -174,10 +187,13 @@ impl<'a> Run<'a> {
 
     async fn weight_layer(&self, index: usize) -> Result<Sealed> {
         let layer = &self.plan.layers()[index];
+        // Nobody closes the semaphore.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         self.progress.report(&Event::LayerStarted { layer: index, title: layer.title(), size: layer.size });
         let progress: Arc<dyn Progress> = Arc::clone(&self.progress) as _;
         let source = Arc::clone(&self.source);
         let body = LayerBody::new(index, layer.clone(), self.plan.mtime(), source, self.window.clone(), progress);
+        let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
         let sealed = self.sink.write_blob(&body, &restarted).await?;
         self.progress.report(&Event::LayerDone { layer: index, digest: sealed.digest });

@@ -111,6 +111,13 @@ fn scheme(lock: &LockFile) -> String {
     }
 }
 
+fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
+    let default = BuildOptions::default();
+    let jobs = run.jobs.map_or(default.jobs, usize::from);
+    let connections = run.connections.map_or(2 * jobs, usize::from);
+    BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
+}
+
 /// Builds into `sink`; Ctrl-C stops it and removes what is unfinished.
 async fn build_into(
     prepared: &Prepared,
@@ -119,12 +126,7 @@ async fn build_into(
     progress: Arc<dyn Progress>,
 ) -> Result<Option<(Built, f64)>, Failure> {
     let start = Instant::now();
-    let options = BuildOptions {
-        jobs: usize::from(run.jobs),
-        connections: usize::from(run.connections),
-        progress,
-        ..BuildOptions::default()
-    };
+    let options = build_options(run, progress);
     let source = Arc::clone(&prepared.source.source);
     let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
     let built = tokio::select! {

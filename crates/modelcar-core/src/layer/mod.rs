@@ -6,11 +6,17 @@
 mod hash;
 pub(crate) mod tar;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    task::JoinHandle,
+};
 
 use self::hash::{Hashed, LayerHashes};
 use crate::{
@@ -94,7 +100,12 @@ pub struct LayerBody {
     source: Arc<dyn Source>,
     window: Window,
     progress: Arc<dyn Progress>,
+    turn: Turn,
 }
+
+/// A place among the layers in flight. The first reading gives it back at its end, so that the next layer's bytes
+/// flow while the sink still commits this one's. A second reading is rare and goes without.
+type Turn = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
 impl LayerBody {
     /// Joins layer `index` of a plan, whose entries have the time `mtime`, and the source of its files.
@@ -106,7 +117,13 @@ impl LayerBody {
         window: Window,
         progress: Arc<dyn Progress>,
     ) -> Self {
-        Self { index, layer: Arc::new(layer), mtime, source, window, progress }
+        Self { index, layer: Arc::new(layer), mtime, source, window, progress, turn: Turn::default() }
+    }
+
+    /// Keeps `turn` until the layer's last byte has been read.
+    #[must_use]
+    pub(crate) fn holding(self, turn: Option<OwnedSemaphorePermit>) -> Self {
+        Self { turn: Arc::new(Mutex::new(turn)), ..self }
     }
 
     fn wrong_content(&self, files: &[ContentId]) -> Option<LayerError> {
@@ -232,6 +249,7 @@ impl Framer {
                 Some(Segment::Content(left)) => self.content(left).await?,
                 None => {
                     self.report(true);
+                    drop(self.body.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
                     // The receiver is gone when nobody asks whether the layer is right.
                     let _nobody_asks = self.complete.take().map(|complete| complete.send(()));
                     return Ok(None);

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
@@ -69,34 +69,22 @@ impl DirSource {
         Ok(Self { files: Arc::new(files), origin: Origin::default() })
     }
 
-    /// Reads every file once and returns the files with their SHA-256, so that a lock file can pin their content.
+    /// Reads every file once, one on each core, and returns the files with their SHA-256, so that a lock file can pin
+    /// their content.
     ///
     /// # Errors
     /// When a file can't be read or changes meanwhile.
-    pub async fn identify(&self, mut files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        let window = Window::sequential();
-        for file in &mut files {
-            let mut hasher = sha2::Sha256::new();
-            if file.size > 0 {
-                let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
-                let mut stream = self.read(vec![extent], &window);
-                while let Some(chunk) = stream.next().await {
-                    let chunk = chunk?;
-                    hasher = task::spawn_blocking(move || {
-                        hasher.update(&chunk);
-                        hasher
-                    })
-                    .await
-                    .map_err(|error| SourceError::Io {
-                        act: "hash",
-                        path: file.path.as_str().into(),
-                        source: io::Error::other(error),
-                    })?;
-                }
-            }
-            file.content = Some(ContentId::Sha256(hasher.finalize().into()));
-        }
-        Ok(files)
+    pub async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let identified = files.into_iter().map(|file| async {
+            let (known, path) = (Arc::clone(&self.files), PathBuf::from(file.path.as_str()));
+            task::spawn_blocking(move || identify(&known, file)).await.map_err(|error| SourceError::Io {
+                act: "hash",
+                path,
+                source: io::Error::other(error),
+            })?
+        });
+        stream::iter(identified).buffered(cores).try_collect().await
     }
 }
 
@@ -136,41 +124,102 @@ impl Source for DirSource {
     }
 }
 
+fn identify(files: &BTreeMap<ModelPath, Found>, mut file: SourceFile) -> Result<SourceFile, SourceError> {
+    let mut hasher = sha2::Sha256::new();
+    if file.size > 0 {
+        let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+        let mut reader = ExtentReader::open(files, &extent)?;
+        let mut buffer = vec![0; READ_BYTES];
+        while let Some(read) = reader.next(&mut buffer)? {
+            hasher.update(&buffer[..read]);
+        }
+    }
+    file.content = Some(ContentId::Sha256(hasher.finalize().into()));
+    Ok(file)
+}
+
 fn read_extent(
     files: &BTreeMap<ModelPath, Found>,
     extent: &Extent,
     buffers: &Buffers,
     sender: &mpsc::Sender<Result<Bytes, SourceError>>,
 ) -> Result<(), SourceError> {
-    let Some(found) = files.get(&extent.file.path) else {
-        let path = PathBuf::from(extent.file.path.as_str());
-        return Err(SourceError::Io { act: "open", path, source: io::ErrorKind::NotFound.into() });
-    };
-    let place = &found.place;
-    let fault = |act| move |source| SourceError::Io { act, path: place.clone(), source };
-    let changed = |reason: &str| SourceError::Changed { path: found.place.clone(), reason: reason.to_owned() };
-    let mut file = File::open(&found.place).map_err(fault("open"))?;
-    let check = |file: &File| match file.metadata() {
-        Ok(meta) if Stamp::of(&meta) == found.stamp => Ok(()),
-        Ok(_) => Err(changed("its size, time or place is another than when it was listed")),
-        Err(error) => Err(fault("look at")(error)),
-    };
-    check(&file)?;
-    file.seek(SeekFrom::Start(extent.offset)).map_err(fault("seek in"))?;
-    let mut left = extent.len;
-    while left > 0 {
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
+    let mut reader = ExtentReader::open(files, extent)?;
+    loop {
         let mut buffer = buffers.take();
-        file.read_exact(&mut buffer.bytes_mut()[..want]).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => changed("it became shorter"),
-            _ => fault("read")(error),
-        })?;
-        left -= want as u64;
-        if sender.blocking_send(Ok(Bytes::from_owner(buffer).slice(..want))).is_err() {
+        let Some(read) = reader.next(buffer.bytes_mut())? else { return Ok(()) };
+        if sender.blocking_send(Ok(Bytes::from_owner(buffer).slice(..read))).is_err() {
             return Ok(());
         }
     }
-    check(&file)
+}
+
+/// Reads a stretch of a file that must stay the one that was listed.
+///
+/// Plain reads, no mapping: a mapped file that is cut short kills the process that looks at it.
+struct ExtentReader<'a> {
+    file: File,
+    found: &'a Found,
+    left: u64,
+}
+
+impl<'a> ExtentReader<'a> {
+    fn open(files: &'a BTreeMap<ModelPath, Found>, extent: &Extent) -> Result<Self, SourceError> {
+        let Some(found) = files.get(&extent.file.path) else {
+            let path = PathBuf::from(extent.file.path.as_str());
+            return Err(SourceError::Io { act: "open", path, source: io::ErrorKind::NotFound.into() });
+        };
+        let mut file = File::open(&found.place).map_err(|error| found.fault("open", error))?;
+        found.check(&file)?;
+        read_ahead(&file, extent);
+        file.seek(SeekFrom::Start(extent.offset)).map_err(|error| found.fault("seek in", error))?;
+        Ok(Self { file, found, left: extent.len })
+    }
+
+    /// Fills the beginning of `buffer`; `None` at the end, once the file has proven to be unchanged.
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, SourceError> {
+        if self.left == 0 {
+            self.found.check(&self.file)?;
+            return Ok(None);
+        }
+        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        self.file.read_exact(&mut buffer[..want]).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.found.changed("it became shorter"),
+            _ => self.found.fault("read", error),
+        })?;
+        self.left -= want as u64;
+        Ok(Some(want))
+    }
+}
+
+impl Found {
+    fn fault(&self, act: &'static str, source: io::Error) -> SourceError {
+        SourceError::Io { act, path: self.place.clone(), source }
+    }
+
+    fn changed(&self, reason: &str) -> SourceError {
+        SourceError::Changed { path: self.place.clone(), reason: reason.to_owned() }
+    }
+
+    fn check(&self, file: &File) -> Result<(), SourceError> {
+        match file.metadata() {
+            Ok(meta) if Stamp::of(&meta) == self.stamp => Ok(()),
+            Ok(_) => Err(self.changed("its size, time or place is another than when it was listed")),
+            Err(error) => Err(self.fault("look at", error)),
+        }
+    }
+}
+
+/// Tells the system that the file is read from front to back, for which Linux doubles what it reads ahead.
+fn read_ahead(file: &File, extent: &Extent) {
+    #[cfg(target_os = "linux")]
+    {
+        let len = std::num::NonZeroU64::new(extent.len);
+        // A file system that takes no advice reads all the same.
+        let _advice = rustix::fs::fadvise(file, extent.offset, len, rustix::fs::Advice::Sequential);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, extent);
 }
 
 /// Read buffers that come back when the last reader of their bytes lets go: no allocation and no page fault a read.

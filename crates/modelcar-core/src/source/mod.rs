@@ -2,6 +2,7 @@
 
 mod dir;
 mod hub;
+mod window;
 
 use std::{fmt::Debug, io, path::PathBuf, sync::Arc};
 
@@ -9,11 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 pub use self::{
     dir::DirSource,
     hub::{HubOptions, HubSource, ModelId},
+    window::{Seat, Window},
 };
 use crate::{ContentId, ModelPath, error::ErrorKind, http::HttpFailure, path::InvalidPath};
 
@@ -59,26 +60,6 @@ pub struct Extent {
     pub offset: u64,
     /// Number of bytes, at least one.
     pub len: u64,
-}
-
-/// How far a source may read ahead, shared by all readers of a build.
-///
-/// Memory of a build is bounded by `parts × part_bytes` for each layer in flight, whatever the size of a file.
-#[derive(Debug, Clone)]
-pub struct Window {
-    /// One permit is one connection.
-    pub connections: Arc<Semaphore>,
-    /// Largest number of parts of one reader in flight.
-    pub parts: usize,
-    /// Size of a part in bytes.
-    pub part_bytes: u64,
-}
-
-impl Window {
-    /// Returns a window of one part at a time over one connection.
-    pub fn sequential() -> Self {
-        Self { connections: Arc::new(Semaphore::new(1)), parts: 1, part_bytes: 8 * 1024 * 1024 }
-    }
 }
 
 /// Bytes in order.

@@ -97,7 +97,7 @@ impl Source for HubSource {
 
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let hub = Arc::clone(&self.hub);
-        let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes);
+        let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
         window::read(Arc::new(fetcher), extents, window, self.hub.retry)
     }
 }

@@ -4,20 +4,43 @@
 //! never makes it wait: a part is small, so its queue is bounded by the part itself. Whoever holds a permit therefore
 //! ends without any reader's help, and however few the permits and many the readers, every head part gets its turn
 //! (the semaphore is fair). Memory is bounded by the number of parts a reader may have.
+//!
+//! A connection may turn out slow, and then the reader waits for its part while the others are done. Such a part is
+//! asked for again, from where it is, over another connection.
 
-use std::{collections::VecDeque, panic::resume_unwind, sync::Arc};
+use std::{
+    collections::VecDeque,
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::sync::{
-    Semaphore,
-    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+use tokio::{
+    sync::{
+        Notify, Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::retry::{Fault, Retry};
-use crate::source::{ByteStream, Extent, SourceError, Window};
+use crate::source::{ByteStream, Extent, Seat, SourceError, Window};
+
+/// A part that is waited for longer than so many times the usual is asked for again.
+const SLOW_FACTOR: u32 = 4;
+/// No part is called slow before this time.
+const SLOW_LEAST: Duration = Duration::from_secs(1);
+/// How often a part is asked for again for being slow.
+const SLOW_TRIES: u32 = 2;
+/// How often the reader looks whether the part that it waits for is slow.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Brings one part.
 #[async_trait]
@@ -64,10 +87,11 @@ pub(super) fn read<F: FetchPart>(fetcher: Arc<F>, extents: Vec<Extent>, window: 
     let reader = Reader {
         fetcher,
         retry,
-        permits: Arc::clone(&window.connections),
-        width: window.parts.max(1),
-        parts: Parts::new(extents, window.part_bytes),
+        permits: Arc::clone(window.permits()),
+        seat: Some(window.sit()),
+        parts: Parts::new(extents, window.part_bytes()),
         flying: VecDeque::new(),
+        usual: Arc::default(),
     };
     stream::unfold(reader, |mut reader| async move { reader.next().await.map(|item| (item, reader)) }).boxed()
 }
@@ -108,6 +132,10 @@ struct Flight {
     part: Extent,
     queue: UnboundedReceiver<Result<Bytes, SourceError>>,
     left: u64,
+    again: Arc<Notify>,
+    slow_tries: u32,
+    /// When the reader began to wait for it, or when it was last asked for again.
+    awaited: Option<Instant>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -115,17 +143,21 @@ struct Reader<F> {
     fetcher: Arc<F>,
     retry: Retry,
     permits: Arc<Semaphore>,
-    width: usize,
+    /// Held while there are parts to ask for; afterwards the share is for the others.
+    seat: Option<Seat>,
     parts: Parts,
     flying: VecDeque<Flight>,
+    usual: Arc<Usual>,
 }
 
 impl<F: FetchPart> Reader<F> {
     async fn next(&mut self) -> Option<Result<Bytes, SourceError>> {
         loop {
             self.fill();
+            self.hurry();
             let head = self.flying.front_mut()?;
-            match head.queue.recv().await {
+            let Ok(received) = timeout(LOOK_EVERY, head.queue.recv()).await else { continue };
+            match received {
                 Some(Ok(chunk)) => {
                     head.left -= chunk.len() as u64;
                     return Some(Ok(chunk));
@@ -146,13 +178,42 @@ impl<F: FetchPart> Reader<F> {
     }
 
     fn fill(&mut self) {
-        while self.flying.len() < self.width {
-            let Some(part) = self.parts.next() else { return };
-            let (sender, queue) = unbounded_channel();
-            let sink = PartSink { queue: sender, received: 0, left: part.len };
-            let job = run_part(Arc::clone(&self.fetcher), part.clone(), Arc::clone(&self.permits), self.retry, sink);
-            let task = AbortOnDropHandle::new(tokio::spawn(job));
-            self.flying.push_back(Flight { left: part.len, part, queue, task });
+        while self.seat.as_ref().is_some_and(|seat| self.flying.len() < seat.parts()) {
+            match self.parts.next() {
+                Some(part) => self.launch(part),
+                None => self.seat = None,
+            }
+        }
+    }
+
+    fn launch(&mut self, part: Extent) {
+        let (sender, queue) = unbounded_channel();
+        let again = Arc::<Notify>::default();
+        let job = Job {
+            fetcher: Arc::clone(&self.fetcher),
+            part: part.clone(),
+            permits: Arc::clone(&self.permits),
+            retry: self.retry,
+            again: Arc::clone(&again),
+            usual: Arc::clone(&self.usual),
+        };
+        let sink = PartSink { queue: sender, received: 0, left: part.len };
+        let task = AbortOnDropHandle::new(tokio::spawn(job.run(sink)));
+        self.flying.push_back(Flight { left: part.len, part, queue, again, slow_tries: 0, awaited: None, task });
+    }
+
+    /// Has the first part asked for again when all others are there and it takes unusually long.
+    fn hurry(&mut self) {
+        let Some(usual) = self.usual.get() else { return };
+        let (head, others) = self.flying.make_contiguous().split_first_mut().unzip();
+        let (Some(head), Some(others)) = (head, others) else { return };
+        let since = *head.awaited.get_or_insert_with(Instant::now);
+        let waits_for_head = !others.is_empty() && others.iter().all(|flight| flight.task.is_finished());
+        let slow = since.elapsed() > SLOW_LEAST.max(usual * SLOW_FACTOR);
+        if waits_for_head && slow && head.slow_tries < SLOW_TRIES && !head.task.is_finished() {
+            head.slow_tries += 1;
+            head.awaited = Some(Instant::now());
+            head.again.notify_one();
         }
     }
 
@@ -179,29 +240,60 @@ impl<F: FetchPart> Reader<F> {
 }
 
 /// Brings one part, again from where it stopped after each failure that may pass.
-async fn run_part<F: FetchPart>(
+struct Job<F> {
     fetcher: Arc<F>,
     part: Extent,
     permits: Arc<Semaphore>,
     retry: Retry,
-    mut sink: PartSink,
-) {
-    let mut failures = 0;
-    loop {
-        let Ok(permit) = permits.acquire().await else { return };
-        let rest = Extent { file: Arc::clone(&part.file), offset: part.offset + sink.received, len: sink.left };
-        let outcome = fetcher.fetch(&rest, &mut sink).await;
-        // Others may transfer while this one waits.
-        drop(permit);
-        let Err(fault) = outcome else { return };
-        failures += 1;
-        match retry.after(fault, failures) {
-            Ok(delay) => tokio::time::sleep(delay).await,
-            Err(error) => {
-                let _gone = sink.queue.send(Err(error));
+    /// Tells that this part is slow.
+    again: Arc<Notify>,
+    usual: Arc<Usual>,
+}
+
+impl<F: FetchPart> Job<F> {
+    async fn run(self, mut sink: PartSink) {
+        let mut failures = 0;
+        loop {
+            let Ok(permit) = self.permits.acquire().await else { return };
+            let begun = Instant::now();
+            let part = &self.part;
+            let rest = Extent { file: Arc::clone(&part.file), offset: part.offset + sink.received, len: sink.left };
+            let outcome = tokio::select! {
+                outcome = self.fetcher.fetch(&rest, &mut sink) => outcome,
+                () = self.again.notified() => continue,
+            };
+            // Others may transfer while this one waits.
+            drop(permit);
+            let Err(fault) = outcome else {
+                self.usual.learn(begun.elapsed());
                 return;
+            };
+            failures += 1;
+            match self.retry.after(fault, failures) {
+                Ok(delay) => sleep(delay).await,
+                Err(error) => {
+                    let _gone = sink.queue.send(Err(error));
+                    return;
+                }
             }
         }
+    }
+}
+
+/// How long a part usually takes, as a running mean in microseconds; 0 before the first.
+#[derive(Debug, Default)]
+struct Usual(AtomicU64);
+
+impl Usual {
+    fn get(&self) -> Option<Duration> {
+        let micros = self.0.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    fn learn(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let mean = |known: u64| Some(if known == 0 { took } else { known - known / 4 + took / 4 });
+        let _always_set = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mean);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use super::*;
@@ -19,6 +19,9 @@ const RETRY: Retry = Retry { attempts: 3, base: Duration::from_millis(1) };
 struct Memory {
     /// Offset of a part to how often it breaks off after half of what is left.
     breaks: Mutex<BTreeMap<u64, u32>>,
+    /// Offset of a part to how often it rests after half of what is left.
+    crawls: Mutex<BTreeMap<u64, u32>>,
+    crawl: Duration,
     asked: Mutex<Vec<(u64, u64)>>,
     flying: AtomicUsize,
     highest: AtomicUsize,
@@ -39,6 +42,22 @@ fn byte(at: u64) -> u8 {
     u8::try_from(at % 251).unwrap()
 }
 
+/// Takes one off the count of an offset inside the part; returns whether there was one.
+fn due(counts: &Mutex<BTreeMap<u64, u32>>, part: &Extent) -> bool {
+    let mut counts = counts.lock().unwrap();
+    let range = part.offset..part.offset + part.len;
+    let due = counts.iter_mut().find(|(at, left)| range.contains(at) && **left > 0);
+    due.map(|(_, left)| *left -= 1).is_some()
+}
+
+fn send(mut range: Range<u64>, sink: &mut PartSink) {
+    while !range.is_empty() {
+        let end = (range.start + 7).min(range.end);
+        assert!(sink.push((range.start..end).map(byte).collect()));
+        range.start = end;
+    }
+}
+
 fn broken(part: &Extent) -> SourceError {
     SourceError::BrokenBody { path: part.file.path.clone(), host: "h".into(), at: 0, size: 0, source: None }
 }
@@ -57,22 +76,19 @@ impl FetchPart for Memory {
         if self.hang {
             std::future::pending::<()>().await;
         }
-        let breaks = {
-            let mut breaks = self.breaks.lock().unwrap();
-            let end = part.offset + part.len;
-            let due = breaks.iter_mut().find(|(at, left)| (part.offset..end).contains(at) && **left > 0);
-            due.map(|(_, left)| *left -= 1).is_some()
-        };
-        let until = part.offset + if breaks { part.len / 2 } else { part.len };
+        let (breaks, crawls) = (due(&self.breaks, part), due(&self.crawls, part));
+        let (half, end) = (part.offset + part.len / 2, part.offset + part.len);
         // Later parts are quicker, so that order is the window's doing.
         tokio::time::sleep(Duration::from_millis(20_u64.saturating_sub(part.offset / 20))).await;
-        let mut at = part.offset;
-        while at < until {
-            let end = (at + 7).min(until);
-            assert!(sink.push((at..end).map(byte).collect()));
-            at = end;
+        send(part.offset..half, sink);
+        if crawls {
+            tokio::time::sleep(self.crawl).await;
         }
-        if breaks { Err(Fault::passing(broken(part))) } else { Ok(()) }
+        if breaks {
+            return Err(Fault::passing(broken(part)));
+        }
+        send(half..end, sink);
+        Ok(())
     }
 
     fn host(&self) -> String {
@@ -83,10 +99,6 @@ impl FetchPart for Memory {
 fn extent(offset: u64, len: u64) -> Extent {
     let file = SourceFile { path: "w".parse().unwrap(), size: 10_000, content: None };
     Extent { file: Arc::new(file), offset, len }
-}
-
-fn window(permits: usize, parts: usize, part_bytes: u64) -> Window {
-    Window { connections: Arc::new(Semaphore::new(permits)), parts, part_bytes }
 }
 
 async fn collect(mut stream: ByteStream) -> Result<Vec<u8>, SourceError> {
@@ -110,7 +122,7 @@ fn extents_are_cut_into_parts() {
 #[tokio::test]
 async fn bytes_come_in_order_and_parts_stay_bounded() {
     let memory = Arc::new(Memory::default());
-    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &window(16, 4, 20), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), RETRY);
     let expected: Vec<u8> = (0..333).chain(500..550).map(byte).collect();
     assert_eq!(collect(stream).await.unwrap(), expected);
     assert!((2..=4).contains(&memory.highest.load(SeqCst)), "{:?}", memory.highest);
@@ -119,7 +131,7 @@ async fn bytes_come_in_order_and_parts_stay_bounded() {
 #[tokio::test]
 async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
     let memory = Arc::new(Memory::default());
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &window(16, 3, 10), RETRY);
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &Window::new(3, 10), RETRY);
     assert!(stream.next().await.is_some());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
@@ -127,7 +139,7 @@ async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
 
 #[tokio::test]
 async fn three_readers_share_one_permit() {
-    let window = window(1, 4, 10);
+    let window = Window::new(1, 10);
     let memory = Arc::new(Memory::default());
     let mut streams: Vec<_> =
         (0..3).map(|_| read(Arc::clone(&memory), vec![extent(400, 200)], &window, RETRY)).collect();
@@ -137,14 +149,14 @@ async fn three_readers_share_one_permit() {
     }
     for stream in streams.into_iter().rev() {
         let rest = tokio::time::timeout(Duration::from_secs(20), collect(stream)).await.unwrap().unwrap();
-        assert_eq!(rest, (407..600).map(byte).collect::<Vec<_>>());
+        assert_eq!(rest, (405..600).map(byte).collect::<Vec<_>>());
     }
     assert_eq!(memory.highest.load(SeqCst), 1);
 }
 
 #[tokio::test]
 async fn dropping_the_stream_cancels_and_frees_the_permits() {
-    let window = window(2, 4, 10);
+    let window = Window::new(2, 10);
     let memory = Arc::new(Memory { hang: true, ..Memory::default() });
     let mut stream = read(Arc::clone(&memory), vec![extent(0, 100)], &window, RETRY);
     assert!(tokio::time::timeout(Duration::from_millis(50), stream.next()).await.is_err());
@@ -152,23 +164,42 @@ async fn dropping_the_stream_cancels_and_frees_the_permits() {
     drop(stream);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(memory.flying.load(SeqCst), 0);
-    assert_eq!(window.connections.available_permits(), 2);
+    assert_eq!(window.permits().available_permits(), 2);
 }
 
 #[tokio::test]
 async fn a_broken_part_goes_on_from_its_middle() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(110, 1)].into()), ..Memory::default() });
-    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &window(4, 3, 100), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(3, 100), RETRY);
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     let mut asked = memory.asked.lock().unwrap().clone();
     asked.sort_unstable();
     assert_eq!(asked, [(0, 100), (100, 100), (150, 50), (200, 100)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_slow_part_is_asked_for_again_from_where_it_is() {
+    let memory = Arc::new(Memory { crawls: Mutex::new([(199, 2)].into()), crawl: Duration::MAX, ..Memory::default() });
+    let begun = Instant::now();
+    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 100), RETRY);
+    assert_eq!(collect(stream).await.unwrap(), (0..400).map(byte).collect::<Vec<_>>());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let asked = memory.asked.lock().unwrap().clone();
+    assert!(asked.contains(&(100, 100)) && asked.contains(&(150, 50)) && asked.contains(&(175, 25)), "{asked:?}");
+    assert_eq!(asked.len(), 6, "{asked:?}");
+
+    // Where everything crawls, asking again would only lose time.
+    let all = (49..400).step_by(50).map(|at| (at, 9)).collect();
+    let memory = Arc::new(Memory { crawls: Mutex::new(all), crawl: Duration::from_secs(5), ..Memory::default() });
+    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 50), RETRY);
+    assert_eq!(collect(stream).await.unwrap().len(), 400);
+    assert_eq!(memory.asked.lock().unwrap().len(), 8);
+}
+
 #[tokio::test]
 async fn an_error_ends_the_stream_after_the_attempts() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(19, 9)].into()), ..Memory::default() });
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &window(1, 1, 20), RETRY);
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(1, 20), RETRY);
     let mut good = 0;
     let error = loop {
         match stream.next().await.unwrap() {
@@ -182,7 +213,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
 
     let memory = Arc::new(Memory { fatal: true, ..Memory::default() });
-    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &window(1, 1, 20), RETRY)).await.is_err());
+    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &Window::new(1, 20), RETRY)).await.is_err());
     assert_eq!(memory.asked.lock().unwrap().len(), 1);
 }
 
@@ -190,7 +221,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
 #[should_panic(expected = "asked to")]
 async fn a_panic_is_not_swallowed() {
     let memory = Arc::new(Memory { panic: true, ..Memory::default() });
-    let _outcome = collect(read(memory, vec![extent(0, 5)], &window(1, 1, 20), RETRY)).await;
+    let _outcome = collect(read(memory, vec![extent(0, 5)], &Window::new(1, 20), RETRY)).await;
 }
 
 #[test]
