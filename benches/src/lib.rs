@@ -9,8 +9,10 @@ mod pipe;
 mod rounds;
 mod rows;
 mod servers;
+mod synthetic;
 mod table;
 mod tools;
+mod verify;
 
 pub use cost::{Cost, run};
 pub use hashes::hash_on_all_cores;
@@ -19,5 +21,6 @@ pub use pipe::{Pipe, PipeFile};
 pub use rounds::{Bench, Outcome};
 pub use rows::{Change, Row, Sink, Source, Tool, rows};
 pub use servers::Server;
+pub use synthetic::{Measured, SyntheticPush};
 pub use table::Report;
 pub use tools::Tools;

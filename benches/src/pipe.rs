@@ -133,3 +133,33 @@ impl Pipe {
 fn drain(connection: &mut Connection, length: u64) -> io::Result<()> {
     io::copy(&mut (&mut connection.stream).take(length), &mut io::sink()).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, RegistryConfig, synthetic_model};
+
+    use super::*;
+
+    #[test]
+    fn a_strict_registry_takes_every_file() {
+        let hub = FakeHub::start_blocking(HubConfig::default());
+        let registry = FakeRegistry::start_blocking(RegistryConfig::default());
+        let model = synthetic_model(3, 3_000_000);
+        hub.add_repo("acme/large", "main", model.clone());
+        let file = |(path, file): (&str, &std::sync::Arc<modelcar_testkit::TreeFile>)| {
+            format!("{path}={}={}", file.size(), file.content.sha256()).parse().unwrap()
+        };
+        let files: Vec<PipeFile> = model.files().map(file).collect();
+        let names = ["acme/large", "pushed"].map(str::to_owned);
+        let [model_name, repository] = names;
+        let pipe = Pipe { hub: hub.endpoint(), model: model_name, registry: registry.host(), repository };
+        pipe.pump(files.clone(), 2).unwrap();
+        for file in &files {
+            let blob = registry.blob("pushed", &format!("sha256:{}", file.sha256));
+            assert_eq!(blob.map(|blob| blob.len() as u64), Some(file.size), "{}", file.path);
+        }
+        let mut wrong = files[0].clone();
+        wrong.sha256 = "0".repeat(64);
+        assert!(pipe.pump(vec![wrong], 1).is_err());
+    }
+}

@@ -6,21 +6,16 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     commands::{Place, clean_up},
     cost::{Cost, run},
-    http::{Connection, expect},
-    model::{MODEL, Model},
+    model::Model,
     rows::{Change, Row, Sink, Tool},
     servers::Server,
     tools::Tools,
+    verify::verify,
 };
-
-/// Manifests of every kind.
-const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.v2+json\r\n";
 
 /// What one run cost.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -114,7 +109,7 @@ impl Bench {
         let client = self.execute(row, address, scratch.path(), next)?;
         let (registry_after, hub_after) = cpu();
         if !matches!(row.tool, Tool::Hashes | Tool::Pipe) && registry.is_some() {
-            self.verify(address, if next { "v2" } else { "v1" })?;
+            verify(address, if next { "v2" } else { "v1" }, self.model.bytes())?;
         }
         Ok(Sample {
             client,
@@ -135,27 +130,5 @@ impl Bench {
         clean_up(&home);
         fs::remove_dir_all(&home)?;
         cost
-    }
-
-    /// Checks that the registry has an image under `tag` whose layers can hold the model.
-    fn verify(&self, registry: &str, tag: &str) -> io::Result<()> {
-        let mut connection = Connection::open(registry)?;
-        let mut fetch = |reference: &str| -> io::Result<Value> {
-            let target = format!("/v2/{MODEL}/manifests/{reference}");
-            let (answer, body) = connection.exchange("GET", &target, ACCEPT)?;
-            expect(answer, 200, &format!("nothing was pushed: GET {target}"))?;
-            serde_json::from_slice(&body).map_err(io::Error::other)
-        };
-        let mut manifest = fetch(tag)?;
-        if let Some(digest) = manifest["manifests"][0]["digest"].as_str().map(str::to_owned) {
-            manifest = fetch(&digest)?;
-        }
-        let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
-        let bytes: u64 = layers.iter().filter_map(|layer| layer["size"].as_u64()).sum();
-        // Random bytes do not get smaller.
-        match bytes >= self.model.bytes() / 10 * 9 {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("the pushed image holds {bytes} bytes of {}", self.model.bytes()))),
-        }
     }
 }

@@ -102,10 +102,10 @@ impl fmt::Display for Report {
         writeln!(f, "{} cores of {}; model of {mib:.0} MiB; medians\n", self.cores, self.cpu)?;
         let heads =
             ["wall s", "÷ pipe", "÷ ours", "cpu s", "reg s", "hub s", "all÷cores", "rss MiB", "wrote MiB", "moved MiB"];
-        write!(f, "{:<38}", "")?;
+        write!(f, "{:<42}", "")?;
         heads.iter().try_for_each(|head| write!(f, " {head:>9}"))?;
         for line in &self.rows {
-            write!(f, "\n{:<38}", line.outcome.name)?;
+            write!(f, "\n{:<42}", line.outcome.name)?;
             if let Some(sample) = &line.median {
                 let client = &sample.client;
                 let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));

@@ -1,10 +1,15 @@
 //! Measures pushes end to end, side by side with a raw pipe and with other tools; prints medians.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modelcar_benches::{Bench, Model, Pipe, PipeFile, Report, Row, Tools, hash_on_all_cores, rows};
+use modelcar_benches::{
+    Bench, Measured, Model, Pipe, PipeFile, Report, Row, SyntheticPush, Tools, hash_on_all_cores, rows,
+};
 
 /// Measure pushes end to end, side by side with a raw pipe and with other tools
 #[derive(Debug, Parser)]
@@ -21,6 +26,30 @@ enum Command {
     /// Pump files from a Hub into a registry (a row of the table)
     #[command(hide = true)]
     Pipe(PipeArgs),
+    /// Push synthetic models of several sizes: memory and CPU per GiB must not grow, and nothing is written
+    Flat {
+        /// Sizes of the models
+        #[arg(long, value_delimiter = ',', default_value = "2GiB,50GiB")]
+        sizes: Vec<ByteSize>,
+        /// Folder for what runs write
+        #[arg(long, default_value = "target/bench-data")]
+        data: PathBuf,
+    },
+    /// Push one large file from a Hub that gives every connection so many bytes a second, with few and more ranges
+    Throttle {
+        /// Size of the file
+        #[arg(long, default_value = "8GiB")]
+        size: ByteSize,
+        /// Bytes a second for each connection
+        #[arg(long, default_value = "64MiB")]
+        rate: ByteSize,
+        /// Connections to the Hub
+        #[arg(long, value_delimiter = ',', default_value = "1,4")]
+        ranges: Vec<u16>,
+        /// Folder for what runs write
+        #[arg(long, default_value = "target/bench-data")]
+        data: PathBuf,
+    },
     /// Hash so many bytes on all cores (a row of the table)
     #[command(hide = true)]
     Hash { bytes: u64 },
@@ -89,8 +118,33 @@ fn main() -> io::Result<()> {
             hash_on_all_cores(bytes);
             Ok(())
         }
+        Some(Command::Flat { sizes, data }) => {
+            synthetic(sizes.iter().map(|size| SyntheticPush::of_size(size.as_u64())).collect(), &data)
+        }
+        Some(Command::Throttle { size, rate, ranges, data }) => {
+            let push = |connections| SyntheticPush {
+                shards: 1,
+                shard_bytes: size.as_u64(),
+                throttle: Some(rate.as_u64()),
+                connections: Some(connections),
+            };
+            synthetic(ranges.into_iter().map(push).collect(), &data)
+        }
         None => table(&cli.table),
     }
+}
+
+/// Prints a line for each push, and its wall time as a ratio to the first.
+fn synthetic(pushes: Vec<SyntheticPush>, data: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let mut first = None;
+    println!("{}  first ÷ this", Measured::HEADS);
+    for push in pushes {
+        let measured = push.measure(data)?;
+        let first = *first.get_or_insert(measured.wall_seconds());
+        println!("{measured} {:>13.2}", first / measured.wall_seconds());
+    }
+    Ok(())
 }
 
 fn table(args: &TableArgs) -> io::Result<()> {
