@@ -61,7 +61,7 @@ impl Content {
         if offset < end {
             self.collect(offset, end - offset, &mut leaves);
         }
-        Chunks { leaves, file: None }
+        Chunks { leaves, file: None, buffer: BytesMut::new() }
     }
 
     /// Reads a range into one buffer; panics when a file cannot be read.
@@ -150,6 +150,7 @@ impl<const N: usize> From<&[u8; N]> for Content {
 pub struct Chunks {
     leaves: VecDeque<Leaf>,
     file: Option<File>,
+    buffer: BytesMut,
 }
 
 #[derive(Debug)]
@@ -171,7 +172,7 @@ impl Iterator for Chunks {
             }
             Content::Seeded { seed, .. } => seeded(*seed, leaf.offset, leaf.len),
             Content::File(path, _) => {
-                let read = read_file(&mut self.file, path, leaf.offset, leaf.len.min(FILE_CHUNK));
+                let read = read_file(&mut self.file, &mut self.buffer, path, leaf.offset, leaf.len.min(FILE_CHUNK));
                 match read {
                     Ok(bytes) => bytes,
                     Err(error) => {
@@ -192,15 +193,22 @@ impl Iterator for Chunks {
     }
 }
 
-fn read_file(open: &mut Option<File>, path: &PathBuf, offset: u64, len: u64) -> io::Result<Bytes> {
+/// Reads into `buffer`, which takes its memory back once the bytes read before are dropped.
+fn read_file(
+    open: &mut Option<File>,
+    buffer: &mut BytesMut,
+    path: &PathBuf,
+    offset: u64,
+    len: u64,
+) -> io::Result<Bytes> {
     if open.is_none() {
         *open = Some(File::open(path)?);
     }
-    let mut buffer = vec![0; to_usize(len)];
+    buffer.resize(to_usize(len), 0);
     if let Some(file) = open {
-        file.read_exact_at(&mut buffer, offset)?;
+        file.read_exact_at(buffer, offset)?;
     }
-    Ok(buffer.into())
+    Ok(buffer.split().freeze())
 }
 
 /// The seeded bytes from `offset` up to the next stamp or block boundary.

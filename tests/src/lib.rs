@@ -36,5 +36,5 @@ pub use registry::{
     Auth, BrokenPatch, FakeRegistry, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest, Storage,
     StoredManifest,
 };
-pub use samples::{safetensors_bytes, synthetic_model, tiny_model};
+pub use samples::{revised_model, safetensors_bytes, synthetic_model, tiny_model};
 pub use tree::{ModelTree, TreeFile};

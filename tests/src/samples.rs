@@ -37,6 +37,16 @@ pub fn synthetic_model(count: usize, bytes: u64) -> ModelTree {
         .file(".gitattributes", ATTRIBUTES)
         .file("README.md", README)
         .file("config.json", pretty(&json!({"model_type": "llama", "vocab_size": 256})))
+        .file("generation_config.json", pretty(&json!({"temperature": 0.7, "top_p": 0.8})))
+        .file("tokenizer_config.json", pretty(&json!({"model_max_length": 4096})))
+}
+
+/// [`synthetic_model`] with other bytes in its last shard: what a new revision often is.
+pub fn revised_model(model: &ModelTree) -> ModelTree {
+    let last = model.files().filter(|(_, file)| file.lfs).last().map(|(path, file)| (path.to_owned(), file.size()));
+    let (path, len) = last.expect("a model has shards");
+    // The size stays the same, so that nobody can tell the revisions apart without reading.
+    model.clone().lfs(&path, Content::Seeded { seed: 0x7265_7669_7365, len })
 }
 
 /// A complete safetensors file with one BF16 tensor of `elements` elements.
@@ -92,5 +102,16 @@ mod tests {
         let header: Value = serde_json::from_slice(&shard.content.bytes(8, length)).unwrap();
         assert_eq!(header["model.layers.0.weight"]["data_offsets"][1], 5_000_000);
         assert_eq!(shard.size(), 8 + length + 5_000_000);
+    }
+
+    #[test]
+    fn a_revision_changes_the_last_shard_alone() {
+        let (model, revised) = (synthetic_model(3, 500_000), revised_model(&synthetic_model(3, 500_000)));
+        assert_eq!(model.paths(), revised.paths());
+        let changed: Vec<_> =
+            model.files().filter(|(path, file)| revised.get(path).unwrap().sha256() != file.sha256()).collect();
+        assert_eq!(changed.len(), 1);
+        assert_eq!(changed[0].0, "model-00003-of-00003.safetensors");
+        assert_eq!(revised.get(changed[0].0).unwrap().size(), changed[0].1.size());
     }
 }

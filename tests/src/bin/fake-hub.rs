@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use modelcar_testkit::{FakeHub, HubConfig, ModelTree, synthetic_model};
+use modelcar_testkit::{FakeHub, HubConfig, ModelTree, revised_model, synthetic_model};
 
 const USAGE: &str = "usage: fake-hub [--port N] [--repo OWNER/NAME=DIR]... [--lfs-threshold BYTES]
-                [--synthetic OWNER/NAME=SHARDSxBYTES]... [--token T]... [--throttle BYTES_PER_S]";
+                [--synthetic OWNER/NAME=SHARDSxBYTES]... [--token T]... [--throttle BYTES_PER_S]
+                [--revised yes|no]  with a revision `next` of each synthetic model: another last shard";
 
 fn main() -> ExitCode {
     match start(std::env::args().skip(1)) {
@@ -31,6 +32,7 @@ fn start(mut args: impl Iterator<Item = String>) -> Result<FakeHub, String> {
     let mut lfs_threshold = 10_000_000;
     let mut folders = Vec::new();
     let mut models = Vec::new();
+    let mut revised = false;
     while let Some(option) = args.next() {
         let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
         match option.as_str() {
@@ -38,6 +40,7 @@ fn start(mut args: impl Iterator<Item = String>) -> Result<FakeHub, String> {
             "--token" => config.tokens.push(value),
             "--throttle" => config.throttle = Some(number(&value)?),
             "--lfs-threshold" => lfs_threshold = number(&value)?,
+            "--revised" => revised = value == "yes",
             "--repo" => folders.push(pair(&value)?),
             "--synthetic" => models.push(pair(&value)?),
             _ => return Err(format!("unknown option {option}")),
@@ -46,18 +49,22 @@ fn start(mut args: impl Iterator<Item = String>) -> Result<FakeHub, String> {
     let hub = FakeHub::start_blocking(config);
     for (id, dir) in folders {
         let tree = ModelTree::from_dir(Path::new(&dir), lfs_threshold).map_err(|error| format!("{dir}: {error}"))?;
-        add(&hub, &id, tree);
+        add(&hub, &id, "main", tree);
     }
     for (id, shape) in models {
         let (shards, bytes) = shape.split_once('x').ok_or("expected SHARDSxBYTES")?;
-        add(&hub, &id, synthetic_model(number(shards)?, number(bytes)?));
+        let model = synthetic_model(number(shards)?, number(bytes)?);
+        add(&hub, &id, "main", model.clone());
+        if revised {
+            add(&hub, &id, "next", revised_model(&model));
+        }
     }
     Ok(hub)
 }
 
-fn add(hub: &FakeHub, id: &str, tree: ModelTree) {
+fn add(hub: &FakeHub, id: &str, revision: &str, tree: ModelTree) {
     tree.warm_up();
-    hub.add_repo(id, "main", tree);
+    hub.add_repo(id, revision, tree);
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
