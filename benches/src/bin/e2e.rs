@@ -8,7 +8,7 @@ use std::{
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modelcar_benches::{
-    Bench, Measured, Model, Pipe, PipeFile, Report, Row, SyntheticPush, Tools, hash_on_all_cores, rows,
+    Bench, Measured, Model, Pipe, PipeFile, Report, Row, Source, SyntheticPush, Tools, hash_on_all_cores, rows,
 };
 
 /// Measure pushes end to end, side by side with a raw pipe and with other tools
@@ -161,7 +161,9 @@ fn table(args: &TableArgs) -> io::Result<()> {
     std::fs::create_dir_all(&args.data)?;
     let (data, venv) = (args.data.canonicalize()?, std::path::absolute(&args.venv)?);
     let model = Model::new(args.shards, args.shard_bytes.as_u64(), &data);
-    model.write()?;
+    if rows.iter().any(|row| row.from == Source::Folder) {
+        model.write()?;
+    }
     let bytes = model.bytes();
     let bench = Bench::start(model, Tools::new(&venv), &data)?;
     let outcomes = bench.rounds(&rows, args.rounds, |round, row, result| {
