@@ -118,7 +118,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
     /// Memory for reading ahead over all connections
-    #[arg(long, value_name = "SIZE", default_value = "40MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) read_ahead: ByteSize,
     /// Progress on stderr
     #[arg(long, value_enum, default_value_t)]

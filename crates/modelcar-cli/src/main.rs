@@ -17,8 +17,16 @@ use self::{
     hint::Failure,
 };
 
+/// The GNU C library gives large buffers back to the system when they are freed and faults them in again; a body
+/// comes in thousands of them. It stops doing so for sizes up to the largest that it has seen freed (mallopt(3),
+/// "dynamic mmap threshold"), so one is shown to it. The memory is never touched.
+fn keep_freed_buffers() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_freed_buffers();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ui::finish(Err(Failure::new(error, "start the runtime"))),

@@ -45,13 +45,13 @@ pub struct BuildOptions {
 }
 
 impl Default for BuildOptions {
-    /// Two layers for each core, from 4 to 8; two connections a layer; 40 MiB; nobody.
+    /// Two layers for each core, from 4 to 8; two connections a layer; 32 MiB; nobody.
     ///
     /// A layer keeps less than one core busy, and servers give a single connection a part of the line only.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = (2 * cores).clamp(4, 8);
-        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 40 << 20, progress: Arc::new(NoProgress) }
+        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 32 << 20, progress: Arc::new(NoProgress) }
     }
 }
 
