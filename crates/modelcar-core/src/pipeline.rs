@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         options: &BuildOptions,
     ) -> Self {
         let jobs = options.jobs.clamp(1, sink.max_jobs().max(1)).min(plan.layers().len().max(1));
-        let connections = options.connections.max(jobs);
+        let connections = options.connections.max(1);
         let part_bytes = (options.read_ahead_bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST);
         let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
