@@ -96,6 +96,11 @@ impl Auth {
         else {
             return Ok(false);
         };
+        if let Challenge::Bearer { realm, .. } = &challenge {
+            let refused =
+                |(place, reason)| RegistryError::RefusedPlace { repository: self.repository(), place, reason };
+            place::check_addresses(base, realm).await.map_err(refused)?;
+        }
         let mut state = self.state.lock().await;
         state.tokens.clear();
         state.challenge = Some(challenge);
