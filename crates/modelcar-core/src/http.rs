@@ -17,6 +17,10 @@ const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest excerpt of an error answer that is shown, in characters.
 const EXCERPT_MAX_CHARS: usize = 300;
+/// What stands before a session in the path of an upload.
+const UPLOADS: &str = "/blobs/uploads/";
+/// Longest segment of a URL's path that is shown; a digest with its algorithm has 71 characters.
+const LONGEST_SEGMENT: usize = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a client builder with this library's TLS and connection settings.
@@ -80,14 +84,26 @@ impl RedactedUrl {
         if masked.query().is_some() {
             masked.set_query(Some("…"));
         }
-        let text = masked.to_string().replace("%E2%80%A6", "…");
-        // Artifact Registry puts kilobytes of session token into the path of an upload.
+        let text = mask_path(&masked.to_string().replace("%E2%80%A6", "…"));
         let short = match text.char_indices().nth(200) {
             Some((at, _)) => format!("{}…", &text[..at]),
             None => text,
         };
         Self(short)
     }
+}
+
+/// Masks what names an upload's session, which is all that it takes to write into it: the tail of an upload's place, and
+/// any long segment (Artifact Registry's places are kilobytes of token).
+fn mask_path(url: &str) -> String {
+    let url = match url.split_once(UPLOADS) {
+        Some((before, after)) if !after.is_empty() => {
+            format!("{before}{UPLOADS}…{}", if after.ends_with("?…") { "?…" } else { "" })
+        }
+        _ => url.to_owned(),
+    };
+    let mask = |segment: &str| if segment.len() > LONGEST_SEGMENT { "…".to_owned() } else { segment.to_owned() };
+    url.split('/').map(mask).collect::<Vec<_>>().join("/")
 }
 
 impl fmt::Display for RedactedUrl {
@@ -278,6 +294,20 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_opens_doors() {
+        let shown = |url: &str| RedactedUrl::new(&url.parse().unwrap()).to_string();
+        let token = "A".repeat(4000);
+        for (url, expected) in [
+            ("https://u:p@r.io/v2/a/manifests/v1?x=1#f", "https://r.io/v2/a/manifests/v1?…".to_owned()),
+            ("https://r.io/v2/a/blobs/uploads/", "https://r.io/v2/a/blobs/uploads/".to_owned()),
+            ("https://r.io/v2/a/blobs/uploads/id-secret?_state=s", "https://r.io/v2/a/blobs/uploads/…?…".to_owned()),
+            (&format!("https://r.io/artifacts-uploads/p/{token}"), "https://r.io/artifacts-uploads/p/…".to_owned()),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -29,8 +29,6 @@ use crate::{
 
 /// Largest manifest that is read; registries agree on it as theirs.
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
-/// Longest wait for the answer to a request without a large body.
-const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
@@ -43,6 +41,8 @@ pub struct RegistryOptions {
     pub attempts: u32,
     /// Wait before the second try; it doubles each time, up to 30 s, and is drawn by lot below that.
     pub retry_base: Duration,
+    /// Longest wait for the answer to a request without a large body.
+    pub answer_timeout: Duration,
     /// Longest time in which no byte of an upload moves.
     pub stall_timeout: Duration,
     /// Longest silence after an upload's last byte: storage behind a registry copies what it took, for minutes.
@@ -58,12 +58,13 @@ pub struct RegistryOptions {
 }
 
 impl Default for RegistryOptions {
-    /// HTTPS, 5 tries from 500 ms, 2 minutes, 30 minutes, 2 hours, no chunks.
+    /// HTTPS, 5 tries from 500 ms, 1, 2 and 30 minutes, 2 hours, no chunks.
     fn default() -> Self {
         Self {
             plain_http: false,
             attempts: 5,
             retry_base: Duration::from_millis(500),
+            answer_timeout: Duration::from_mins(1),
             stall_timeout: Duration::from_mins(2),
             commit_patience: Duration::from_mins(30),
             retry_budget: Duration::from_hours(2),
@@ -210,7 +211,7 @@ impl Repository {
         }
         let content_type = http::header(&response, "content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
-        let read = timeout(ANSWER_PATIENCE, http::read_limited(response, MANIFEST_MAX_BYTES + 1)).await;
+        let read = timeout(self.0.options.answer_timeout, http::read_limited(response, MANIFEST_MAX_BYTES + 1)).await;
         let bytes = Bytes::from(read.map_err(|_| self.0.protocol(&act, "its bytes come too slowly"))?);
         if bytes.len() > MANIFEST_MAX_BYTES {
             return Err(self.0.protocol(&act, "it is larger than 4 MiB"));
@@ -342,7 +343,7 @@ impl Inner {
                 (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
                 (None, _) => request,
             };
-            let failure = match timeout(ANSWER_PATIENCE, request.send()).await {
+            let failure = match timeout(self.options.answer_timeout, request.send()).await {
                 Ok(Ok(response)) if self.learn(url, &response).await? && !challenged => {
                     challenged = true;
                     continue;
@@ -353,7 +354,7 @@ impl Inner {
                 Ok(Ok(response)) if !http::is_passing(response.status()) => return Ok(response),
                 Ok(Ok(response)) => HttpFailure::from_response(method.clone(), response).await,
                 Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
-                Err(_) => HttpFailure::silent(method.clone(), url, ANSWER_PATIENCE),
+                Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };
             let passing = retry::is_passing(&failure);
             if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {

@@ -17,6 +17,7 @@ use crate::http;
 
 /// How long a session may take to be deleted.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TRIES: usize = 3;
 /// How long all of them may take when a push ends early: whoever pressed Ctrl-C waits for it.
 const CLOSE_ALL_PATIENCE: Duration = Duration::from_millis(1200);
 
@@ -104,13 +105,16 @@ impl Inner {
             let login = self.authorization(Right::Push, &url).await.ok()?;
             self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await.ok()
         };
-        let Some(answer) = request(Method::DELETE, url.clone()).await else { return };
-        if answer.status().is_success() || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            return;
-        }
-        let Some(status) = request(Method::GET, url.clone()).await else { return };
-        if let Ok(place) = self.follow(url, "ask for the upload's state", &status).await {
-            let _best_effort = request(Method::DELETE, place).await;
+        let mut place = url.clone();
+        // A request that was given up may still be on its way and make the place stale once more.
+        for _ in 0..CLOSE_TRIES {
+            let Some(answer) = request(Method::DELETE, place.clone()).await else { return };
+            if answer.status().is_success() || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+                return;
+            }
+            let Some(status) = request(Method::GET, place.clone()).await else { return };
+            let Ok(newer) = self.follow(&place, "ask for the upload's state", &status).await else { return };
+            place = newer;
         }
     }
 

@@ -50,7 +50,7 @@ impl Repository {
         let inner = self.inner();
         let mut way = Way::new(inner, body);
         let mut proven = None;
-        let (mut attempt, mut expired) = (1, false);
+        let (mut attempt, mut expired) = (1, 0);
         loop {
             let begun = Instant::now();
             let error = match try_once(inner, body, &way, &mut proven).await {
@@ -60,9 +60,9 @@ impl Repository {
             let other_way = way.learn(inner, &error);
             let again = other_way || error.is_transient();
             // A login that runs out twice in the same upload does so every time.
-            let refused_again = std::mem::replace(&mut expired, is_expired(&error)) && expired;
+            expired += u32::from(matches!(error, Error::Registry(RegistryError::LoginExpired { .. })));
             let lost = begun.elapsed();
-            if !again || refused_again || !inner.patience.again(attempt, retry::asked(&error), lost).await {
+            if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), lost).await {
                 return Err(error);
             }
             // The reply to a commit may be lost while the commit is not.
@@ -85,10 +85,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn is_expired(error: &Error) -> bool {
-    matches!(error, Error::Registry(RegistryError::LoginExpired { .. }))
 }
 
 /// How a blob is uploaded.
@@ -193,7 +189,8 @@ impl Upload<'_> {
         let mut at = 0;
         let mut tries = Tries::default();
         while at < all || all == 0 {
-            match self.patch(at..all, size.filter(|_| self.way.announce), at > 0).await {
+            let rest = size.filter(|_| self.way.announce).map(|size| size - at);
+            match self.patch(at..all, rest, at > 0).await {
                 Ok(()) => break,
                 Err(error) => at = self.go_on(at, 1, &mut tries, error).await?,
             }
@@ -258,7 +255,7 @@ impl Upload<'_> {
 
     async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
         let url = self.session.location();
-        let sent = length.unwrap_or_else(|| self.way.size.unwrap_or(0));
+        let sent = length.or(self.way.size).unwrap_or(0);
         let response = self.send(Method::PATCH, &url, bytes, length, ranged).await?;
         Ok(self.accept(&url, response, sent).await?)
     }
