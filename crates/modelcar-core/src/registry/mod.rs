@@ -8,6 +8,8 @@ mod error;
 mod feed;
 mod keychain;
 mod origin;
+#[cfg(test)]
+mod parser_tests;
 mod place;
 mod preflight;
 mod quirks;

@@ -47,7 +47,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_survived(text in any::<String>(), last in 1..u64::MAX) {
+        fn survives_range(text in any::<String>(), last in 1..u64::MAX) {
             let _nothing_is_promised = held(&text);
             prop_assert_eq!(held(&format!("0-{last}")), Some(last + 1));
         }
