@@ -75,6 +75,10 @@ fn layers() -> Vec<Row> {
         survives("PATCH breaks, session is gone: new session")
             .fault("PATCH", UPLOADS, 1, drop(2_000_000))
             .config(|config| config.broken_patch = BrokenPatch::DeleteSession),
+        survives("PATCH breaks, status is 404 as in CNCF distribution 2.8: new session")
+            .fault("PATCH", UPLOADS, 1, drop(2_000_000))
+            .config(|config| config.status_reply = StatusReply::Missing)
+            .keeps_sessions(),
         survives("PATCH breaks, status has no Range: new session")
             .fault("PATCH", UPLOADS, 1, drop(2_000_000))
             .config(|config| config.status_reply = StatusReply::NoRange),

@@ -47,8 +47,10 @@ fn push(model: &Path, image: &str, work: &Path) -> std::process::Command {
     push
 }
 
+/// Distribution 2.8 refuses the place of an upload that broke, for a status request too; from version 3 on it tells a new
+/// one. So here a layer starts over, and what is sent again is what of it had been sent.
 #[test]
-fn a_registry_that_is_killed_three_times_gets_only_what_it_does_not_hold() {
+fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_again() {
     if !available(&[Part::Registry]) {
         return;
     }
@@ -60,6 +62,7 @@ fn a_registry_that_is_killed_three_times_gets_only_what_it_does_not_hold() {
     let pushing = pushing.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut held = Vec::new();
     for percent in [15, 40, 65] {
+        // Sessions that died stay on the disk: the newest one is the largest that grew since.
         wait_for(|| uploaded(&registry.store()).is_some_and(|bytes| bytes >= size / 100 * percent));
         registry.kill();
         held.push(uploaded(&registry.store()).expect("an upload is under way"));
@@ -70,19 +73,20 @@ fn a_registry_that_is_killed_three_times_gets_only_what_it_does_not_hold() {
     assert!(output.status.success(), "{stderr}");
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
 
-    // Where the push says that it goes on is what lay on the registry's disk when it died.
-    let told: Vec<u64> = stderr
-        .lines()
-        .filter_map(|line| line.split_once(" holds ")?.1.split_once(" bytes of layer 0")?.0.parse().ok())
-        .collect();
-    assert_eq!(told, held, "{stderr}");
-    assert!(!stderr.contains("starts over"), "{stderr}");
+    // A place that is told is what lay on the registry's disk when it died.
+    let told =
+        stderr.lines().filter_map(|line| line.split_once(" holds ")?.1.split_once(" bytes of layer 0")?.0.parse().ok());
+    let told: Vec<u64> = told.collect();
+    assert!(told.iter().all(|told| held.contains(told)), "{stderr}");
+    let over = stderr.lines().filter(|line| line.contains("starts over")).count();
+    assert_eq!(told.len() + over, 3, "{stderr}");
     let layers = answer["layers"].as_array().unwrap();
     let layer_bytes: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
     let again = answer["bytesMoved"].as_u64().unwrap() - layer_bytes;
-    // On the way when it died: what the sockets and the HTTP client held.
-    assert!(again <= 3 * 16 * MIB, "{again} bytes were sent again");
-    println!("killed at {held:?} of {layer_bytes} bytes; {again} bytes were sent again");
+    // Besides what it held: what the sockets and the HTTP client held.
+    let lost = if told.len() == 3 { 0 } else { held.iter().sum() };
+    assert!(again <= lost + 3 * 16 * MIB, "{again} bytes were sent again");
+    println!("killed at {held:?} of {layer_bytes} bytes; {again} bytes were sent again, {over} times from the start");
 
     let clean = format!("{}/team/clean:v1", registry.address());
     let clean: Value = serde_json::from_str(&run(&mut push(model.path(), &clean, work.path()))).unwrap();

@@ -82,3 +82,47 @@ impl Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        progress::Progress,
+        registry::{Credential, RegistryOptions, StaticKeychain},
+    };
+
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Progress for Told {
+        fn report(&self, event: &Event) {
+            if let Event::Warning { message } = event {
+                self.0.lock().unwrap().push(message.clone());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn layers_above_a_limit_are_told_before_the_push() {
+        const GB: u64 = 1_000_000_000;
+        for (host, sizes, expected) in [
+            ("ghcr.io", [10 * GB, 10 * GB + 1], 1),
+            ("quay.io", [21 * GB, 22 * GB], 1),
+            ("1.dkr.ecr.eu-west-1.amazonaws.com", [54 * GB, 55 * GB], 1),
+            ("acme.azurecr.io", [214 * GB, 215 * GB], 1),
+            ("europe-docker.pkg.dev", [900 * GB, 900 * GB], 0),
+        ] {
+            let told = Arc::new(Told::default());
+            let options = RegistryOptions { behaves_like: Some(host.to_owned()), ..RegistryOptions::default() };
+            let keychain = Arc::new(StaticKeychain(Credential::Anonymous));
+            let image = "127.0.0.1:1/a/b/c:v1".parse().unwrap();
+            let repository = Repository::new(&image, keychain, options, Arc::clone(&told) as _).unwrap();
+            repository.warn_of_sizes(sizes.into_iter().map(|size| ("large.safetensors".to_owned(), size)));
+            let told = told.0.lock().unwrap();
+            assert_eq!(told.len(), expected, "{host}: {told:?}");
+            assert!(told.iter().all(|text| text.contains("large.safetensors") && text.contains("at most")));
+        }
+    }
+}
