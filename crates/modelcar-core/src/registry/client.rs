@@ -19,6 +19,7 @@ use super::{
     place,
     quirks::Quirks,
     retry::{self, Patience},
+    session::Places,
 };
 use crate::{
     Digest, ImageRef,
@@ -93,7 +94,7 @@ pub(super) struct Inner {
     pub(super) progress: Arc<dyn Progress>,
     warned: Mutex<BTreeSet<String>>,
     /// Places of upload sessions that are neither committed nor deleted.
-    pub(super) sessions: Mutex<BTreeSet<String>>,
+    pub(super) sessions: Mutex<Places>,
     /// Requests for a session under way.
     pub(super) opening: TaskTracker,
     /// Size of chunks, once the registry took no larger request; 0 before.

@@ -1,6 +1,8 @@
 //! Upload sessions: opened, asked about, closed, and none left behind.
 
 use std::{
+    collections::BTreeSet,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -30,8 +32,18 @@ pub(super) struct Session {
     pub(super) least_chunk: u64,
 }
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Places of sessions: whoever knows one can write into it, so that they are counted and not shown.
+#[derive(Clone, Default)]
+pub(super) struct Places(BTreeSet<String>);
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} places", self.0.len())
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("least_chunk", &self.least_chunk).finish_non_exhaustive()
     }
 }
@@ -85,11 +97,11 @@ impl Inner {
     }
 
     fn remember_session(&self, place: &Url) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(place.to_string());
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.insert(place.to_string());
     }
 
     pub(super) fn forget_session(&self, session: &Session) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session.location().as_str());
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.remove(session.location().as_str());
     }
 
     /// Deletes a session. Registries that can't, clean up by themselves, so a refusal is no error.
@@ -124,9 +136,9 @@ impl Inner {
             self.opening.close();
             self.opening.wait().await;
             let open = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let urls: Vec<Url> = open.iter().filter_map(|url| url.parse().ok()).collect();
+            let urls: Vec<Url> = open.0.iter().filter_map(|url| url.parse().ok()).collect();
             stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|place| !open.contains(place));
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.retain(|place| !open.0.contains(place));
         };
         let _registries_clean_up_too = tokio::time::timeout(CLOSE_ALL_PATIENCE, closing).await;
     }
