@@ -130,6 +130,27 @@ pub(crate) struct RegistryArgs {
     /// Speak plain HTTP to registries that are not on this machine
     #[arg(long)]
     pub(crate) plain_http: bool,
+    /// Trust the certificate authorities in this PEM file too, for registries and the Hub (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// Do not check the certificates of registries: logins and images can be read and changed on the way
+    #[arg(long)]
+    pub(crate) insecure_skip_tls_verify: bool,
+}
+
+/// The login for the image's registry. Other registries get to see none of it.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Name to log in to the image's registry with; needs --password-stdin
+    ///
+    /// The variables `MODELCAR_REGISTRY_USERNAME` and `MODELCAR_REGISTRY_PASSWORD` do the same. Without either, logins
+    /// come from Docker's and podman's files and their helpers, and for Google's registries from the machine's or the
+    /// user's Google account.
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    pub(crate) username: Option<String>,
+    /// Read the password from stdin
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +205,8 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -209,6 +232,8 @@ pub(crate) struct InspectArgs {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

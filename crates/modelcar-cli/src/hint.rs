@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use modelcar_core::{Error, ErrorKind, LayerError, plan::PlanError, source::SourceError};
+use modelcar_core::{
+    Error, ErrorKind, LayerError,
+    base::BaseError,
+    plan::PlanError,
+    registry::{KeychainError, RegistryError},
+    source::SourceError,
+};
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -70,8 +76,8 @@ failure_from!(
     SourceError,
     PlanError,
     modelcar_core::InvalidReference,
-    modelcar_core::base::BaseError,
-    modelcar_core::registry::RegistryError,
+    BaseError,
+    RegistryError,
     modelcar_core::sink::LayoutError
 );
 
@@ -88,8 +94,9 @@ fn hints(error: &Error) -> Vec<String> {
             "nothing was published; the source does not match its own listing, try again and, if it stays so, report \
              it to the source's owner"
         }
+        Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
-        Error::Registry(error) => return by_kind(error.kind(), "the registry"),
+        Error::Registry(error) => return registry_hints(error, "the registry"),
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
         _ => "this is a defect of modelcar, please report it",
     };
@@ -114,6 +121,38 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         other => return by_kind(other.kind(), "the source"),
     };
     vec![hint.to_owned()]
+}
+
+fn registry_hints(error: &RegistryError, object: &str) -> Vec<String> {
+    let hint = match error {
+        RegistryError::NoLogin { registry, .. } => format!(
+            "log in: `docker login {registry}`, `gcloud auth configure-docker {registry}` or `gcloud auth \
+             application-default login` for Google's registries, MODELCAR_REGISTRY_USERNAME and \
+             MODELCAR_REGISTRY_PASSWORD, or --username and --password-stdin"
+        ),
+        RegistryError::LoginRefused { .. } => {
+            "the password or token is wrong or has run out, or lacks the right: log in again, or remove the login so \
+             that the next place is asked"
+                .to_owned()
+        }
+        RegistryError::Keychain { source: KeychainError::Helper { helper, .. }, registry } => format!(
+            "`echo {registry} | {helper} get` shows what the helper says; log in again, or take it out of the login \
+             file"
+        ),
+        RegistryError::Keychain { source: KeychainError::Google { .. }, .. } => {
+            "`gcloud auth application-default print-access-token` shows whether the credentials work; \
+             GOOGLE_APPLICATION_CREDENTIALS names a file of them, GCE_METADATA_HOST another metadata server"
+                .to_owned()
+        }
+        RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
+        RegistryError::Request { source, .. } if source.is_untrusted() => {
+            "the certificate is not from an authority that is trusted here: name that authority's file with --ca-file \
+             or SSL_CERT_FILE"
+                .to_owned()
+        }
+        other => return by_kind(other.kind(), object),
+    };
+    vec![hint]
 }
 
 fn plan_hints(error: &PlanError) -> Vec<String> {

@@ -38,7 +38,7 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's fault.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _nobody_reads = writeln!(io::stderr().lock(), "{text}");
 }
 

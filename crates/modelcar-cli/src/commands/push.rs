@@ -6,16 +6,18 @@ use serde_json::json;
 use super::{Outcome, build_into, prepare, report};
 use crate::{
     args::{Format, PushArgs},
+    connection::Connection,
     hint::Failure,
-    names, ui,
+    ui,
 };
 
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let (source, image) = names(&args)?;
     let tags = tags(&image, &args.tag)?;
     let progress = ui::progress(args.run.progress);
-    let repository = names::repository(&image, &args.registry, &progress)?;
-    let prepared = prepare(source, &args.planned, &args.registry, &progress).await?;
+    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let repository = connection.repository(&image, &progress)?;
+    let prepared = prepare(source, &args.planned, &connection, &progress).await?;
     repository.check_push().await?;
     let sink = RegistrySink::new(repository, tags);
     let Some((built, seconds)) = build_into(&prepared, &sink, &args.run, progress).await? else {

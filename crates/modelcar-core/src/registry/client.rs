@@ -2,22 +2,24 @@
 
 use std::{
     collections::BTreeSet,
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use sha2::Digest as _;
 use tokio::sync::oneshot;
 
-use super::{auth::Auth, error::RegistryError, keychain::Keychain, place};
+use super::{auth::Auth, error::RegistryError, keychain::Keychain, place, token::TokenServer};
 use crate::{
     Digest, ImageRef,
     error::{Error, Result},
-    http::{self, HttpFailure},
+    http::{self, HttpFailure, Network},
     progress::{Event, Progress},
     sink::{Body, ManifestBlob, OpenBody, Sealed},
 };
@@ -26,10 +28,10 @@ use crate::{
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
 /// Longest wait for the answer to a request without a large body.
 const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
-/// Longest wait that a server can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 5;
+/// How often one request is sent again with another login: the first challenge, a token that ran out, a login that is
+/// refused.
+const CHALLENGES_MAX: u32 = 4;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
@@ -46,6 +48,8 @@ pub struct RegistryOptions {
     pub stall_timeout: Duration,
     /// Longest silence after an upload's last byte: storage behind a registry copies what it took, for minutes.
     pub commit_patience: Duration,
+    /// Who is trusted, and through which proxy.
+    pub network: Network,
 }
 
 impl Default for RegistryOptions {
@@ -57,6 +61,7 @@ impl Default for RegistryOptions {
             retry_base: Duration::from_millis(500),
             stall_timeout: Duration::from_mins(2),
             commit_patience: Duration::from_mins(30),
+            network: Network::default(),
         }
     }
 }
@@ -80,6 +85,10 @@ pub(super) struct Inner {
     /// Upload sessions that are neither committed nor deleted.
     pub(super) sessions: Mutex<BTreeSet<String>>,
 }
+
+/// The login that a request was sent with, kept with its answer.
+#[derive(Debug, Clone)]
+struct SentLogin(HeaderValue);
 
 /// What a request needs to do, for its scope in the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +119,11 @@ impl Repository {
             repository: format!("{}/{}", image.registry(), image.repository()),
             reason: "is not a URL".to_owned(),
         })?;
-        let builder = || http::client_builder().redirect(reqwest::redirect::Policy::none());
+        let builder = || http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none());
         let client = builder().build().map_err(RegistryError::Client)?;
         let uploads = builder().http1_only().build().map_err(RegistryError::Client)?;
-        let auth = Auth::new(image.clone(), keychain, client.clone());
+        let server = TokenServer { client: client.clone(), attempts: options.attempts, retry_base: options.retry_base };
+        let auth = Auth::new(image.clone(), base.clone(), keychain, server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
             base,
@@ -264,7 +274,7 @@ impl Inner {
         if place::same_origin(&self.base, url) {
             let actions = if right == Right::Push { "pull,push" } else { "pull" };
             let scope = format!("repository:{}:{actions}", self.image.repository());
-            headers.extend(self.auth.header(&scope).await?.map(|value| (reqwest::header::AUTHORIZATION, value)));
+            headers.extend(self.auth.header(&scope).await?.map(|value| (AUTHORIZATION, value)));
         }
         Ok(headers)
     }
@@ -284,7 +294,8 @@ impl Inner {
         if response.status() != StatusCode::UNAUTHORIZED || !place::same_origin(&self.base, url) {
             return Ok(false);
         }
-        self.auth.challenged(&self.base, &all("www-authenticate")).await
+        let used = response.extensions().get::<SentLogin>().map(|SentLogin(header)| header);
+        self.auth.challenged(&self.base, &all("www-authenticate"), used).await
     }
 
     /// Sends a request whose body, if any, is small; asks again on a challenge and on passing failures. The answer's
@@ -298,20 +309,26 @@ impl Inner {
         headers: &HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Response, RegistryError> {
-        let mut challenged = false;
+        let mut challenges = 0;
         let mut attempt = 1;
         loop {
+            let login = self.authorization(right, url).await?;
+            let sent_login = login.get(AUTHORIZATION).cloned();
             let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-            request = request.headers(self.authorization(right, url).await?).timeout(ANSWER_PATIENCE);
+            request = request.headers(login).timeout(ANSWER_PATIENCE);
             request = match (&body, &method) {
                 (Some(bytes), _) => request.body(bytes.clone()),
                 // A length of zero is said: some servers refuse a POST or PUT without one (411).
                 (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
                 (None, _) => request,
             };
-            let failure = match request.send().await {
-                Ok(response) if self.learn(url, &response).await? && !challenged => {
-                    challenged = true;
+            let mut answer = request.send().await;
+            if let (Ok(response), Some(login)) = (&mut answer, sent_login) {
+                response.extensions_mut().insert(SentLogin(login));
+            }
+            let failure = match answer {
+                Ok(response) if self.learn(url, &response).await? && challenges < CHALLENGES_MAX => {
+                    challenges += 1;
                     continue;
                 }
                 Ok(response) if !is_passing(response.status()) => return Ok(response),
@@ -328,10 +345,7 @@ impl Inner {
 
     /// Returns the wait before the next try: what the server asks for, or a lot drawn below a doubling bound.
     pub(super) fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
-        let bound = self.options.retry_base.saturating_mul(1 << (attempt - 1).min(16)).min(BACKOFF_MAX);
-        let lot = RandomState::new().hash_one(attempt);
-        let drawn = bound.mul_f64(f64::from(u32::try_from(lot >> 32).unwrap_or_default()) / f64::from(u32::MAX));
-        retry_after.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
+        http::backoff(self.options.retry_base, attempt, retry_after)
     }
 }
 
