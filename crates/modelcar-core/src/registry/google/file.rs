@@ -18,6 +18,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{super::error::KeychainError, AccessToken};
 use crate::http::{self, HttpFailure};
@@ -90,9 +91,11 @@ async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Durat
         return Err(lasting("this system has no certificate authorities; name a file of them in SSL_CERT_FILE"));
     }
     let credentials = credentials(kind, json.clone())?;
-    match credentials.access_token().await {
-        Ok(token) => Ok((token.token, None)),
-        Err(error) => Err(failed(&error)),
+    // In a task of its own: the library gives up on some answers by a panic.
+    match AbortOnDropHandle::new(tokio::spawn(async move { credentials.access_token().await })).await {
+        Ok(Ok(token)) => Ok((token.token, None)),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(lasting("the sign-in was answered in a way that is not understood")),
     }
 }
 
