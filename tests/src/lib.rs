@@ -45,6 +45,6 @@ pub use registry::{
     StoredManifest,
 };
 pub use samples::{safetensors_bytes, synthetic_model, tiny_model};
-pub use tls::{PrivateCa, TlsFront};
+pub use tls::{Identity, PrivateCa, TlsFront};
 pub use token_server::TokenServer;
 pub use tree::{ModelTree, TreeFile};

@@ -197,6 +197,9 @@ pub(crate) struct PushArgs {
     /// `REGISTRY/REPOSITORY:TAG`. With --plan a SOURCE replaces the one in the lock file.
     #[arg(value_names = ["SOURCE", "IMAGE"], num_args = 1..=2, required = true)]
     pub(crate) names: Vec<String>,
+    /// Write the index's digest into this file too, once the image is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digest_file: Option<PathBuf>,
     /// Tag the image with this name too (can be repeated)
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<String>,

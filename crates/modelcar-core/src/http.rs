@@ -174,13 +174,12 @@ impl HttpFailure {
     pub fn is_untrusted(&self) -> bool {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            // An I/O error that wraps another one passes over it in its chain of sources.
-            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
-            if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
                 return true;
             }
-            cause = error.source();
+            // An I/O error that wraps another error passes over it in its chain of causes.
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
         }
         false
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
-use reqwest::{Certificate, NoProxy, Proxy, Url};
+use reqwest::{Certificate, NoProxy, Proxy, Url, header::HeaderValue};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Never asked through a proxy: it would look for this machine on its own.
@@ -65,8 +66,8 @@ impl Network {
         except: &str,
     ) -> Result<Self, InvalidNetwork> {
         let except = NoProxy::from_string(&format!("{except},{LOOPBACK}"));
-        let plain = http.map(|address| proxy(address, "http"));
-        let tls = https.map(|address| proxy(address, "https"));
+        let plain = http.map(|address| proxy(address, Proxy::http));
+        let tls = https.map(|address| proxy(address, Proxy::https));
         for proxy in plain.into_iter().chain(tls) {
             self.proxies.push(proxy?.no_proxy(except.clone()));
         }
@@ -74,9 +75,9 @@ impl Network {
     }
 }
 
-/// Makes a proxy for addresses of `scheme`. Its password goes into a header that is marked as secret, and not into an
+/// Makes a proxy. Its password goes into a header that is marked as secret, and not into an
 /// address that is printed.
-fn proxy(address: &str, scheme: &'static str) -> Result<Proxy, InvalidNetwork> {
+fn proxy(address: &str, make: impl Fn(Url) -> reqwest::Result<Proxy>) -> Result<Proxy, InvalidNetwork> {
     let with_scheme = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let mut url: Url = with_scheme.parse().map_err(|_| InvalidNetwork::Proxy)?;
     let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -84,11 +85,15 @@ fn proxy(address: &str, scheme: &'static str) -> Result<Proxy, InvalidNetwork> {
     if url.set_username("").and(url.set_password(None)).is_err() || !matches!(url.scheme(), "http" | "https") {
         return Err(InvalidNetwork::Proxy);
     }
-    let proxy = Proxy::custom(move |wanted| (wanted.scheme() == scheme).then(|| url.clone()));
-    Ok(match (username.as_str(), password) {
-        ("", None) => proxy,
-        (username, password) => proxy.basic_auth(username, password.as_deref().unwrap_or_default()),
-    })
+    let proxy = make(url).map_err(|_| InvalidNetwork::Proxy)?;
+    if username.is_empty() && password.is_none() {
+        return Ok(proxy);
+    }
+    let login = STANDARD.encode(format!("{username}:{}", password.unwrap_or_default()));
+    let mut header = HeaderValue::from_str(&format!("Basic {login}")).map_err(|_| InvalidNetwork::Proxy)?;
+    header.set_sensitive(true);
+    // `Proxy::basic_auth` would put it back into the address.
+    Ok(proxy.custom_http_auth(header))
 }
 
 /// Returns a client builder with this library's TLS and connection settings.
@@ -113,8 +118,6 @@ pub(crate) fn client_builder(network: &Network) -> reqwest::ClientBuilder {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-
     use super::*;
 
     #[test]
