@@ -1,7 +1,7 @@
 //! Ctrl-C: the push ends at once, and nothing of it stays in the registry.
 
 use std::{
-    process::{Child, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };

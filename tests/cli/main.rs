@@ -4,10 +4,11 @@
 
 mod doctor;
 mod interrupt;
+mod tls;
 
 use std::{
     fs,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use modelcar_testkit::{
@@ -38,14 +39,14 @@ impl Env {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_modelcar"))
-            .args(args)
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .env("HF_ENDPOINT", self.hub.endpoint())
-            .output()
-            .unwrap()
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modelcar"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).env_clear();
+        command.env("HOME", self.dir.path()).env("HF_ENDPOINT", self.hub.endpoint());
+        command
     }
 
     /// Runs and returns stdout, without its line end.

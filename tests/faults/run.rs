@@ -12,7 +12,7 @@ use modelcar_core::{
     build,
     plan::{Layering, PlanOptions},
     progress::{Event, Progress},
-    registry::{Credential, RegistryOptions, RegistrySink, Repository, StaticKeychain},
+    registry::{Credential, HostLogin, Login, RegistryOptions, RegistrySink, Repository},
     source::{DirSource, Source},
 };
 use modelcar_testkit::{FakeRegistry, FaultRule, RegistryAction, RegistryConfig, RegistryRequest};
@@ -275,7 +275,8 @@ impl Model {
         assert_eq!(plan.layers().len(), 3);
         let host = row.host.clone().unwrap_or_else(|| registry.host());
         let image: ImageRef = format!("{host}/{}:v1", row.repository).parse().unwrap();
-        let keychain = Arc::new(StaticKeychain(row.credential.clone()));
+        let login = Login { credential: row.credential.clone(), origin: "the table".to_owned() };
+        let keychain = Arc::new(HostLogin::new(image.registry(), login));
         let repository = Repository::new(&image, keychain, row.options.clone(), Arc::clone(&progress))
             .map_err(|error| told(&error))?;
         repository.check_push().await.map_err(|error| told(&error))?;

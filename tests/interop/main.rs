@@ -12,8 +12,11 @@
     reason = "a broken part is a failed test"
 )]
 
+mod auth;
+mod cloud_build;
 mod files;
 mod image;
+mod nginx;
 mod parts;
 mod registry;
 mod upload;

@@ -16,8 +16,10 @@ pub(crate) const BUSYBOX: &str = "/bin/busybox";
 pub(crate) enum Part {
     /// The CNCF distribution.
     Registry,
-    /// A proxy.
+    /// A proxy, one that ends TLS or caps requests.
     Nginx,
+    /// The static binary of `make static`.
+    Static,
     /// Copies images.
     Skopeo,
     /// Unpacks images.
@@ -43,6 +45,7 @@ impl Part {
         match self {
             Self::Registry => "docker-registry",
             Self::Nginx => "nginx",
+            Self::Static => "the static binary (make static)",
             Self::Skopeo => "skopeo",
             Self::Umoci => "umoci",
             Self::Busybox => "busybox-static",
@@ -59,6 +62,7 @@ impl Part {
         match self {
             Self::Registry => answers(command("docker-registry").arg("--version")),
             Self::Nginx => answers(command("nginx").arg("-v")),
+            Self::Static => answers(command(static_binary()).arg("--version")),
             Self::Skopeo => answers(command("skopeo").arg("--version")),
             Self::Umoci => answers(command("umoci").arg("--version")),
             Self::Busybox => answers(command(BUSYBOX).arg("true")),
@@ -90,11 +94,36 @@ pub(crate) fn available(parts: &[Part]) -> bool {
     missing.is_empty()
 }
 
+/// What could lead the programs elsewhere.
+const FOREIGN: [&str; 16] = [
+    "ALL_PROXY",
+    "GCE_METADATA_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "MODELCAR_REGISTRY_PASSWORD",
+    "MODELCAR_REGISTRY_USERNAME",
+    "NO_PROXY",
+    "SOURCE_DATE_EPOCH",
+    "SSL_CERT_FILE",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The binary that runs in an empty container.
+pub(crate) fn static_binary() -> PathBuf {
+    repository().join("target/static/modelcar")
+}
+
 /// A command whose language and credentials are nobody's.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
-    for variable in ["HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SOURCE_DATE_EPOCH"] {
+    for variable in FOREIGN {
         command.env_remove(variable);
     }
     command
@@ -103,7 +132,8 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 /// The program under test, with `home` in place of the user's.
 pub(crate) fn modelcar(home: &Path) -> Command {
     let mut modelcar = command(env!("CARGO_BIN_EXE_modelcar"));
-    modelcar.env("HOME", home).env("HF_HOME", home).env("DOCKER_CONFIG", home).env_remove("REGISTRY_AUTH_FILE");
+    modelcar.env("HOME", home).env("HF_HOME", home).env("DOCKER_CONFIG", home).env("CLOUDSDK_CONFIG", home);
+    modelcar.env_remove("REGISTRY_AUTH_FILE").env_remove("XDG_RUNTIME_DIR").env_remove("XDG_CONFIG_HOME");
     modelcar
 }
 

@@ -27,18 +27,23 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts a registry and waits until it answers.
     pub(crate) fn start() -> Self {
-        // Between the choice of a port and the registry's bind another process may take it.
-        (0..5).find_map(|_| Self::try_start()).expect("docker-registry answers")
+        Self::start_with("")
     }
 
-    fn try_start() -> Option<Self> {
+    /// Starts a registry that has `more` in its configuration.
+    pub(crate) fn start_with(more: &str) -> Self {
+        // Between the choice of a port and the registry's bind another process may take it.
+        (0..5).find_map(|_| Self::try_start(more)).expect("docker-registry answers")
+    }
+
+    fn try_start(more: &str) -> Option<Self> {
         let store = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = store.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
              rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  \
-             secret: the same after a restart\n",
+             secret: the same after a restart\n{more}",
             store.path().join("data").display()
         );
         fs::write(&config, text).unwrap();
@@ -85,7 +90,8 @@ impl Registry {
         write!(stream, "GET /v2/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200") && answer.contains("registry/2.0"))
+        let greets = answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 401");
+        Ok(greets && answer.contains("registry/2.0"))
     }
 }
 

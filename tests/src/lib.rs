@@ -22,19 +22,29 @@
 
 mod content;
 mod fault;
+mod google;
 mod hub;
+mod logins;
+mod proxy;
 mod registry;
 mod samples;
 mod server;
 mod stream;
+mod tls;
+mod token_server;
 mod tree;
 
 pub use content::{Chunks, Content};
 pub use fault::FaultRule;
+pub use google::{FakeGoogle, GoogleCall};
 pub use hub::{FakeHub, HubAction, HubConfig, HubServer, LoggedRequest, RepoOptions};
+pub use logins::Logins;
+pub use proxy::ConnectProxy;
 pub use registry::{
     Auth, BrokenPatch, FakeRegistry, FixedTags, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest,
     StatusReply, Storage, StoredManifest,
 };
 pub use samples::{revised_model, safetensors_bytes, synthetic_model, tiny_model};
+pub use tls::{Identity, PrivateCa, TlsFront};
+pub use token_server::TokenServer;
 pub use tree::{ModelTree, TreeFile};

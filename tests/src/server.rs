@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -61,6 +62,27 @@ where
     F: Fn(Arc<S>, Request<Incoming>) -> Fut + Copy + Send + 'static,
     Fut: Future<Output = Result<Reply, Hangup>> + Send + 'static,
 {
+    serve_connections(bound, move |stream| {
+        let state = Arc::clone(&state);
+        async move {
+            let service = service_fn(move |request| handler(Arc::clone(&state), request));
+            // Errors are broken connections, which tests cause on purpose.
+            hyper::server::conn::http1::Builder::new()
+                // Larger reads than the default cost a third less time on big uploads.
+                .max_buf_size(2 << 20)
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok();
+        }
+    })
+}
+
+/// Serves connections on the background runtime, each with a future of its own.
+pub(crate) fn serve_connections<F, Fut>(bound: Bound, connection: F) -> ServerGuard
+where
+    F: Fn(TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     let task = runtime().spawn(async move {
         let listener = tokio::net::TcpListener::from_std(bound.listener).expect("runtime takes the socket");
         let mut connections = JoinSet::new();
@@ -68,17 +90,7 @@ where
             let Ok((stream, _)) = listener.accept().await else { continue };
             // Latency only; a socket that refuses the option still works.
             stream.set_nodelay(true).ok();
-            let state = Arc::clone(&state);
-            connections.spawn(async move {
-                let service = service_fn(move |request| handler(Arc::clone(&state), request));
-                // Errors are broken connections, which tests cause on purpose.
-                hyper::server::conn::http1::Builder::new()
-                    // Larger reads than the default cost a third less time on big uploads.
-                    .max_buf_size(2 << 20)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await
-                    .ok();
-            });
+            connections.spawn(connection(stream));
             while connections.try_join_next().is_some() {}
         }
     });

@@ -141,6 +141,27 @@ pub(crate) struct RegistryArgs {
     /// Speak plain HTTP to registries that are not on this machine
     #[arg(long)]
     pub(crate) plain_http: bool,
+    /// Trust the certificate authorities in this PEM file too, for registries and the Hub (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// Do not check the certificates of registries: logins and images can be read and changed on the way
+    #[arg(long)]
+    pub(crate) insecure_skip_tls_verify: bool,
+}
+
+/// The login for the image's registry. Other registries get to see none of it.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Name to log in to the image's registry with; needs --password-stdin
+    ///
+    /// The variables `MODELCAR_REGISTRY_USERNAME` and `MODELCAR_REGISTRY_PASSWORD` do the same. Without either, logins
+    /// come from Docker's and podman's files and their helpers, and for Google's registries from the machine's or the
+    /// user's Google account.
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    pub(crate) username: Option<String>,
+    /// Read the password from stdin
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
 }
 
 /// How layers are uploaded.
@@ -200,6 +221,9 @@ pub(crate) struct PushArgs {
     /// `REGISTRY/REPOSITORY:TAG`. With --plan a SOURCE replaces the one in the lock file.
     #[arg(value_names = ["SOURCE", "IMAGE"], num_args = 1..=2, required = true)]
     pub(crate) names: Vec<String>,
+    /// Write the index's digest into this file too, once the image is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digest_file: Option<PathBuf>,
     /// Tag the image with this name too (can be repeated)
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<String>,
@@ -207,6 +231,8 @@ pub(crate) struct PushArgs {
     pub(crate) planned: PlannedArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     #[command(flatten)]
     pub(crate) upload: UploadArgs,
     #[command(flatten)]
@@ -235,6 +261,8 @@ pub(crate) struct InspectArgs {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -246,6 +274,8 @@ pub(crate) struct DoctorArgs {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

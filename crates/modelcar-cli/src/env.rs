@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelcar_core::http::Secret;
+use modelcar_core::{http::Secret, registry::GoogleOptions};
 
 /// Address of the Hub, for mirrors.
 const HF_ENDPOINT: &str = "HF_ENDPOINT";
@@ -23,6 +23,19 @@ const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Login file of podman, buildah and skopeo.
 const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Name and password for the image's registry.
+const REGISTRY_USERNAME: &str = "MODELCAR_REGISTRY_USERNAME";
+const REGISTRY_PASSWORD: &str = "MODELCAR_REGISTRY_PASSWORD";
+/// The two, for people.
+pub(crate) const REGISTRY_LOGIN: &str = "MODELCAR_REGISTRY_USERNAME and MODELCAR_REGISTRY_PASSWORD";
+/// File with credentials of Google Cloud.
+const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+/// Folder of gcloud.
+const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
+/// `HOST[:PORT]` of the metadata server.
+const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
+/// Certificate authorities to trust instead of the system's. The TLS library reads it too.
+const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// Returns the value of a variable; an empty one counts as not set.
 fn text(name: &str) -> Option<String> {
@@ -80,15 +93,58 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, String> {
         .transpose()
 }
 
-/// Returns the login files in the order in which they are asked: Docker's, then those of podman and its family.
+/// Returns the login files in the order in which they are asked: those that variables name, then Docker's and podman's
+/// usual ones. A variable takes the place of the usual files of its family.
 pub(crate) fn login_files() -> Vec<PathBuf> {
-    let docker = path(DOCKER_CONFIG).or_else(|| home().map(|home| home.join(".docker")));
-    let podman = path(REGISTRY_AUTH_FILE).map_or_else(podman_login_files, |file| vec![file]);
-    docker.map(|folder| folder.join("config.json")).into_iter().chain(podman).collect()
+    let docker_folder = path(DOCKER_CONFIG).or_else(|| home().map(|home| home.join(".docker")));
+    let docker = docker_folder.map(|folder| folder.join("config.json"));
+    match path(REGISTRY_AUTH_FILE) {
+        Some(file) if path(DOCKER_CONFIG).is_none() => std::iter::once(file).chain(docker).collect(),
+        Some(file) => docker.into_iter().chain([file]).collect(),
+        None => docker.into_iter().chain(podman_login_files()).collect(),
+    }
 }
 
 fn podman_login_files() -> Vec<PathBuf> {
     let config = path("XDG_CONFIG_HOME").or_else(|| home().map(|home| home.join(".config")));
     let in_folder = |folder: PathBuf| folder.join(Path::new("containers/auth.json"));
     path("XDG_RUNTIME_DIR").into_iter().chain(config).map(in_folder).collect()
+}
+
+/// Returns name and password for the image's registry, as far as they are set.
+pub(crate) fn registry_login() -> (Option<String>, Option<Secret>) {
+    (text(REGISTRY_USERNAME), text(REGISTRY_PASSWORD).map(Secret::from))
+}
+
+/// Returns where Google's credentials may lie.
+pub(crate) fn google() -> GoogleOptions {
+    let folder = path(CLOUDSDK_CONFIG).or_else(|| home().map(|home| home.join(".config/gcloud")));
+    GoogleOptions {
+        credentials_file: path(GOOGLE_APPLICATION_CREDENTIALS),
+        user_file: folder.map(|folder| folder.join("application_default_credentials.json")),
+        metadata_host: text(GCE_METADATA_HOST),
+        ..GoogleOptions::default()
+    }
+}
+
+/// Returns the file of the certificate authorities to trust, and the variable's name.
+pub(crate) fn certificate_file() -> Option<(PathBuf, &'static str)> {
+    path(SSL_CERT_FILE).map(|file| (file, SSL_CERT_FILE))
+}
+
+/// The proxies that lead out, and the hosts that need none.
+pub(crate) struct Proxies {
+    pub(crate) http: Option<String>,
+    pub(crate) https: Option<String>,
+    pub(crate) except: String,
+}
+
+/// Returns the proxies by curl's variables, in capitals or small letters.
+pub(crate) fn proxies() -> Proxies {
+    let either = |name: &str| text(name).or_else(|| text(&name.to_lowercase()));
+    Proxies {
+        http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
+        https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
+        except: either("NO_PROXY").unwrap_or_default(),
+    }
 }

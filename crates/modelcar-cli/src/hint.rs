@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use modelcar_core::{Error, ErrorKind, LayerError, plan::PlanError, registry::RegistryError, source::SourceError};
+use modelcar_core::{
+    Error, ErrorKind, LayerError,
+    base::BaseError,
+    plan::PlanError,
+    registry::{KeychainError, RegistryError},
+    source::SourceError,
+};
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -70,7 +76,7 @@ failure_from!(
     SourceError,
     PlanError,
     modelcar_core::InvalidReference,
-    modelcar_core::base::BaseError,
+    BaseError,
     RegistryError,
     modelcar_core::sink::LayoutError
 );
@@ -88,37 +94,13 @@ fn hints(error: &Error) -> Vec<String> {
             "nothing was published; the source does not match its own listing, try again and, if it stays so, report \
              it to the source's owner"
         }
+        Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
-        Error::Registry(error) => match registry_hint(error) {
-            Some(hint) => hint,
-            None => return by_kind(error.kind(), "the registry"),
-        },
+        Error::Registry(error) => return registry_hints(error, "the registry"),
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
         _ => "this is a defect of modelcar, please report it",
     };
     vec![hint.to_owned()]
-}
-
-fn registry_hint(error: &RegistryError) -> Option<&'static str> {
-    Some(match error {
-        RegistryError::TooLarge { .. } => {
-            "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
-             raise the cap, or try a smaller --chunk-size where the registry takes chunks"
-        }
-        RegistryError::NoChunks { .. } => "leave out --chunk-size",
-        RegistryError::BadName { .. } => {
-            "write the image in that shape, for example REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG on Artifact \
-             Registry"
-        }
-        RegistryError::TagTaken { .. } => "push under another tag",
-        RegistryError::LoginExpired { .. } => {
-            "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"
-        }
-        RegistryError::RefusedPlace { .. } => {
-            "nothing was sent there; if the registry is yours, correct its external address or its token realm"
-        }
-        _ => return None,
-    })
 }
 
 fn source_hints(error: &SourceError) -> Vec<String> {
@@ -139,6 +121,63 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         other => return by_kind(other.kind(), "the source"),
     };
     vec![hint.to_owned()]
+}
+
+fn registry_hints(error: &RegistryError, object: &str) -> Vec<String> {
+    let hint = match error {
+        RegistryError::NoLogin { registry, .. } => format!(
+            "log in: `docker login {registry}`, `gcloud auth configure-docker {registry}` or `gcloud auth \
+             application-default login` for Google's registries, MODELCAR_REGISTRY_USERNAME and \
+             MODELCAR_REGISTRY_PASSWORD, or --username and --password-stdin"
+        ),
+        RegistryError::LoginRefused { .. } => {
+            "the password or token is wrong or has run out, or lacks the right: log in again, or remove the login so \
+             that the next place is asked"
+                .to_owned()
+        }
+        RegistryError::Keychain { source: KeychainError::Helper { helper, .. }, registry } => format!(
+            "`echo {registry} | {helper} get` shows what the helper says; log in again, or take it out of the login \
+             file"
+        ),
+        RegistryError::Keychain { source: KeychainError::Google { .. }, .. } => {
+            "`gcloud auth application-default print-access-token` shows whether the credentials work; \
+             GOOGLE_APPLICATION_CREDENTIALS names a file of them, GCE_METADATA_HOST another metadata server"
+                .to_owned()
+        }
+        RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
+        RegistryError::Request { source, .. } if source.is_untrusted() => {
+            "the certificate is not from an authority that is trusted here: name that authority's file with --ca-file \
+             or SSL_CERT_FILE"
+                .to_owned()
+        }
+        other => match upload_hint(other) {
+            Some(hint) => hint.to_owned(),
+            None => return by_kind(other.kind(), object),
+        },
+    };
+    vec![hint]
+}
+
+fn upload_hint(error: &RegistryError) -> Option<&'static str> {
+    Some(match error {
+        RegistryError::TooLarge { .. } => {
+            "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
+             raise the cap, or try a smaller --chunk-size where the registry takes chunks"
+        }
+        RegistryError::NoChunks { .. } => "leave out --chunk-size",
+        RegistryError::BadName { .. } => {
+            "write the image in that shape, for example REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG on Artifact \
+             Registry"
+        }
+        RegistryError::TagTaken { .. } => "push under another tag",
+        RegistryError::LoginExpired { .. } => {
+            "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"
+        }
+        RegistryError::RefusedPlace { .. } => {
+            "nothing was sent there; if the registry is yours, correct its external address or its token realm"
+        }
+        _ => return None,
+    })
 }
 
 fn plan_hints(error: &PlanError) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod connection;
 mod env;
 mod hint;
 mod names;

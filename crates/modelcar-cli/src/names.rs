@@ -3,18 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use modelcar_core::{
-    ImageRef,
     base::{Base, BaseRef},
+    http::Network,
     progress::Progress,
-    registry::{DockerConfig, Keychain, RegistryOptions, Repository},
     source::{DirSource, HubOptions, HubSource, Source},
 };
 
-use crate::{
-    args::{ImageArgs, RegistryArgs, UploadArgs},
-    env,
-    hint::Failure,
-};
+use crate::{args::ImageArgs, connection::Connection, env, hint::Failure};
 
 const SCHEME: &str = "hf://";
 
@@ -52,7 +47,7 @@ impl SourceName {
     }
 
     /// Connects to the source and pins it.
-    pub(crate) async fn open(&self) -> Result<OpenSource, Failure> {
+    pub(crate) async fn open(&self, network: &Network) -> Result<OpenSource, Failure> {
         match self {
             Self::Dir(path) => {
                 let dir = Arc::new(DirSource::open(path.clone()).await?);
@@ -63,7 +58,7 @@ impl SourceName {
                     return Err(Failure::say(format!("model `{model}` is on the Hub and HF_HUB_OFFLINE is set"))
                         .hint("unset HF_HUB_OFFLINE, or name a directory"));
                 }
-                let mut options = HubOptions::default();
+                let mut options = HubOptions { network: network.clone(), ..HubOptions::default() };
                 options.endpoint = env::hub_endpoint().unwrap_or(options.endpoint);
                 options.token = env::hub_token().map_err(|error| Failure::new(error, "find the Hub's token"))?;
                 let hub = HubSource::resolve(model, revision, options).await?;
@@ -95,19 +90,19 @@ const BINARY: &str = "binary:";
 /// Opens the base that the flags name.
 pub(crate) async fn open_base(
     image: &ImageArgs,
-    registry: &RegistryArgs,
+    connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<OpenBase, Failure> {
     match &image.base_binary {
-        Some(path) => open_base_named(&format!("{BINARY}{}", path.display()), registry, progress).await,
-        None => open_base_named(&image.base, registry, progress).await,
+        Some(path) => open_base_named(&format!("{BINARY}{}", path.display()), connection, progress).await,
+        None => open_base_named(&image.base, connection, progress).await,
     }
 }
 
 /// Opens the base called `name`, as a lock file has it.
 pub(crate) async fn open_base_named(
     name: &str,
-    registry: &RegistryArgs,
+    connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<OpenBase, Failure> {
     let reference = match name.strip_prefix(BINARY) {
@@ -120,7 +115,7 @@ pub(crate) async fn open_base_named(
         BaseRef::Binary(path) => Base::from_binary(&path).await?,
         BaseRef::Layout { dir, name } => Base::from_layout(&dir, name.as_deref()).await?,
         BaseRef::Registry(image) => {
-            let repository = repository(&image, registry, progress)?;
+            let repository = connection.repository(&image, progress)?;
             let base = Base::from_registry(&repository, &image).await?;
             if let Some(digest) = &base.image.digest {
                 pinned = image.with_digest(digest).to_string();
@@ -129,41 +124,6 @@ pub(crate) async fn open_base_named(
         }
     };
     Ok(OpenBase { pinned, base })
-}
-
-/// Returns a handle on the repository of `image`, with the user's logins.
-pub(crate) fn repository(
-    image: &ImageRef,
-    args: &RegistryArgs,
-    progress: &Arc<dyn Progress>,
-) -> Result<Repository, Failure> {
-    repository_with(image, args, RegistryOptions::default(), progress)
-}
-
-/// Returns a handle on the repository that `image` is pushed to.
-pub(crate) fn push_repository(
-    image: &ImageRef,
-    args: &RegistryArgs,
-    upload: &UploadArgs,
-    progress: &Arc<dyn Progress>,
-) -> Result<Repository, Failure> {
-    let options = RegistryOptions {
-        chunk_bytes: upload.chunk_size,
-        retry_budget: upload.retry_budget,
-        ..RegistryOptions::default()
-    };
-    repository_with(image, args, options, progress)
-}
-
-fn repository_with(
-    image: &ImageRef,
-    args: &RegistryArgs,
-    options: RegistryOptions,
-    progress: &Arc<dyn Progress>,
-) -> Result<Repository, Failure> {
-    let keychain: Arc<dyn Keychain> = Arc::new(DockerConfig::new(env::login_files()));
-    let options = RegistryOptions { plain_http: args.plain_http, ..options };
-    Ok(Repository::new(image, keychain, options, Arc::clone(progress))?)
 }
 
 /// A place for an image on the file system.

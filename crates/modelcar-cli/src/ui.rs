@@ -45,7 +45,7 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's fault.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _nobody_reads = writeln!(io::stderr().lock(), "{text}");
 }
 

@@ -1,7 +1,11 @@
 //! What the Hub client and the registry client share: how a client is made, how a failure is told, what is masked.
 
+mod network;
+
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
+    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -9,6 +13,8 @@ use std::{
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::timeout;
 
+pub(crate) use self::network::client_builder;
+pub use self::network::{InvalidNetwork, Network};
 use crate::error::ErrorKind;
 
 /// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
@@ -21,24 +27,6 @@ const EXCERPT_MAX_CHARS: usize = 300;
 const UPLOADS: &str = "/blobs/uploads/";
 /// Longest segment of a URL's path that is shown; a digest with its algorithm has 71 characters.
 const LONGEST_SEGMENT: usize = 100;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Returns a client builder with this library's TLS and connection settings.
-///
-/// There is no total and no read timeout: reqwest's read timeout cuts an upload that is longer than it. Whoever
-/// moves bytes watches for stalls itself. System roots are used; the roots of the web are merged in, so that an
-/// empty container trusts public authorities too.
-pub(crate) fn client_builder() -> reqwest::ClientBuilder {
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .user_agent(concat!("modelcar/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(64)
-        .tls_certs_merge(
-            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok()),
-        )
-}
 
 /// A secret: its value can be used, never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -208,8 +196,25 @@ impl HttpFailure {
         match self.status {
             Some(status) => is_passing(status),
             None if self.silent => true,
-            None => self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect()),
+            None => {
+                self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect())
+                    && !self.is_untrusted()
+            }
         }
+    }
+
+    /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
+    pub fn is_untrusted(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+                return true;
+            }
+            // An I/O error that wraps another error passes over it in its chain of causes.
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+        }
+        false
     }
 
     /// Returns the kind of failure that the status stands for.
@@ -281,7 +286,32 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// Returns an error and its causes on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    one_line(&text)
+}
+
+/// Longest wait between two tries that no server asked for.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that a server can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+
+/// Returns the wait after the `attempt`-th failure: what the server asks for, or a lot drawn below a doubling bound.
+pub(crate) fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration>) -> Duration {
+    let bound = base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX);
+    let lot = RandomState::new().hash_one(attempt) >> 32;
+    let drawn = bound.mul_f64(f64::from(u32::try_from(lot).unwrap_or_default()) / f64::from(u32::MAX));
+    retry_after.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
+}
+
+/// Returns the start of a text on one line.
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let line = words.join(" ");

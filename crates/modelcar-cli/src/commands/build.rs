@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Outcome, build_into, prepare, report};
 use crate::{
     args::{BuildArgs, Format},
+    connection::Connection,
     hint::Failure,
     names::Output,
     ui,
@@ -14,7 +15,8 @@ use crate::{
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let progress = ui::progress(args.run.progress);
-    let prepared = prepare(args.source.as_deref(), &args.planned, &args.registry, &progress).await?;
+    let connection = Connection::open(&args.registry, None)?;
+    let prepared = prepare(args.source.as_deref(), &args.planned, &connection, &progress).await?;
     let sink: Box<dyn Sink> = match &output {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),

@@ -12,14 +12,15 @@ use serde_json::json;
 use super::Outcome;
 use crate::{
     args::{DoctorArgs, Format},
+    connection::Connection,
     hint::Failure,
-    names,
 };
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let image: ImageRef = args.image.parse()?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-    let repository = names::repository(&image, &args.registry, &progress)?;
+    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let repository = connection.repository(&image, &progress)?;
     let checks = repository.examine(image.tag().unwrap_or("latest")).await;
     let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
     let answer = match args.format {

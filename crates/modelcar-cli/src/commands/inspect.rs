@@ -11,8 +11,9 @@ use modelcar_core::{
 use super::Outcome;
 use crate::{
     args::{Format, InspectArgs},
+    connection::Connection,
     hint::Failure,
-    names::{self, Output},
+    names::Output,
     ui::size,
 };
 
@@ -25,7 +26,8 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
     } else {
         let image: ImageRef = args.image.parse()?;
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-        inspect::registry(&names::repository(&image, &args.registry, &progress)?, &image).await?
+        let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+        inspect::registry(&connection.repository(&image, &progress)?, &image).await?
     };
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),

@@ -17,7 +17,8 @@ use modelcar_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::{ImageArgs, PlannedArgs, RegistryArgs, RunArgs, SelectArgs},
+    args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
+    connection::Connection,
     env,
     hint::Failure,
     names::{self, OpenBase, OpenSource, SourceName},
@@ -46,14 +47,14 @@ pub(crate) struct Prepared {
 async fn prepare(
     source: Option<&str>,
     args: &PlannedArgs,
-    registry: &RegistryArgs,
+    connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<Prepared, Failure> {
     if let Some(file) = &args.plan {
-        return replay(file, source, registry, progress).await;
+        return replay(file, source, connection, progress).await;
     }
     let source = source.ok_or_else(|| Failure::say("no source is named"))?;
-    plan_source(source, &args.select, &args.image, registry, progress, false).await
+    plan_source(source, &args.select, &args.image, connection, progress, false).await
 }
 
 /// Plans `source`; with `identify` a directory's files are read, so that the plan pins their content.
@@ -61,13 +62,13 @@ async fn plan_source(
     source: &str,
     select: &SelectArgs,
     image: &ImageArgs,
-    registry: &RegistryArgs,
+    connection: &Connection,
     progress: &Arc<dyn Progress>,
     identify: bool,
 ) -> Result<Prepared, Failure> {
     let options = plan_options(select, image)?;
-    let source = SourceName::parse(source)?.open().await?;
-    let base = names::open_base(image, registry, progress).await?;
+    let source = SourceName::parse(source)?.open(&connection.hub).await?;
+    let base = names::open_base(image, connection, progress).await?;
     let listed = source.source.list().await?;
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
@@ -93,18 +94,18 @@ fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, F
 async fn replay(
     file: &Path,
     source: Option<&str>,
-    registry: &RegistryArgs,
+    connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<Prepared, Failure> {
     let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
     let lock = LockFile::parse(&json)?;
     let name = source.map_or_else(|| SourceName::parse(&scheme(&lock)), SourceName::parse)?;
-    let base = names::open_base_named(&lock.base, registry, progress).await?;
+    let base = names::open_base_named(&lock.base, connection, progress).await?;
     if !base.base.image.covers(lock.plan.base()) {
         return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
             .hint("write the lock file again with `modelcar plan SOURCE --output`"));
     }
-    let source = name.open().await?;
+    let source = name.open(&connection.hub).await?;
     Ok(Prepared { source, base, plan: lock.plan })
 }
 

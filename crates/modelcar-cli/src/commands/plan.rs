@@ -11,15 +11,17 @@ use serde_json::json;
 use super::{Outcome, Prepared, plan_source};
 use crate::{
     args::{Format, PlanArgs},
+    connection::Connection,
     hint::Failure,
     ui::size,
 };
 
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let connection = Connection::open(&args.registry, None)?;
     let identify = args.output.is_some();
     let Prepared { source, base, plan } =
-        plan_source(&args.source, &args.select, &args.image, &args.registry, &progress, identify).await?;
+        plan_source(&args.source, &args.select, &args.image, &connection, &progress, identify).await?;
     let lock = LockFile::new(source.pinned, base.pinned, plan);
     if let Some(file) = &args.output {
         fs::write(file, lock.to_json())

@@ -1,6 +1,11 @@
 //! `modelcar push`: a model becomes a pinned image in a registry.
 
-use std::sync::Arc;
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
 
 use modelcar_core::{
     ImageRef, Plan, inspect,
@@ -14,19 +19,22 @@ use serde_json::json;
 use super::{Outcome, build_into, prepare, report};
 use crate::{
     args::{Format, PushArgs},
+    connection::Connection,
     hint::Failure,
-    names, ui,
+    ui,
 };
 
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let (source, image) = names(&args)?;
     let tags = tags(&image, &args.tag)?;
+    let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let progress = ui::progress(args.run.progress);
-    let repository = names::push_repository(&image, &args.registry, &args.upload, &progress)?;
+    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let repository = connection.push_repository(&image, &args.upload, &progress)?;
     repository.check_name()?;
     let sink = RegistrySink::new(repository.clone(), tags.clone());
     let ready = async {
-        let prepared = prepare(source, &args.planned, &args.registry, &progress).await?;
+        let prepared = prepare(source, &args.planned, &connection, &progress).await?;
         preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
         Ok::<_, Failure>(prepared)
     };
@@ -41,6 +49,9 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::Interrupted);
     };
     let pinned = image.with_digest(&built.digest).to_string();
+    if let Some(file) = digest_file {
+        file.write(&built.digest.to_string())?;
+    }
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => pinned,
         Format::Json => report(&prepared, &built, seconds, ("image", json!(pinned)))?,
@@ -86,6 +97,25 @@ async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -
         held.and_then(|held| held.content).zip(planned.content).is_some_and(|(held, planned)| held != planned)
     });
     Ok(held == planned && !differs)
+}
+
+/// The file of `--digest-file`. It is opened before the push: after hours is too late to learn that it can't be.
+struct DigestFile<'a>(&'a Path, File);
+
+impl<'a> DigestFile<'a> {
+    fn open(path: &'a Path) -> Result<Self, Failure> {
+        let file = File::options().create(true).append(true).open(path);
+        file.map(|file| Self(path, file)).map_err(|error| Self::failed(path, error))
+    }
+
+    fn write(mut self, digest: &str) -> Result<(), Failure> {
+        let written = self.1.set_len(0).and_then(|()| writeln!(self.1, "{digest}"));
+        written.map_err(|error| Self::failed(self.0, error).hint(format!("the image is there: {digest}")))
+    }
+
+    fn failed(path: &Path, error: io::Error) -> Failure {
+        Failure::new(error, format!("write the digest to `{}`", path.display()))
+    }
 }
 
 /// Tells SOURCE and IMAGE apart. The image is read first: a mistake in it should cost no request.

@@ -1,5 +1,4 @@
-//! From a challenge to an `Authorization` header: Basic, or a token from the registry's token server
-//! (distribution's token specification).
+//! The login at one repository: when to get a new token, which login to use, what to make of a refusal.
 
 use std::{
     collections::BTreeMap,
@@ -7,59 +6,46 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, Url, header::HeaderValue};
-use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::{
+    challenge::Challenge,
     error::RegistryError,
-    keychain::{Credential, Keychain},
+    keychain::{Credential, Keychain, Login, Refused},
     place,
+    token::{self, Token, TokenServer, basic_header, secret_header},
 };
-use crate::{
-    ImageRef,
-    http::{HttpFailure, Secret},
-};
+use crate::{ImageRef, http::HttpFailure};
 
-/// Life of a token whose server does not say (token specification).
-const DEFAULT_LIFE: Duration = Duration::from_mins(1);
-/// A token with less left is not begun with.
-const LEAST_LEFT: Duration = Duration::from_secs(15);
-const CLIENT_ID: &str = "modelcar";
-
-/// What the registry asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    value: Secret,
-    good_until: Instant,
-}
-
-/// The state of the login at one repository.
-#[derive(Debug, Default)]
-struct State {
-    challenge: Option<Challenge>,
-    tokens: BTreeMap<String, Token>,
-}
+/// How long a login that is sent as it is, is kept. Helpers and metadata servers are not asked for every request.
+const DIRECT_KEPT: Duration = Duration::from_secs(30);
 
 /// Makes `Authorization` headers for one repository.
 #[derive(Debug)]
 pub(super) struct Auth {
     image: ImageRef,
+    base: Url,
     keychain: Arc<dyn Keychain>,
-    client: reqwest::Client,
+    server: TokenServer,
     state: Mutex<State>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    challenge: Option<Challenge>,
+    /// By scope.
+    tokens: BTreeMap<String, Token>,
+    /// The login that was sent as it is.
+    direct: Option<(Login, Token)>,
+    refused: Refused,
+    /// Where the login came from that was sent as it is and refused.
+    refused_at_once: Option<String>,
+}
+
 impl Auth {
-    pub(super) fn new(image: ImageRef, keychain: Arc<dyn Keychain>, client: reqwest::Client) -> Self {
-        Self { image, keychain, client, state: Mutex::default() }
+    pub(super) fn new(image: ImageRef, base: Url, keychain: Arc<dyn Keychain>, server: TokenServer) -> Self {
+        Self { image, base, keychain, server, state: Mutex::default() }
     }
 
     /// Returns the header for requests in `scope`, or `None` before any challenge. The lock is held while a token is
@@ -67,178 +53,151 @@ impl Auth {
     pub(super) async fn header(&self, scope: &str) -> Result<Option<HeaderValue>, RegistryError> {
         let mut state = self.state.lock().await;
         let Some(challenge) = state.challenge.clone() else { return Ok(None) };
-        if let Some(token) = state.tokens.get(scope)
-            && token.good_until > Instant::now()
-        {
-            return Ok(secret_header(&format!("Bearer {}", token.value.expose())));
+        let direct = state.direct.as_ref().map(|(_, token)| token);
+        if let Some(token) = state.tokens.get(scope).or(direct).filter(|token| token.good_until > Instant::now()) {
+            return Ok(Some(token.header.clone()));
         }
-        let credential = self.credential().await?;
-        match (&challenge, credential) {
-            (_, Credential::RegistryToken(token)) => Ok(secret_header(&format!("Bearer {}", token.expose()))),
-            (Challenge::Basic, Credential::Basic { username, password }) => Ok(basic(&username, &password)),
-            (Challenge::Basic, _) => Ok(None),
-            (Challenge::Bearer { realm, service }, credential) => {
-                let token = self.fetch(realm, service.as_deref(), scope, &credential).await?;
-                let header = secret_header(&format!("Bearer {}", token.value.expose()));
-                state.tokens.insert(scope.to_owned(), token);
-                Ok(header)
+        let mut refusal = None;
+        while let Some(login) = self.resolve(&state.refused).await? {
+            match self.use_login(&mut state, &challenge, scope, &login).await {
+                Ok(header) => return Ok(Some(header)),
+                Err(failure) if token::is_refusal(&failure) => {
+                    state.refused.add(login.credential);
+                    refusal = Some((login.origin, Some(Box::new(failure))));
+                }
+                Err(failure) => return Err(self.failed(failure)),
             }
+        }
+        // A login that was refused is no reason to go on as nobody.
+        if let Some((origin, source)) = refusal.or_else(|| state.refused_at_once.take().map(|origin| (origin, None))) {
+            state.refused.clear();
+            return Err(RegistryError::LoginRefused { registry: self.registry(), origin, source });
+        }
+        match challenge {
+            Challenge::Basic => Err(self.no_login(None)),
+            Challenge::Bearer { .. } => match self.fetch(&mut state, &challenge, scope, None).await {
+                Ok(header) => Ok(Some(header)),
+                Err(failure) if token::is_refusal(&failure) => Err(self.no_login(Some(Box::new(failure)))),
+                Err(failure) => Err(self.failed(failure)),
+            },
         }
     }
 
-    /// Takes note of a 401: forgets the tokens and learns the challenge. Returns whether another try makes sense.
-    pub(super) async fn challenged(&self, base: &Url, headers: &[String]) -> Result<bool, RegistryError> {
-        let Some(challenge) = choose(base, headers).map_err(|(place, reason)| RegistryError::RefusedPlace {
-            repository: self.repository(),
+    /// Takes note of a 401 from `base` for a request that was sent with `used`: forgets that token and learns the
+    /// challenge. Returns whether another try makes sense.
+    ///
+    /// Without `used` no token is trusted any more, for it is not known which one was meant.
+    pub(super) async fn challenged(
+        &self,
+        base: &Url,
+        headers: &[String],
+        used: Option<&HeaderValue>,
+    ) -> Result<bool, RegistryError> {
+        let challenge = Challenge::choose(base, headers).map_err(|(place, reason)| RegistryError::RefusedPlace {
+            repository: format!("{}/{}", self.image.registry(), self.image.repository()),
             place,
             reason,
-        })?
-        else {
-            return Ok(false);
-        };
-        if let Challenge::Bearer { realm, .. } = &challenge {
-            let refused =
-                |(place, reason)| RegistryError::RefusedPlace { repository: self.repository(), place, reason };
+        })?;
+        if let Some(Challenge::Bearer { realm, .. }) = &challenge {
+            let refused = |(place, reason)| RegistryError::RefusedPlace {
+                repository: format!("{}/{}", self.image.registry(), self.image.repository()),
+                place,
+                reason,
+            };
             place::check_addresses(base, realm).await.map_err(refused)?;
         }
         let mut state = self.state.lock().await;
-        state.tokens.clear();
-        state.challenge = Some(challenge);
-        Ok(true)
+        // Some proxies swallow the challenge when a token has run out; the first one holds on.
+        state.challenge = challenge.or(state.challenge.take());
+        let Some(used) = used else {
+            state.tokens.clear();
+            state.direct = None;
+            return Ok(state.challenge.is_some());
+        };
+        let meant = |token: &Token| token.header == used;
+        let young = |token: &Token| token.good_until > Instant::now();
+        let anonymous_is_too_little =
+            state.tokens.values().any(|token| meant(token) && token.anonymous && young(token));
+        state.tokens.retain(|_, token| !meant(token));
+        if let Some((login, _)) = state.direct.take_if(|(_, token)| meant(token)) {
+            state.refused.add(login.credential);
+            state.refused_at_once = Some(login.origin);
+        }
+        if anonymous_is_too_little { Err(self.no_login(None)) } else { Ok(state.challenge.is_some()) }
     }
 
-    fn repository(&self) -> String {
-        format!("{}/{}", self.image.registry(), self.image.repository())
+    fn registry(&self) -> String {
+        self.image.registry().to_owned()
     }
 
-    async fn credential(&self) -> Result<Credential, RegistryError> {
-        let registry = self.image.registry().to_owned();
-        self.keychain.resolve(&self.image).await.map_err(|source| RegistryError::Keychain { registry, source })
+    fn no_login(&self, source: Option<Box<HttpFailure>>) -> RegistryError {
+        let places = self.keychain.places(&self.image);
+        let looked = if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") };
+        RegistryError::NoLogin { registry: self.registry(), looked, source }
     }
 
+    fn failed(&self, failure: HttpFailure) -> RegistryError {
+        RegistryError::Request {
+            act: "get a token".to_owned(),
+            repository: format!("{}/{}", self.image.registry(), self.image.repository()),
+            source: Box::new(failure),
+        }
+    }
+
+    async fn resolve(&self, refused: &Refused) -> Result<Option<Login>, RegistryError> {
+        let found = self.keychain.resolve(&self.image, refused).await;
+        found.map_err(|source| RegistryError::Keychain { registry: self.registry(), source })
+    }
+
+    /// Makes a header of a login and keeps it.
+    async fn use_login(
+        &self,
+        state: &mut State,
+        challenge: &Challenge,
+        scope: &str,
+        login: &Login,
+    ) -> Result<HeaderValue, HttpFailure> {
+        let header = match (challenge, &login.credential) {
+            (_, Credential::RegistryToken(token)) => secret_header(&format!("Bearer {}", token.expose())),
+            (Challenge::Bearer { .. }, credential) => {
+                return self.fetch(state, challenge, scope, Some(credential)).await;
+            }
+            (
+                Challenge::Basic,
+                Credential::Basic { username, password }
+                | Credential::IdentityToken { fallback: Some((username, password)), .. },
+            ) => basic_header(username, password),
+            (Challenge::Basic, Credential::IdentityToken { fallback: None, .. }) => {
+                Err("the registry wants a name and a password, and the login is a refresh token")
+            }
+        };
+        let header = header.map_err(|reason| HttpFailure::protocol(Method::GET, &self.base, reason))?;
+        let token = Token { header: header.clone(), good_until: Instant::now() + DIRECT_KEPT, anonymous: false };
+        state.direct = Some((login.clone(), token));
+        Ok(header)
+    }
+
+    /// Gets a token from the registry's token server and keeps it.
     async fn fetch(
         &self,
-        realm: &Url,
-        service: Option<&str>,
+        state: &mut State,
+        challenge: &Challenge,
         scope: &str,
-        credential: &Credential,
-    ) -> Result<Token, RegistryError> {
-        let begun = Instant::now();
-        if let Credential::IdentityToken(token) = credential {
-            let mut form = vec![
-                ("grant_type", "refresh_token"),
-                ("client_id", CLIENT_ID),
-                ("scope", scope),
-                ("refresh_token", token.expose()),
-            ];
-            form.extend(service.map(|service| ("service", service)));
-            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            let request =
-                self.client.post(realm.clone()).header("content-type", "application/x-www-form-urlencoded").body(body);
-            return self.token(request, Method::POST, realm, begun).await;
-        }
-        let mut url = realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            query.extend_pairs(service.map(|service| ("service", service)));
-            query.append_pair("scope", scope);
-        }
-        let mut request = self.client.get(url);
-        if let Credential::Basic { username, password } = credential
-            && let Some(header) = basic(username, password)
-        {
-            request = request.header("authorization", header);
-        }
-        self.token(request, Method::GET, realm, begun).await
-    }
-
-    async fn token(
-        &self,
-        request: reqwest::RequestBuilder,
-        method: Method,
-        realm: &Url,
-        begun: Instant,
-    ) -> Result<Token, RegistryError> {
-        let failed = |failure| RegistryError::Request {
-            act: format!("get a token from `{}`", realm.host_str().unwrap_or("?")),
-            repository: self.repository(),
-            source: Box::new(failure),
+        credential: Option<&Credential>,
+    ) -> Result<HeaderValue, HttpFailure> {
+        let Challenge::Bearer { realm, service, more } = challenge else {
+            return Err(HttpFailure::protocol(Method::GET, &self.base, "it names no token server"));
         };
-        let response = request
-            .timeout(Duration::from_mins(1))
-            .send()
-            .await
-            .map_err(|error| failed(HttpFailure::transport(method.clone(), realm, error)))?;
-        if !response.status().is_success() {
-            return Err(failed(HttpFailure::from_response(method, response).await));
-        }
-        let unusable = || failed(HttpFailure::protocol(method.clone(), realm, "the answer holds no token"));
-        let body = crate::http::read_limited(response, 1 << 20).await;
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| unusable())?;
-        let value = answer.token.or(answer.access_token).filter(|token| !token.is_empty()).ok_or_else(unusable)?;
-        let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
-        // Half of its life, so that a long request begins with a young token.
-        let usable = (life / 2).max(life.saturating_sub(LEAST_LEFT).min(LEAST_LEFT));
-        Ok(Token { value: value.into(), good_until: begun + usable })
+        let own = scope.rsplit_once(':').map_or(scope, |(resource, _)| resource);
+        let foreign = more.iter().filter(|more| more.rsplit_once(':').is_none_or(|(resource, _)| resource != own));
+        let scopes: Vec<String> = std::iter::once(scope.to_owned()).chain(foreign.cloned()).collect();
+        let token = self.server.token(realm, service.as_deref(), &scopes, credential).await?;
+        let header = token.header.clone();
+        state.tokens.insert(scope.to_owned(), token);
+        Ok(header)
     }
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
-}
-
-fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
-    secret_header(&format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose()))))
-}
-
-fn secret_header(text: &str) -> Option<HeaderValue> {
-    let mut header = HeaderValue::from_str(text).ok()?;
-    header.set_sensitive(true);
-    Some(header)
-}
-
-/// Chooses among the challenges of all `WWW-Authenticate` headers: Bearer before Basic.
-pub(super) fn choose(base: &Url, headers: &[String]) -> Result<Option<Challenge>, (String, &'static str)> {
-    let mut basic = None;
-    for header in headers {
-        for challenge in http_auth::parse_challenges(header).unwrap_or_default() {
-            let param = |name: &str| {
-                let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-                found.map(|(_, value)| value.to_unescaped())
-            };
-            if challenge.scheme.eq_ignore_ascii_case("bearer")
-                && let Some(realm) = param("realm")
-            {
-                let realm = place::follow(base, &realm)?;
-                return Ok(Some(Challenge::Bearer { realm, service: param("service") }));
-            }
-            if challenge.scheme.eq_ignore_ascii_case("basic") {
-                basic = Some(Challenge::Basic);
-            }
-        }
-    }
-    Ok(basic)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bearer_goes_before_basic_and_a_realm_must_be_safe() {
-        let base: Url = "https://r.io/v2/".parse().unwrap();
-        let choose = |headers: &[&str]| choose(&base, &headers.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let realm: Url = "https://auth.r.io/token".parse().unwrap();
-        let bearer = Challenge::Bearer { realm, service: Some("r.io".into()) };
-        let header = r#"Bearer realm="https://auth.r.io/token",service="r.io",scope="repository:a:pull""#;
-        assert_eq!(choose(&[r#"Basic realm="x""#, header]), Ok(Some(bearer.clone())));
-        assert_eq!(choose(&[&format!(r#"Basic realm="x", {header}"#)]), Ok(Some(bearer)));
-        assert_eq!(choose(&[r#"Basic realm="x""#]), Ok(Some(Challenge::Basic)));
-        assert_eq!(choose(&["Negotiate", ""]), Ok(None));
-        assert!(choose(&[r#"Bearer realm="http://auth.r.io/t""#]).is_err());
-        assert!(choose(&[r#"Bearer realm="https://169.254.169.254/t""#]).is_err());
-    }
-}
+#[path = "auth_tests.rs"]
+mod tests;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -20,16 +23,20 @@ use super::{
     quirks::Quirks,
     retry::{self, Patience},
     session::Places,
+    token::TokenServer,
 };
 use crate::{
     Digest, ImageRef,
-    http::{self, HttpFailure},
+    http::{self, HttpFailure, Network},
     progress::{Event, Progress},
     sink::ManifestBlob,
 };
 
 /// Largest manifest that is read; registries agree on it as theirs.
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
+/// How often one request is sent again with another login: the first challenge, a token that ran out, a login that is
+/// refused.
+const CHALLENGES_MAX: u32 = 4;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
@@ -56,6 +63,8 @@ pub struct RegistryOptions {
     pub chunk_bytes: Option<NonZeroU64>,
     /// Host whose ways the registry has, when it is known under another name: a custom domain, a proxy.
     pub behaves_like: Option<String>,
+    /// Who is trusted, and through which proxy.
+    pub network: Network,
 }
 
 impl Default for RegistryOptions {
@@ -71,6 +80,7 @@ impl Default for RegistryOptions {
             retry_budget: Duration::from_hours(2),
             chunk_bytes: None,
             behaves_like: None,
+            network: Network::default(),
         }
     }
 }
@@ -100,6 +110,10 @@ pub(super) struct Inner {
     /// Size of chunks, once the registry took no larger request; 0 before.
     pub(super) chunk_bytes: AtomicU64,
 }
+
+/// The login that a request was sent with, kept with its answer.
+#[derive(Debug, Clone)]
+struct SentLogin(HeaderValue);
 
 /// What a request needs to do, for its scope in the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +145,7 @@ impl Repository {
             repository: format!("{}/{}", image.registry(), image.repository()),
             reason: "is not a URL".to_owned(),
         })?;
-        let builder = http::client_builder().redirect(reqwest::redirect::Policy::none()).http1_only();
+        let builder = http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none()).http1_only();
         let client = builder.build().map_err(RegistryError::Client)?;
         let quirks = Quirks::of(options.behaves_like.as_deref().unwrap_or(image.registry()));
         let chunk_bytes = match options.chunk_bytes.map(|wanted| quirks.chunk(wanted.get())) {
@@ -142,7 +156,8 @@ impl Repository {
             Some(Some(bytes)) => bytes,
             None => 0,
         };
-        let auth = Auth::new(image.clone(), Arc::clone(&keychain), client.clone());
+        let server = TokenServer { client: client.clone(), attempts: options.attempts, retry_base: options.retry_base };
+        let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
             base,
@@ -298,7 +313,7 @@ impl Inner {
         if place::same_origin(&self.base, url) {
             let actions = if right == Right::Push { "pull,push" } else { "pull" };
             let scope = format!("repository:{}:{actions}", self.image.repository());
-            headers.extend(self.auth.header(&scope).await?.map(|value| (reqwest::header::AUTHORIZATION, value)));
+            headers.extend(self.auth.header(&scope).await?.map(|value| (AUTHORIZATION, value)));
         }
         Ok(headers)
     }
@@ -318,7 +333,8 @@ impl Inner {
         if response.status() != StatusCode::UNAUTHORIZED || !place::same_origin(&self.base, url) {
             return Ok(false);
         }
-        self.auth.challenged(&self.base, &all("www-authenticate")).await
+        let used = response.extensions().get::<SentLogin>().map(|SentLogin(header)| header);
+        self.auth.challenged(&self.base, &all("www-authenticate"), used).await
     }
 
     /// Sends a request whose body, if any, is small; asks again on a challenge and on passing failures. The answer's
@@ -332,21 +348,27 @@ impl Inner {
         headers: &HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Response, RegistryError> {
-        let mut challenged = false;
+        let mut challenges = 0;
         let mut attempt = 1;
         loop {
             let begun = Instant::now();
+            let login = self.authorization(right, url).await?;
+            let sent_login = login.get(AUTHORIZATION).cloned();
             let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-            request = request.headers(self.authorization(right, url).await?);
+            request = request.headers(login);
             request = match (&body, &method) {
                 (Some(bytes), _) => request.body(bytes.clone()),
                 // A length of zero is said: some servers refuse a POST or PUT without one (411).
                 (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
                 (None, _) => request,
             };
-            let failure = match timeout(self.options.answer_timeout, request.send()).await {
-                Ok(Ok(response)) if self.learn(url, &response).await? && !challenged => {
-                    challenged = true;
+            let mut answer = timeout(self.options.answer_timeout, request.send()).await;
+            if let (Ok(Ok(response)), Some(login)) = (&mut answer, sent_login) {
+                response.extensions_mut().insert(SentLogin(login));
+            }
+            let failure = match answer {
+                Ok(Ok(response)) if self.learn(url, &response).await? && challenges < CHALLENGES_MAX => {
+                    challenges += 1;
                     continue;
                 }
                 Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {

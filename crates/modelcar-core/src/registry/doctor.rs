@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     client::{Inner, Repository},
     error::RegistryError,
+    keychain::{Credential, Refused},
     preflight::TakenTag,
     quirks::Chunks,
 };
@@ -188,8 +189,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Inner {
+    /// Returns where the login comes from, never the login itself. `None` when there is none.
     async fn login_origin(&self) -> Result<Option<String>, RegistryError> {
         let registry = self.image.registry().to_owned();
-        self.keychain.describe(&self.image).await.map_err(|source| RegistryError::Keychain { registry, source })
+        let found = self.keychain.resolve(&self.image, &Refused::default()).await;
+        let found = found.map_err(|source| RegistryError::Keychain { registry, source })?;
+        Ok(found.map(|login| format!("{} from {}", kind(&login.credential), login.origin)))
+    }
+}
+
+/// Returns what a login is, without it.
+fn kind(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::Basic { .. } => "a name and a password",
+        Credential::IdentityToken { .. } => "an identity token",
+        Credential::RegistryToken(_) => "a registry token",
     }
 }

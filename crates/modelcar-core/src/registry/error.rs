@@ -160,6 +160,26 @@ pub enum RegistryError {
         /// The failure.
         source: KeychainError,
     },
+    /// The registry wants a login, and there is none.
+    #[error("`{registry}` wants a login and none was found; looked at {looked}")]
+    NoLogin {
+        /// The registry.
+        registry: String,
+        /// The places that were asked.
+        looked: String,
+        /// What the token server said, when it was asked.
+        source: Option<Box<HttpFailure>>,
+    },
+    /// The registry takes none of the logins that were found.
+    #[error("`{registry}` refuses the login from {origin}")]
+    LoginRefused {
+        /// The registry.
+        registry: String,
+        /// Where the last one came from.
+        origin: String,
+        /// What the token server said, when it was asked.
+        source: Option<Box<HttpFailure>>,
+    },
     /// The HTTP client could not be made.
     #[error("set up the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -185,6 +205,14 @@ pub enum KeychainError {
         /// What is wrong. Never holds a value of the file.
         reason: String,
     },
+    /// Google gave no access token.
+    #[error("get an access token from {origin}: {reason}")]
+    Google {
+        /// The kind of credential and its place.
+        origin: String,
+        /// What happened. Never holds a secret.
+        reason: String,
+    },
     /// A credential helper failed.
     #[error("credential helper `{helper}`: {reason}")]
     Helper {
@@ -207,7 +235,9 @@ impl RegistryError {
             | Self::Resumed { .. } => ErrorKind::Network,
             Self::WrongDigest { .. } | Self::WrongBody { .. } | Self::WrongLength { .. } => ErrorKind::Integrity,
             Self::ImageNotFound(_) => ErrorKind::NotFound,
-            Self::Keychain { .. } | Self::LoginExpired { .. } => ErrorKind::Auth,
+            Self::Keychain { .. } | Self::NoLogin { .. } | Self::LoginRefused { .. } | Self::LoginExpired { .. } => {
+                ErrorKind::Auth
+            }
             Self::TooLarge { .. } | Self::NoChunks { .. } | Self::BadName { .. } | Self::TagTaken { .. } => {
                 ErrorKind::InvalidInput
             }

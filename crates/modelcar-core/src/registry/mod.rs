@@ -2,12 +2,15 @@
 
 mod auth;
 mod blob;
+mod challenge;
 mod client;
 mod doctor;
 mod error;
 mod feed;
+mod google;
+mod helper;
 mod keychain;
-mod origin;
+mod login_file;
 #[cfg(test)]
 mod parser_tests;
 mod place;
@@ -17,13 +20,16 @@ mod range;
 mod retry;
 mod session;
 mod sink;
+mod token;
 mod upload;
 
 pub use self::{
     client::{RegistryOptions, Repository},
     doctor::{Check, Verdict},
     error::{KeychainError, RegistryError},
-    keychain::{Credential, DockerConfig, Keychain, StaticKeychain},
+    google::{GoogleKeychain, GoogleOptions},
+    keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
+    login_file::DockerConfig,
     preflight::TakenTag,
     sink::RegistrySink,
 };

@@ -4,7 +4,7 @@
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
-use super::{auth, keychain};
+use super::{challenge::Challenge, login_file};
 use crate::ImageRef;
 
 /// Texts near to what a parser expects: its own words in any order, between anything.
@@ -66,7 +66,7 @@ proptest! {
     ])], 0..3)) {
         let base = "https://r.io/v2/".parse().expect("a URL");
         // A realm that is taken is one that may be followed.
-        if let Ok(Some(auth::Challenge::Bearer { realm, .. })) = auth::choose(&base, &headers) {
+        if let Ok(Some(Challenge::Bearer { realm, .. })) = Challenge::choose(&base, &headers) {
             prop_assert_eq!(realm.scheme(), "https");
             prop_assert_ne!(realm.host_str(), Some("169.254.169.254"));
         }
@@ -75,6 +75,6 @@ proptest! {
     #[test]
     fn survives_docker_config(config in json()) {
         let image: ImageRef = "r.io/a/b:v1".parse().expect("a reference");
-        let _nothing_is_promised = keychain::find(&config, &image);
+        let _nothing_is_promised = login_file::find(&config, &image);
     }
 }

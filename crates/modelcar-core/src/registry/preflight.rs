@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::{
         progress::Progress,
-        registry::{Credential, RegistryOptions, StaticKeychain},
+        registry::{KeychainChain, RegistryOptions},
     };
 
     #[derive(Debug, Default)]
@@ -116,7 +116,7 @@ mod tests {
         ] {
             let told = Arc::new(Told::default());
             let options = RegistryOptions { behaves_like: Some(host.to_owned()), ..RegistryOptions::default() };
-            let keychain = Arc::new(StaticKeychain(Credential::Anonymous));
+            let keychain = Arc::new(KeychainChain::new(Vec::new()));
             let image = "127.0.0.1:1/a/b/c:v1".parse().unwrap();
             let repository = Repository::new(&image, keychain, options, Arc::clone(&told) as _).unwrap();
             repository.warn_of_sizes(sizes.into_iter().map(|size| ("large.safetensors".to_owned(), size)));

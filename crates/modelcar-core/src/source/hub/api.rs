@@ -87,7 +87,8 @@ impl Hub {
                 source: Box::new(HttpFailure::transport(Method::GET, &endpoint, cause)),
             })
         };
-        let (api, body) = (client(client_builder())?, client(client_builder().http1_only())?);
+        let (api, body) =
+            (client(client_builder(&options.network))?, client(client_builder(&options.network).http1_only())?);
         let token = options.token.as_ref().map(|token| {
             HeaderValue::from_str(&format!("Bearer {}", token.expose())).map(|mut value| {
                 value.set_sensitive(true);

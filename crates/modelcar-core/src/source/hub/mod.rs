@@ -18,7 +18,7 @@ use async_trait::async_trait;
 pub use self::model_id::ModelId;
 use self::{api::Hub, fetch::Fetcher};
 use crate::{
-    http::Secret,
+    http::{Network, Secret},
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 
@@ -35,6 +35,8 @@ pub struct HubOptions {
     pub retry_base: Duration,
     /// How long a connection may bring no byte before it is given up.
     pub stall_timeout: Duration,
+    /// Who is trusted, and through which proxy.
+    pub network: Network,
 }
 
 impl Default for HubOptions {
@@ -45,6 +47,7 @@ impl Default for HubOptions {
             attempts: 5,
             retry_base: Duration::from_millis(500),
             stall_timeout: Duration::from_mins(1),
+            network: Network::default(),
         }
     }
 }

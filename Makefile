@@ -1,0 +1,46 @@
+# Builds the static binary and pushes models with it. `make help` lists the targets.
+
+# The target whose standard library is linked into the binary: the musl one where it is installed, else the plain one
+# with glibc's static libraries.
+ARCH := $(shell uname -m)
+MUSL := $(ARCH)-unknown-linux-musl
+GNU := $(ARCH)-unknown-linux-gnu
+TARGET ?= $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(GNU))
+# `dist` is the smallest; `release` builds in half of the time.
+PROFILE ?= release
+# Without a loader a program can't look up `getrandom` by name; without /dev it can't read /dev/urandom either.
+STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
+STATIC := target/static/modelcar
+BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelcar
+
+# What pushes: `make modelcar-build MODELCAR=modelcar …` takes an installed one.
+MODELCAR ?= $(STATIC)
+
+.PHONY: help static modelcar-build builder-image cloud-build model-and-image builder
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+static: ## Build one static file that runs in an empty container: target/static/modelcar
+	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --locked -p modelcar-cli --profile $(PROFILE) --target $(TARGET)
+	install -D $(BUILT) $(STATIC)
+
+$(STATIC):
+	$(MAKE) static
+
+modelcar-build: model-and-image $(filter $(STATIC),$(MODELCAR)) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
+	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)
+
+builder-image: builder $(STATIC) ## Push the builder of examples/cloudbuild.yaml: BUILDER=registry/repository
+	docker build -f examples/builder.Dockerfile -t '$(BUILDER)' target/static
+	docker push '$(BUILDER)'
+
+cloud-build: model-and-image builder ## Push a model from Cloud Build: MODEL=… IMAGE=… BUILDER=registry/repository
+	gcloud builds submit --no-source --config=examples/cloudbuild.yaml \
+		--substitutions='_MODEL=$(MODEL),_IMAGE=$(IMAGE),_BUILDER=$(BUILDER)'
+
+model-and-image:
+	@test -n '$(MODEL)' && test -n '$(IMAGE)' || { echo 'say MODEL=owner/name and IMAGE=registry/repository:tag' >&2; exit 2; }
+
+builder:
+	@test -n '$(BUILDER)' || { echo 'say BUILDER=registry/repository, the image that holds the binary' >&2; exit 2; }

@@ -1,0 +1,113 @@
+//! `WWW-Authenticate`: what a registry asks for before it lets anybody in.
+
+use reqwest::Url;
+
+use super::place;
+
+/// Scopes that a challenge may add to our own, at most.
+const MORE_SCOPES_MAX: usize = 4;
+
+/// What the registry asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Basic,
+    Bearer {
+        realm: Url,
+        service: Option<String>,
+        /// The right to read other repositories, that the request needs too: those that blobs are mounted from.
+        more: Vec<String>,
+    },
+}
+
+impl Challenge {
+    /// Chooses among the challenges of all `WWW-Authenticate` headers of an answer from `base`: Bearer before Basic.
+    ///
+    /// # Errors
+    /// The host of a realm that must not be asked, and why.
+    pub(super) fn choose(base: &Url, headers: &[String]) -> Result<Option<Self>, (String, &'static str)> {
+        let mut basic = None;
+        for header in headers {
+            for challenge in http_auth::parse_challenges(header).unwrap_or_default() {
+                let param = |name: &str| {
+                    let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                    found.map(|(_, value)| value.to_unescaped())
+                };
+                if challenge.scheme.eq_ignore_ascii_case("bearer")
+                    && let Some(realm) = param("realm")
+                {
+                    let realm = place::follow(base, &realm)?;
+                    let more = more_scopes(&param("scope").unwrap_or_default());
+                    return Ok(Some(Self::Bearer { realm, service: param("service"), more }));
+                }
+                if challenge.scheme.eq_ignore_ascii_case("basic") {
+                    basic = Some(Self::Basic);
+                }
+            }
+        }
+        Ok(basic)
+    }
+}
+
+/// Keeps of the scopes that a server asks for the rights to read repositories. What more there is to be asked for,
+/// the client decides.
+fn more_scopes(scope: &str) -> Vec<String> {
+    let pulls = scope.split_whitespace().filter(|scope| scope.starts_with("repository:") && scope.ends_with(":pull"));
+    pulls.take(MORE_SCOPES_MAX).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(headers: &[&str]) -> Result<Option<Challenge>, (String, &'static str)> {
+        let base: Url = "https://r.io/v2/".parse().unwrap();
+        Challenge::choose(&base, &headers.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    fn bearer(service: Option<&str>, more: &[&str]) -> Challenge {
+        Challenge::Bearer {
+            realm: "https://auth.r.io/token".parse().unwrap(),
+            service: service.map(str::to_owned),
+            more: more.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn bearer_goes_before_basic() {
+        let header = r#"Bearer realm="https://auth.r.io/token",service="r.io",scope="repository:a:pull,push""#;
+        let expected = bearer(Some("r.io"), &[]);
+        assert_eq!(choose(&[r#"Basic realm="x""#, header]), Ok(Some(expected.clone())));
+        assert_eq!(choose(&[&format!(r#"Basic realm="x", {header}"#)]), Ok(Some(expected.clone())));
+        assert_eq!(choose(&[&format!(r#"{header}, Basic realm="x""#)]), Ok(Some(expected.clone())));
+        assert_eq!(choose(&[&header.replace("Bearer", "bEARER").replace("realm", "Realm")]), Ok(Some(expected)));
+        assert_eq!(choose(&[r#"Bearer realm="/token""#]).unwrap().map(|_| ()), Some(()));
+        assert_eq!(choose(&["Bearer realm=\"https://auth.r.io/token\""]), Ok(Some(bearer(None, &[]))));
+        assert_eq!(choose(&[r#"Basic realm="x""#]), Ok(Some(Challenge::Basic)));
+        for none in ["Negotiate", "", "Bearer", "Bearer scope=\"x\"", ",,,", "Bearer realm=", "\u{7f}"] {
+            assert_eq!(choose(&[none]), Ok(None), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_realm_must_be_safe() {
+        for realm in ["http://auth.r.io/t", "https://169.254.169.254/t", "https://[::1]/t", "file:///etc/passwd"] {
+            assert!(choose(&[&format!(r#"Bearer realm="{realm}""#)]).is_err(), "{realm}");
+        }
+    }
+
+    #[test]
+    fn only_rights_to_read_are_taken_over() {
+        let header = |scope: &str| format!(r#"Bearer realm="https://auth.r.io/token",scope="{scope}""#);
+        let scope = "repository:b:pull repository:c:pull,push registry:catalog:* repository:d:delete";
+        assert_eq!(choose(&[&header(scope)]), Ok(Some(bearer(None, &["repository:b:pull"]))));
+        let many = vec!["repository:b:pull"; 100].join(" ");
+        assert_eq!(choose(&[&header(&many)]), Ok(Some(bearer(None, &["repository:b:pull"; MORE_SCOPES_MAX]))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_survived(header in ".{0,200}") {
+            let _whatever = choose(&[&header, &format!("Bearer {header}")]);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Credential files: keys of service accounts, users' own logins, federated identities, impersonation.
+//!
+//! google-cloud-auth knows the kinds and their exchanges. Of a service account's key it makes a token that it signs
+//! itself, which Google's APIs take; registries document only tokens of the token server, so for that kind it signs
+//! and the exchange (RFC 7523) is made here.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use google_cloud_auth::{
+    credentials::{AccessTokenCredentials, external_account, impersonated, service_account, user_account},
+    errors::CredentialsError,
+};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{super::error::KeychainError, AccessToken};
+use crate::http::{self, HttpFailure};
+
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// Life of what a key signs for the token server; longer is refused.
+const ASSERTION_LIFE: Duration = Duration::from_mins(10);
+/// How long one exchange may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TRIES: u32 = 4;
+const RETRY_BASE: Duration = Duration::from_millis(500);
+const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// Members of a credential file that are secrets.
+const SECRETS: [&str; 4] = ["private_key", "client_secret", "refresh_token", "quota_token"];
+
+/// What went wrong, whether it may pass, and how long the server asks to wait.
+struct Failed {
+    reason: String,
+    passing: bool,
+    retry_after: Option<Duration>,
+}
+
+/// Gets an access token by the credential file at `path`, whose content is `text`.
+pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) -> Result<AccessToken, KeychainError> {
+    let invalid = |reason: String| KeychainError::Invalid { path: path.to_owned(), reason };
+    let json: Value =
+        serde_json::from_slice(text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
+    let kind = json.get("type").and_then(Value::as_str).ok_or_else(|| invalid("has no `type`".to_owned()))?;
+    let origin = format!("{kind} of `{}`", path.display());
+    let mut attempt = 1;
+    loop {
+        let exchange = async {
+            match kind {
+                "service_account" => exchange(&json, client).await,
+                _ => library_token(kind, &json).await,
+            }
+        };
+        let failed = match timeout(PATIENCE, exchange).await {
+            Ok(Ok((value, life))) => return Ok(AccessToken { value: value.into(), life, origin }),
+            Ok(Err(failed)) => failed,
+            Err(_) => {
+                let reason = format!("no token came within {} s", PATIENCE.as_secs());
+                Failed { reason, passing: true, retry_after: None }
+            }
+        };
+        if !failed.passing || attempt >= TRIES {
+            return Err(KeychainError::Google { origin, reason: masked(&failed.reason, &json) });
+        }
+        tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failed.retry_after)).await;
+        attempt += 1;
+    }
+}
+
+/// Servers can repeat in their answer what they were sent.
+fn masked(reason: &str, json: &Value) -> String {
+    let mut text = reason.to_owned();
+    let nested = json.get("source_credentials");
+    for object in [Some(json), nested].into_iter().flatten() {
+        for secret in SECRETS.iter().filter_map(|name| object.get(name)?.as_str()).filter(|secret| secret.len() > 3) {
+            text = text.replace(secret, "[secret]");
+        }
+    }
+    text
+}
+
+async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Duration>), Failed> {
+    // The library's clients end the program where no authority is installed; they can't be given ours.
+    if reqwest::Client::builder().build().is_err() {
+        return Err(lasting("this system has no certificate authorities; name a file of them in SSL_CERT_FILE"));
+    }
+    let credentials = credentials(kind, json.clone())?;
+    // In a task of its own: the library gives up on some answers by a panic.
+    match AbortOnDropHandle::new(tokio::spawn(async move { credentials.access_token().await })).await {
+        Ok(Ok(token)) => Ok((token.token, None)),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(lasting("the sign-in was answered in a way that is not understood")),
+    }
+}
+
+fn credentials(kind: &str, json: Value) -> Result<AccessTokenCredentials, Failed> {
+    let scopes = [SCOPE];
+    match kind {
+        "authorized_user" => user_account::Builder::new(json).with_scopes(scopes).build_access_token_credentials(),
+        "external_account" => external_account::Builder::new(json).with_scopes(scopes).build_access_token_credentials(),
+        "impersonated_service_account" => {
+            impersonated::Builder::new(json).with_scopes(scopes).build_access_token_credentials()
+        }
+        other => return Err(lasting(&format!("credentials of the kind `{other}` are not supported"))),
+    }
+    .map_err(|error| lasting(&http::chain(&error)))
+}
+
+fn lasting(reason: &str) -> Failed {
+    Failed { reason: reason.to_owned(), passing: false, retry_after: None }
+}
+
+fn failed(error: &CredentialsError) -> Failed {
+    Failed { reason: http::chain(error), passing: error.is_transient(), retry_after: None }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+/// Exchanges what a service account's key signs for an access token.
+async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Option<Duration>), Failed> {
+    let uri = json.get("token_uri").and_then(Value::as_str).unwrap_or(TOKEN_URI);
+    let url: Url = uri.parse().map_err(|_| lasting("its `token_uri` is not a URL"))?;
+    let assertion = assertion(json, uri).await?;
+    let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request =
+        client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(body).send();
+    let tell = |failure: &HttpFailure| Failed {
+        reason: format!("{}", Told(failure)).replace(&assertion, "[secret]"),
+        passing: failure.is_transient(),
+        retry_after: failure.retry_after,
+    };
+    let response = request.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
+    if !response.status().is_success() {
+        return Err(tell(&HttpFailure::from_response(Method::POST, response).await));
+    }
+    let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
+    let answer: Answer = serde_json::from_slice(&body).map_err(|_| lasting("the answer holds no token"))?;
+    Ok((answer.access_token, answer.expires_in.map(Duration::from_secs)))
+}
+
+/// A failure with its cause.
+struct Told<'a>(&'a HttpFailure);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0.cause {
+            Some(cause) => write!(f, "{}: {}", self.0, http::chain(cause)),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Makes the signed claim that the token server exchanges.
+async fn assertion(json: &Value, audience: &str) -> Result<String, Failed> {
+    let signer =
+        service_account::Builder::new(json.clone()).build_signer().map_err(|error| lasting(&http::chain(&error)))?;
+    let email = json.get("client_email").and_then(Value::as_str).unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let header = json!({"alg": "RS256", "typ": "JWT", "kid": json.get("private_key_id")});
+    let claims = json!({
+        "iss": email,
+        "scope": SCOPE,
+        "aud": audience,
+        "iat": now,
+        "exp": now + ASSERTION_LIFE.as_secs(),
+    });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claim = format!("{}.{}", part(&header), part(&claims));
+    let signature = signer.sign(&claim).await.map_err(|error| lasting(&http::chain(&error)))?;
+    Ok(format!("{claim}.{}", URL_SAFE_NO_PAD.encode(&signature)))
+}

@@ -1,0 +1,172 @@
+//! Application Default Credentials of Google Cloud for its own registries.
+//!
+//! The order is Google's: a file that the user names, the file that `gcloud auth application-default login` writes,
+//! the metadata server of the machine. The metadata server is asked by this library's own client: it must not be
+//! looked for through a proxy, must not hold up a laptop, and works where no certificate authority is installed.
+
+#[cfg(feature = "gcp")]
+mod file;
+mod metadata;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use self::metadata::MetadataServer;
+use super::{
+    error::{KeychainError, RegistryError},
+    keychain::{Credential, Keychain, Login, Refused},
+};
+use crate::{
+    ImageRef,
+    http::{self, Network, Secret},
+};
+
+/// The name under which Google's registries take an access token as a password.
+const TOKEN_USER: &str = "oauth2accesstoken";
+/// A token with less left is not kept. The metadata server hands out ones with five minutes left and renews them
+/// then, so a fresh one may be had by asking again.
+const KEPT_LEFT: Duration = Duration::from_mins(5);
+/// How long a token is kept whose life is not told.
+const KEPT_UNTOLD: Duration = Duration::from_mins(1);
+/// How long a machine without metadata server is not asked for one again.
+const KEPT_ABSENT: Duration = Duration::from_mins(1);
+
+/// Where Google's credentials may lie.
+#[derive(Debug, Clone, Default)]
+pub struct GoogleOptions {
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names. It has to be there.
+    pub credentials_file: Option<PathBuf>,
+    /// The file of `gcloud auth application-default login`, if there is one.
+    pub user_file: Option<PathBuf>,
+    /// `HOST[:PORT]` of the metadata server, as in `GCE_METADATA_HOST`. It has to answer when it is given.
+    pub metadata_host: Option<String>,
+    /// Who is trusted, and through which proxy.
+    pub network: Network,
+}
+
+/// Finds the machine's or the user's Google account, for Google's registries only.
+#[derive(Debug)]
+pub struct GoogleKeychain {
+    options: GoogleOptions,
+    metadata: MetadataServer,
+    #[cfg_attr(not(feature = "gcp"), expect(dead_code, reason = "only credential files need it"))]
+    client: reqwest::Client,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: Option<(Login, Instant)>,
+    absent_until: Option<Instant>,
+}
+
+/// An access token and how long it is good for, as far as that is told.
+#[derive(Debug)]
+struct AccessToken {
+    value: Secret,
+    life: Option<Duration>,
+    origin: String,
+}
+
+impl GoogleKeychain {
+    /// Looks where `options` say.
+    ///
+    /// # Errors
+    /// [`RegistryError::Client`] when TLS can't be set up.
+    pub fn new(options: GoogleOptions) -> Result<Self, RegistryError> {
+        let builder = http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none());
+        let client = builder.build().map_err(RegistryError::Client)?;
+        let metadata = MetadataServer::new(options.metadata_host.as_deref()).map_err(RegistryError::Client)?;
+        Ok(Self { options, metadata, client, state: Mutex::default() })
+    }
+
+    async fn fetch(&self, state: &mut State) -> Result<Option<AccessToken>, KeychainError> {
+        if let Some(path) = &self.options.credentials_file {
+            let text = tokio::fs::read(path).await;
+            let text = text.map_err(|source| KeychainError::Read { path: path.clone(), source })?;
+            return self.read_file(path, &text).await.map(Some);
+        }
+        if let Some(path) = &self.options.user_file {
+            match tokio::fs::read(path).await {
+                Ok(text) => return self.read_file(path, &text).await.map(Some),
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(source) => return Err(KeychainError::Read { path: path.clone(), source }),
+            }
+        }
+        if state.absent_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(None);
+        }
+        let token = self.metadata.token().await?;
+        state.absent_until = token.is_none().then(|| Instant::now() + KEPT_ABSENT);
+        Ok(token)
+    }
+
+    #[cfg(feature = "gcp")]
+    async fn read_file(&self, path: &Path, text: &[u8]) -> Result<AccessToken, KeychainError> {
+        file::token(path, text, &self.client).await
+    }
+
+    #[cfg(not(feature = "gcp"))]
+    #[expect(clippy::unused_async, clippy::unused_self, reason = "the other one needs both")]
+    async fn read_file(&self, path: &Path, _text: &[u8]) -> Result<AccessToken, KeychainError> {
+        let reason = "this build reads no Google credential files (feature `gcp`)".to_owned();
+        Err(KeychainError::Google { origin: format!("`{}`", path.display()), reason })
+    }
+}
+
+#[async_trait]
+impl Keychain for GoogleKeychain {
+    /// The lock is held while a token is fetched, so that many repositories wait for one together.
+    async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError> {
+        if !is_google(image.registry()) {
+            return Ok(None);
+        }
+        let mut state = self.state.lock().await;
+        if let Some((login, until)) = &state.kept
+            && Instant::now() < *until
+            && !refused.contains(&login.credential)
+        {
+            return Ok(Some(login.clone()));
+        }
+        let begun = Instant::now();
+        let Some(token) = self.fetch(&mut state).await? else { return Ok(None) };
+        let credential = Credential::Basic { username: TOKEN_USER.to_owned(), password: token.value };
+        let login = Login { credential, origin: token.origin };
+        let keep = token.life.map_or(KEPT_UNTOLD, |life| life.saturating_sub(KEPT_LEFT));
+        state.kept = Some((login.clone(), begun + keep));
+        Ok((!refused.contains(&login.credential)).then_some(login))
+    }
+
+    fn places(&self, image: &ImageRef) -> Vec<String> {
+        if !is_google(image.registry()) {
+            return Vec::new();
+        }
+        if let Some(path) = &self.options.credentials_file {
+            return vec![format!("`{}`", path.display())];
+        }
+        let file = self.options.user_file.iter().map(|path| format!("`{}`", path.display()));
+        file.chain([self.metadata.origin()]).collect()
+    }
+}
+
+/// Returns whether a registry takes Google's access tokens. Only these get to see one.
+fn is_google(registry: &str) -> bool {
+    let host = registry.split(':').next().unwrap_or_default();
+    let between = |prefix: &str, suffix: &str| {
+        host.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(|label| !label.is_empty())
+    };
+    let one_label = |text: Option<&str>| text.is_some_and(|label| !label.is_empty() && !label.contains('.'));
+    host == "gcr.io"
+        || between("", ".gcr.io")
+        || one_label(host.strip_suffix("-docker.pkg.dev"))
+        || one_label(host.strip_prefix("docker.").and_then(|rest| rest.strip_suffix(".rep.pkg.dev")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Credential helpers, by the protocol of docker-credential-helpers: the server on stdin, JSON on stdout.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{error::KeychainError, keychain::Credential};
+use crate::http;
+
+/// What a helper answers when it holds no login (docker-credential-helpers, `credentials` package).
+pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";
+/// Largest answer of a helper that is read.
+const ANSWER_MAX_BYTES: u64 = 1 << 20;
+
+/// Asks the helper called `suffix` for the login of `server`; `None` when it holds none.
+///
+/// The helper and all it has started are killed after `patience`, and when nobody waits any more.
+pub(super) async fn ask(suffix: &str, server: &str, patience: Duration) -> Result<Option<Credential>, KeychainError> {
+    let helper = format!("docker-credential-{suffix}");
+    let failed = |reason: String| KeychainError::Helper { helper: helper.clone(), reason };
+    if !suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(failed("is not the name of a program".to_owned()));
+    }
+    ask_program(&helper, server, patience).await
+}
+
+pub(super) async fn ask_program(
+    program: &str,
+    server: &str,
+    patience: Duration,
+) -> Result<Option<Credential>, KeychainError> {
+    let failed = |reason: String| KeychainError::Helper { helper: program.to_owned(), reason };
+    let mut group = Group::start(program).map_err(|error| failed(format!("can't be started: {error}")))?;
+    let (success, said) = match timeout(patience, group.talk(server)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(failed(error.to_string())),
+        Err(_) => return Err(failed(format!("gave no answer for {} s and was ended", patience.as_secs_f32()))),
+    };
+    let answer: Option<Value> = serde_json::from_slice(&said).ok();
+    if !success {
+        let said = String::from_utf8_lossy(&said);
+        return match answer {
+            _ if said.contains(NOT_FOUND) => Ok(None),
+            // By the protocol stdout holds the reason now. What looks like a login is not shown all the same.
+            None if !said.contains(['{', '"']) && !said.trim().is_empty() => {
+                Err(failed(format!("failed: {}", http::one_line(&said))))
+            }
+            _ => Err(failed("failed without saying why".to_owned())),
+        };
+    }
+    let answer = answer.ok_or_else(|| failed("answered no JSON".to_owned()))?;
+    let field = |key| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+    Ok(match (field("Username"), field("Secret")) {
+        (_, "") => None,
+        (username, secret) => Some(Credential::from_pair(username, secret)),
+    })
+}
+
+/// A program and all that it starts: helpers are often scripts around the one that works.
+struct Group {
+    child: Child,
+    ended: bool,
+}
+
+impl Group {
+    fn start(program: &str) -> std::io::Result<Self> {
+        let child = Command::new(program)
+            .arg("get")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Kept from the terminal: it may be told the secret by a helper that traces itself.
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self { child, ended: false })
+    }
+
+    /// Returns whether the program succeeded, and the start of what it said.
+    async fn talk(&mut self, server: &str) -> std::io::Result<(bool, Vec<u8>)> {
+        if let Some(mut stdin) = self.child.stdin.take() {
+            // A helper that ends without reading says why by its status.
+            let _broken_pipe = stdin.write_all(format!("{server}\n").as_bytes()).await;
+        }
+        let mut said = Vec::new();
+        if let Some(stdout) = self.child.stdout.take() {
+            stdout.take(ANSWER_MAX_BYTES).read_to_end(&mut said).await?;
+        }
+        let status = self.child.wait().await?;
+        self.ended = true;
+        Ok((status.success(), said))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+        if let (false, Some(leader)) = (self.ended, leader) {
+            let _gone_already = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Login files of Docker (`config.json`) and of podman and its family (`auth.json`, containers-auth.json(5)).
+
+use std::{io, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde_json::Value;
+
+use super::{
+    error::KeychainError,
+    helper,
+    keychain::{Credential, Keychain, Login, Refused},
+};
+use crate::ImageRef;
+
+/// Largest login file that is read.
+const FILE_MAX_BYTES: u64 = 16 << 20;
+/// How long a credential helper may take, unless told otherwise.
+const HELPER_PATIENCE: Duration = Duration::from_secs(30);
+/// Docker Hub's entry in login files, kept from its first version.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// Base64 with or without its padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Login files and the helpers they name.
+///
+/// Files are read at every look-up: Cloud Build rewrites Docker's file while a build runs. The first file that knows
+/// the registry decides; in it a helper for the registry, then an entry, then the store. A file that is not there is
+/// passed over; one that can't be read, and a helper that fails, is an error.
+#[derive(Debug, Clone)]
+pub struct DockerConfig {
+    files: Vec<PathBuf>,
+    helper_patience: Duration,
+}
+
+impl DockerConfig {
+    /// Looks into `files`, in this order.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self { files, helper_patience: HELPER_PATIENCE }
+    }
+
+    /// Ends helpers that take longer than `patience` instead of 30 s.
+    #[must_use]
+    pub fn with_helper_patience(mut self, patience: Duration) -> Self {
+        self.helper_patience = patience;
+        self
+    }
+}
+
+#[async_trait]
+impl Keychain for DockerConfig {
+    async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError> {
+        for path in &self.files {
+            let Some(config) = read(path).await? else { continue };
+            for found in find(&config, image) {
+                let (credential, place) = match found {
+                    Found::Helper { helper, server } => {
+                        (helper::ask(&helper, &server, self.helper_patience).await?, format!("helper `{helper}`"))
+                    }
+                    Found::Entry { key, entry } => {
+                        let credential = entry_credential(entry).map_err(|reason| KeychainError::Invalid {
+                            path: path.clone(),
+                            reason: format!("entry `{key}` {reason}"),
+                        })?;
+                        (credential, format!("entry `{key}`"))
+                    }
+                };
+                if let Some(credential) = credential.filter(|credential| !refused.contains(credential)) {
+                    return Ok(Some(Login { credential, origin: format!("{place} of `{}`", path.display()) }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn places(&self, _image: &ImageRef) -> Vec<String> {
+        self.files.iter().map(|path| format!("`{}`", path.display())).collect()
+    }
+}
+
+/// Reads a login file, if it is there.
+async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
+    let failed = |source| KeychainError::Read { path: path.clone(), source };
+    let invalid = |reason: String| KeychainError::Invalid { path: path.clone(), reason };
+    match tokio::fs::metadata(path).await {
+        Ok(about) if about.len() > FILE_MAX_BYTES => return Err(invalid("is too large for a login file".to_owned())),
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let text = tokio::fs::read(path).await.map_err(failed)?;
+    // The position only: serde's own message can repeat what stands there.
+    let config: Value =
+        serde_json::from_slice(&text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
+    if config.is_object() { Ok(Some(config)) } else { Err(invalid("is not a JSON object".to_owned())) }
+}
+
+/// A place in a login file that may know the registry.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    Entry { key: String, entry: &'a Value },
+    Helper { helper: String, server: String },
+}
+
+/// Returns what a login file has for a registry, the most telling first.
+pub(super) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
+    let keys = keys(image);
+    let name = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let section = |name: &str, key: &str| config.get(name).and_then(|section| section.get(key));
+    let helper = keys
+        .iter()
+        .find_map(|key| name(section("credHelpers", key)).map(|helper| Found::Helper { helper, server: key.clone() }));
+    let entries =
+        keys.iter().filter_map(|key| section("auths", key).map(|entry| Found::Entry { key: key.clone(), entry }));
+    let store = name(config.get("credsStore")).map(|helper| Found::Helper { helper, server: server_name(image) });
+    helper.into_iter().chain(entries).chain(store).collect()
+}
+
+fn server_name(image: &ImageRef) -> String {
+    match image.registry() {
+        "docker.io" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_owned(),
+        registry => registry.to_owned(),
+    }
+}
+
+/// Returns the keys under which a registry may stand, the longest first: `host/a/b`, `host/a`, `host`
+/// (containers-auth.json), then Docker's forms with a scheme.
+fn keys(image: &ImageRef) -> Vec<String> {
+    let host = image.registry();
+    let mut keys = Vec::new();
+    let mut rest = Some(image.repository());
+    while let Some(path) = rest {
+        keys.push(format!("{host}/{path}"));
+        rest = path.rsplit_once('/').map(|(above, _)| above);
+    }
+    keys.push(host.to_owned());
+    for form in ["https://{}", "https://{}/", "https://{}/v1/", "https://{}/v2/", "http://{}", "http://{}/"] {
+        keys.push(form.replace("{}", host));
+    }
+    if server_name(image) == DOCKER_HUB {
+        keys.extend([DOCKER_HUB, "index.docker.io/v1/", "docker.io", "index.docker.io"].map(str::to_owned));
+    }
+    keys
+}
+
+/// Reads an entry of `auths`. An empty one says that a helper holds the login.
+fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
+    let text = |key| entry.get(key).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
+    if let Some(token) = text("registrytoken") {
+        return Ok(Some(Credential::RegistryToken(token.into())));
+    }
+    let pair = match (text("username"), text("password")) {
+        (Some(username), Some(password)) => Some((username.to_owned(), password.to_owned())),
+        _ => text("auth").map(decode).transpose()?,
+    };
+    if let Some(token) = text("identitytoken") {
+        // Some logins leave a name without a password beside the token.
+        let fallback = pair.filter(|(_, password)| !password.is_empty());
+        let fallback = fallback.map(|(username, password)| (username, password.into()));
+        return Ok(Some(Credential::IdentityToken { token: token.into(), fallback }));
+    }
+    Ok(pair.map(|(username, password)| Credential::from_pair(&username, &password)))
+}
+
+fn decode(encoded: &str) -> Result<(String, String), &'static str> {
+    let decoded = BASE64.decode(encoded.trim()).map_err(|_| "has an `auth` that is not base64")?;
+    let decoded = String::from_utf8(decoded).map_err(|_| "has an `auth` that is not UTF-8")?;
+    // Only the first colon parts: a service account's key, as a password, is full of them.
+    let (username, password) = decoded.split_once(':').ok_or("has an `auth` without a colon")?;
+    Ok((username.to_owned(), password.trim_end_matches('\0').to_owned()))
+}
+
+#[cfg(test)]
+#[path = "login_file_tests.rs"]
+mod tests;

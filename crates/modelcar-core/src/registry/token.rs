@@ -1,0 +1,217 @@
+//! The registry's token server (distribution's token specification): a login becomes a short-lived bearer token.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{
+    Method, RequestBuilder, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::keychain::Credential;
+use crate::http::{self, HttpFailure, Secret};
+
+/// Life of a token whose server does not say (token specification).
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
+/// A token is used for half of its life, so that a long request begins with a young one, but one that lives shortly
+/// for all but this.
+const LEAST_LEFT: Duration = Duration::from_secs(15);
+/// Longest wait for a token.
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
+/// Largest answer that is read. Tokens of some registries have several kilobytes.
+const ANSWER_MAX_BYTES: usize = 1 << 20;
+const CLIENT_ID: &str = "modelcar";
+
+/// A bearer token as a header, and how long requests may begin with it.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    pub(super) good_until: Instant,
+    /// Whether it was given to nobody in particular.
+    pub(super) anonymous: bool,
+}
+
+/// Asks token servers.
+#[derive(Debug)]
+pub(super) struct TokenServer {
+    pub(super) client: reqwest::Client,
+    /// Tries of a request.
+    pub(super) attempts: u32,
+    /// Wait before the second try.
+    pub(super) retry_base: Duration,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl TokenServer {
+    /// Gets a token with the rights in `scopes`, the most important first: some servers read only that.
+    ///
+    /// A refresh token is exchanged by POST; servers that know no such exchange are asked by GET with the name and
+    /// password that stand beside it.
+    pub(super) async fn token(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &[String],
+        credential: Option<&Credential>,
+    ) -> Result<Token, HttpFailure> {
+        let basic = match credential {
+            Some(Credential::IdentityToken { token, fallback }) => {
+                let exchanged = self.exchange(realm, service, scopes, token).await;
+                match (exchanged, fallback) {
+                    (Err(failure), Some((username, password))) if knows_no_exchange(&failure) => {
+                        Some((username, password))
+                    }
+                    (result, _) => return result,
+                }
+            }
+            Some(Credential::Basic { username, password }) => Some((username, password)),
+            Some(Credential::RegistryToken(_)) | None => None,
+        };
+        let mut url = realm.clone();
+        url.query_pairs_mut()
+            .extend_pairs(service.map(|service| ("service", service)))
+            .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+        let authorization = basic.map(|(username, password)| basic_header(username, password)).transpose();
+        let authorization = authorization.map_err(|reason| HttpFailure::protocol(Method::GET, realm, reason))?;
+        let asked = self.ask(Method::GET, realm, || {
+            let request = self.client.get(url.clone());
+            match &authorization {
+                Some(header) => request.header(AUTHORIZATION, header),
+                None => request,
+            }
+        });
+        Ok(Token { anonymous: authorization.is_none(), ..asked.await? })
+    }
+
+    async fn exchange(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &[String],
+        token: &Secret,
+    ) -> Result<Token, HttpFailure> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("client_id", CLIENT_ID)
+            .append_pair("scope", &scopes.join(" "))
+            .append_pair("refresh_token", token.expose())
+            .extend_pairs(service.map(|service| ("service", service)))
+            .finish();
+        self.ask(Method::POST, realm, || {
+            let form = "application/x-www-form-urlencoded";
+            self.client.post(realm.clone()).header(CONTENT_TYPE, form).body(body.clone())
+        })
+        .await
+    }
+
+    /// Sends what `request` makes until it is answered, as often as passing failures let it.
+    async fn ask(
+        &self,
+        method: Method,
+        realm: &Url,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Token, HttpFailure> {
+        let mut attempt = 1;
+        loop {
+            let begun = Instant::now();
+            let failure = match request().timeout(ANSWER_PATIENCE).send().await {
+                Ok(response) if response.status().is_success() => {
+                    let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
+                    return read(&body, begun).map_err(|reason| HttpFailure::protocol(method, realm, reason));
+                }
+                Ok(response) => HttpFailure::from_response(method.clone(), response).await,
+                Err(error) => HttpFailure::transport(method.clone(), realm, error),
+            };
+            if attempt >= self.attempts || !failure.is_transient() {
+                return Err(failure);
+            }
+            tokio::time::sleep(http::backoff(self.retry_base, attempt, failure.retry_after)).await;
+            attempt += 1;
+        }
+    }
+}
+
+/// Servers without the exchange say so in many ways.
+fn knows_no_exchange(failure: &HttpFailure) -> bool {
+    let statuses =
+        [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNAUTHORIZED, StatusCode::BAD_REQUEST];
+    failure.status.is_some_and(|status| statuses.contains(&status) || status == StatusCode::NOT_IMPLEMENTED)
+}
+
+/// Returns whether a failure means that the login is no good.
+pub(super) fn is_refusal(failure: &HttpFailure) -> bool {
+    // 400 is what RFC 6749 wants for a refresh token that is spent.
+    let statuses = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    failure.status.is_some_and(|status| statuses.contains(&status))
+}
+
+fn read(body: &[u8], begun: Instant) -> Result<Token, &'static str> {
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| "the answer is no token answer")?;
+    let given = |token: Option<String>| token.filter(|token| !token.is_empty());
+    let value = given(answer.token).or_else(|| given(answer.access_token)).ok_or("the answer holds no token")?;
+    let life = life(&answer.expires_in);
+    let usable = (life / 2).max(life.saturating_sub(LEAST_LEFT).min(LEAST_LEFT));
+    let header = secret_header(&format!("Bearer {value}"))?;
+    Ok(Token { header, good_until: begun + usable, anonymous: false })
+}
+
+/// Reads `expires_in`, which some servers write as text and others leave out.
+fn life(expires_in: &Value) -> Duration {
+    let seconds = match expires_in {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let told = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|life| !life.is_zero());
+    // Nothing is good for longer than a day; and a sum with a time must not overflow.
+    told.unwrap_or(DEFAULT_LIFE).min(Duration::from_hours(24))
+}
+
+pub(super) fn basic_header(username: &str, password: &Secret) -> Result<HeaderValue, &'static str> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    secret_header(&format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose()))))
+}
+
+/// Makes a header that neither the HTTP client nor a `Debug` shows.
+pub(super) fn secret_header(text: &str) -> Result<HeaderValue, &'static str> {
+    let mut header = HeaderValue::from_str(text).map_err(|_| "the token holds a character that no header can carry")?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_leniently_and_never_shown() {
+        let begun = Instant::now();
+        let check = |json: &str, bearer: &str, usable: u64| {
+            let token = read(json.as_bytes(), begun).unwrap();
+            assert_eq!(token.header, format!("Bearer {bearer}"), "{json}");
+            assert_eq!(token.good_until - begun, Duration::from_secs(usable), "{json}");
+            assert!(!format!("{token:?}").contains(bearer), "{token:?}");
+        };
+        check(r#"{"token":"opaque+/=~","expires_in":300}"#, "opaque+/=~", 150);
+        check(r#"{"access_token":"aaa","expires_in":3600}"#, "aaa", 1800);
+        check(r#"{"token":"ttt","access_token":"aaa","expires_in":60}"#, "ttt", 30);
+        check(r#"{"token":"","access_token":"aaa","expires_in":"120"}"#, "aaa", 60);
+        check(r#"{"token":null,"access_token":"aaa"}"#, "aaa", 30);
+        check(r#"{"token":"ttt","expires_in":0}"#, "ttt", 30);
+        check(r#"{"token":"ttt","expires_in":-5}"#, "ttt", 30);
+        check(r#"{"token":"ttt","expires_in":20}"#, "ttt", 10);
+        check(r#"{"token":"ttt","expires_in":1e300}"#, "ttt", 30);
+        check(r#"{"token":"ttt","expires_in":99999999999,"issued_at":"yesterday","more":[]}"#, "ttt", 43200);
+        for bad in ["", "[]", "<html>", "{}", r#"{"token":""}"#, r#"{"token":5}"#, "{\"token\":\"a\\nb: c\"}"] {
+            assert!(read(bad.as_bytes(), begun).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A registry with a certificate of a private authority, behind a proxy that wants a login.
+
+use modelcar_testkit::{Auth, ConnectProxy, FakeRegistry, PrivateCa, RegistryConfig, TlsFront};
+
+use super::{Env, fs, text};
+
+#[test]
+fn a_private_authority_and_a_proxy_with_a_password_lead_to_the_registry() {
+    let env = Env::new();
+    let auth = Auth::basic("me", "hunter2");
+    let registry = FakeRegistry::start_blocking(RegistryConfig { auth, ..RegistryConfig::default() });
+    let ca = PrivateCa::new();
+    let front = TlsFront::start(registry.host().parse().unwrap(), &ca.certify(&["registry.test"]));
+    // "Aladdin:open sesame", the example of RFC 7617.
+    let login = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    let proxy =
+        ConnectProxy::start(&[("registry.test:443", front.addr()), ("other.test:443", front.addr())], Some(login));
+    fs::write(env.dir.path().join("ca.pem"), ca.pem()).unwrap();
+
+    let run = |image: &str, proxy: &str, arguments: &[&str]| {
+        let mut push = env.command(&["push", super::MODEL, image, "--base", "scratch"]);
+        push.args(arguments).env("https_proxy", proxy);
+        push.env("MODELCAR_REGISTRY_USERNAME", "me").env("MODELCAR_REGISTRY_PASSWORD", "hunter2").output().unwrap()
+    };
+    let with_password = format!("http://Aladdin:open%20sesame@{}", proxy.addr());
+    let pushed = run("registry.test/acme/tiny:v1", &with_password, &["--ca-file", "ca.pem"]);
+    assert!(pushed.status.success(), "{}", text(&pushed.stderr));
+    assert_eq!(registry.tags().len(), 1);
+
+    for (image, proxy, arguments, said) in [
+        ("registry.test/acme/tiny:v1", &with_password, &[][..], "--ca-file"),
+        ("other.test/acme/tiny:v1", &with_password, &["--ca-file", "ca.pem"], "other.test"),
+        ("registry.test/acme/tiny:v1", &proxy.url(), &["--ca-file", "ca.pem"], "registry.test"),
+        ("registry.test/acme/tiny:v1", &"http://Aladdin:open%20sesame@[".to_owned(), &[], "HTTPS_PROXY"),
+        ("registry.test/acme/tiny:v1", &with_password, &["--ca-file", "missing.pem"], "missing.pem"),
+    ] {
+        let refused = run(image, proxy, arguments);
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{said}: {stderr}");
+        assert!(!stderr.contains("sesame") && !stderr.contains("hunter2"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_password_is_not_an_argument_and_the_digest_file_is_tried_first() {
+    let env = Env::new();
+    env.refused(&["push", super::MODEL, &env.image("a:v1"), "--username", "me"], &["--password-stdin"]);
+    env.refused(&["push", super::MODEL, &env.image("a:v1"), "--password-stdin"], &["--username"]);
+    env.refused(
+        &["push", super::MODEL, &env.image("a:v1"), "--username", "me", "--password-stdin"],
+        &["the password on stdin is empty"],
+    );
+    env.refused(&["push", super::MODEL, &env.image("a:v1"), "--digest-file", "no/such/folder"], &["no/such/folder"]);
+    let file = env.dir.path().join("digest");
+    fs::write(
+        &file,
+        "an older and much longer digest than the one that comes, of another push, long since forgotten\n",
+    )
+    .unwrap();
+    let answer =
+        env.answer(&["push", super::MODEL, &env.image("a:v1"), "--base", "scratch", "--digest-file", "digest"]);
+    let digest = fs::read_to_string(&file).unwrap();
+    assert_eq!(answer, format!("{}@{}", env.image("a"), digest.trim_end()));
+}

@@ -1,0 +1,78 @@
+//! Debian's nginx on a free port, with TLS before a registry and its token server.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use modelcar_testkit::Identity;
+use tempfile::TempDir;
+
+use crate::{files, parts::command};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running nginx; it goes away when dropped.
+#[derive(Debug)]
+pub(crate) struct Nginx {
+    address: SocketAddr,
+    process: Child,
+    _files: TempDir,
+}
+
+impl Nginx {
+    /// Starts on `address`, as `identity`, before `registry`, with the token server at `/v2/token` as Artifact Registry
+    /// has it; `None` when another process has taken the port.
+    pub(crate) fn try_start(
+        address: SocketAddr,
+        identity: &Identity,
+        registry: SocketAddr,
+        token_server: SocketAddr,
+    ) -> Option<Self> {
+        let files = TempDir::new().unwrap();
+        fs::write(files.path().join("server.crt"), &identity.certificate).unwrap();
+        fs::write(files.path().join("server.key"), &identity.key).unwrap();
+        let user = if files::is_root() { "user root;" } else { "" };
+        let config = format!(
+            "daemon off; {user} pid nginx.pid; error_log error.log; events {{}}
+            http {{
+              access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+              uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+              server {{
+                listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
+                client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
+                proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
+                location = /v2/token {{ proxy_pass http://{token_server}/token; }}
+                location / {{ proxy_pass http://{registry}; }}
+              }}
+            }}"
+        );
+        fs::write(files.path().join("nginx.conf"), config).unwrap();
+        let mut serve = command("nginx");
+        serve.arg("-p").arg(files.path()).args(["-c", "nginx.conf", "-e", "error.log"]).stderr(Stdio::null());
+        let mut nginx = Self { address, process: serve.spawn().unwrap(), _files: files };
+        nginx.wait().then_some(nginx)
+    }
+
+    fn wait(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && matches!(self.process.try_wait(), Ok(None)) {
+            if TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // SIGTERM, so that it ends its workers; it may be gone already.
+        command("kill").arg(self.process.id().to_string()).status().ok();
+        self.process.wait().ok();
+    }
+}
