@@ -40,6 +40,7 @@
 pub mod base;
 mod digest;
 mod error;
+pub mod facts;
 pub mod http;
 mod image;
 pub mod inspect;
