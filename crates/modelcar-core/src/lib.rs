@@ -44,6 +44,7 @@ pub mod facts;
 pub mod http;
 mod image;
 pub mod inspect;
+pub mod kserve;
 mod layer;
 mod oci;
 mod path;
@@ -55,6 +56,8 @@ pub mod registry;
 pub mod sink;
 pub mod source;
 
+#[doc(inline)]
+pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, Result},

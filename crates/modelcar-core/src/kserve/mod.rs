@@ -1,0 +1,10 @@
+//! KServe: manifests for an image, the disk a node needs.
+//!
+//! Nothing here talks to a cluster. What KServe does with `oci://` was read from its source, release by release; the
+//! type [`KserveVersion`] answers what a release can do.
+
+pub mod render;
+pub mod sizing;
+mod version;
+
+pub use self::version::{InvalidVersion, KserveVersion};
