@@ -2,6 +2,8 @@
 //! what bad input leads to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
 
+mod kserve;
+
 use std::{
     fs,
     process::{Command, Output},
@@ -34,15 +36,15 @@ impl Env {
         format!("{}/{name}", self.registry.host())
     }
 
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modelcar"));
+        command.args(args).current_dir(self.dir.path()).env_clear();
+        command.env("HOME", self.dir.path()).env("HF_ENDPOINT", self.hub.endpoint());
+        command
+    }
+
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_modelcar"))
-            .args(args)
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .env("HF_ENDPOINT", self.hub.endpoint())
-            .output()
-            .unwrap()
+        self.command(args).output().unwrap()
     }
 
     /// Runs and returns stdout, without its line end.
@@ -227,7 +229,10 @@ fn a_registry_that_refuses_is_named() {
     env.registry.fault(FaultRule::new("/blobs/uploads/", RegistryAction::error(403, "DENIED")).method("POST"));
     let image = env.image("a/b:v1");
     env.refused(&["push", MODEL, &image, "--base", "scratch"], &["403", "DENIED", "hint:"]);
-    let weights = |request: &modelcar_testkit::LoggedRequest| request.path.contains("/resolve/");
+    // Headers of weight files are read while planning: 64 KiB each.
+    let weights = |request: &modelcar_testkit::LoggedRequest| {
+        request.path.contains(".safetensors") && request.body_bytes_sent > 64 << 10
+    };
     assert!(!env.hub.requests().iter().any(weights), "no weight was read before the refusal");
 }
 

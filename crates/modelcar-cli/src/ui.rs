@@ -13,19 +13,18 @@ use std::{
 
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use modelcar_core::progress::{Event, NoProgress, Progress};
+use modelcar_core::{
+    kserve::sizing::NodeDisk,
+    progress::{Event, NoProgress, Progress},
+};
 
 use crate::{args::ProgressMode, commands::Outcome, hint::Failure};
 
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     match result {
-        Ok(Outcome::Answer(text)) => match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
-            // Whoever reads the answer has enough of it.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => finish(Err(Failure::new(error, "write the answer to stdout"))),
-            Ok(()) => ExitCode::SUCCESS,
-        },
+        Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
+        Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
         Ok(Outcome::Interrupted) => {
             say("interrupted: nothing was published");
             ExitCode::from(130)
@@ -35,6 +34,20 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn print(text: &str, status: ExitCode) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
+        // Whoever reads the answer has enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
+        Err(error) => finish(Err(Failure::new(error, "write the answer to stdout"))),
+        Ok(()) => status,
+    }
+}
+
+/// Writes a warning to stderr.
+pub(crate) fn warn(text: &str) {
+    say(&format!("warning: {text}"));
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's fault.
@@ -54,6 +67,22 @@ pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
 /// Formats a size for people.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
+}
+
+/// Returns what an image takes on a node, as lines for people.
+pub(crate) fn node_disk(disk: &NodeDisk) -> String {
+    let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
+    format!(
+        "node    {} on disk with containerd; {} with CRI-O or discard_unpacked_layers, {} while pulling\n\
+         gke     boot disk of {} GiB: {} reserved, {} for eviction, {} for pods (docs/node-sizing.md)\n",
+        size(containerd.rest),
+        size(crio.rest),
+        size(crio.peak),
+        gke.gib,
+        gke.reserved_gib,
+        gke.eviction_gib,
+        gke.allocatable_gib,
+    )
 }
 
 /// Bars on a terminal: one for the total and one for each layer in flight.

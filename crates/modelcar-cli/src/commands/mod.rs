@@ -1,14 +1,18 @@
 //! The commands: each turns its arguments into library calls and returns the answer.
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod inspect;
+mod lint;
 pub(crate) mod plan;
 pub(crate) mod push;
+pub(crate) mod render;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use modelcar_core::{
     BuildOptions, Built,
+    facts::ModelFacts,
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
     sink::Sink,
@@ -26,6 +30,8 @@ use crate::{
 pub(crate) enum Outcome {
     /// The answer, for stdout.
     Answer(String),
+    /// What was checked, for stdout, when the answer is no.
+    No(String),
     /// The user stopped it.
     Interrupted,
 }
@@ -66,6 +72,9 @@ async fn plan_source(
     let listed = source.source.list().await?;
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
+    let packed: Vec<_> = plan.layers().iter().flat_map(|layer| &layer.files).collect();
+    let facts = ModelFacts::read(&*source.source, &packed).await?;
+    plan = plan.with_facts(&facts);
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);
