@@ -1,8 +1,9 @@
-//! Puts modelcar between real parts: Debian's registry and nginx, skopeo and umoci, four readers of tar, the Hub's Python client.
+//! Puts modelcar between real parts: Debian's registry and nginx, skopeo and umoci, four readers of tar, the Hub's Python
+//! client, podman, and KServe's own Python server and models.
 //!
 //! A test whose parts are not installed says `skipped: … is not installed` and passes; with
 //! `MODELCAR_REQUIRE_INTEROP=1`, as in CI, it fails. `MODELCAR_PYTHON` names a Python that has `huggingface_hub`,
-//! `safetensors` and `tokenizers`, and `MODELCAR_REAL_MODEL` the folder of a real model.
+//! `safetensors`, `tokenizers` and `kserve`, and `MODELCAR_REAL_MODEL` the folder of a real model.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,9 +17,13 @@ mod auth;
 mod cloud_build;
 mod files;
 mod image;
+mod kserve;
+mod manifests;
 mod nginx;
 mod parts;
+mod podman;
 mod registry;
+mod serving;
 mod upload;
 
 use std::{

@@ -34,6 +34,10 @@ pub(crate) enum Part {
     Python,
     /// Python with the packages of the Hub.
     PythonPackages,
+    /// Runs containers.
+    Podman,
+    /// Python with KServe's server and models.
+    KservePackages,
     /// The folder of a real model.
     RealModel,
     /// The right to change owners and root folders.
@@ -53,6 +57,8 @@ impl Part {
             Self::BsdTar => "bsdtar",
             Self::Python => "python3",
             Self::PythonPackages => "a Python with huggingface_hub, safetensors and tokenizers (MODELCAR_PYTHON)",
+            Self::Podman => "podman with runc and catatonit",
+            Self::KservePackages => "a Python with kserve (MODELCAR_PYTHON)",
             Self::RealModel => "a real model (MODELCAR_REAL_MODEL)",
             Self::Root => "root",
         }
@@ -72,6 +78,10 @@ impl Part {
             Self::PythonPackages => {
                 answers(python_with_packages().args(["-c", "import huggingface_hub, safetensors, tokenizers"]))
             }
+            Self::Podman => {
+                answers(command("sh").args(["-c", "podman --version && runc --version && catatonit --version"]))
+            }
+            Self::KservePackages => answers(python_with_packages().args(["-c", "import kserve, numpy"])),
             Self::RealModel => {
                 env::var_os("MODELCAR_REAL_MODEL").is_some_and(|dir| Path::new(&dir).join("config.json").is_file())
             }

@@ -1,10 +1,14 @@
 //! What can be typed. The doc comments are the help texts.
 
+mod render;
+
 use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modelcar_core::base::Platform;
+
+pub(crate) use self::render::RenderArgs;
 
 /// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
 ///
@@ -44,6 +48,7 @@ pub(crate) enum Command {
     /// Examples:
     ///   modelcar inspect europe-docker.pkg.dev/p/r/qwen:v1
     ///   modelcar inspect oci:./image --format json
+    ///   modelcar inspect --lint quay.io/somebody/modelcar:1
     #[command(verbatim_doc_comment)]
     Inspect(InspectArgs),
     /// Check that a push to IMAGE can work: name, network, login, rights, tag
@@ -53,6 +58,22 @@ pub(crate) enum Command {
     ///   modelcar doctor localhost:5000/qwen:v1 --format json
     #[command(verbatim_doc_comment)]
     Doctor(DoctorArgs),
+    /// Write the KServe manifests that serve an image
+    ///
+    /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do. Examples:
+    ///   modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
+    ///   modelcar render $IMAGE --kind smoke-test --runtime-version v0.23.0
+    ///   modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native
+    #[command(verbatim_doc_comment)]
+    Render(Box<RenderArgs>),
+    /// Say from pods whether KServe injected the model, how, and what will fail
+    ///
+    /// Reads what kubectl prints: pods, deployments, or a list. Exit status 1: something fails.
+    /// Examples:
+    ///   kubectl get pod -l serving.kserve.io/inferenceservice=qwen -o json | modelcar check -
+    ///   modelcar check pod.json --expect sha256:… --format json
+    #[command(verbatim_doc_comment)]
+    Check(CheckArgs),
 }
 
 /// The form of the answer.
@@ -259,6 +280,17 @@ pub(crate) struct BuildArgs {
 pub(crate) struct InspectArgs {
     /// Image: a reference or `oci:DIR[:NAME]`
     pub(crate) image: String,
+    /// Say instead whether KServe can serve the image, and why not
+    ///
+    /// Exit status 1: it can't, in a mode asked for with --mode.
+    #[arg(long)]
+    pub(crate) lint: bool,
+    /// With --lint: a mode that must work (can be repeated)
+    #[arg(long, value_enum, value_name = "MODE", requires = "lint", default_value = "sidecar")]
+    pub(crate) mode: Vec<LintMode>,
+    /// With --lint: read every layer to its end, weights too
+    #[arg(long, requires = "lint")]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
@@ -276,6 +308,29 @@ pub(crate) struct DoctorArgs {
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// A way in which KServe serves an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LintMode {
+    /// Beside the server: oci://
+    Sidecar,
+    /// As an image volume: oci+native://
+    Native,
+    /// Downloaded: oci+fetch://
+    Fetch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// File with JSON of kubectl, or `-` for stdin
+    pub(crate) file: String,
+    /// Digest that the pods should run, or an image that names it
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) expect: Option<String>,
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -304,7 +359,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),

@@ -5,8 +5,10 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, LayerError,
     base::BaseError,
+    kserve::check::CheckError,
     plan::PlanError,
     registry::{KeychainError, RegistryError},
+    render::RenderError,
     source::SourceError,
 };
 
@@ -60,6 +62,35 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let hints = hints(&error);
         Self { error: error.into(), act: None, hints }
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        let hint = match &error {
+            RenderError::Unsupported { .. } => "name another --kserve-version, or leave the option out",
+            RenderError::NoShell => {
+                "push it again with a base that has a shell (leave --base out), or serve it as an image volume with \
+                 --native"
+            }
+            RenderError::BadName(_) => "choose another one with --name or --namespace",
+            RenderError::Template(_) => "docs/kserve.md lists the values that a template can use",
+            RenderError::Conflict(..) => "leave one of them out",
+            _ => "this is a defect of modelcar, please report it",
+        };
+        Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        let hint = match &error {
+            CheckError::NoPod(kind) if kind.ends_with("InferenceService") => {
+                "check its pods: kubectl get pod -l serving.kserve.io/inferenceservice=NAME -o json | modelcar check -"
+            }
+            _ => "give it what `kubectl get pod NAME -o json` prints",
+        };
+        Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }
     }
 }
 

@@ -45,5 +45,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Build(args) => commands::build::run(*args).await,
         Command::Inspect(args) => commands::inspect::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
+        Command::Render(args) => commands::render::run(*args).await,
+        Command::Check(args) => commands::check::run(&args),
     }
 }

@@ -13,7 +13,10 @@ use std::{
 
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use modelcar_core::progress::{Event, NoProgress, Progress};
+use modelcar_core::{
+    kserve::sizing::NodeDisk,
+    progress::{Event, NoProgress, Progress},
+};
 
 use crate::{args::ProgressMode, commands::Outcome, hint::Failure};
 
@@ -44,6 +47,11 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
     }
 }
 
+/// Writes a warning to stderr.
+pub(crate) fn warn(text: &str) {
+    say(&format!("warning: {text}"));
+}
+
 /// Writes a line to stderr; a closed stderr is nobody's fault.
 pub(crate) fn say(text: &str) {
     let _nobody_reads = writeln!(io::stderr().lock(), "{text}");
@@ -61,6 +69,22 @@ pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
 /// Formats a size for people.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
+}
+
+/// Returns what an image takes on a node, as lines for people.
+pub(crate) fn node_disk(disk: &NodeDisk) -> String {
+    let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
+    format!(
+        "node    {} on disk with containerd; {} with CRI-O or discard_unpacked_layers, {} while pulling\n\
+         gke     boot disk of {} GiB: {} reserved, {} for eviction, {} for pods (docs/node-sizing.md)\n",
+        size(containerd.rest),
+        size(crio.rest),
+        size(crio.peak),
+        gke.gib,
+        gke.reserved_gib,
+        gke.eviction_gib,
+        gke.allocatable_gib,
+    )
 }
 
 /// Bars on a terminal: one for the total and one for each layer in flight.

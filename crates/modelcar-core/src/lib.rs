@@ -40,9 +40,11 @@
 pub mod base;
 mod digest;
 mod error;
+pub mod facts;
 pub mod http;
 mod image;
 pub mod inspect;
+pub mod kserve;
 mod layer;
 mod oci;
 mod path;
@@ -54,6 +56,8 @@ pub mod registry;
 pub mod sink;
 pub mod source;
 
+#[doc(inline)]
+pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, Result},

@@ -1,46 +1,84 @@
 //! `modelcar inspect`: what an image holds.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use modelcar_core::{
     ImageRef,
     inspect::{self, Inspection},
+    kserve::sizing::{ImageBytes, NodeDisk},
     progress::{NoProgress, Progress},
+    registry::Repository,
 };
 
-use super::Outcome;
+use super::{Outcome, lint};
 use crate::{
     args::{Format, InspectArgs},
     connection::Connection,
     hint::Failure,
     names::Output,
-    ui::size,
+    ui::{self, size},
 };
 
-pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
-    let inspection = if args.image.starts_with("oci:") {
-        let Output::Layout { dir, name } = Output::parse(&args.image)? else {
-            return Err(Failure::say(format!("`{}` is not a layout", args.image)));
-        };
-        inspect::layout(&dir, name.as_deref()).await?
-    } else {
+/// Where an image is.
+pub(super) enum Place {
+    Layout { dir: PathBuf, name: Option<String> },
+    Registry { repository: Repository, image: ImageRef },
+}
+
+impl Place {
+    fn parse(args: &InspectArgs) -> Result<Self, Failure> {
+        if args.image.starts_with("oci:") {
+            let Output::Layout { dir, name } = Output::parse(&args.image)? else {
+                return Err(Failure::say(format!("`{}` is not a layout", args.image)));
+            };
+            return Ok(Self::Layout { dir, name });
+        }
         let image: ImageRef = args.image.parse()?;
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
         let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
-        inspect::registry(&connection.repository(&image, &progress)?, &image).await?
+        Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
+    }
+}
+
+pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
+    let place = Place::parse(&args)?;
+    if args.lint {
+        return lint::run(&args, place).await;
+    }
+    let inspection = match &place {
+        Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await?,
+        Place::Registry { repository, image } => inspect::registry(repository, image).await?,
     };
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
-        Format::Json => {
-            serde_json::to_string(&inspection).map_err(|error| Failure::new(error, "write the answer as JSON"))?
-        }
+        Format::Json => document(&inspection)?,
     }))
+}
+
+fn document(inspection: &Inspection) -> Result<String, Failure> {
+    let failed = |error| Failure::new(error, "write the answer as JSON");
+    let mut document = serde_json::to_value(inspection).map_err(failed)?;
+    if let Some(disk) = node_disk(inspection) {
+        document["nodeDisk"] = serde_json::to_value(disk).map_err(failed)?;
+    }
+    Ok(document.to_string())
+}
+
+/// The disk for the largest platform.
+fn node_disk(inspection: &Inspection) -> Option<NodeDisk> {
+    let sizes = inspection.manifests.iter().map(|manifest| {
+        ImageBytes::of_layers(manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
+    });
+    sizes.max_by_key(|bytes| bytes.blobs).map(NodeDisk::new)
 }
 
 fn table(name: &str, inspection: &Inspection) -> String {
     let mut text = format!("image   {name}\ndigest  {}\n", inspection.digest);
     for (key, value) in &inspection.annotations {
         let _infallible = writeln!(text, "{key}  {value}");
+    }
+    if let Some(disk) = node_disk(inspection) {
+        text.push_str(&ui::node_disk(&disk));
     }
     for manifest in &inspection.manifests {
         let total = manifest.layers.iter().map(|layer| layer.size).sum();

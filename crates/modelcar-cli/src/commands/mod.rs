@@ -1,15 +1,19 @@
 //! The commands: each turns its arguments into library calls and returns the answer.
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod inspect;
+mod lint;
 pub(crate) mod plan;
 pub(crate) mod push;
+pub(crate) mod render;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use modelcar_core::{
     BuildOptions, Built,
+    facts::ModelFacts,
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
     sink::Sink,
@@ -72,6 +76,9 @@ async fn plan_source(
     let listed = source.source.list().await?;
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
+    let packed: Vec<_> = plan.layers().iter().flat_map(|layer| &layer.files).collect();
+    let facts = ModelFacts::read(&*source.source, &packed).await?;
+    plan = plan.with_facts(&facts);
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);

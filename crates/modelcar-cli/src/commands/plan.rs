@@ -3,6 +3,7 @@
 use std::{fmt::Write, fs, sync::Arc};
 
 use modelcar_core::{
+    kserve::sizing::{ImageBytes, NodeDisk},
     plan::{LockFile, Plan},
     progress::{NoProgress, Progress},
 };
@@ -13,7 +14,7 @@ use crate::{
     args::{Format, PlanArgs},
     connection::Connection,
     hint::Failure,
-    ui::size,
+    ui::{self, size},
 };
 
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
@@ -37,6 +38,7 @@ fn document(lock: &LockFile) -> Result<String, Failure> {
     let mut document = serde_json::to_value(lock).map_err(|error| Failure::new(error, "write the plan as JSON"))?;
     document["contentBytes"] = json!(lock.plan.content_bytes());
     document["layerBytes"] = json!(lock.plan.layer_bytes());
+    document["nodeDisk"] = json!(node_disk(&lock.plan));
     Ok(document.to_string())
 }
 
@@ -53,7 +55,22 @@ fn table(lock: &LockFile) -> String {
         plan.layers().iter().map(|layer| layer.files.len()).sum::<usize>(),
         platforms.join(" and ")
     );
+    text.push('\n');
+    text.push_str(&ui::node_disk(&node_disk(plan)));
     text
+}
+
+/// The disk for the largest platform.
+fn node_disk(plan: &Plan) -> NodeDisk {
+    let weights = ImageBytes { blobs: plan.layer_bytes(), unpacked: plan.layer_bytes() };
+    let below = plan.base().platforms.iter().map(|platform| {
+        ImageBytes::of_layers(platform.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
+    });
+    let below = below.max_by_key(|bytes| bytes.blobs).unwrap_or_default();
+    NodeDisk::new(ImageBytes {
+        blobs: weights.blobs.saturating_add(below.blobs),
+        unpacked: weights.unpacked.saturating_add(below.unpacked),
+    })
 }
 
 /// Most files of a layer that are listed one by one.

@@ -21,6 +21,7 @@ pub use self::{
 use crate::{
     Digest,
     base::{BaseImage, Platform},
+    facts::ModelFacts,
     layer::tar,
     source::{Origin, SourceFile},
 };
@@ -223,6 +224,15 @@ impl Plan {
                 file.content = contents.get(&file.path).copied().flatten().or(file.content);
             }
             layer.recipe = recipe::digest(layer, self.mtime);
+        }
+        self
+    }
+
+    /// Returns the plan with annotations that state `facts`. Annotations that are there already stay.
+    #[must_use]
+    pub fn with_facts(mut self, facts: &ModelFacts) -> Self {
+        for (key, value) in facts.to_annotations() {
+            self.annotations.entry(key).or_insert(value);
         }
         self
     }

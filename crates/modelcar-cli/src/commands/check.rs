@@ -1,0 +1,72 @@
+//! `modelcar check`: what KServe made of pods.
+
+use std::{
+    fmt::Write,
+    fs,
+    io::{self, Read},
+};
+
+use modelcar_core::{
+    Digest, ImageRef,
+    kserve::check::{self, CheckReport, Expected},
+};
+
+use super::Outcome;
+use crate::{
+    args::{CheckArgs, Format},
+    hint::Failure,
+};
+
+/// Longest document that is read: thousands of pods.
+const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
+
+pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
+    let expected = Expected { digest: args.expect.as_deref().map(digest).transpose()? };
+    let json = read(&args.file).map_err(|error| Failure::new(error, format!("read `{}`", args.file)))?;
+    let report = check::check(&json, &expected)?;
+    let text = match args.format {
+        Format::Text => table(&report),
+        Format::Json => {
+            serde_json::to_string(&report).map_err(|error| Failure::new(error, "write the answer as JSON"))?
+        }
+    };
+    Ok(if report.is_ok() { Outcome::Answer(text) } else { Outcome::No(text) })
+}
+
+/// Reads a digest, alone or at the end of an image's name.
+fn digest(text: &str) -> Result<Digest, Failure> {
+    if let Ok(digest) = text.parse() {
+        return Ok(digest);
+    }
+    let image: ImageRef = text.trim_start_matches("oci://").parse()?;
+    let digest = image.digest().copied();
+    digest.ok_or_else(|| Failure::say(format!("`{text}` names no digest")).hint("write sha256:… or IMAGE@sha256:…"))
+}
+
+fn read(file: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let input: Box<dyn Read> = if file == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
+    input.take(DOCUMENT_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn table(report: &CheckReport) -> String {
+    let mut text = String::new();
+    for pod in &report.pods {
+        let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
+        let _infallible = writeln!(text, "{} {name}", pod.kind);
+        let _infallible = writeln!(text, "  mode    {}", pod.mode);
+        let _infallible = writeln!(text, "  kserve  {}", pod.kserve);
+        if let Some(image) = &pod.image {
+            let _infallible = writeln!(text, "  image   {image}");
+        }
+        for finding in &pod.findings {
+            let _infallible = writeln!(text, "  {}: {} [{}]", finding.severity, finding.message, finding.code);
+            if !finding.remedy.is_empty() {
+                let _infallible = writeln!(text, "    do: {}", finding.remedy);
+            }
+        }
+    }
+    text.push_str(if report.is_ok() { "ok" } else { "not ok" });
+    text
+}

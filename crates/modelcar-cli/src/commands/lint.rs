@@ -1,0 +1,57 @@
+//! `modelcar inspect --lint`: whether KServe can serve an image.
+//!
+//! A flag of `inspect`, for it takes the same image with the same logins and reads the same manifests.
+
+use std::fmt::Write;
+
+use modelcar_core::kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
+
+use super::{Outcome, inspect::Place};
+use crate::{
+    args::{Format, InspectArgs, LintMode},
+    hint::Failure,
+};
+
+pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Failure> {
+    let depth = if args.all { Depth::All } else { Depth::Names };
+    let report = match place {
+        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await?,
+        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await?,
+    };
+    let text = match args.format {
+        Format::Text => table(&args.image, &report),
+        Format::Json => {
+            serde_json::to_string(&report).map_err(|error| Failure::new(error, "write the answer as JSON"))?
+        }
+    };
+    let serves = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
+    Ok(if serves { Outcome::Answer(text) } else { Outcome::No(text) })
+}
+
+fn serving(mode: LintMode) -> ServingMode {
+    match mode {
+        LintMode::Sidecar => ServingMode::Sidecar,
+        LintMode::Native => ServingMode::Native,
+        LintMode::Fetch => ServingMode::Fetch,
+    }
+}
+
+fn table(image: &str, report: &LintReport) -> String {
+    let mut text = format!("image   {image}\ndigest  {}\n", report.digest);
+    for mode in ServingMode::ALL {
+        let verdict = if report.serves.contains(&mode) { "can serve" } else { "can't serve" };
+        let _infallible = writeln!(text, "{:<8}{verdict}", mode.to_string());
+    }
+    report.findings.iter().for_each(|finding| line(&mut text, finding));
+    for platform in &report.platforms {
+        let _infallible = writeln!(text, "{}, {} layers", platform.platform, platform.layers);
+        platform.findings.iter().for_each(|finding| line(&mut text, finding));
+    }
+    text
+}
+
+fn line(text: &mut String, finding: &LintFinding) {
+    let modes: Vec<String> = finding.modes.iter().map(ToString::to_string).collect();
+    let modes = if finding.modes.len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };
+    let _infallible = writeln!(text, "  {}: {} [{}; {modes}]", finding.severity, finding.message, finding.code);
+}

@@ -1,0 +1,82 @@
+//! `config.json` of a transformers model.
+
+use serde_json::Value;
+
+use super::{ModelFacts, Task};
+
+/// Longest text that is taken over into an annotation.
+const TEXT_MAX_CHARS: usize = 128;
+/// Larger numbers are no lengths and no counts.
+const NUMBER_MAX: u64 = 1 << 40;
+
+/// Adds what a model's configuration says to `facts`.
+pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
+    facts.architecture = config["architectures"][0].as_str().and_then(text);
+    facts.task = facts.architecture.as_deref().and_then(task);
+    facts.quantization = config["quantization_config"]["quant_method"].as_str().and_then(text);
+    let model = Part { outer: config, inner: inner(config) };
+    facts.context_length =
+        model.number(&["max_position_embeddings", "max_sequence_length", "n_positions", "seq_length", "n_ctx"]);
+    facts.cache_bytes_per_token = cache_bytes_per_token(&model);
+}
+
+/// Returns `value` when it can stand in an annotation.
+pub(super) fn text(value: &str) -> Option<String> {
+    let fits = !value.is_empty() && value.chars().count() <= TEXT_MAX_CHARS && !value.chars().any(char::is_control);
+    fits.then(|| value.to_owned())
+}
+
+/// The configuration of the language part of a model that has others, or nothing.
+fn inner(config: &Value) -> &Value {
+    ["text_config", "llm_config", "language_config"]
+        .into_iter()
+        .map(|key| &config[key])
+        .find(|part| part.is_object())
+        .unwrap_or(&Value::Null)
+}
+
+/// A configuration whose language part comes first.
+struct Part<'a> {
+    outer: &'a Value,
+    inner: &'a Value,
+}
+
+impl Part<'_> {
+    fn number(&self, keys: &[&str]) -> Option<u64> {
+        let find = |part: &Value| keys.iter().find_map(|key| part[*key].as_u64());
+        find(self.inner).or_else(|| find(self.outer)).filter(|number| (1..NUMBER_MAX).contains(number))
+    }
+}
+
+/// The naming of transformers classes tells what they are for.
+fn task(architecture: &str) -> Option<Task> {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| architecture.ends_with(ending));
+    if ends(&["ForCausalLM", "LMHeadModel"]) {
+        Some(Task::TextGeneration)
+    } else if ends(&["ForConditionalGeneration", "ForVision2Seq"]) {
+        Some(Task::ImageTextToText)
+    } else if ends(&["ForSequenceClassification", "ForTokenClassification"]) {
+        Some(Task::Classification)
+    } else if ends(&["BertModel", "RobertaModel", "MPNetModel", "BertForMaskedLM", "RobertaForMaskedLM"]) {
+        Some(Task::Embedding)
+    } else {
+        None
+    }
+}
+
+/// Keys and values of every layer, two bytes a number; models with a compressed cache (multi-head latent attention)
+/// keep one vector in place of all heads.
+fn cache_bytes_per_token(model: &Part<'_>) -> Option<u64> {
+    let layers = model.number(&["num_hidden_layers", "n_layer", "num_layers"])?;
+    if let Some(rank) = model.number(&["kv_lora_rank"]) {
+        let rope = model.number(&["qk_rope_head_dim"]).unwrap_or(0);
+        return layers.checked_mul(rank.checked_add(rope)?)?.checked_mul(2);
+    }
+    let heads = model.number(&["num_attention_heads", "n_head", "num_heads"])?;
+    let kv_heads = model.number(&["num_key_value_heads"]).unwrap_or(heads);
+    let head_dim = match model.number(&["head_dim"]) {
+        Some(dim) => dim,
+        None => model.number(&["hidden_size", "n_embd", "d_model"])? / heads,
+    };
+    layers.checked_mul(kv_heads)?.checked_mul(head_dim)?.checked_mul(2 * 2)
+}

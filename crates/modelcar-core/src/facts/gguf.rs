@@ -1,0 +1,200 @@
+//! The header of a GGUF file (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): metadata, then the list of
+//! tensors. All numbers are little-endian.
+
+use std::collections::BTreeMap;
+
+use super::{ModelFacts, Task, config::text};
+
+/// Longest header that is read. Tokenizers lie in it, so it may take megabytes.
+pub(super) const HEADER_MAX_BYTES: u64 = 64 << 20;
+
+const MAGIC: &[u8] = b"GGUF";
+/// More keys, tensors or dimensions than any file has.
+const COUNT_MAX: u64 = 1 << 20;
+const DIMENSIONS_MAX: u32 = 8;
+const ARRAY: u32 = 9;
+const STRING: u32 = 8;
+
+/// Why a header could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The bytes end before the header does.
+    NeedMore,
+    /// It is no GGUF header.
+    Invalid,
+}
+
+/// What a header holds of interest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    numbers: BTreeMap<String, u64>,
+    texts: BTreeMap<String, String>,
+    has_chat_template: bool,
+    /// Elements of all tensors in this file.
+    pub(super) elements: u64,
+}
+
+/// Reads a header from the first bytes of a file.
+pub(super) fn parse(bytes: &[u8]) -> Result<Header, Stop> {
+    let mut cursor = Cursor { bytes };
+    if cursor.take(4)? != MAGIC || !(2..=3).contains(&cursor.u32()?) {
+        return Err(Stop::Invalid);
+    }
+    let (tensors, keys) = (cursor.u64()?, cursor.u64()?);
+    if tensors > COUNT_MAX || keys > COUNT_MAX {
+        return Err(Stop::Invalid);
+    }
+    let mut header = Header::default();
+    for _ in 0..keys {
+        header.pair(&mut cursor)?;
+    }
+    for _ in 0..tensors {
+        cursor.string()?;
+        let dimensions = cursor.u32()?;
+        if dimensions > DIMENSIONS_MAX {
+            return Err(Stop::Invalid);
+        }
+        let mut elements = 1_u64;
+        for _ in 0..dimensions {
+            elements = elements.checked_mul(cursor.u64()?).ok_or(Stop::Invalid)?;
+        }
+        header.elements = header.elements.checked_add(elements).ok_or(Stop::Invalid)?;
+        // Type and offset of the tensor.
+        cursor.take(4 + 8)?;
+    }
+    Ok(header)
+}
+
+impl Header {
+    fn pair(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let key = String::from_utf8_lossy(cursor.string()?).into_owned();
+        let kind = cursor.u32()?;
+        match kind {
+            STRING => {
+                let value = cursor.string()?;
+                self.has_chat_template |= key == "tokenizer.chat_template" && !value.is_empty();
+                if let Some(value) = std::str::from_utf8(value).ok().and_then(text) {
+                    self.texts.insert(key, value);
+                }
+            }
+            ARRAY => cursor.skip_array(0)?,
+            kind => {
+                let bytes = cursor.take(scalar_bytes(kind)?)?;
+                // Unsigned and signed integers of four and eight bytes; other scalars are of no interest.
+                if matches!(kind, 4 | 5 | 10 | 11) {
+                    let mut wide = [0; 8];
+                    wide[..bytes.len()].copy_from_slice(bytes);
+                    self.numbers.insert(key, u64::from_le_bytes(wide));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what the header of a model's first file says to `facts`.
+    pub(super) fn add_to(&self, facts: &mut ModelFacts) {
+        let Some(architecture) = self.texts.get("general.architecture") else { return };
+        let number = |key: &str| self.numbers.get(&format!("{architecture}.{key}")).copied().filter(|value| *value > 0);
+        facts.architecture = Some(architecture.clone());
+        facts.task = Some(if architecture.contains("bert") { Task::Embedding } else { Task::TextGeneration });
+        facts.context_length = number("context_length");
+        facts.chat_template = Some(self.has_chat_template);
+        let file_type = self.numbers.get("general.file_type");
+        facts.quantization = file_type.and_then(|kind| file_type_name(*kind)).map(str::to_owned);
+        let heads = number("attention.head_count");
+        let head_dim = number("attention.key_length")
+            .or_else(|| number("embedding_length").zip(heads).map(|(width, heads)| width / heads));
+        let kv_heads = number("attention.head_count_kv").or(heads);
+        let numbers = number("block_count").zip(kv_heads).zip(head_dim);
+        facts.cache_bytes_per_token = numbers.and_then(|((layers, heads), dim)| {
+            // Keys and values, two bytes a number.
+            layers.checked_mul(heads)?.checked_mul(dim)?.checked_mul(2 * 2)
+        });
+    }
+}
+
+/// Names of `general.file_type`, as llama.cpp has them.
+fn file_type_name(kind: u64) -> Option<&'static str> {
+    Some(match kind {
+        0 => "F32",
+        1 => "F16",
+        2 => "Q4_0",
+        3 => "Q4_1",
+        7 => "Q8_0",
+        8 => "Q5_0",
+        9 => "Q5_1",
+        10 => "Q2_K",
+        11 => "Q3_K_S",
+        12 => "Q3_K_M",
+        13 => "Q3_K_L",
+        14 => "Q4_K_S",
+        15 => "Q4_K_M",
+        16 => "Q5_K_S",
+        17 => "Q5_K_M",
+        18 => "Q6_K",
+        32 => "BF16",
+        _ => return None,
+    })
+}
+
+fn scalar_bytes(kind: u32) -> Result<u64, Stop> {
+    match kind {
+        0 | 1 | 7 => Ok(1),
+        2 | 3 => Ok(2),
+        4..=6 => Ok(4),
+        10..=12 => Ok(8),
+        _ => Err(Stop::Invalid),
+    }
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: u64) -> Result<&'a [u8], Stop> {
+        if len > HEADER_MAX_BYTES {
+            return Err(Stop::Invalid);
+        }
+        let len = usize::try_from(len).map_err(|_| Stop::Invalid)?;
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(Stop::NeedMore)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, Stop> {
+        let bytes = self.take(4)?;
+        Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| Stop::Invalid)?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Stop> {
+        let bytes = self.take(8)?;
+        Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Stop::Invalid)?))
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], Stop> {
+        let len = self.u64()?;
+        self.take(len)
+    }
+
+    fn skip_array(&mut self, depth: u32) -> Result<(), Stop> {
+        let (kind, len) = (self.u32()?, self.u64()?);
+        match kind {
+            STRING => {
+                for _ in 0..len {
+                    self.string()?;
+                }
+            }
+            // The format allows arrays of arrays; nobody nests them.
+            ARRAY if depth < 2 => {
+                for _ in 0..len {
+                    self.skip_array(depth + 1)?;
+                }
+            }
+            kind => {
+                self.take(scalar_bytes(kind)?.checked_mul(len).ok_or(Stop::Invalid)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! What is known of a model without its weights: architecture, parameters, number format, context length.
+//!
+//! The facts are read while an image is planned, from a few small files and the headers of the weight files, and
+//! written into the manifests' annotations. Whoever renders manifests later needs the image's index alone.
+//!
+//! Equal files give equal facts, from any source: what can't be read as expected is left out, and only a source that
+//! fails is an error.
+
+mod annotations;
+mod config;
+mod gguf;
+mod read;
+mod safetensors;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of a model. Every field is optional: models come in many forms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelFacts {
+    /// Form of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<WeightFormat>,
+    /// Class that loads the model, for example `Qwen2ForCausalLM`; the architecture's name for GGUF.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// What the model is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// Number format that holds most of the weights, as the weight files name it, for example `BF16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// Quantization method or type, for example `gptq` or `Q4_K_M`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<String>,
+    /// Number of elements of all tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
+    /// Bytes of the weight files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bytes: Option<u64>,
+    /// Longest sequence, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_length: Option<u64>,
+    /// Bytes that one token takes in the attention cache at 16 bits a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes_per_token: Option<u64>,
+    /// Whether the tokenizer brings a chat template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<bool>,
+    /// The weight file to name where a folder won't do: the first one of a GGUF model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// Form of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightFormat {
+    /// safetensors files.
+    Safetensors,
+    /// GGUF, the format of llama.cpp.
+    Gguf,
+    /// Pickled `PyTorch` files.
+    Pytorch,
+    /// ONNX.
+    Onnx,
+}
+
+/// What a model is for, as far as the way it is served goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Writes text.
+    TextGeneration,
+    /// Writes text about what it is shown.
+    ImageTextToText,
+    /// Turns text into vectors.
+    Embedding,
+    /// Sorts text into classes.
+    Classification,
+}
+
+impl Task {
+    /// Returns whether the model generates token by token, which is what vLLM is made for.
+    pub fn is_generative(self) -> bool {
+        matches!(self, Self::TextGeneration | Self::ImageTextToText)
+    }
+}
+
+macro_rules! text_enum {
+    ($type:ty, $($variant:ident => $text:literal),+) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl $type {
+            fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+text_enum!(WeightFormat, Safetensors => "safetensors", Gguf => "gguf", Pytorch => "pytorch", Onnx => "onnx");
+text_enum!(
+    Task,
+    TextGeneration => "text-generation",
+    ImageTextToText => "image-text-to-text",
+    Embedding => "embedding",
+    Classification => "classification"
+);

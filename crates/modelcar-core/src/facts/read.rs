@@ -1,0 +1,176 @@
+//! Reads what facts are made of from a source: small files whole, and the first bytes of weight files.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use super::{
+    ModelFacts, Task, WeightFormat, config, gguf,
+    safetensors::{self, Tensors},
+};
+use crate::source::{Extent, Source, SourceError, SourceFile, Window};
+
+/// Larger configurations are not read: they are none.
+const CONFIG_MAX_BYTES: u64 = 2 << 20;
+/// Tokenizer configurations may list every added token.
+const TOKENIZER_MAX_BYTES: u64 = 8 << 20;
+/// First read of a header. Most headers fit, so that one request is enough.
+const FIRST_READ_BYTES: u64 = 64 << 10;
+/// Files read side by side.
+const READERS: usize = 8;
+
+impl ModelFacts {
+    /// Reads the facts of the model that consists of `files`: those that a plan packs.
+    ///
+    /// Of weight files only the headers are read, so the facts rest on bytes that are not proven by a hash: they
+    /// describe, and nothing depends on them for safety.
+    ///
+    /// # Errors
+    /// When the source fails. A file that is not what its name says is no error: its facts are left out.
+    pub async fn read(source: &dyn Source, files: &[&SourceFile]) -> Result<Self, SourceError> {
+        let reader = Reader { source, window: window() };
+        let mut facts = Self::default();
+        if let Some(value) = reader.json(files, "config.json", CONFIG_MAX_BYTES).await? {
+            config::add(&mut facts, &value);
+        }
+        let named = |name: &str| files.iter().any(|file| file.path.as_str() == name);
+        if named("modules.json") && named("config_sentence_transformers.json") {
+            facts.task = Some(Task::Embedding);
+        }
+        if named("chat_template.jinja") || named("chat_template.json") {
+            facts.chat_template = Some(true);
+        } else if let Some(value) = reader.json(files, "tokenizer_config.json", TOKENIZER_MAX_BYTES).await? {
+            facts.chat_template = Some(value["chat_template"].is_string() || value["chat_template"].is_array());
+        }
+        reader.weights(files, &mut facts).await?;
+        Ok(facts)
+    }
+}
+
+fn window() -> Window {
+    Window::new(READERS, 8 << 20)
+}
+
+struct Reader<'a> {
+    source: &'a dyn Source,
+    window: Window,
+}
+
+impl Reader<'_> {
+    /// Reads a JSON file at the root of the model.
+    async fn json(&self, files: &[&SourceFile], name: &str, max: u64) -> Result<Option<Value>, SourceError> {
+        let Some(file) = files.iter().find(|file| file.path.as_str() == name && file.size <= max) else {
+            return Ok(None);
+        };
+        let bytes = self.bytes(file, 0, file.size).await?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    async fn weights(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
+        for (format, extensions) in [
+            (WeightFormat::Safetensors, ["safetensors"].as_slice()),
+            (WeightFormat::Gguf, &["gguf"]),
+            (WeightFormat::Pytorch, &["bin", "pth", "pt"]),
+            (WeightFormat::Onnx, &["onnx"]),
+        ] {
+            let mut weights: Vec<&SourceFile> =
+                files.iter().copied().filter(|file| has_extension(file, extensions)).collect();
+            weights.sort_by(|a, b| a.path.cmp(&b.path));
+            if weights.is_empty() {
+                continue;
+            }
+            facts.format = Some(format);
+            facts.weight_bytes = weights.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
+            match format {
+                WeightFormat::Safetensors => self.safetensors(&weights, facts).await?,
+                WeightFormat::Gguf => self.gguf(&weights, facts).await?,
+                WeightFormat::Pytorch | WeightFormat::Onnx => {}
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Counts the tensors of all files; one that can't be read leaves the counts open.
+    async fn safetensors(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
+        let headers: Vec<Option<Tensors>> =
+            stream::iter(files.iter().copied()).map(|file| self.tensors(file)).buffered(READERS).try_collect().await?;
+        let mut all = Tensors::default();
+        let counted = headers.iter().try_for_each(|header| all.merge(header.as_ref()?));
+        if counted.is_some() {
+            facts.parameters = all.elements().filter(|elements| *elements > 0);
+            facts.dtype = all.dtype().map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    async fn tensors(&self, file: &SourceFile) -> Result<Option<Tensors>, SourceError> {
+        if file.size < safetensors::PREFIX_BYTES {
+            return Ok(None);
+        }
+        let first = self.bytes(file, 0, file.size.min(FIRST_READ_BYTES)).await?;
+        let Some(len) = safetensors::header_len(&first, file.size) else { return Ok(None) };
+        let end = safetensors::PREFIX_BYTES + len;
+        let mut bytes = first;
+        let have = bytes.len() as u64;
+        if end > have {
+            bytes.extend(self.bytes(file, have, end - have).await?);
+        }
+        let header = usize::try_from(end).ok().and_then(|end| bytes.get(8..end));
+        Ok(header.and_then(safetensors::parse))
+    }
+
+    async fn gguf(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
+        facts.file = files.first().map(|file| file.path.to_string());
+        let mut parameters = Some(0_u64);
+        for (index, file) in files.iter().enumerate() {
+            let header = self.gguf_header(file).await?;
+            if let (0, Some(header)) = (index, &header) {
+                header.add_to(facts);
+            }
+            parameters = parameters.zip(header).and_then(|(sum, header)| sum.checked_add(header.elements));
+        }
+        facts.parameters = parameters.filter(|elements| *elements > 0);
+        facts.dtype.clone_from(&facts.quantization);
+        Ok(())
+    }
+
+    /// Reads more of the file until the header is whole. Tokenizers of usual size fit the third read.
+    async fn gguf_header(&self, file: &SourceFile) -> Result<Option<gguf::Header>, SourceError> {
+        let most = file.size.min(gguf::HEADER_MAX_BYTES);
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut wanted = most.min(FIRST_READ_BYTES);
+        loop {
+            let have = bytes.len() as u64;
+            if wanted > have {
+                bytes.extend(self.bytes(file, have, wanted - have).await?);
+            }
+            match gguf::parse(&bytes) {
+                Ok(header) => return Ok(Some(header)),
+                Err(gguf::Stop::NeedMore) if wanted < most => wanted = most.min(wanted.saturating_mul(16)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    async fn bytes(&self, file: &SourceFile, offset: u64, len: u64) -> Result<Vec<u8>, SourceError> {
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let extent = Extent { file: Arc::new(file.clone()), offset, len };
+        let mut bytes = Vec::new();
+        let mut stream = self.source.read(vec![extent], &self.window);
+        while let Some(chunk) = stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {
+    let name = file.path.file_name();
+    name.rsplit_once('.').is_some_and(|(_, extension)| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+        // A vocabulary, not weights.
+        && !name.starts_with("tokenizer")
+}

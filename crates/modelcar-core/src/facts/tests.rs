@@ -1,0 +1,231 @@
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use super::*;
+use crate::source::{DirSource, Source};
+
+async fn facts(dir: &Path) -> ModelFacts {
+    let source = DirSource::open(dir).await.unwrap();
+    let files = source.list().await.unwrap();
+    ModelFacts::read(&source, &files.iter().collect::<Vec<_>>()).await.unwrap()
+}
+
+fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) {
+    fs::write(dir.join(name), content).unwrap();
+}
+
+/// A file with a header of these tensors (name, format, shape, bytes), padded with spaces to `pad` bytes of JSON.
+fn safetensors(tensors: &[(&str, &str, &[u64], u64)], pad: usize) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), json!({"format": "pt"}));
+    let mut at = 0;
+    for (name, dtype, shape, bytes) in tensors {
+        header.insert((*name).into(), json!({"dtype": dtype, "shape": shape, "data_offsets": [at, at + bytes]}));
+        at += bytes;
+    }
+    let mut text = serde_json::Value::Object(header).to_string();
+    text.extend(std::iter::repeat_n(' ', pad.saturating_sub(text.len())));
+    let mut file = (text.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(text.as_bytes());
+    file.resize(file.len() + usize::try_from(at).unwrap(), 7);
+    file
+}
+
+const QWEN: &str = r#"{"architectures": ["Qwen2ForCausalLM"], "hidden_size": 896, "max_position_embeddings": 32768,
+    "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "torch_dtype": "bfloat16"}"#;
+
+#[tokio::test]
+async fn shards_are_counted_whatever_the_length_of_their_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "config.json", QWEN);
+    write(dir.path(), "tokenizer_config.json", r#"{"chat_template": "{{ messages }}"}"#);
+    // The second header needs a second read.
+    let first = safetensors(&[("a", "BF16", &[3, 5], 30), ("scale", "F32", &[1], 4)], 0);
+    let second =
+        safetensors(&[("b", "BF16", &[7], 14), ("empty", "BF16", &[0, 9], 0), ("scalar", "BF16", &[], 2)], 100_000);
+    let bytes = (first.len() + second.len()) as u64;
+    write(dir.path(), "model-00001-of-00002.safetensors", first);
+    write(dir.path(), "model-00002-of-00002.safetensors", second);
+    let expected = ModelFacts {
+        format: Some(WeightFormat::Safetensors),
+        architecture: Some("Qwen2ForCausalLM".into()),
+        task: Some(Task::TextGeneration),
+        dtype: Some("BF16".into()),
+        quantization: None,
+        parameters: Some(15 + 1 + 7 + 1),
+        weight_bytes: Some(bytes),
+        context_length: Some(32768),
+        // 24 layers × 2 heads × 64 numbers × keys and values × 2 bytes.
+        cache_bytes_per_token: Some(12_288),
+        chat_template: Some(true),
+        file: None,
+    };
+    assert_eq!(facts(dir.path()).await, expected);
+}
+
+#[tokio::test]
+async fn a_header_that_lies_leaves_the_counts_open() {
+    let good = safetensors(&[("a", "BF16", &[4], 8)], 0);
+    let mut too_long = good.clone();
+    too_long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let backwards = String::from_utf8_lossy(&good).replace("[0,8]", "[8,0]").into_bytes();
+    let overflow = String::from_utf8_lossy(&good).replace("[4]", "[18446744073709551615,2]").into_bytes();
+    for (name, bad) in [
+        ("too long", too_long),
+        ("short", vec![1; 5]),
+        ("no JSON", [&16_u64.to_le_bytes()[..], &[b'x'; 40]].concat()),
+        ("backwards", backwards),
+        ("overflow", [&(good.len() as u64 + 8).to_le_bytes()[..], &overflow[8..]].concat()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a.safetensors", &good);
+        write(dir.path(), "b.safetensors", &bad);
+        let facts = facts(dir.path()).await;
+        assert_eq!((facts.parameters, facts.dtype), (None, None), "{name}");
+        assert_eq!(facts.weight_bytes, Some((good.len() + bad.len()) as u64), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_none_is_no_error() {
+    for config in ["", "[]", "{\"architectures\": 7}", "{\"architectures\": [\"a\\nb\"], \"num_hidden_layers\": -1}"] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "config.json", config);
+        assert_eq!(facts(dir.path()).await, ModelFacts::default(), "{config}");
+    }
+}
+
+fn config_facts(config: &serde_json::Value) -> ModelFacts {
+    let mut facts = ModelFacts::default();
+    config::add(&mut facts, config);
+    facts
+}
+
+#[test]
+fn configurations_of_many_kinds() {
+    let nested = json!({"architectures": ["Gemma3ForConditionalGeneration"], "text_config":
+        {"max_position_embeddings": 131_072, "num_hidden_layers": 34, "num_attention_heads": 8,
+         "num_key_value_heads": 4, "head_dim": 256, "hidden_size": 2560}});
+    let facts = config_facts(&nested);
+    assert_eq!(facts.context_length, Some(131_072));
+    assert_eq!(facts.cache_bytes_per_token, Some(34 * 4 * 256 * 4));
+    assert_eq!(facts.task, Some(Task::ImageTextToText));
+    // DeepSeek's compressed cache: 61 × (512 + 64) × 2 bytes.
+    let latent = json!({"architectures": ["DeepseekV3ForCausalLM"], "num_hidden_layers": 61, "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64, "num_attention_heads": 128, "hidden_size": 7168,
+        "quantization_config": {"quant_method": "fp8"}});
+    let facts = config_facts(&latent);
+    assert_eq!(facts.cache_bytes_per_token, Some(70_272));
+    assert_eq!(facts.quantization.as_deref(), Some("fp8"));
+    let old = json!({"architectures": ["GPT2LMHeadModel"], "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12});
+    assert_eq!(config_facts(&old).cache_bytes_per_token, Some(12 * 12 * 64 * 4));
+    assert_eq!(config_facts(&json!({"architectures": ["BertModel"]})).task, Some(Task::Embedding));
+}
+
+/// A GGUF file with one tensor and a vocabulary of `words` words.
+fn gguf(words: usize) -> Vec<u8> {
+    let mut file = b"GGUF".to_vec();
+    let string = |file: &mut Vec<u8>, text: &str| {
+        file.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        file.extend_from_slice(text.as_bytes());
+    };
+    file.extend_from_slice(&3_u32.to_le_bytes());
+    file.extend_from_slice(&1_u64.to_le_bytes());
+    file.extend_from_slice(&9_u64.to_le_bytes());
+    string(&mut file, "general.architecture");
+    file.extend_from_slice(&8_u32.to_le_bytes());
+    string(&mut file, "qwen2");
+    for (key, value) in [
+        ("general.file_type", 15_u32),
+        ("qwen2.context_length", 32768),
+        ("qwen2.block_count", 24),
+        ("qwen2.embedding_length", 896),
+        ("qwen2.attention.head_count", 14),
+        ("qwen2.attention.head_count_kv", 2),
+    ] {
+        string(&mut file, key);
+        file.extend_from_slice(&4_u32.to_le_bytes());
+        file.extend_from_slice(&value.to_le_bytes());
+    }
+    string(&mut file, "tokenizer.ggml.tokens");
+    file.extend_from_slice(&9_u32.to_le_bytes());
+    file.extend_from_slice(&8_u32.to_le_bytes());
+    file.extend_from_slice(&(words as u64).to_le_bytes());
+    (0..words).for_each(|word| string(&mut file, &format!("word{word}")));
+    string(&mut file, "tokenizer.chat_template");
+    file.extend_from_slice(&8_u32.to_le_bytes());
+    string(&mut file, &"{{ x }}".repeat(100));
+    string(&mut file, "output.weight");
+    file.extend_from_slice(&2_u32.to_le_bytes());
+    file.extend_from_slice(&896_u64.to_le_bytes());
+    file.extend_from_slice(&1000_u64.to_le_bytes());
+    file.extend_from_slice(&12_u32.to_le_bytes());
+    file.extend_from_slice(&0_u64.to_le_bytes());
+    file.resize(file.len() + 4096, 0);
+    file
+}
+
+#[tokio::test]
+async fn gguf_headers_are_read_as_far_as_they_reach() {
+    for words in [3, 150_000] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "m-Q4_K_M.gguf", gguf(words));
+        let facts = facts(dir.path()).await;
+        assert_eq!(facts.format, Some(WeightFormat::Gguf));
+        assert_eq!(facts.architecture.as_deref(), Some("qwen2"));
+        assert_eq!(facts.quantization.as_deref(), Some("Q4_K_M"));
+        assert_eq!(facts.parameters, Some(896_000));
+        assert_eq!(facts.context_length, Some(32768));
+        assert_eq!(facts.cache_bytes_per_token, Some(12_288));
+        assert_eq!(facts.chat_template, Some(true));
+        assert_eq!(facts.file.as_deref(), Some("m-Q4_K_M.gguf"));
+    }
+}
+
+#[test]
+fn gguf_headers_that_lie_are_refused() {
+    let good = gguf(3);
+    assert!(gguf::parse(&good).is_ok());
+    let with = |at: usize, bytes: &[u8]| {
+        let mut bad = good.clone();
+        bad[at..at + bytes.len()].copy_from_slice(bytes);
+        gguf::parse(&bad)
+    };
+    assert_eq!(with(0, b"GGML"), Err(gguf::Stop::Invalid));
+    assert_eq!(with(4, &9_u32.to_le_bytes()), Err(gguf::Stop::Invalid));
+    assert_eq!(with(8, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
+    assert_eq!(with(16, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
+    assert_eq!(with(24, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
+    let header_end = good.len() - 4096;
+    for len in (0..header_end).step_by(7) {
+        assert_eq!(gguf::parse(&good[..len]), Err(gguf::Stop::NeedMore), "{len}");
+    }
+}
+
+#[test]
+fn facts_survive_the_way_through_annotations() {
+    let facts = ModelFacts {
+        format: Some(WeightFormat::Gguf),
+        architecture: Some("qwen2".into()),
+        task: Some(Task::ImageTextToText),
+        dtype: Some("Q4_K_M".into()),
+        quantization: Some("Q4_K_M".into()),
+        parameters: Some(7),
+        weight_bytes: Some(u64::MAX),
+        context_length: Some(32768),
+        cache_bytes_per_token: Some(12_288),
+        chat_template: Some(false),
+        file: Some("a b.gguf".into()),
+    };
+    let annotations = facts.to_annotations();
+    assert_eq!(annotations.len(), 11);
+    assert_eq!(ModelFacts::from_annotations(&annotations), facts);
+    let mut broken = annotations;
+    for value in broken.values_mut() {
+        "?".clone_into(value);
+    }
+    let read = ModelFacts::from_annotations(&broken);
+    assert_eq!((read.format, read.task, read.parameters, read.chat_template), (None, None, None, None));
+    assert_eq!(ModelFacts::from_annotations(&ModelFacts::default().to_annotations()), ModelFacts::default());
+}

@@ -1,0 +1,123 @@
+//! Finds pods and pod templates in what `kubectl` prints.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::pod::{Metadata, Pod, Spec, Status};
+
+/// Why nothing can be checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// Not JSON.
+    #[error("the document is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, and no object of Kubernetes.
+    #[error("the document is not an object of Kubernetes: it has no `kind`")]
+    NotAnObject,
+    /// An object whose pods are elsewhere, or that has none.
+    #[error("a document of kind `{0}` holds no pod")]
+    NoPod(String),
+    /// An object that does not look like its kind.
+    #[error("{kind} `{name}` can't be read")]
+    Malformed {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// What is known of a namespace, when the document holds it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Namespace {
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    pub(super) pods: Vec<Pod>,
+    pub(super) namespaces: BTreeMap<String, Namespace>,
+}
+
+pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
+    let top: Value = serde_json::from_slice(json).map_err(CheckError::NotJson)?;
+    let kind = top["kind"].as_str().ok_or(CheckError::NotAnObject)?.to_owned();
+    let mut documents = Documents::default();
+    match top["items"].as_array() {
+        Some(items) => items.iter().try_for_each(|item| documents.add(item, &kind))?,
+        None => documents.add(&top, &kind)?,
+    }
+    if documents.pods.is_empty() { Err(CheckError::NoPod(kind)) } else { Ok(documents) }
+}
+
+impl Documents {
+    fn add(&mut self, object: &Value, list: &str) -> Result<(), CheckError> {
+        // Items of a typed list (`PodList`) carry no kind of their own.
+        let kind = object["kind"].as_str().unwrap_or_else(|| list.trim_end_matches("List"));
+        let metadata: Metadata = part(object, &object["metadata"], kind)?;
+        let template = |path: &[&str]| path.iter().fold(object, |value, key| &value[*key]);
+        match kind {
+            "Pod" => self.pod(object, object, kind, &metadata, false)?,
+            "Deployment" | "StatefulSet" | "ReplicaSet" | "DaemonSet" | "Job" => {
+                self.pod(object, template(&["spec", "template"]), kind, &metadata, true)?;
+            }
+            "LeaderWorkerSet" => {
+                for (role, key) in [("leader", "leaderTemplate"), ("worker", "workerTemplate")] {
+                    let part = template(&["spec", "leaderWorkerTemplate", key]);
+                    if part.is_object() {
+                        self.pod(object, part, &format!("{kind} {role}"), &metadata, true)?;
+                    }
+                }
+            }
+            "Service" if object["apiVersion"].as_str().is_some_and(|version| version.contains("knative")) => {
+                self.pod(object, template(&["spec", "template"]), "Knative Service", &metadata, true)?;
+            }
+            "Revision" => self.pod(object, object, kind, &metadata, true)?,
+            "Namespace" => {
+                self.namespaces.insert(metadata.name, Namespace { labels: metadata.labels });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pod(
+        &mut self,
+        object: &Value,
+        pod: &Value,
+        kind: &str,
+        owner: &Metadata,
+        is_template: bool,
+    ) -> Result<(), CheckError> {
+        let own: Metadata = part(object, &pod["metadata"], kind)?;
+        let spec: Spec = part(object, &pod["spec"], kind)?;
+        let status: Status = part(object, &object["status"], kind)?;
+        self.pods.push(Pod {
+            kind: kind.to_owned(),
+            namespace: owner.namespace.clone(),
+            name: owner.name.clone(),
+            labels: own.labels,
+            annotations: own.annotations,
+            spec,
+            status,
+            is_template,
+        });
+        Ok(())
+    }
+}
+
+/// Reads a part of `object`; `null` is an empty part.
+fn part<T: serde::de::DeserializeOwned + Default>(object: &Value, part: &Value, kind: &str) -> Result<T, CheckError> {
+    if part.is_null() {
+        return Ok(T::default());
+    }
+    serde_json::from_value(part.clone()).map_err(|source| CheckError::Malformed {
+        kind: kind.to_owned(),
+        name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,167 @@
+//! What a check finds.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckReport {
+    /// Version of this document's form.
+    pub schema_version: u32,
+    /// One report for each pod or pod template.
+    pub pods: Vec<PodReport>,
+}
+
+impl CheckReport {
+    /// Returns whether nothing is wrong.
+    pub fn is_ok(&self) -> bool {
+        self.pods.iter().all(|pod| pod.findings.iter().all(|finding| finding.severity != Severity::Error))
+    }
+}
+
+/// What was found in one pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodReport {
+    /// Kind of the object that holds it.
+    pub kind: String,
+    /// Namespace; empty when the object does not say.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// How the model gets to the server.
+    pub mode: Mode,
+    /// The image with the model, as the pod names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Releases of KServe that inject like this.
+    pub kserve: VersionRange,
+    /// What is wrong or worth knowing, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// How a model gets to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Through a sidecar.
+    Modelcar,
+    /// As an image volume.
+    Native,
+    /// Downloaded by an init container.
+    Fetch,
+    /// Not at all: OCI is switched off, the download that is tried instead fails.
+    Disabled,
+    /// Not at all: an `oci://` is wanted and nothing was injected.
+    Missed,
+    /// Not yet: this is a template, the webhook acts on its pods.
+    Deferred,
+    /// Nothing here speaks of an OCI model.
+    None,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Modelcar => "modelcar",
+            Self::Native => "native",
+            Self::Fetch => "fetch",
+            Self::Disabled => "disabled",
+            Self::Missed => "missed",
+            Self::Deferred => "deferred",
+            Self::None => "none",
+        })
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// May fail, or fails under conditions that are not seen here.
+    Warning,
+    /// Fails.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Something wrong, or worth knowing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Name of the kind of finding, for programs.
+    pub code: &'static str,
+    /// What it is.
+    pub message: String,
+    /// What to do about it; empty when nothing needs to be done.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub remedy: &'static str,
+}
+
+/// Findings as they are collected.
+pub(super) trait Findings {
+    fn error(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str);
+    fn warning(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str);
+    fn info(&mut self, code: &'static str, message: impl Into<String>);
+}
+
+impl Findings for Vec<Finding> {
+    fn error(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str) {
+        self.push(Finding { severity: Severity::Error, code, message: message.into(), remedy });
+    }
+
+    fn warning(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str) {
+        self.push(Finding { severity: Severity::Warning, code, message: message.into(), remedy });
+    }
+
+    fn info(&mut self, code: &'static str, message: impl Into<String>) {
+        self.push(Finding { severity: Severity::Info, code, message: message.into(), remedy: "" });
+    }
+}
+
+/// A range of minor releases of KServe, both ends included; open where nothing is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct VersionRange {
+    /// First release, as the number after `0.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// Last release, as the number after `0.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+impl VersionRange {
+    pub(super) fn at_least(&mut self, minor: u32) {
+        self.min = Some(self.min.unwrap_or(minor).max(minor));
+    }
+
+    pub(super) fn at_most(&mut self, minor: u32) {
+        self.max = Some(self.max.unwrap_or(minor).min(minor));
+    }
+}
+
+impl fmt::Display for VersionRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.min, self.max) {
+            (Some(min), Some(max)) if min == max => write!(f, "0.{min}"),
+            (Some(min), Some(max)) => write!(f, "0.{min} to 0.{max}"),
+            (Some(min), None) => write!(f, "0.{min} or later"),
+            (None, Some(max)) => write!(f, "0.{max} or earlier"),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}

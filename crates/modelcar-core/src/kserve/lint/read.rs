@@ -1,0 +1,203 @@
+//! Reads an image for the rules: manifests, configs, and the names in layers.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{sync::mpsc, task};
+
+use super::{Depth, tree::LayerNames};
+use crate::{
+    Digest,
+    base::{BaseError, ImageReader},
+    error::Result,
+    sink::{Descriptor, MAX_JSON_BYTES, ManifestBlob},
+};
+
+/// Layers up to this size are read whole.
+const SMALL_LAYER_BYTES: u64 = 64 << 20;
+/// What is read of larger ones: the first names.
+const FIRST_BYTES: u64 = 64 << 10;
+/// Longest archive that is read from a small layer; a short one can unpack to anything.
+const UNPACKED_MAX_BYTES: u64 = 4 << 30;
+const CHANNEL_CHUNKS: usize = 4;
+
+/// An image.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) digest: Digest,
+    pub(super) is_index: bool,
+    pub(super) platforms: Vec<Platform>,
+}
+
+/// The image of one platform.
+#[derive(Debug)]
+pub(super) struct Platform {
+    /// `os/architecture`.
+    pub(super) name: String,
+    pub(super) config_type: String,
+    pub(super) config: RunConfig,
+    pub(super) layers: Vec<Layer>,
+}
+
+/// How a container of the image runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct RunConfig {
+    pub(super) user: Option<String>,
+    pub(super) entrypoint: Option<Vec<String>>,
+    pub(super) env: Option<Vec<String>>,
+    pub(super) volumes: Option<BTreeMap<String, Value>>,
+}
+
+/// A layer.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    /// The names in it; `None` where the compression can't be read.
+    pub(super) names: Option<Arc<LayerNames>>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+/// Reads the image that `reader` has under `selector`.
+pub(super) async fn image(reader: &dyn ImageReader, selector: &str, depth: Depth) -> Result<Image> {
+    let top = reader.manifest(selector).await?;
+    let mut reading = Reading { reader, depth, known: BTreeMap::new() };
+    let document: Value = parse(&top)?;
+    let is_index = document["manifests"].is_array();
+    let mut platforms = Vec::new();
+    if is_index {
+        let index: Index = parse(&top)?;
+        for entry in index.manifests {
+            let platform = entry.platform.as_ref().map(|platform| format!("{}/{}", platform.os, platform.architecture));
+            // Attestations are listed beside images under this name.
+            if platform.as_deref() == Some("unknown/unknown") {
+                continue;
+            }
+            let blob = reader.manifest(&entry.digest.to_string()).await?;
+            platforms.push(reading.platform(&blob, platform).await?);
+        }
+    } else {
+        platforms.push(reading.platform(&top, None).await?);
+    }
+    Ok(Image { digest: top.digest, is_index, platforms })
+}
+
+struct Reading<'a> {
+    reader: &'a dyn ImageReader,
+    depth: Depth,
+    /// Platforms share layers.
+    known: BTreeMap<Digest, Option<Arc<LayerNames>>>,
+}
+
+impl Reading<'_> {
+    async fn platform(&mut self, blob: &ManifestBlob, name: Option<String>) -> Result<Platform> {
+        let manifest: Manifest = parse(blob)?;
+        let config = self.config(&manifest.config).await?;
+        let text = |key: &str| config[key].as_str().unwrap_or("unknown").to_owned();
+        let name = name.unwrap_or_else(|| format!("{}/{}", text("os"), text("architecture")));
+        let mut layers = Vec::new();
+        for layer in &manifest.layers {
+            let names = match self.known.get(&layer.digest) {
+                Some(names) => names.clone(),
+                None => self.names(layer).await?,
+            };
+            self.known.insert(layer.digest, names.clone());
+            let Descriptor { media_type, digest, size, .. } = layer.clone();
+            layers.push(Layer { media_type, digest, size, names });
+        }
+        let config = serde_json::from_value(config["config"].clone()).unwrap_or_default();
+        Ok(Platform { name, config_type: manifest.config.media_type, config, layers })
+    }
+
+    async fn config(&self, config: &Descriptor) -> Result<Value> {
+        if config.size > MAX_JSON_BYTES {
+            return Ok(Value::Null);
+        }
+        let bytes = self.reader.blob(&config.digest, config.size).await?;
+        // The config of an artifact may be anything.
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// Reads the names in a layer; `None` when it is compressed in a way that is not read here.
+    async fn names(&self, layer: &Descriptor) -> Result<Option<Arc<LayerNames>>> {
+        let compressed = match layer.media_type.as_str() {
+            kind if kind.ends_with("tar") => false,
+            kind if kind.ends_with("gzip") => true,
+            _ => return Ok(None),
+        };
+        let most = match self.depth {
+            Depth::All => u64::MAX,
+            Depth::Names if layer.size <= SMALL_LAYER_BYTES => UNPACKED_MAX_BYTES,
+            Depth::Names => FIRST_BYTES,
+        };
+        let title = format!("layer `{}`", layer.digest);
+        let open = self.reader.body(title, layer.digest, layer.size).open();
+        let (sender, receiver) = mpsc::channel::<Bytes>(CHANNEL_CHUNKS);
+        let parser = task::spawn_blocking(move || {
+            let chunks = Chunks { receiver, current: Bytes::new() };
+            if compressed {
+                LayerNames::read(MultiGzDecoder::new(chunks).take(most))
+            } else {
+                LayerNames::read(chunks.take(most))
+            }
+        });
+        let mut stream = open.stream;
+        while let Some(chunk) = stream.next().await {
+            // The parser has enough of it.
+            if sender.send(chunk?).await.is_err() {
+                break;
+            }
+        }
+        drop(stream);
+        drop(sender);
+        Ok(Some(Arc::new(parser.await?)))
+    }
+}
+
+/// Chunks from a channel as a reader.
+struct Chunks {
+    receiver: mpsc::Receiver<Bytes>,
+    current: Bytes,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.current = chunk,
+                None => return Ok(0),
+            }
+        }
+        let len = self.current.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.current.split_to(len));
+        Ok(len)
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(blob: &ManifestBlob) -> Result<T> {
+    serde_json::from_slice(&blob.bytes).map_err(|error| {
+        let (image, what) = (blob.digest.to_string(), "its manifest".to_owned());
+        BaseError::Image { image, what, reason: error.to_string(), source: None }.into()
+    })
+}

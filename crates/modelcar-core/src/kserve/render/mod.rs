@@ -1,0 +1,184 @@
+//! Manifests that KServe honours, from an image and a few wishes.
+//!
+//! Objects are structs; the YAML is what they serialise to, under a comment that says what a node and a GPU need. What
+//! does not go together is an error, what may surprise is a warning.
+
+mod choice;
+mod header;
+pub mod objects;
+mod options;
+mod pods;
+mod services;
+mod subject;
+mod template;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+use serde::Serialize;
+
+use self::{choice::Choice, objects::Namespace};
+pub use self::{
+    objects::Object,
+    options::{Autoscaler, DeploymentMode, InvalidToleration, Kind, RenderOptions},
+    subject::Subject,
+    warnings::Warning,
+};
+use crate::kserve::KserveVersion;
+
+/// Rendered manifests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// Lines of the comment at the top, without `#`.
+    pub header: Vec<String>,
+    /// What may surprise; the comment holds it too.
+    pub warnings: Vec<Warning>,
+    /// The objects, in the order they are created.
+    pub objects: Vec<Object>,
+    values: template::Values,
+}
+
+/// Why nothing can be rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// Options that contradict each other.
+    #[error("{0} and {1} do not go together")]
+    Conflict(&'static str, &'static str),
+    /// The release can't do it.
+    #[error("KServe {version} has no {what}: it came with {since}")]
+    Unsupported {
+        /// The release asked for.
+        version: KserveVersion,
+        /// What it lacks.
+        what: &'static str,
+        /// The first release that has it.
+        since: &'static str,
+    },
+    /// The image can't be served this way.
+    #[error("the image has nothing below its weights, so KServe's sidecar finds no shell in it")]
+    NoShell,
+    /// A name that Kubernetes does not take.
+    #[error(
+        "`{0}` is not a Kubernetes name: lower-case letters, digits and `-`, starting with a letter, at most {MAX_NAME} characters"
+    )]
+    BadName(String),
+    /// The objects can't be written as YAML.
+    #[error("write the manifests as YAML")]
+    Yaml(#[source] serde_saphyr::ser::Error),
+    /// A template of the user fails.
+    #[error("fill the template")]
+    Template(#[source] minijinja::Error),
+}
+
+const MAX_NAME: usize = 63;
+
+/// Renders manifests for `subject`.
+///
+/// # Errors
+/// When options contradict each other or what the release or the image can do.
+pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, RenderError> {
+    check(subject, options)?;
+    let choice = Choice::new(subject, options);
+    for name in [Some(&choice.name), choice.namespace.as_ref()].into_iter().flatten() {
+        check_name(name)?;
+    }
+    let objects = match options.kind {
+        Kind::InferenceService => vec![services::inference_service(&choice)],
+        Kind::LlmInferenceService => vec![services::llm_inference_service(&choice)],
+        Kind::SmokeTest => vec![scratch_namespace(&choice), services::inference_service(&choice)],
+        Kind::Prepull => vec![pods::prepull(&choice)],
+    };
+    let warnings = warnings::find(&choice);
+    let header = header::lines(&choice, &warnings);
+    let values = template::Values::new(&choice, &objects, &warnings);
+    Ok(Rendered { header, warnings, objects, values })
+}
+
+impl Rendered {
+    /// Returns the YAML: the comment, then the objects as documents of one stream.
+    ///
+    /// # Errors
+    /// When an object can't be written.
+    pub fn to_yaml(&self) -> Result<String, RenderError> {
+        let mut text = String::new();
+        for line in &self.header {
+            text.push('#');
+            if !line.is_empty() {
+                text.push(' ');
+                text.push_str(line);
+            }
+            text.push('\n');
+        }
+        let documents: Result<Vec<_>, _> = self.objects.iter().map(yaml).collect();
+        text.push_str(&documents?.join("---\n"));
+        Ok(text)
+    }
+
+    /// Fills a template of the user (minijinja, which is Jinja's language) with the values the objects were made of.
+    ///
+    /// # Errors
+    /// When the template is not valid or names a value that does not exist.
+    pub fn fill(&self, template: &str) -> Result<String, RenderError> {
+        self.values.fill(template, &self.to_yaml()?)
+    }
+}
+
+fn yaml(object: &impl Serialize) -> Result<String, RenderError> {
+    // Image names are long; folded they could not be searched for.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let mut text = serde_saphyr::to_string_with_options(object, options).map_err(RenderError::Yaml)?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> {
+    let version = options.version;
+    let llm = options.kind == Kind::LlmInferenceService;
+    let unsupported = |what, since| Err(RenderError::Unsupported { version, what, since });
+    if options.native && !version.has_native() {
+        return unsupported("image volumes (`oci+native://`)", "0.20");
+    }
+    if llm && !version.has_llm_v1alpha2() {
+        return unsupported("LLMInferenceService v1alpha2", "0.17");
+    }
+    if options.storage_uris && !version.has_oci_storage_uris() {
+        return unsupported("`storageUris` that mount OCI images", "0.19");
+    }
+    let custom = options.custom_container.is_some();
+    let conflicts = [
+        (custom && llm, "a custom container", "an LLMInferenceService"),
+        (options.storage_uris && llm, "`storageUris`", "an LLMInferenceService"),
+        (custom && options.runtime.is_some(), "a custom container", "a runtime"),
+        (custom && options.runtime_version.is_some(), "a custom container", "a runtime version"),
+        (custom && options.runtime_image.is_some(), "a custom container", "a runtime image"),
+        (llm && options.runtime.is_some(), "an LLMInferenceService", "a runtime"),
+        (llm && options.runtime_version.is_some(), "an LLMInferenceService", "a runtime version"),
+        (options.mode == DeploymentMode::Knative && options.autoscaler.is_some(), "Knative", "an autoscaler"),
+        (options.min_replicas > options.max_replicas.or(options.min_replicas), "these smallest", "largest replicas"),
+    ];
+    if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {
+        return Err(RenderError::Conflict(one, other));
+    }
+    if subject.has_base == Some(false) && !options.native {
+        return Err(RenderError::NoShell);
+    }
+    Ok(())
+}
+
+/// RFC 1035 labels, which is what an `InferenceService` must be named by.
+fn check_name(name: &str) -> Result<(), RenderError> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(inner)
+        && !name.ends_with('-')
+        && name.len() <= MAX_NAME;
+    if fits { Ok(()) } else { Err(RenderError::BadName(name.to_owned())) }
+}
+
+fn scratch_namespace(choice: &Choice<'_>) -> Object {
+    let metadata = objects::ObjectMeta { name: choice.namespace.clone(), ..objects::ObjectMeta::default() };
+    Object::Namespace(Namespace { api_version: "v1", kind: "Namespace", metadata })
+}

@@ -1,0 +1,181 @@
+//! `InferenceService` and `LLMInferenceService`.
+
+use std::collections::BTreeMap;
+
+use super::{
+    choice::{Choice, Family, MODEL_PATH},
+    objects::{
+        Container, Empty, EnvVar, HttpGet, InferenceService, InferenceServiceSpec, LlmInferenceService, LlmModel,
+        LlmSpec, Model, ModelFormat, Object, ObjectMeta, Parallelism, PodSpec, Port, Predictor, Probe, Router,
+        SecurityContext, StorageUri,
+    },
+    options::DeploymentMode,
+    pods,
+};
+
+/// The container that KServe looks for.
+const CONTAINER: &str = "kserve-container";
+/// The container that an `LLMInferenceService` is merged into.
+const LLM_CONTAINER: &str = "main";
+const PORT: u32 = 8080;
+
+pub(super) fn inference_service(choice: &Choice<'_>) -> Object {
+    let options = choice.options;
+    let mut predictor = Predictor {
+        min_replicas: options.min_replicas,
+        max_replicas: options.max_replicas,
+        service_account_name: options.service_account.clone(),
+        image_pull_secrets: pods::pull_secrets(choice),
+        node_selector: choice.node_selector(),
+        tolerations: options.tolerations.clone(),
+        // Knative takes no security context of a pod unless a feature flag is set.
+        security_context: (choice.is_sidecar() && !choice.is_knative()).then(pods::pod_security_context),
+        ..Predictor::default()
+    };
+    if options.storage_uris {
+        predictor.storage_uris = vec![StorageUri { uri: choice.uri.clone(), mount_path: MODEL_PATH.to_owned() }];
+    }
+    match &options.custom_container {
+        Some(image) => custom_container(choice, image, &mut predictor),
+        None => predictor.model = Some(model(choice)),
+    }
+    Object::InferenceService(Box::new(InferenceService {
+        api_version: "serving.kserve.io/v1beta1",
+        kind: "InferenceService",
+        metadata: metadata(choice, mode_annotations(choice)),
+        spec: InferenceServiceSpec { predictor },
+    }))
+}
+
+fn model(choice: &Choice<'_>) -> Model {
+    let options = choice.options;
+    let group = (choice.is_sidecar() && choice.is_knative()).then_some(0);
+    Model {
+        model_format: ModelFormat { name: choice.server.format.clone() },
+        runtime: choice.server.runtime.clone(),
+        runtime_version: options.runtime_version.clone(),
+        image: options.runtime_image.clone(),
+        storage_uri: (!options.storage_uris).then(|| choice.uri.clone()),
+        args: pods::arguments(choice),
+        env: pods::environment(choice),
+        resources: Some(pods::resources(choice)),
+        security_context: group
+            .map(|group| SecurityContext { run_as_group: Some(group), ..SecurityContext::default() }),
+    }
+}
+
+/// KServe mounts the model and leaves the arguments to whoever brings the image.
+fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor) {
+    let mut env = pods::environment(choice);
+    if !choice.options.storage_uris {
+        env.insert(0, EnvVar::new("STORAGE_URI", &choice.uri));
+    }
+    let mut args = vec![
+        format!("--model={MODEL_PATH}"),
+        format!("--served-model-name={}", choice.served_name),
+        format!("--port={PORT}"),
+    ];
+    args.extend(pods::arguments(choice));
+    let probe = |failure_threshold| Probe {
+        http_get: HttpGet { path: "/health", port: PORT },
+        period_seconds: 10,
+        failure_threshold,
+    };
+    let (volume, mount) = pods::shared_memory();
+    let group = (choice.is_sidecar() && choice.is_knative()).then_some(0);
+    predictor.containers = vec![Container {
+        name: CONTAINER.to_owned(),
+        image: Some(image.to_owned()),
+        args,
+        env,
+        ports: vec![Port { container_port: PORT, protocol: "TCP" }],
+        resources: Some(pods::resources(choice)),
+        security_context: Some(SecurityContext {
+            run_as_group: group,
+            // Beside a sidecar KServe sets the user; otherwise it is that of the image, which may be root.
+            run_as_non_root: choice.is_sidecar().then_some(true),
+            ..pods::without_rights()
+        }),
+        volume_mounts: vec![mount],
+        // Half an hour for large models; Knative has its own deadline.
+        startup_probe: (!choice.is_knative()).then(|| probe(180)),
+        readiness_probe: Some(probe(3)),
+        ..Container::default()
+    }];
+    predictor.volumes = vec![volume];
+}
+
+pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
+    let options = choice.options;
+    // The template of KServe has a home of its own and mounts a folder at it.
+    let env = pods::environment(choice)
+        .into_iter()
+        .filter(|variable| variable.name != "HOME" || options.env.iter().any(|(name, _)| name == "HOME"));
+    let container = Container {
+        name: LLM_CONTAINER.to_owned(),
+        image: options.runtime_image.clone(),
+        args: llm_arguments(choice),
+        env: env.collect(),
+        resources: Some(pods::resources(choice)),
+        ..Container::default()
+    };
+    let template = PodSpec {
+        service_account_name: options.service_account.clone(),
+        image_pull_secrets: pods::pull_secrets(choice),
+        node_selector: choice.node_selector(),
+        tolerations: options.tolerations.clone(),
+        security_context: choice.is_sidecar().then(pods::pod_security_context),
+        containers: vec![container],
+        ..PodSpec::default()
+    };
+    Object::LlmInferenceService(Box::new(LlmInferenceService {
+        api_version: "serving.kserve.io/v1alpha2",
+        kind: "LLMInferenceService",
+        metadata: metadata(choice, stop_annotation(choice)),
+        spec: LlmSpec {
+            model: LlmModel { uri: choice.uri.clone(), name: Some(choice.served_name.clone()) },
+            replicas: options.min_replicas,
+            parallelism: (choice.gpus > 1).then_some(Parallelism { tensor: choice.gpus }),
+            router: Some(Router { gateway: Empty {}, route: Empty {}, scheduler: Empty {} }),
+            template,
+        },
+    }))
+}
+
+/// KServe's template names the model and spreads it over the GPUs by itself.
+fn llm_arguments(choice: &Choice<'_>) -> Vec<String> {
+    let own =
+        |argument: &String| !argument.starts_with("--tensor-parallel-size=") || choice.options.args.contains(argument);
+    debug_assert_eq!(choice.server.family, Family::Vllm);
+    pods::arguments(choice).into_iter().filter(own).collect()
+}
+
+fn metadata(choice: &Choice<'_>, annotations: BTreeMap<String, String>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(choice.name.clone()),
+        namespace: choice.namespace.clone(),
+        labels: BTreeMap::new(),
+        annotations,
+    }
+}
+
+fn mode_annotations(choice: &Choice<'_>) -> BTreeMap<String, String> {
+    let options = choice.options;
+    let mode = match (options.mode, options.version.has_new_mode_names()) {
+        (DeploymentMode::Standard, true) => "Standard",
+        (DeploymentMode::Standard, false) => "RawDeployment",
+        (DeploymentMode::Knative, true) => "Knative",
+        (DeploymentMode::Knative, false) => "Serverless",
+    };
+    let mut annotations = stop_annotation(choice);
+    annotations.insert("serving.kserve.io/deploymentMode".to_owned(), mode.to_owned());
+    if let Some(autoscaler) = options.autoscaler {
+        annotations.insert("serving.kserve.io/autoscalerClass".to_owned(), autoscaler.name().to_owned());
+    }
+    annotations
+}
+
+fn stop_annotation(choice: &Choice<'_>) -> BTreeMap<String, String> {
+    let stop = choice.options.stop.then(|| ("serving.kserve.io/stop".to_owned(), "true".to_owned()));
+    stop.into_iter().collect()
+}

@@ -1,0 +1,60 @@
+//! The YAML, to be read by people. A change is looked at, then taken with `cargo insta accept`.
+
+use super::*;
+
+macro_rules! snapshot {
+    ($name:literal, $subject:expr, $options:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!($name, yaml(&$subject, &$options));
+        });
+    };
+}
+
+#[test]
+fn inference_services() {
+    let pinned = |change: &dyn Fn(&mut RenderOptions)| {
+        options(|options| {
+            options.runtime_version = Some("v0.23.0".into());
+            change(options);
+        })
+    };
+    snapshot!("vllm", qwen(), pinned(&|_| ()));
+    snapshot!(
+        "vllm-scale-to-zero",
+        qwen(),
+        pinned(&|o| {
+            (o.mode, o.min_replicas, o.gpus) = (DeploymentMode::Knative, Some(0), Some(1));
+        })
+    );
+    snapshot!("vllm-native", qwen(), pinned(&|o| o.native = true));
+    snapshot!("vllm-storage-uris", qwen(), pinned(&|o| o.storage_uris = true));
+    snapshot!("all-options", qwen(), all_options(KserveVersion::LATEST));
+    snapshot!("embedding", minilm(), pinned(&|_| ()));
+    snapshot!("gguf", gguf(), pinned(&|_| ()));
+    snapshot!("unknown-model", stranger(), options(|_| ()));
+    snapshot!("kserve-0.15", qwen(), options(|o| o.version = KserveVersion::FIRST));
+}
+
+#[test]
+fn custom_containers() {
+    let custom = |change: &dyn Fn(&mut RenderOptions)| {
+        options(|options| {
+            options.custom_container = Some("vllm/vllm-openai:v0.23.0".into());
+            change(options);
+        })
+    };
+    snapshot!("custom-container", qwen(), custom(&|_| ()));
+    snapshot!("custom-container-knative", qwen(), custom(&|o| o.mode = DeploymentMode::Knative));
+    snapshot!("custom-container-storage-uris", qwen(), custom(&|o| o.storage_uris = true));
+}
+
+#[test]
+fn other_kinds() {
+    let of = |kind, native| options(|options| (options.kind, options.native) = (kind, native));
+    snapshot!("llm-inference-service", qwen(), of(Kind::LlmInferenceService, false));
+    let eight = options(|options| (options.kind, options.gpus) = (Kind::LlmInferenceService, Some(8)));
+    snapshot!("llm-inference-service-8-gpus", qwen(), eight);
+    snapshot!("smoke-test", qwen(), of(Kind::SmokeTest, false));
+    snapshot!("prepull", qwen(), of(Kind::Prepull, false));
+    snapshot!("prepull-native", qwen(), of(Kind::Prepull, true));
+}

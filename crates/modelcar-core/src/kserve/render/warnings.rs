@@ -1,0 +1,202 @@
+//! What may surprise whoever applies the manifests.
+
+use serde::Serialize;
+
+use super::{
+    choice::{Choice, Family},
+    options::{Autoscaler, DeploymentMode, Kind},
+};
+use crate::{facts::WeightFormat, kserve::KserveVersion};
+
+/// Something to know before applying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Name of the kind of warning, for programs.
+    pub code: &'static str,
+    /// What it is, and what to do.
+    pub message: String,
+}
+
+/// Memory of the GPU types that GKE offers, in GiB, by their node label.
+const GPU_GIB: [(&str, u64); 11] = [
+    ("nvidia-tesla-t4", 16),
+    ("nvidia-tesla-v100", 16),
+    ("nvidia-tesla-p100", 16),
+    ("nvidia-l4", 24),
+    ("nvidia-tesla-a100", 40),
+    ("nvidia-a100-80gb", 80),
+    ("nvidia-h100-80gb", 80),
+    ("nvidia-h100-mega-80gb", 80),
+    ("nvidia-rtx-pro-6000", 96),
+    ("nvidia-h200-141gb", 141),
+    ("nvidia-b200", 180),
+];
+
+pub(super) fn find(choice: &Choice<'_>) -> Vec<Warning> {
+    let mut found = Vec::new();
+    if choice.options.kind != Kind::Prepull {
+        replicas(choice, &mut found);
+        knative(choice, &mut found);
+        server(choice, &mut found);
+        memory(choice, &mut found);
+    }
+    if choice.is_sidecar() {
+        sidecar(choice, &mut found);
+    } else {
+        native(&mut found);
+    }
+    if !choice.subject.platforms.is_empty() && !choice.subject.platforms.iter().any(|name| name == "linux/amd64") {
+        let offered = choice.subject.platforms.join(", ");
+        warn(&mut found, "platform", format!("the image has no linux/amd64, only {offered}"));
+    }
+    found
+}
+
+fn warn(found: &mut Vec<Warning>, code: &'static str, message: impl Into<String>) {
+    found.push(Warning { code, message: message.into() });
+}
+
+/// Who honours a smallest number of replicas of zero.
+fn replicas(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let options = choice.options;
+    let zero = options.min_replicas == Some(0);
+    match (options.kind, options.mode, options.autoscaler) {
+        (Kind::LlmInferenceService, ..) if options.max_replicas.is_some() => warn(
+            found,
+            "max-replicas",
+            "an LLMInferenceService has a fixed number of replicas here: the largest number is not written",
+        ),
+        (Kind::LlmInferenceService, ..) | (_, DeploymentMode::Knative, _) => {}
+        (_, _, None | Some(Autoscaler::Hpa)) if zero => warn(
+            found,
+            "replicas-clamped",
+            "KServe runs one replica though minReplicas is 0: the horizontal pod autoscaler can't scale to zero. Use \
+             --mode knative, --autoscaler keda or --autoscaler none",
+        ),
+        (_, _, Some(Autoscaler::Keda)) if zero => warn(
+            found,
+            "replicas-keda",
+            "KEDA scales up from zero only by a metric that exists without a pod (not CPU or memory): add \
+             spec.predictor.autoScaling",
+        ),
+        (_, _, Some(Autoscaler::None)) if zero => {
+            warn(found, "replicas-manual", "nothing scales up from zero: raise minReplicas by hand");
+        }
+        _ => {}
+    }
+}
+
+fn knative(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    if !choice.is_knative() {
+        return;
+    }
+    let options = choice.options;
+    let mut flags = Vec::new();
+    if !choice.node_selector().is_empty() {
+        flags.push("kubernetes.podspec-nodeselector");
+    }
+    if !options.tolerations.is_empty() {
+        flags.push("kubernetes.podspec-tolerations");
+    }
+    if options.storage_uris && choice.is_sidecar() {
+        flags.extend(["kubernetes.podspec-init-containers", "kubernetes.podspec-share-process-namespace"]);
+    }
+    if !flags.is_empty() {
+        let message =
+            format!("Knative refuses fields of this service unless config-features enables {}", flags.join(", "));
+        warn(found, "knative-features", message);
+    }
+}
+
+fn server(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let options = choice.options;
+    let facts = &choice.subject.facts;
+    if facts.format.is_none() {
+        warn(
+            found,
+            "no-facts",
+            "the image does not say what model it holds: runtime and resources are defaults, check them",
+        );
+    }
+    if facts.format == Some(WeightFormat::Gguf) && choice.server.family == Family::Vllm {
+        warn(
+            found,
+            "gguf",
+            "vLLM's support of GGUF is experimental, and wants the tokenizer of the original model (--tokenizer)",
+        );
+    }
+    let named_image = options.runtime_image.is_some() || options.custom_container.is_some();
+    let pinned = named_image || options.runtime_version.is_some() || options.kind == Kind::LlmInferenceService;
+    if !pinned && choice.server.family != Family::Other {
+        warn(
+            found,
+            "runtime-version",
+            "the version of the server is the cluster's: pin it with --runtime-version or --runtime-image",
+        );
+    }
+    if choice.is_sidecar() && !options.version.keeps_security_context() {
+        warn(
+            found,
+            "security-context",
+            format!("KServe {} replaces the server's securityContext by the user alone", options.version),
+        );
+    }
+}
+
+fn memory(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let known = |name: &str| GPU_GIB.iter().find(|(known, _)| *known == name).map(|(_, gib)| *gib);
+    let Some(gpu) = choice.options.gpu_type.as_deref() else { return };
+    let (Some(gib), Some(need)) = (known(gpu), choice.gpu_memory()) else { return };
+    let have = gib * u64::from(choice.gpus);
+    let need_gib = need.total().div_ceil(1 << 30);
+    if need_gib > have {
+        warn(
+            found,
+            "gpu-memory",
+            format!(
+                "about {need_gib} GiB of GPU memory are needed and {} × {gpu} has {have} GiB: take more GPUs or lower \
+                 --max-model-len",
+                choice.gpus
+            ),
+        );
+    }
+}
+
+fn sidecar(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    if choice.options.kind == Kind::Prepull {
+        return;
+    }
+    let instead = if choice.options.version >= KserveVersion::LATEST { ", or take --native" } else { "" };
+    warn(
+        found,
+        "pod-security",
+        format!(
+            "a namespace that enforces the Pod Security level `restricted` refuses KServe's sidecar: use `baseline`\
+             {instead}"
+        ),
+    );
+    if choice.options.kind == Kind::LlmInferenceService {
+        warn(
+            found,
+            "real-path",
+            "the server has a folder /models of its own: one that resolves /mnt/models to its real path finds that \
+             empty folder",
+        );
+    } else if choice.options.custom_container.is_some() || choice.server.family == Family::Other {
+        warn(
+            found,
+            "real-path",
+            "/mnt/models is a link into another container: a server that resolves it to its real path (xgboost, ONNX \
+             with external data) does not find the files",
+        );
+    }
+}
+
+fn native(found: &mut Vec<Warning>) {
+    warn(
+        found,
+        "image-volume",
+        "image volumes with a sub-path need Kubernetes 1.35, or 1.33 with the feature gate ImageVolume, and containerd \
+         2.0 or CRI-O 1.31",
+    );
+}
