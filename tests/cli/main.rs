@@ -2,6 +2,9 @@
 //! what bad input leads to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
 
+mod doctor;
+mod interrupt;
+
 use std::{
     fs,
     process::{Command, Output},

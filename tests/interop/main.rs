@@ -1,4 +1,4 @@
-//! Puts modelcar between real parts: Debian's registry, skopeo and umoci, four readers of tar, the Hub's Python client.
+//! Puts modelcar between real parts: Debian's registry and nginx, skopeo and umoci, four readers of tar, the Hub's Python client.
 //!
 //! A test whose parts are not installed says `skipped: … is not installed` and passes; with
 //! `MODELCAR_REQUIRE_INTEROP=1`, as in CI, it fails. `MODELCAR_PYTHON` names a Python that has `huggingface_hub`,
@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a broken part is a failed test"
 )]
 
@@ -15,6 +16,7 @@ mod files;
 mod image;
 mod parts;
 mod registry;
+mod upload;
 
 use std::{
     fs,

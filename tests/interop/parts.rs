@@ -16,6 +16,8 @@ pub(crate) const BUSYBOX: &str = "/bin/busybox";
 pub(crate) enum Part {
     /// The CNCF distribution.
     Registry,
+    /// A proxy.
+    Nginx,
     /// Copies images.
     Skopeo,
     /// Unpacks images.
@@ -40,6 +42,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Registry => "docker-registry",
+            Self::Nginx => "nginx",
             Self::Skopeo => "skopeo",
             Self::Umoci => "umoci",
             Self::Busybox => "busybox-static",
@@ -55,6 +58,7 @@ impl Part {
     fn is_there(self) -> bool {
         match self {
             Self::Registry => answers(command("docker-registry").arg("--version")),
+            Self::Nginx => answers(command("nginx").arg("-v")),
             Self::Skopeo => answers(command("skopeo").arg("--version")),
             Self::Umoci => answers(command("umoci").arg("--version")),
             Self::Busybox => answers(command(BUSYBOX).arg("true")),

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Registry {
     address: SocketAddr,
     process: Child,
-    _store: TempDir,
+    store: TempDir,
 }
 
 impl Registry {
@@ -36,14 +37,30 @@ impl Registry {
         let config = store.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n",
+             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  \
+             secret: the same after a restart\n",
             store.path().join("data").display()
         );
         fs::write(&config, text).unwrap();
-        let mut serve = command("docker-registry");
-        serve.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut registry = Self { address, process: serve.spawn().unwrap(), _store: store };
+        let mut registry = Self { address, process: serve(&config), store };
         registry.wait().then_some(registry)
+    }
+
+    /// Kills the registry where it stands; its store stays as it is.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts the registry again, on its address and store.
+    pub(crate) fn start_again(&mut self) {
+        self.process = serve(&self.store.path().join("config.yml"));
+        assert!(self.wait(), "docker-registry answers again");
+    }
+
+    /// The folder of the registry's storage.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.store.path().join("data")
     }
 
     /// `127.0.0.1:PORT`.
@@ -70,6 +87,12 @@ impl Registry {
         stream.read_to_string(&mut answer)?;
         Ok(answer.starts_with("HTTP/1.1 200") && answer.contains("registry/2.0"))
     }
+}
+
+fn serve(config: &Path) -> Child {
+    let mut serve = command("docker-registry");
+    serve.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+    serve.spawn().unwrap()
 }
 
 impl Drop for Registry {

@@ -33,8 +33,8 @@ pub use content::{Chunks, Content};
 pub use fault::FaultRule;
 pub use hub::{FakeHub, HubAction, HubConfig, HubServer, LoggedRequest, RepoOptions};
 pub use registry::{
-    Auth, BrokenPatch, FakeRegistry, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest, Storage,
-    StoredManifest,
+    Auth, BrokenPatch, FakeRegistry, FixedTags, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest,
+    StatusReply, Storage, StoredManifest,
 };
 pub use samples::{revised_model, safetensors_bytes, synthetic_model, tiny_model};
 pub use tree::{ModelTree, TreeFile};

@@ -1,6 +1,6 @@
 //! What can be typed. The doc comments are the help texts.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -46,6 +46,13 @@ pub(crate) enum Command {
     ///   modelcar inspect oci:./image --format json
     #[command(verbatim_doc_comment)]
     Inspect(InspectArgs),
+    /// Check that a push to IMAGE can work: name, network, login, rights, tag
+    ///
+    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked. Examples:
+    ///   modelcar doctor europe-docker.pkg.dev/p/r/qwen:v1
+    ///   modelcar doctor localhost:5000/qwen:v1 --format json
+    #[command(verbatim_doc_comment)]
+    Doctor(DoctorArgs),
 }
 
 /// The form of the answer.
@@ -136,6 +143,19 @@ pub(crate) struct RegistryArgs {
     pub(crate) plain_http: bool,
 }
 
+/// How layers are uploaded.
+#[derive(Debug, Args)]
+pub(crate) struct UploadArgs {
+    /// Upload in chunks of this size, for a proxy that caps the size of a request: 64MiB, 100MB
+    ///
+    /// Without it a layer goes in one request; where one is refused as too large, chunks are taken by themselves.
+    #[arg(long, value_name = "SIZE", value_parser = chunk_size)]
+    pub(crate) chunk_size: Option<NonZeroU64>,
+    /// Time that failures may cost over the whole push, tries and waits summed up: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = duration)]
+    pub(crate) retry_budget: Duration,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
@@ -188,6 +208,8 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
+    pub(crate) upload: UploadArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -218,6 +240,40 @@ pub(crate) struct InspectArgs {
     pub(crate) format: Format,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Image as a push would name it: `REGISTRY/REPOSITORY:TAG`
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Least size of chunks that makes sense: every chunk costs a round trip.
+const LEAST_CHUNK_BYTES: u64 = 64 << 10;
+
+fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = text.parse::<ByteSize>().map_err(|_| "expected a size such as 64MiB or 100MB".to_owned())?.0;
+    match NonZeroU64::new(bytes) {
+        Some(bytes) if bytes.get() >= LEAST_CHUNK_BYTES => Ok(bytes),
+        _ => Err("chunks have at least 64 KiB".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time such as 90s, 30m or 2h".to_owned();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -228,6 +284,16 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        use super::{chunk_size, duration};
+        let sizes = ["64MiB", "100MB", "65536", "1k", "0", "x"].map(|text| chunk_size(text).ok().map(u64::from));
+        assert_eq!(sizes, [Some(64 << 20), Some(100_000_000), Some(65536), None, None, None]);
+        let times = ["90s", "30m", "2h", "0s", "5", "h", "-1s", "1d"].map(|text| duration(text).ok());
+        let seconds = times.map(|time| time.map(|time| time.as_secs()));
+        assert_eq!(seconds, [Some(90), Some(1800), Some(7200), Some(0), None, None, None, None]);
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

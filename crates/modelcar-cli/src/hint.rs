@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use modelcar_core::{Error, ErrorKind, LayerError, plan::PlanError, source::SourceError};
+use modelcar_core::{Error, ErrorKind, LayerError, plan::PlanError, registry::RegistryError, source::SourceError};
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ failure_from!(
     PlanError,
     modelcar_core::InvalidReference,
     modelcar_core::base::BaseError,
-    modelcar_core::registry::RegistryError,
+    RegistryError,
     modelcar_core::sink::LayoutError
 );
 
@@ -89,11 +89,36 @@ fn hints(error: &Error) -> Vec<String> {
              it to the source's owner"
         }
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
-        Error::Registry(error) => return by_kind(error.kind(), "the registry"),
+        Error::Registry(error) => match registry_hint(error) {
+            Some(hint) => hint,
+            None => return by_kind(error.kind(), "the registry"),
+        },
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
         _ => "this is a defect of modelcar, please report it",
     };
     vec![hint.to_owned()]
+}
+
+fn registry_hint(error: &RegistryError) -> Option<&'static str> {
+    Some(match error {
+        RegistryError::TooLarge { .. } => {
+            "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
+             raise the cap, or try a smaller --chunk-size where the registry takes chunks"
+        }
+        RegistryError::NoChunks { .. } => "leave out --chunk-size",
+        RegistryError::BadName { .. } => {
+            "write the image in that shape, for example REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG on Artifact \
+             Registry"
+        }
+        RegistryError::TagTaken { .. } => "push under another tag",
+        RegistryError::LoginExpired { .. } => {
+            "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"
+        }
+        RegistryError::RefusedPlace { .. } => {
+            "nothing was sent there; if the registry is yours, correct its external address or its token realm"
+        }
+        _ => return None,
+    })
 }
 
 fn source_hints(error: &SourceError) -> Vec<String> {

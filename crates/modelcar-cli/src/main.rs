@@ -43,5 +43,6 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Push(args) => commands::push::run(*args).await,
         Command::Build(args) => commands::build::run(*args).await,
         Command::Inspect(args) => commands::inspect::run(args).await,
+        Command::Doctor(args) => commands::doctor::run(args).await,
     }
 }

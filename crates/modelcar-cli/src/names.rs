@@ -11,7 +11,7 @@ use modelcar_core::{
 };
 
 use crate::{
-    args::{ImageArgs, RegistryArgs},
+    args::{ImageArgs, RegistryArgs, UploadArgs},
     env,
     hint::Failure,
 };
@@ -137,8 +137,32 @@ pub(crate) fn repository(
     args: &RegistryArgs,
     progress: &Arc<dyn Progress>,
 ) -> Result<Repository, Failure> {
+    repository_with(image, args, RegistryOptions::default(), progress)
+}
+
+/// Returns a handle on the repository that `image` is pushed to.
+pub(crate) fn push_repository(
+    image: &ImageRef,
+    args: &RegistryArgs,
+    upload: &UploadArgs,
+    progress: &Arc<dyn Progress>,
+) -> Result<Repository, Failure> {
+    let options = RegistryOptions {
+        chunk_bytes: upload.chunk_size,
+        retry_budget: upload.retry_budget,
+        ..RegistryOptions::default()
+    };
+    repository_with(image, args, options, progress)
+}
+
+fn repository_with(
+    image: &ImageRef,
+    args: &RegistryArgs,
+    options: RegistryOptions,
+    progress: &Arc<dyn Progress>,
+) -> Result<Repository, Failure> {
     let keychain: Arc<dyn Keychain> = Arc::new(DockerConfig::new(env::login_files()));
-    let options = RegistryOptions { plain_http: args.plain_http, ..RegistryOptions::default() };
+    let options = RegistryOptions { plain_http: args.plain_http, ..options };
     Ok(Repository::new(image, keychain, options, Arc::clone(progress))?)
 }
 

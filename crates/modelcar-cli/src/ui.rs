@@ -20,12 +20,9 @@ use crate::{args::ProgressMode, commands::Outcome, hint::Failure};
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     match result {
-        Ok(Outcome::Answer(text)) => match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
-            // Whoever reads the answer has enough of it.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => finish(Err(Failure::new(error, "write the answer to stdout"))),
-            Ok(()) => ExitCode::SUCCESS,
-        },
+        Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
+        Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
+        Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
         Ok(Outcome::Interrupted) => {
             say("interrupted: nothing was published");
             ExitCode::from(130)
@@ -34,6 +31,16 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
             say(&failure.to_string());
             ExitCode::from(2)
         }
+    }
+}
+
+fn print(answer: &str, status: ExitCode) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{}", answer.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            finish(Err(Failure::new(error, "write the answer to stdout")))
+        }
+        // On a broken pipe whoever reads the answer has enough of it.
+        _ => status,
     }
 }
 

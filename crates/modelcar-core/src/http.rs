@@ -1,15 +1,26 @@
 //! What the Hub client and the registry client share: how a client is made, how a failure is told, what is masked.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{Method, StatusCode, Url};
+use tokio::time::timeout;
 
 use crate::error::ErrorKind;
 
 /// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Longest wait for it.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest excerpt of an error answer that is shown, in characters.
 const EXCERPT_MAX_CHARS: usize = 300;
+/// What stands before a session in the path of an upload.
+const UPLOADS: &str = "/blobs/uploads/";
+/// Longest segment of a URL's path that is shown; a digest with its algorithm has 71 characters.
+const LONGEST_SEGMENT: usize = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a client builder with this library's TLS and connection settings.
@@ -73,14 +84,26 @@ impl RedactedUrl {
         if masked.query().is_some() {
             masked.set_query(Some("…"));
         }
-        let text = masked.to_string().replace("%E2%80%A6", "…");
-        // Artifact Registry puts kilobytes of session token into the path of an upload.
+        let text = mask_path(&masked.to_string().replace("%E2%80%A6", "…"));
         let short = match text.char_indices().nth(200) {
             Some((at, _)) => format!("{}…", &text[..at]),
             None => text,
         };
         Self(short)
     }
+}
+
+/// Masks what names an upload's session, which is all that it takes to write into it: the tail of an upload's place, and
+/// any long segment (Artifact Registry's places are kilobytes of token).
+fn mask_path(url: &str) -> String {
+    let url = match url.split_once(UPLOADS) {
+        Some((before, after)) if !after.is_empty() => {
+            format!("{before}{UPLOADS}…{}", if after.ends_with("?…") { "?…" } else { "" })
+        }
+        _ => url.to_owned(),
+    };
+    let mask = |segment: &str| if segment.len() > LONGEST_SEGMENT { "…".to_owned() } else { segment.to_owned() };
+    url.split('/').map(mask).collect::<Vec<_>>().join("/")
 }
 
 impl fmt::Display for RedactedUrl {
@@ -102,10 +125,12 @@ pub struct HttpFailure {
     pub code: Option<String>,
     /// What the server said, cut short and on one line.
     pub message: Option<String>,
-    /// `Retry-After` of the answer, in whole seconds.
+    /// `Retry-After` of the answer, as seconds from then.
     pub retry_after: Option<Duration>,
     /// The transport's error, when there was no usable answer.
     pub cause: Option<reqwest::Error>,
+    /// Whether there was no answer in time.
+    pub silent: bool,
 }
 
 impl HttpFailure {
@@ -119,6 +144,7 @@ impl HttpFailure {
             message: None,
             retry_after: None,
             cause: Some(cause.without_url()),
+            silent: false,
         }
     }
 
@@ -130,11 +156,14 @@ impl HttpFailure {
             status: Some(response.status()),
             code: header(&response, "x-error-code"),
             message: header(&response, "x-error-message"),
-            retry_after: header(&response, "retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+            retry_after: header(&response, "retry-after").and_then(|text| retry_after(&text, SystemTime::now())),
             cause: None,
+            silent: false,
         };
-        let body = read_limited(response, ERROR_BODY_MAX_BYTES).await;
-        failure.read_body(&body);
+        // A server that lets its excuse drip is not waited for.
+        if let Ok(body) = timeout(ERROR_BODY_PATIENCE, read_limited(response, ERROR_BODY_MAX_BYTES)).await {
+            failure.read_body(&body);
+        }
         failure
     }
 
@@ -148,7 +177,14 @@ impl HttpFailure {
             message: Some(message.into()),
             retry_after: None,
             cause: None,
+            silent: false,
         }
+    }
+
+    /// A request whose answer did not come in time.
+    pub(crate) fn silent(method: Method, url: &Url, patience: Duration) -> Self {
+        let message = format!("no answer for {} s", patience.as_secs());
+        Self { silent: true, ..Self::protocol(method, url, message) }
     }
 
     fn read_body(&mut self, body: &[u8]) {
@@ -170,7 +206,8 @@ impl HttpFailure {
     /// Returns whether the same request may well succeed later.
     pub fn is_transient(&self) -> bool {
         match self.status {
-            Some(status) => matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522),
+            Some(status) => is_passing(status),
+            None if self.silent => true,
             None => self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect()),
         }
     }
@@ -212,6 +249,11 @@ impl std::error::Error for HttpFailure {
     }
 }
 
+/// Returns whether a status speaks of a moment, not of the request.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
+}
+
 /// Returns a header's text.
 pub(crate) fn header(response: &reqwest::Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
@@ -230,6 +272,15 @@ pub(crate) async fn read_limited(mut response: reqwest::Response, limit: usize) 
     body
 }
 
+/// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3); a date that is past means now.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok().map(|date| date.duration_since(now).unwrap_or_default()),
+    }
+}
+
 fn one_line(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
@@ -237,5 +288,36 @@ fn one_line(text: &str) -> String {
     match line.char_indices().nth(EXCERPT_MAX_CHARS) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_opens_doors() {
+        let shown = |url: &str| RedactedUrl::new(&url.parse().unwrap()).to_string();
+        let token = "A".repeat(4000);
+        for (url, expected) in [
+            ("https://u:p@r.io/v2/a/manifests/v1?x=1#f", "https://r.io/v2/a/manifests/v1?…".to_owned()),
+            ("https://r.io/v2/a/blobs/uploads/", "https://r.io/v2/a/blobs/uploads/".to_owned()),
+            ("https://r.io/v2/a/blobs/uploads/id-secret?_state=s", "https://r.io/v2/a/blobs/uploads/…?…".to_owned()),
+            (&format!("https://r.io/artifacts-uploads/p/{token}"), "https://r.io/artifacts-uploads/p/…".to_owned()),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let read = |text| retry_after(text, now).map(|wait| wait.as_secs());
+        assert_eq!(read(" 120 "), Some(120));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0));
+        for bad in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 }

@@ -65,7 +65,7 @@ pub struct Built {
     pub manifests: Vec<BuiltManifest>,
     /// The weight layers, bottom first.
     pub layers: Vec<BuiltLayer>,
-    /// Bytes of weight layers that were handed to the sink, those of attempts that failed included.
+    /// Bytes of weight layers that were handed to the sink, those that had to be sent more than once included.
     pub bytes_moved: u64,
 }
 
@@ -245,7 +245,7 @@ struct Counted {
 
 impl Progress for Counted {
     fn report(&self, event: &Event) {
-        if let Event::LayerAdvanced { bytes, .. } = event {
+        if let Event::LayerAdvanced { bytes, .. } | Event::LayerResent { bytes, .. } = event {
             self.moved.fetch_add(*bytes, Ordering::Relaxed);
         }
         self.next.report(event);

@@ -1,7 +1,7 @@
 //! What a running build tells whoever watches it.
 //!
 //! Order of events: one [`Event::Planned`]; then for each layer [`Event::LayerStarted`], any number of
-//! [`Event::LayerAdvanced`] and [`Event::LayerRestarted`], and one [`Event::LayerDone`]; or a lone
+//! [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one [`Event::LayerDone`]; or a lone
 //! [`Event::LayerSkipped`]. Layers run side by side, so events of different layers interleave. Last comes
 //! [`Event::Published`]. After an error no further event is promised.
 
@@ -29,6 +29,14 @@ pub enum Event {
     },
     /// More bytes of a layer were handed to the sink.
     LayerAdvanced {
+        /// Index of the layer.
+        layer: usize,
+        /// Bytes since the last event of this layer.
+        bytes: u64,
+    },
+    /// Bytes of a layer that had been handed to the sink were read and handed to it once more, after a connection broke.
+    /// They are not part of what [`Event::LayerAdvanced`] counts.
+    LayerResent {
         /// Index of the layer.
         layer: usize,
         /// Bytes since the last event of this layer.

@@ -15,7 +15,7 @@ pub(super) fn route(state: &State, call: &Call, repo: &str, digest: &str) -> Rep
     if !is_digest(digest) {
         return error(400, "DIGEST_INVALID", "malformed digest");
     }
-    let unknown = || error(404, "BLOB_UNKNOWN", "blob unknown to registry");
+    let unknown = || error(state.config.missing_head_status, "BLOB_UNKNOWN", "blob unknown to registry");
     if call.method == Method::DELETE {
         let mut store = state.store();
         let removed = store.repos.get_mut(repo).and_then(|held| held.blobs.remove(digest));

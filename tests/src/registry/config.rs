@@ -42,6 +42,24 @@ pub struct RegistryConfig {
     pub check_images: bool,
     /// Status of `MANIFEST_BLOB_UNKNOWN`.
     pub missing_blob_status: u16,
+    /// Largest request body (413 with a page of HTML above), as a proxy before the registry has.
+    pub max_request: Option<u64>,
+    /// Largest `Content-Length` of a PATCH without `Content-Range` (416 above).
+    pub max_length: Option<u64>,
+    /// What a status request on a session tells.
+    pub status_reply: StatusReply,
+    /// Take one request with bytes for each session, and no second one.
+    pub one_write: bool,
+    /// Status of a HEAD or GET of a blob that is not there.
+    pub missing_head_status: u16,
+    /// What tags refuse once they point somewhere.
+    pub fixed_tags: FixedTags,
+    /// Least number of components of a repository's name (`NAME_INVALID` below).
+    pub name_parts: usize,
+    /// The repositories there are (`NAME_UNKNOWN` for uploads to others); `None` makes them as they come.
+    pub repositories: Option<Vec<String>>,
+    /// Header lines added to every answer of the upload API.
+    pub upload_headers: Vec<(String, String)>,
 }
 
 impl Default for RegistryConfig {
@@ -65,6 +83,15 @@ impl Default for RegistryConfig {
             redirect_blobs: false,
             check_images: true,
             missing_blob_status: 404,
+            max_request: None,
+            max_length: None,
+            status_reply: StatusReply::Held,
+            one_write: false,
+            missing_head_status: 404,
+            fixed_tags: FixedTags::No,
+            name_parts: 1,
+            repositories: None,
+            upload_headers: Vec::new(),
         }
     }
 }
@@ -150,6 +177,36 @@ pub enum BrokenPatch {
     Rollback,
     /// Nothing: the session is gone.
     DeleteSession,
+    /// The session, but it takes nothing more (`BLOB_UPLOAD_INVALID`), as ECR's.
+    Dead,
+}
+
+/// What a status request on a session tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusReply {
+    /// What is held.
+    Held,
+    /// That there is no such session.
+    Missing,
+    /// No `Range`.
+    NoRange,
+    /// No byte, whatever is held.
+    Stuck,
+    /// One byte too many, in the specification's form.
+    OneTooMany,
+    /// One byte too many, and no `Location`: `bytes=0-<count>`; `bytes=0--1` when the session opens. As Quay does.
+    Quay,
+}
+
+/// What tags refuse once they point somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedTags {
+    /// Nothing.
+    No,
+    /// Another manifest.
+    RefuseOther,
+    /// Any manifest, even the one that they point to.
+    RefuseAll,
 }
 
 /// What a faulty registry does to one request.
@@ -177,6 +234,15 @@ pub enum RegistryAction {
         at: u64,
         /// Length of the pause.
         pause: Duration,
+    },
+    /// Answer this status and a body that never ends: a piece of so many bytes every so often.
+    Drip {
+        /// Status code.
+        code: u16,
+        /// Bytes of a piece.
+        piece: usize,
+        /// Pause before each piece.
+        every: Duration,
     },
     /// Do everything, then wait before answering.
     DelayReply(Duration),

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::config::FixedTags;
 use super::store::{Store, StoredManifest, digest_of};
 use super::{Call, Refusal, State, error, is_digest};
 use crate::server::{Reply, empty, reply, set_header};
@@ -116,6 +117,16 @@ fn put(state: &State, call: &Call, repo: &str, reference: &str, bytes: Bytes) ->
     set_header(&mut answer, "docker-content-digest", &digest);
     if let Some(subject) = subject.filter(|_| state.config.referrers) {
         set_header(&mut answer, "oci-subject", subject);
+    }
+    if let Some(held) = store.repos.get(repo).and_then(|held| held.tags.get(reference)) {
+        let refused = match state.config.fixed_tags {
+            FixedTags::No => false,
+            FixedTags::RefuseOther => *held != digest,
+            FixedTags::RefuseAll => true,
+        };
+        if refused {
+            return Err(error(400, "TAG_INVALID", "the tag is immutable and in use"));
+        }
     }
     store.put_manifest(repo, reference, StoredManifest { digest, media_type, bytes });
     Ok(answer)

@@ -13,6 +13,7 @@ mod uploads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request};
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::json;
 
-pub use config::{Auth, BrokenPatch, LocationStyle, RegistryAction, RegistryConfig, Storage};
+pub use config::{Auth, BrokenPatch, FixedTags, LocationStyle, RegistryAction, RegistryConfig, StatusReply, Storage};
 pub use log::RegistryRequest;
 pub use store::StoredManifest;
 
@@ -257,8 +258,23 @@ async fn handle(state: Arc<State>, server: &'static str, request: Request<Incomi
     Ok(entry.finish(answer))
 }
 
+/// Reads a request's body and keeps nothing.
+async fn drain(state: &State, call: &Call, body: &mut Incoming) {
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        call.entry.add(bytes);
+        state.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
 /// The answer of a fault that replaces normal handling.
 async fn instead(state: &State, call: &Call, body: &mut Incoming) -> Option<Reply> {
+    if state.config.max_request.is_some_and(|most| call.content_length().is_some_and(|length| length > most)) {
+        // What comes is read, so that the answer is not lost to a reset.
+        drain(state, call, body).await;
+        let page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n</html>";
+        return Some(reply(413, "text/html", page));
+    }
     match call.fault.as_ref()? {
         RegistryAction::Status { code, headers, body } => {
             let mut answer = reply(*code, "text/plain", body.clone());
@@ -268,13 +284,10 @@ async fn instead(state: &State, call: &Call, body: &mut Incoming) -> Option<Repl
             Some(answer)
         }
         RegistryAction::StatusAfterBody(code) => {
-            while let Some(Ok(frame)) = body.frame().await {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                call.entry.add(bytes);
-                state.received.fetch_add(bytes, Ordering::Relaxed);
-            }
+            drain(state, call, body).await;
             Some(error(*code, "UNKNOWN", "scripted"))
         }
+        RegistryAction::Drip { code, piece, every } => Some(reply(*code, "text/plain", drip(*piece, *every))),
         RegistryAction::LieHead200 { len } if call.method == Method::HEAD => {
             let mut answer = empty(200);
             set_header(&mut answer, "content-length", &len.to_string());
@@ -330,7 +343,12 @@ async fn route(state: &Arc<State>, call: &Call, body: Incoming) -> Result<Reply,
     if let Some((repo, tail)) = split("/blobs/uploads/") {
         check_name(repo)?;
         auth::check(state, call, Some((repo, "push")))?;
-        return uploads::route(state, call, repo, &tail, body).await;
+        check_repository(state, repo)?;
+        let mut answer = uploads::route(state, call, repo, &tail, body).await?;
+        for (name, value) in &state.config.upload_headers {
+            set_header(&mut answer, name, value);
+        }
+        return Ok(answer);
     }
     let action = match call.method {
         Method::GET | Method::HEAD => "pull",
@@ -368,6 +386,27 @@ fn check_name(name: &str) -> Result<(), Reply> {
     } else {
         Err(error(400, "NAME_INVALID", "invalid repository name"))
     }
+}
+
+/// Refuses uploads to repositories that are not there or could not be.
+fn check_repository(state: &State, name: &str) -> Result<(), Reply> {
+    if name.split('/').count() < state.config.name_parts {
+        return Err(error(400, "NAME_INVALID", "the name has too few components"));
+    }
+    match &state.config.repositories {
+        Some(there) if !there.iter().any(|repository| repository == name) => {
+            Err(error(404, "NAME_UNKNOWN", "repository name not known to registry"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A body that never ends.
+fn drip(piece: usize, every: Duration) -> axum::body::Body {
+    axum::body::Body::from_stream(futures_util::stream::unfold((), move |()| async move {
+        tokio::time::sleep(every).await;
+        Some((Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; piece])), ()))
+    }))
 }
 
 /// Whether `text` is `sha256:` and 64 lower-case hex digits.

@@ -52,6 +52,8 @@ pub(super) struct Upload {
     /// `None` while a request is writing.
     pub(super) sink: Option<Sink>,
     pub(super) last_chunk: Option<u64>,
+    /// Whether it takes nothing more.
+    pub(super) dead: bool,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ impl Store {
     pub(super) fn open_upload(&mut self, repo: &str, storage: Storage) -> String {
         let (id, state) = (self.unique(), self.unique());
         let sink = Some(Sink::new(storage));
-        let upload = Upload { repo: repo.to_owned(), state, sink, last_chunk: None };
+        let upload = Upload { repo: repo.to_owned(), state, sink, last_chunk: None, dead: false };
         self.uploads.insert(id.clone(), upload);
         id
     }

@@ -7,7 +7,7 @@ use axum::http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::config::{LocationStyle, RegistryAction};
+use super::config::{BrokenPatch, LocationStyle, RegistryAction, StatusReply};
 use super::store::{Blob, Mark, Sink};
 use super::{Call, Refusal, State, auth, error, is_digest};
 use crate::content::to_usize;
@@ -35,7 +35,7 @@ pub(super) async fn route(
     match call.method {
         Method::GET | Method::HEAD => {
             find(state, repo, id)?;
-            Ok(progress(state, repo, id, 204))
+            status(state, repo, id)
         }
         Method::DELETE => {
             find_newest(state, repo, id, given)?;
@@ -46,6 +46,26 @@ pub(super) async fn route(
         Method::PUT => put(state, call, repo, id, given, body).await,
         _ => Err(error(405, "UNSUPPORTED", "method not allowed").into()),
     }
+}
+
+/// The state of a session, as it is asked for.
+fn status(state: &State, repo: &str, id: &str) -> Result<Reply, Refusal> {
+    let mut answer = progress(state, repo, id, 204);
+    let held = state.store().uploads.get(id).and_then(|upload| upload.sink.as_ref()).map_or(0, |sink| sink.len);
+    match state.config.status_reply {
+        StatusReply::Held => {}
+        StatusReply::Missing => return Err(error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload session").into()),
+        StatusReply::NoRange => {
+            answer.headers_mut().remove("range");
+        }
+        StatusReply::Stuck => set_header(&mut answer, "range", "0-0"),
+        StatusReply::OneTooMany => set_header(&mut answer, "range", &format!("0-{held}")),
+        StatusReply::Quay => {
+            set_header(&mut answer, "range", &format!("bytes=0-{held}"));
+            answer.headers_mut().remove("location");
+        }
+    }
+    Ok(answer)
 }
 
 /// Checks that the session exists and returns the state its newest location carries.
@@ -80,6 +100,9 @@ async fn start(state: &Arc<State>, call: &Call, repo: &str, body: Incoming) -> R
         return finish(state, call, repo, &id, digest, body).await;
     }
     let mut answer = progress(state, repo, &id, 202);
+    if state.config.status_reply == StatusReply::Quay {
+        set_header(&mut answer, "range", "bytes=0--1");
+    }
     if let Some(min) = state.config.min_chunk {
         set_header(&mut answer, "oci-chunk-min-length", &min.to_string());
     }
@@ -96,8 +119,15 @@ async fn patch(
 ) -> Result<Reply, Refusal> {
     find_newest(state, repo, id, given)?;
     check_body_headers(state, call)?;
+    let whole = call.header("content-range").is_none();
+    if whole && state.config.max_length.zip(call.content_length()).is_some_and(|(most, length)| length > most) {
+        return Err(error(416, "RANGE_INVALID", "the body exceeds the size of a chunk").into());
+    }
     let mut session = Session::open(state, id)?;
     let chunk = check_range(state, call, &session)?;
+    if state.config.one_write && session.offset() > 0 {
+        return Err(error(400, "BLOB_UPLOAD_INVALID", "the upload has its bytes already").into());
+    }
     session.receive(call, body).await?;
     session.close(chunk);
     Ok(progress(state, repo, id, state.config.patch_status))
@@ -237,6 +267,9 @@ impl Session {
     fn open(state: &Arc<State>, id: &str) -> Result<Self, Reply> {
         let mut store = state.store();
         let upload = store.uploads.get_mut(id);
+        if upload.as_ref().is_some_and(|upload| upload.dead) {
+            return Err(error(400, "BLOB_UPLOAD_INVALID", "First byte of the layer part is not the expected one"));
+        }
         let found = upload.and_then(|upload| Some((upload.sink.take()?, upload.last_chunk)));
         let (sink, last_chunk) =
             found.ok_or_else(|| error(409, "BLOB_UPLOAD_INVALID", "another request is writing"))?;
@@ -321,6 +354,9 @@ impl Drop for Session {
                 return;
             }
             store.renew(&self.id);
+            if let Some(upload) = store.uploads.get_mut(&self.id) {
+                upload.dead = self.state.config.broken_patch == BrokenPatch::Dead;
+            }
         }
         if let Some(upload) = store.uploads.get_mut(&self.id) {
             upload.sink = Some(sink);

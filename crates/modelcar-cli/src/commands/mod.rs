@@ -1,6 +1,7 @@
 //! The commands: each turns its arguments into library calls and returns the answer.
 
 pub(crate) mod build;
+pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod push;
@@ -26,6 +27,10 @@ use crate::{
 pub(crate) enum Outcome {
     /// The answer, for stdout.
     Answer(String),
+    /// The answer, for stdout, of a check whose result is no.
+    No(String),
+    /// The answer, for stdout, of a check that could not be made.
+    Unknown(String),
     /// The user stopped it.
     Interrupted,
 }

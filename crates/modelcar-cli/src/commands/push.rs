@@ -1,6 +1,14 @@
 //! `modelcar push`: a model becomes a pinned image in a registry.
 
-use modelcar_core::{ImageRef, registry::RegistrySink};
+use std::sync::Arc;
+
+use modelcar_core::{
+    ImageRef, Plan, inspect,
+    progress::{Event, Progress},
+    registry::{RegistryError, RegistrySink, Repository},
+    sink::Sink,
+    source::SourceFile,
+};
 use serde_json::json;
 
 use super::{Outcome, build_into, prepare, report};
@@ -14,10 +22,21 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let (source, image) = names(&args)?;
     let tags = tags(&image, &args.tag)?;
     let progress = ui::progress(args.run.progress);
-    let repository = names::repository(&image, &args.registry, &progress)?;
-    let prepared = prepare(source, &args.planned, &args.registry, &progress).await?;
-    repository.check_push().await?;
-    let sink = RegistrySink::new(repository, tags);
+    let repository = names::push_repository(&image, &args.registry, &args.upload, &progress)?;
+    repository.check_name()?;
+    let sink = RegistrySink::new(repository.clone(), tags.clone());
+    let ready = async {
+        let prepared = prepare(source, &args.planned, &args.registry, &progress).await?;
+        preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
+        Ok::<_, Failure>(prepared)
+    };
+    let prepared = tokio::select! {
+        prepared = ready => prepared?,
+        _ = tokio::signal::ctrl_c() => {
+            sink.abandon().await;
+            return Ok(Outcome::Interrupted);
+        }
+    };
     let Some((built, seconds)) = build_into(&prepared, &sink, &args.run, progress).await? else {
         return Ok(Outcome::Interrupted);
     };
@@ -26,6 +45,47 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         Format::Text => pinned,
         Format::Json => report(&prepared, &built, seconds, ("image", json!(pinned)))?,
     }))
+}
+
+/// Finds what would end the push before the first weight byte moves.
+async fn preflight(
+    repository: &Repository,
+    image: &ImageRef,
+    tags: &[String],
+    plan: &Plan,
+    progress: &Arc<dyn Progress>,
+) -> Result<(), Failure> {
+    repository.check_push().await?;
+    repository.warn_of_sizes(plan.layers().iter().map(|layer| (layer.title(), layer.size)));
+    for tag in tags {
+        let Some(taken) = repository.taken_tag(tag).await? else { continue };
+        if taken.movable == Some(false) && !is_same_model(repository, &image.with_tag(tag)?, plan).await? {
+            let (repository, tag) = (repository.name(), tag.clone());
+            return Err(RegistryError::TagTaken { repository, tag, digest: taken.digest }.into());
+        }
+        if taken.movable.is_none() {
+            let message = format!("tag `{tag}` points to `{}` and is moved at the end", taken.digest);
+            progress.report(&Event::Warning { message });
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the image may be the one that `plan` makes: it holds the same files. Then a tag that can't be moved
+/// need not be.
+async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -> Result<bool, Failure> {
+    let there = inspect::registry(repository, image).await?;
+    let Some(manifest) = there.manifests.first() else { return Ok(false) };
+    let files = |file: &SourceFile| (file.path.to_string(), file.size);
+    let mut held: Vec<_> = manifest.layers.iter().flat_map(|layer| layer.files.iter().map(files)).collect();
+    let mut planned: Vec<_> = plan.layers().iter().flat_map(|layer| layer.files.iter().map(files)).collect();
+    held.sort();
+    planned.sort();
+    let differs = plan.layers().iter().flat_map(|layer| &layer.files).any(|planned| {
+        let held = manifest.layers.iter().flat_map(|layer| &layer.files).find(|held| held.path == planned.path);
+        held.and_then(|held| held.content).zip(planned.content).is_some_and(|(held, planned)| held != planned)
+    });
+    Ok(held == planned && !differs)
 }
 
 /// Tells SOURCE and IMAGE apart. The image is read first: a mistake in it should cost no request.

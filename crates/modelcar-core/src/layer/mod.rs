@@ -4,15 +4,20 @@
 //! and the source reads again. Memory is a few buffers, shared between the sink and both hashes.
 
 mod hash;
+mod reread;
 pub(crate) mod tar;
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     task::JoinHandle,
@@ -126,6 +131,10 @@ impl LayerBody {
         Self { turn: Arc::new(Mutex::new(turn)), ..self }
     }
 
+    fn source_error(&self, source: SourceError) -> Error {
+        LayerError::Source { layer: self.index, title: self.layer.title(), source }.into()
+    }
+
     fn wrong_content(&self, files: &[ContentId]) -> Option<LayerError> {
         self.layer.files.iter().zip(files).find_map(|(file, actual)| match file.content {
             Some(expected) if expected != *actual => {
@@ -170,6 +179,10 @@ impl Body for LayerBody {
             }
         });
         OpenBody { stream: bytes.boxed(), sealed: seal(self.clone(), outcome, completed).boxed() }
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        reread::reread(self, range)
     }
 }
 
@@ -266,7 +279,7 @@ impl Framer {
         if self.carried.is_empty() {
             self.carried = match self.content.next().await {
                 Some(Ok(bytes)) => bytes,
-                Some(Err(source)) => return Err(self.source_error(source)),
+                Some(Err(source)) => return Err(self.body.source_error(source)),
                 None => return Err(self.too_short()),
             };
         }
@@ -275,10 +288,6 @@ impl Framer {
         self.hashes.content(bytes.clone()).await;
         self.segments.push_front(Segment::Content(left - take as u64));
         Ok(bytes)
-    }
-
-    fn source_error(&self, source: SourceError) -> Error {
-        LayerError::Source { layer: self.body.index, title: self.body.layer.title(), source }.into()
     }
 
     fn too_short(&self) -> Error {

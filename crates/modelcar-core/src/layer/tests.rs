@@ -38,7 +38,9 @@ impl Source for Memory {
     fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
         let mut all = Vec::new();
         for extent in extents {
-            all.extend_from_slice(&self.files[&extent.file.path]);
+            let content = self.files[&extent.file.path].iter();
+            let (offset, len) = (extent.offset.try_into().unwrap(), extent.len.try_into().unwrap());
+            all.extend(content.skip(offset).take(len));
         }
         if let Some(at) = self.fail_at {
             all.truncate(at);
@@ -131,4 +133,17 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let short = memory(&[("a/one", "first"), ("b", ""), ("c", "short"), ("d/e/f", "4")], 5);
     let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
     assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::WrongSize { .. })));
+}
+
+#[tokio::test]
+async fn any_stretch_of_a_layer_can_be_read_again() {
+    let body = body(memory(FILES, 7), &[]).await;
+    let whole = drain(body.open()).await.0.unwrap();
+    for start in (0..whole.len()).step_by(97) {
+        for end in (start..=whole.len()).step_by(397).chain([whole.len()]) {
+            let parts: Vec<Result<Bytes>> = body.reread(start as u64..end as u64).collect().await;
+            let parts: Vec<Bytes> = parts.into_iter().map(Result::unwrap).collect();
+            assert!(parts.concat() == whole[start..end], "{start}..{end}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ const CLIENT_ID: &str = "modelcar";
 
 /// What the registry asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Challenge {
+pub(super) enum Challenge {
     Basic,
     Bearer { realm: Url, service: Option<String> },
 }
@@ -96,6 +96,11 @@ impl Auth {
         else {
             return Ok(false);
         };
+        if let Challenge::Bearer { realm, .. } = &challenge {
+            let refused =
+                |(place, reason)| RegistryError::RefusedPlace { repository: self.repository(), place, reason };
+            place::check_addresses(base, realm).await.map_err(refused)?;
+        }
         let mut state = self.state.lock().await;
         state.tokens.clear();
         state.challenge = Some(challenge);
@@ -196,7 +201,7 @@ fn secret_header(text: &str) -> Option<HeaderValue> {
 }
 
 /// Chooses among the challenges of all `WWW-Authenticate` headers: Bearer before Basic.
-fn choose(base: &Url, headers: &[String]) -> Result<Option<Challenge>, (String, &'static str)> {
+pub(super) fn choose(base: &Url, headers: &[String]) -> Result<Option<Challenge>, (String, &'static str)> {
     let mut basic = None;
     for header in headers {
         for challenge in http_auth::parse_challenges(header).unwrap_or_default() {

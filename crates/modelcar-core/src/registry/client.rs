@@ -2,34 +2,33 @@
 
 use std::{
     collections::BTreeSet,
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
-use sha2::Digest as _;
-use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
-use super::{auth::Auth, error::RegistryError, keychain::Keychain, place};
+use super::{
+    auth::Auth,
+    error::RegistryError,
+    keychain::Keychain,
+    place,
+    quirks::Quirks,
+    retry::{self, Patience},
+};
 use crate::{
     Digest, ImageRef,
-    error::{Error, Result},
     http::{self, HttpFailure},
     progress::{Event, Progress},
-    sink::{Body, ManifestBlob, OpenBody, Sealed},
+    sink::ManifestBlob,
 };
 
 /// Largest manifest that is read; registries agree on it as theirs.
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
-/// Longest wait for the answer to a request without a large body.
-const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
-/// Longest wait that a server can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-const REDIRECTS_MAX: usize = 5;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
@@ -42,21 +41,35 @@ pub struct RegistryOptions {
     pub attempts: u32,
     /// Wait before the second try; it doubles each time, up to 30 s, and is drawn by lot below that.
     pub retry_base: Duration,
+    /// Longest wait for the answer to a request without a large body.
+    pub answer_timeout: Duration,
     /// Longest time in which no byte of an upload moves.
     pub stall_timeout: Duration,
     /// Longest silence after an upload's last byte: storage behind a registry copies what it took, for minutes.
     pub commit_patience: Duration,
+    /// Time that failures may cost over the whole push: failed tries and waits, summed up over all requests. Once it
+    /// is spent, the next failure is final.
+    pub retry_budget: Duration,
+    /// Upload in chunks of this many bytes. Needed where something caps the size of a request; it is also done without
+    /// being asked for once a request was too large (413).
+    pub chunk_bytes: Option<NonZeroU64>,
+    /// Host whose ways the registry has, when it is known under another name: a custom domain, a proxy.
+    pub behaves_like: Option<String>,
 }
 
 impl Default for RegistryOptions {
-    /// HTTPS, 5 tries from 500 ms, 2 minutes, 30 minutes.
+    /// HTTPS, 5 tries from 500 ms, 1, 2 and 30 minutes, 2 hours, no chunks.
     fn default() -> Self {
         Self {
             plain_http: false,
             attempts: 5,
             retry_base: Duration::from_millis(500),
+            answer_timeout: Duration::from_mins(1),
             stall_timeout: Duration::from_mins(2),
             commit_patience: Duration::from_mins(30),
+            retry_budget: Duration::from_hours(2),
+            chunk_bytes: None,
+            behaves_like: None,
         }
     }
 }
@@ -67,18 +80,24 @@ pub struct Repository(Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    image: ImageRef,
+    pub(super) image: ImageRef,
     pub(super) base: Url,
+    /// HTTP/1.1 alone: one connection an upload, and response headers of hundreds of kilobytes (Artifact Registry's
+    /// are larger than what an HTTP/2 client takes).
     pub(super) client: reqwest::Client,
-    /// HTTP/1.1 alone: one connection an upload, and response headers of any size (Artifact Registry's are larger
-    /// than what an HTTP/2 client takes).
-    pub(super) uploads: reqwest::Client,
     auth: Auth,
+    pub(super) keychain: Arc<dyn Keychain>,
+    pub(super) quirks: Quirks,
+    pub(super) patience: Patience,
     pub(super) options: RegistryOptions,
-    progress: Arc<dyn Progress>,
+    pub(super) progress: Arc<dyn Progress>,
     warned: Mutex<BTreeSet<String>>,
-    /// Upload sessions that are neither committed nor deleted.
+    /// Places of upload sessions that are neither committed nor deleted.
     pub(super) sessions: Mutex<BTreeSet<String>>,
+    /// Requests for a session under way.
+    pub(super) opening: TaskTracker,
+    /// Size of chunks, once the registry took no larger request; 0 before.
+    pub(super) chunk_bytes: AtomicU64,
 }
 
 /// What a request needs to do, for its scope in the token.
@@ -92,7 +111,8 @@ impl Repository {
     /// Returns a handle on the repository of `image`. No request is made yet.
     ///
     /// # Errors
-    /// [`RegistryError::Client`] when TLS can't be set up.
+    /// [`RegistryError::Client`] when TLS can't be set up, [`RegistryError::NoChunks`] when chunks are asked of a
+    /// registry that takes none.
     pub fn new(
         image: &ImageRef,
         keychain: Arc<dyn Keychain>,
@@ -110,40 +130,46 @@ impl Repository {
             repository: format!("{}/{}", image.registry(), image.repository()),
             reason: "is not a URL".to_owned(),
         })?;
-        let builder = || http::client_builder().redirect(reqwest::redirect::Policy::none());
-        let client = builder().build().map_err(RegistryError::Client)?;
-        let uploads = builder().http1_only().build().map_err(RegistryError::Client)?;
-        let auth = Auth::new(image.clone(), keychain, client.clone());
+        let builder = http::client_builder().redirect(reqwest::redirect::Policy::none()).http1_only();
+        let client = builder.build().map_err(RegistryError::Client)?;
+        let quirks = Quirks::of(options.behaves_like.as_deref().unwrap_or(image.registry()));
+        let chunk_bytes = match options.chunk_bytes.map(|wanted| quirks.chunk(wanted.get())) {
+            Some(None) => {
+                let repository = format!("{}/{}", image.registry(), image.repository());
+                return Err(RegistryError::NoChunks { repository, registry: quirks.registry });
+            }
+            Some(Some(bytes)) => bytes,
+            None => 0,
+        };
+        let auth = Auth::new(image.clone(), Arc::clone(&keychain), client.clone());
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
             base,
             client,
-            uploads,
             auth,
+            keychain,
+            quirks,
+            patience: Patience::new(options.attempts, options.retry_base, options.retry_budget),
+            chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,
             warned: Mutex::default(),
             sessions: Mutex::default(),
+            opening: TaskTracker::new(),
         })))
     }
 
-    pub(super) fn inner(&self) -> &Inner {
+    pub(super) fn of(inner: &Arc<Inner>) -> Self {
+        Self(Arc::clone(inner))
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
 
     /// Returns `registry/repository`.
     pub fn name(&self) -> String {
         self.0.name()
-    }
-
-    /// Proves that the login may push, by opening an upload and closing it again.
-    ///
-    /// # Errors
-    /// What the registry says against it.
-    pub async fn check_push(&self) -> Result<(), RegistryError> {
-        let session = self.0.open_session("check the right to push").await?;
-        self.0.close_session(&session).await;
-        Ok(())
     }
 
     /// Returns whether the blob is there. A registry that does not tell (403) counts as one that has it not.
@@ -158,7 +184,8 @@ impl Repository {
             StatusCode::OK => {
                 // A HEAD's length is the blob's; reqwest's own `content_length` is the body's, which is empty.
                 let length = http::header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
-                Ok(length.is_none_or(|length| length == size))
+                let named = http::header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
+                Ok(length.is_none_or(|length| length == size) && named.is_none_or(|named: Digest| named == *digest))
             }
             status if status.is_redirection() => Ok(true),
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
@@ -184,7 +211,8 @@ impl Repository {
         }
         let content_type = http::header(&response, "content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
-        let bytes = Bytes::from(http::read_limited(response, MANIFEST_MAX_BYTES + 1).await);
+        let read = timeout(self.0.options.answer_timeout, http::read_limited(response, MANIFEST_MAX_BYTES + 1)).await;
+        let bytes = Bytes::from(read.map_err(|_| self.0.protocol(&act, "its bytes come too slowly"))?);
         if bytes.len() > MANIFEST_MAX_BYTES {
             return Err(self.0.protocol(&act, "it is larger than 4 MiB"));
         }
@@ -197,9 +225,20 @@ impl Repository {
 
     /// Stores a manifest under `selector`, a tag or its digest.
     ///
+    /// A refusal, or an answer that names another digest, is not believed before the manifest was read back: the reply
+    /// to an earlier try may have been lost, and an immutable tag refuses what it points to already.
+    ///
     /// # Errors
     /// What the registry says against it, or that it took other bytes.
     pub async fn put_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
+        let Err(error) = self.send_manifest(manifest, selector).await else { return Ok(()) };
+        match self.manifest(selector).await {
+            Ok(Some(stored)) if stored.digest == manifest.digest => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    pub(super) async fn send_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
         let url = self.0.url(&format!("manifests/{selector}"))?;
         let act = format!("put manifest `{selector}`");
         let mut headers = HeaderMap::new();
@@ -215,11 +254,6 @@ impl Repository {
             Some(stored) if stored != manifest.digest => Err(self.0.wrong_digest(manifest.digest, stored)),
             _ => Ok(()),
         }
-    }
-
-    /// Returns a blob of this repository as a body. It can be opened many times; each checks the digest anew.
-    pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Body + 'static {
-        RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
     }
 }
 
@@ -249,13 +283,12 @@ impl Inner {
     }
 
     /// Returns where the registry points to, if a client may go there.
-    pub(super) fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
+    pub(super) async fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
         let location = http::header(response, "location").ok_or_else(|| self.protocol(act, "it names no location"))?;
-        place::follow(from, &location).map_err(|(place, reason)| RegistryError::RefusedPlace {
-            repository: self.name(),
-            place,
-            reason,
-        })
+        let refused = |(place, reason)| RegistryError::RefusedPlace { repository: self.name(), place, reason };
+        let place = place::follow(from, &location).map_err(refused)?;
+        place::check_addresses(&self.base, &place).await.map_err(refused)?;
+        Ok(place)
     }
 
     /// Returns the login for `url`; none for another host than the registry's.
@@ -301,119 +334,33 @@ impl Inner {
         let mut challenged = false;
         let mut attempt = 1;
         loop {
+            let begun = Instant::now();
             let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-            request = request.headers(self.authorization(right, url).await?).timeout(ANSWER_PATIENCE);
+            request = request.headers(self.authorization(right, url).await?);
             request = match (&body, &method) {
                 (Some(bytes), _) => request.body(bytes.clone()),
                 // A length of zero is said: some servers refuse a POST or PUT without one (411).
                 (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
                 (None, _) => request,
             };
-            let failure = match request.send().await {
-                Ok(response) if self.learn(url, &response).await? && !challenged => {
+            let failure = match timeout(self.options.answer_timeout, request.send()).await {
+                Ok(Ok(response)) if self.learn(url, &response).await? && !challenged => {
                     challenged = true;
                     continue;
                 }
-                Ok(response) if !is_passing(response.status()) => return Ok(response),
-                Ok(response) => HttpFailure::from_response(method.clone(), response).await,
-                Err(error) => HttpFailure::transport(method.clone(), url, error),
+                Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {
+                    return Ok(response);
+                }
+                Ok(Ok(response)) if !http::is_passing(response.status()) => return Ok(response),
+                Ok(Ok(response)) => HttpFailure::from_response(method.clone(), response).await,
+                Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
+                Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };
-            if attempt >= self.options.attempts || !failure.is_transient() {
+            let passing = retry::is_passing(&failure);
+            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {
                 return Err(self.failed(act, failure));
             }
-            tokio::time::sleep(self.backoff(attempt, failure.retry_after)).await;
             attempt += 1;
         }
     }
-
-    /// Returns the wait before the next try: what the server asks for, or a lot drawn below a doubling bound.
-    pub(super) fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
-        let bound = self.options.retry_base.saturating_mul(1 << (attempt - 1).min(16)).min(BACKOFF_MAX);
-        let lot = RandomState::new().hash_one(attempt);
-        let drawn = bound.mul_f64(f64::from(u32::try_from(lot >> 32).unwrap_or_default()) / f64::from(u32::MAX));
-        retry_after.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
-    }
-}
-
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
-}
-
-/// A blob in a registry.
-#[derive(Debug)]
-struct RemoteBlob {
-    repository: Repository,
-    title: String,
-    digest: Digest,
-    size: u64,
-}
-
-impl Body for RemoteBlob {
-    fn title(&self) -> String {
-        self.title.clone()
-    }
-
-    fn size(&self) -> Option<u64> {
-        Some(self.size)
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        Some(self.digest)
-    }
-
-    fn open(&self) -> OpenBody {
-        let (repository, digest, size) = (self.repository.clone(), self.digest, self.size);
-        let (tell, told) = oneshot::channel();
-        let source = repository.clone();
-        let bytes = stream::once(async move { get_blob(&source, &digest).await }).try_flatten().boxed();
-        // Base layers are small: hashing them where they pass is cheaper than a thread.
-        let start = Some((bytes, sha2::Sha256::new(), tell));
-        let hashed = stream::unfold(start, |state| async {
-            let (mut bytes, mut hasher, tell) = state?;
-            match bytes.next().await {
-                Some(Ok(chunk)) => {
-                    hasher.update(&chunk);
-                    Some((Ok(chunk), Some((bytes, hasher, tell))))
-                }
-                Some(Err(error)) => Some((Err(error), None)),
-                None => {
-                    let _nobody_asks = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
-                    None
-                }
-            }
-        });
-        let sealed = async move {
-            match told.await {
-                Ok(actual) if actual == digest => Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() }),
-                Ok(actual) => Err(repository.0.wrong_digest(digest, actual).into()),
-                Err(_) => Err(repository.0.protocol("get a blob", "it was not read to its end").into()),
-            }
-        };
-        OpenBody { stream: hashed.boxed(), sealed: sealed.boxed() }
-    }
-}
-
-async fn get_blob(
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<impl futures_util::Stream<Item = Result<Bytes>> + Send + use<>> {
-    let inner = &repository.0;
-    let act = format!("get blob `{digest}`");
-    let mut url = inner.url(&format!("blobs/{digest}"))?;
-    for _hop in 0..REDIRECTS_MAX {
-        let response = inner.send(&act, Right::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
-        if response.status().is_redirection() {
-            url = inner.follow(&url, &act, &response)?;
-            continue;
-        }
-        if response.status() != StatusCode::OK {
-            return Err(inner.refused(act, Method::GET, response).await.into());
-        }
-        let (repository, at) = (repository.clone(), url.clone());
-        return Ok(response.bytes_stream().map_err(move |error| {
-            let failure = HttpFailure::transport(Method::GET, &at, error);
-            Error::from(repository.0.failed(act.clone(), failure))
-        }));
-    }
-    Err(inner.protocol(&act, "too many redirects").into())
 }

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::retry;
 use crate::{Digest, error::ErrorKind, http::HttpFailure};
 
 /// Why a registry did not do what it was asked.
@@ -37,6 +38,96 @@ pub enum RegistryError {
         place: String,
         /// Why not.
         reason: &'static str,
+    },
+    /// An upload session came to nothing: the registry does not know it any more, or takes nothing more into it.
+    #[error("{act} at `{repository}`: the upload session is lost")]
+    SessionLost {
+        /// The act and its object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// What the registry said.
+        source: Box<HttpFailure>,
+    },
+    /// What a session holds after it went on from a break is not what was sent.
+    #[error("{act} at `{repository}`: the session did not go on where it said")]
+    Resumed {
+        /// The act and its object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// What the registry said.
+        source: Box<HttpFailure>,
+    },
+    /// The login was good when an upload began and is refused in the middle of it.
+    #[error("{act} at `{repository}`: the login ran out during the upload")]
+    LoginExpired {
+        /// The act and its object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// What the registry said.
+        source: Box<HttpFailure>,
+    },
+    /// The registry, or a proxy before it, takes no request of this size.
+    #[error("{act} at `{repository}`: the registry, or a proxy before it, takes no request of {bytes} bytes")]
+    TooLarge {
+        /// The act and its object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// Size of the request that was refused.
+        bytes: u64,
+        /// What the registry said.
+        source: Box<HttpFailure>,
+    },
+    /// The registry takes no uploads in chunks, and they were asked for.
+    #[error("`{repository}`: {registry} takes no uploads in chunks")]
+    NoChunks {
+        /// `registry/repository`.
+        repository: String,
+        /// Name of the registry's product.
+        registry: &'static str,
+    },
+    /// The repository's name has not the shape that the registry wants.
+    #[error("`{repository}` can't be a repository on {registry}: {reason}")]
+    BadName {
+        /// `registry/repository`.
+        repository: String,
+        /// Name of the registry's product.
+        registry: &'static str,
+        /// The shape it wants.
+        reason: &'static str,
+    },
+    /// A tag that can't be moved is taken by another image.
+    #[error("tag `{tag}` of `{repository}` can't be moved and is taken by `{digest}`")]
+    TagTaken {
+        /// `registry/repository`.
+        repository: String,
+        /// The tag.
+        tag: String,
+        /// The image it points to.
+        digest: Digest,
+    },
+    /// A body is longer or shorter than it said.
+    #[error("{title} has {actual} bytes or more, expected {expected}")]
+    WrongLength {
+        /// What was to be uploaded.
+        title: String,
+        /// The size it said.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// A body is not the blob that it was said to be.
+    #[error("{title} is `{actual}`, expected `{expected}`")]
+    WrongBody {
+        /// What was to be uploaded.
+        title: String,
+        /// The digest it was said to have.
+        expected: Digest,
+        /// The digest it has.
+        actual: Digest,
     },
     /// No byte moved for a long time.
     #[error("{act} at `{repository}`: no byte moved for {seconds} s")]
@@ -109,19 +200,26 @@ impl RegistryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Request { source, .. } => source.kind(),
-            Self::Protocol { .. } | Self::Stalled { .. } | Self::RefusedPlace { .. } => ErrorKind::Network,
-            Self::WrongDigest { .. } => ErrorKind::Integrity,
+            Self::Protocol { .. }
+            | Self::Stalled { .. }
+            | Self::RefusedPlace { .. }
+            | Self::SessionLost { .. }
+            | Self::Resumed { .. } => ErrorKind::Network,
+            Self::WrongDigest { .. } | Self::WrongBody { .. } | Self::WrongLength { .. } => ErrorKind::Integrity,
             Self::ImageNotFound(_) => ErrorKind::NotFound,
-            Self::Keychain { .. } => ErrorKind::Auth,
+            Self::Keychain { .. } | Self::LoginExpired { .. } => ErrorKind::Auth,
+            Self::TooLarge { .. } | Self::NoChunks { .. } | Self::BadName { .. } | Self::TagTaken { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::Client(_) => ErrorKind::Internal,
         }
     }
 
-    /// Returns whether the same may well succeed later.
+    /// Returns whether the same may well succeed later, from its start.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Request { source, .. } => source.is_transient(),
-            Self::Stalled { .. } => true,
+            Self::Request { source, .. } => retry::is_passing(source),
+            Self::Stalled { .. } | Self::SessionLost { .. } | Self::LoginExpired { .. } => true,
             _ => false,
         }
     }

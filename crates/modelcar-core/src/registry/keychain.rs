@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-use super::error::KeychainError;
+use super::{error::KeychainError, origin};
 use crate::{ImageRef, http::Secret};
 
 /// How long a credential helper may take.
@@ -38,6 +38,12 @@ pub enum Credential {
 pub trait Keychain: Send + Sync + Debug {
     /// Returns the login for `image`, fresh.
     async fn resolve(&self, image: &ImageRef) -> Result<Credential, KeychainError>;
+
+    /// Returns where the login for `image` comes from, for people: never the login itself. `None` when there is none.
+    async fn describe(&self, image: &ImageRef) -> Result<Option<String>, KeychainError> {
+        let credential = self.resolve(image).await?;
+        Ok((credential != Credential::Anonymous).then(|| origin::kind(&credential).to_owned()))
+    }
 }
 
 /// One login for everything.
@@ -91,17 +97,21 @@ impl Keychain for DockerConfig {
         }
         Ok(Credential::Anonymous)
     }
+
+    async fn describe(&self, image: &ImageRef) -> Result<Option<String>, KeychainError> {
+        origin::of(&self.files, image).await
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Nothing,
     Credential(Credential),
     Helper { helper: String, server: String },
 }
 
 /// Looks a registry up in a login file.
-fn find(config: &Value, image: &ImageRef) -> Result<Found, String> {
+pub(super) fn find(config: &Value, image: &ImageRef) -> Result<Found, String> {
     let keys = keys(image);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let helper = keys.iter().find_map(|key| text(config.get("credHelpers")?.get(key)).map(|helper| (helper, key)));

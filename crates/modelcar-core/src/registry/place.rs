@@ -1,8 +1,12 @@
 //! Where a registry may send the client, and what must not go along.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use reqwest::Url;
+use tokio::time::timeout;
+
+/// How long a name may take to be resolved.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns the URL that `location` means beside `base`, exactly as the registry wrote it: upload locations carry
 /// opaque state that must not be put together anew (distribution-spec "Pushing blobs").
@@ -26,10 +30,39 @@ pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'stati
     if base.scheme() == "https" && url.scheme() == "http" {
         return Err((place, "goes from https down to http"));
     }
-    if is_private(&url) && !is_private(base) {
-        return Err((place, "is a private address"));
+    match refusal(reach_of(base), reach_of(&url)) {
+        Some(reason) => Err((place, reason)),
+        None => Ok(url),
     }
-    Ok(url)
+}
+
+/// Checks what the names of another host stand for, as far as this machine can resolve them: a public name may lead to
+/// a private address. A name that can't be resolved here (behind a proxy) is left to whoever resolves it.
+pub(super) async fn check_addresses(base: &Url, url: &Url) -> Result<(), (String, &'static str)> {
+    if same_host(base, url) || !matches!(url.host(), Some(url::Host::Domain(_))) {
+        return Ok(());
+    }
+    let (from, to) = (resolve(base).await, resolve(url).await);
+    match from.zip(to).and_then(|(from, to)| refusal(from, to)) {
+        Some(reason) => Err((url.host_str().unwrap_or("?").to_owned(), reason)),
+        None => Ok(()),
+    }
+}
+
+/// Returns the most private place that a host's name leads to.
+async fn resolve(url: &Url) -> Option<Reach> {
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let looking = tokio::net::lookup_host((host, url.port_or_known_default()?));
+    let addresses = timeout(RESOLVE_PATIENCE, looking).await.ok()?.ok()?;
+    addresses.map(|address| reach(address.ip())).max()
+}
+
+fn refusal(from: Reach, to: Reach) -> Option<&'static str> {
+    match to {
+        Reach::LinkLocal => Some("is a link-local address, as a metadata server has"),
+        Reach::Private | Reach::Loopback if to > from => Some("is a private address"),
+        _ => None,
+    }
 }
 
 /// Returns whether credentials for `a` may go to `b`: scheme, host and port agree.
@@ -41,22 +74,41 @@ fn same_host(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str() && a.port_or_known_default() == b.port_or_known_default()
 }
 
-/// Returns whether the host is a loopback, link-local or private address, or a name for this machine.
-fn is_private(url: &Url) -> bool {
+/// How near an address is, the nearest last: a server may point to its like and to what lies farther out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Public,
+    Private,
+    Loopback,
+    LinkLocal,
+}
+
+/// Returns the reach of a host as it is written.
+fn reach_of(url: &Url) -> Reach {
     let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => {
-            address.is_loopback() || address.is_private() || address.is_link_local() || address.is_unspecified()
-        }
-        Ok(IpAddr::V6(address)) => {
-            address.is_loopback()
-                || address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address.is_unspecified()
-                || address.to_ipv4_mapped().is_some()
-        }
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || host == "metadata.google.internal",
+        Ok(address) => reach(address),
+        Err(_) if host == "localhost" || host.ends_with(".localhost") => Reach::Loopback,
+        Err(_) if matches!(host, "metadata" | "metadata.google.internal" | "instance-data") => Reach::LinkLocal,
+        Err(_) => Reach::Public,
+    }
+}
+
+fn reach(address: IpAddr) -> Reach {
+    match address {
+        IpAddr::V4(v4) if v4.is_link_local() => Reach::LinkLocal,
+        IpAddr::V4(v4) if v4.is_loopback() || v4.is_unspecified() => Reach::Loopback,
+        // 100.64.0.0/10 is shared by a carrier's customers; clouds put their metadata there too.
+        IpAddr::V4(v4) if v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64) => Reach::Private,
+        IpAddr::V4(_) => Reach::Public,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => reach(IpAddr::V4(v4)),
+            None if v6.is_unicast_link_local() => Reach::LinkLocal,
+            None if v6.is_loopback() || v6.is_unspecified() => Reach::Loopback,
+            None if v6.is_unique_local() => Reach::Private,
+            None => Reach::Public,
+        },
     }
 }
 
@@ -85,12 +137,35 @@ mod tests {
         check(base, "/up/1?_state=a%2Fb", Ok("https://r.io/up/1?_state=a%2Fb"));
         check(base, "https://r.io:443/up", Ok("https://r.io/up"));
         check(base, "https://store.io/up", Ok("https://store.io/up"));
-        check(base, "http://r.io/up", Err("is a private address").or(Err("goes from https down to http")));
-        check(base, "https://169.254.169.254/x", Err("is a private address"));
+        check(base, "http://r.io/up", Err("goes from https down to http"));
+        check(base, "http://other.io/up", Err("goes from https down to http"));
+        let metadata = "is a link-local address, as a metadata server has";
+        for from in [base, "http://127.0.0.1:5000/v2/", "http://10.0.0.1/v2/"] {
+            let scheme = from.split(':').next().unwrap();
+            check(from, &format!("{scheme}://169.254.169.254/x"), Err(metadata));
+            check(from, &format!("{scheme}://metadata.google.internal./x"), Err(metadata));
+            check(from, &format!("{scheme}://[fe80::1]/x"), Err(metadata));
+        }
+        check("http://10.0.0.1/v2/", "http://10.0.0.2/x", Ok("http://10.0.0.2/x"));
+        check("http://10.0.0.1/v2/", "http://127.0.0.1/x", Err("is a private address"));
+        check("http://10.0.0.1/v2/", "http://0x7f000001/x", Err("is a private address"));
+        check(base, "https://100.100.100.200/x", Err("is a private address"));
         check(base, "https://[::ffff:10.0.0.1]/x", Err("is a private address"));
         check(base, "https://localhost/x", Err("is a private address"));
         check(base, "file:///etc/passwd", Err("is not HTTP"));
         check("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5001/x", Ok("http://127.0.0.1:5001/x"));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_what_it_resolves_to() {
+        let check = |base: &str, url: &str| {
+            let (base, url): (Url, Url) = (base.parse().unwrap(), url.parse().unwrap());
+            async move { check_addresses(&base, &url).await.map_err(|(_, reason)| reason) }
+        };
+        // `localhost` is the one name that every machine resolves.
+        assert_eq!(check("https://192.0.2.1/", "https://localhost/x").await, Err("is a private address"));
+        assert_eq!(check("http://127.0.0.1/", "http://localhost/x").await, Ok(()));
+        assert_eq!(check("https://192.0.2.1/", "https://nowhere.invalid/x").await, Ok(()));
     }
 
     #[test]

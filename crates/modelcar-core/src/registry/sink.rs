@@ -41,8 +41,12 @@ impl Sink for RegistrySink {
         Ok(self.repository.put_manifest(manifest, &manifest.digest.to_string()).await?)
     }
 
+    /// The tag names the index in the very request that stores it, so that a tag which can't be moved leaves nothing
+    /// behind.
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
-        self.repository.put_manifest(index, &index.digest.to_string()).await?;
+        if self.tags.is_empty() {
+            self.repository.put_manifest(index, &index.digest.to_string()).await?;
+        }
         for tag in &self.tags {
             self.repository.put_manifest(index, tag).await?;
         }

@@ -1,36 +1,44 @@
-//! One blob into one repository: a session, one streamed request, the commit.
+//! One blob into one repository: a session, its bytes, the commit; and what to do when any of them breaks.
 //!
 //! A layer's digest is known only after its last byte, so the bytes go in one PATCH with their exact length and
 //! without `Content-Range`, and an empty PUT commits them: the shape that every registry takes, Artifact Registry,
-//! which knows no chunks, among them. A try that fails starts over in a new session.
+//! which knows no chunks, among them. A blob whose digest is known goes in the PUT. Chunks are for what caps the size
+//! of a request, asked for or shown by a 413.
+//!
+//! A request that breaks goes on in its session where the registry proves how much it holds; the body is read again
+//! from there and its hashes keep their state. Everywhere else a new session takes the blob from its first byte.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
 };
 
-use futures_util::{Stream, StreamExt, stream};
-use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
-use tokio::time::{Instant, sleep};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::time::Instant;
 
 use super::{
     client::{Inner, Repository, Right},
     error::RegistryError,
-    place,
+    feed::Feed,
+    place, retry,
+    session::Session,
 };
 use crate::{
+    Digest,
     error::{Error, Result},
     http::HttpFailure,
+    progress::Event,
     sink::{Body, Sealed},
 };
 
-/// How often the watchdog looks.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// How long a session may take to be deleted.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// First size of chunks where a request was too large: below the 100 MB of Cloudflare's smallest plan.
+const CHUNK_BYTES: u64 = 64 << 20;
+/// A chunk that is too large is cut to a quarter, down to this: below nginx's default of 1 MiB.
+const LEAST_CHUNK_BYTES: u64 = 256 << 10;
+/// What GHCR takes; a registry that refuses the range of a larger chunk may mean its size.
+const CAREFUL_CHUNK_BYTES: u64 = 4 << 20;
+/// An upload that breaks again and again must come forward by this much, or it starts over.
+const LEAST_ADVANCE_BYTES: u64 = 1 << 20;
 
 impl Repository {
     /// Uploads `body` and returns what it turned out to be.
@@ -40,28 +48,30 @@ impl Repository {
     /// left behind, as far as the registry lets it be deleted.
     pub async fn upload(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let inner = self.inner();
-        let mut attempt = 1;
+        let mut way = Way::new(inner, body);
+        let mut proven = None;
+        let (mut attempt, mut expired) = (1, 0);
         loop {
-            let mut proven = None;
-            let error = match attempt_upload(inner, body, &mut proven).await {
+            let begun = Instant::now();
+            let error = match try_once(inner, body, &way, &mut proven).await {
                 Ok(sealed) => return Ok(sealed),
                 Err(error) => error,
             };
-            if !error.is_transient() || attempt >= inner.options.attempts {
+            let other_way = way.learn(inner, &error);
+            let again = other_way || error.is_transient();
+            // A login that runs out twice in the same upload does so every time.
+            expired += u32::from(matches!(error, Error::Registry(RegistryError::LoginExpired { .. })));
+            let lost = begun.elapsed();
+            if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), lost).await {
                 return Err(error);
             }
             // The reply to a commit may be lost while the commit is not.
-            if let Some(sealed) = proven
-                && self.has_blob(&sealed.digest, sealed.size).await?
+            if let Some(sealed) = &proven
+                && self.has_blob(&sealed.digest, sealed.size).await.unwrap_or(false)
             {
-                return Ok(sealed);
+                return Ok(sealed.clone());
             }
-            let asked = match &error {
-                Error::Registry(RegistryError::Request { source, .. }) => source.retry_after,
-                _ => None,
-            };
             restarted(chain(&error));
-            sleep(inner.backoff(attempt, asked)).await;
             attempt += 1;
         }
     }
@@ -77,10 +87,84 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn attempt_upload(inner: &Inner, body: &dyn Body, proven: &mut Option<Sealed>) -> Result<Sealed> {
+/// How a blob is uploaded.
+#[derive(Debug)]
+struct Way {
+    /// The digest, when it is known beforehand.
+    digest: Option<Digest>,
+    /// Size, when it is known beforehand.
+    size: Option<u64>,
+    /// Whether to go on in a session that broke.
+    resume: bool,
+    /// Whether the length of a whole body is announced, or the body is sent in HTTP's own chunks.
+    announce: bool,
+}
+
+impl Way {
+    fn new(inner: &Inner, body: &dyn Body) -> Self {
+        Self { digest: body.digest(), size: body.size(), resume: inner.quirks.resume, announce: true }
+    }
+
+    /// Changes the way after a failure that another way may not meet. Returns whether it did.
+    fn learn(&mut self, inner: &Inner, error: &Error) -> bool {
+        let chunk = inner.chunk_bytes.load(Ordering::Relaxed);
+        match error {
+            Error::Registry(RegistryError::TooLarge { bytes, .. }) => inner.smaller_chunks(*bytes),
+            Error::Registry(RegistryError::SessionLost { source, .. })
+                if source.status == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
+            {
+                match chunk {
+                    // GHCR refuses large bodies by their length where it means chunks.
+                    0 => std::mem::replace(&mut self.announce, false),
+                    _ if chunk > CAREFUL_CHUNK_BYTES => {
+                        inner.chunk_bytes.store(CAREFUL_CHUNK_BYTES, Ordering::Relaxed);
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            // The bytes were right when they left: the place at which the session went on was not.
+            Error::Registry(RegistryError::Resumed { .. }) => std::mem::replace(&mut self.resume, false),
+            _ => false,
+        }
+    }
+}
+
+impl Inner {
+    /// Goes over to smaller chunks after a request of `refused` bytes. Returns whether there are smaller ones.
+    fn smaller_chunks(&self, refused: u64) -> bool {
+        let Some(most) = self.quirks.chunk(CHUNK_BYTES) else { return false };
+        let now = self.chunk_bytes.load(Ordering::Relaxed);
+        if now != 0 && now < refused {
+            // Another layer has met it before.
+            return true;
+        }
+        let smaller = most.min(refused / 4).max(LEAST_CHUNK_BYTES);
+        if smaller >= refused {
+            return false;
+        }
+        self.chunk_bytes.store(smaller, Ordering::Relaxed);
+        self.say(&format!("takes no request of {refused} bytes, going on in chunks of {smaller} bytes"));
+        true
+    }
+
+    fn say(&self, text: &str) {
+        self.progress.report(&Event::Warning { message: format!("`{}` {text}", self.name()) });
+    }
+}
+
+async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut Option<Sealed>) -> Result<Sealed> {
     let title = body.title();
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
-    let result = fill_and_commit(inner, body, &title, session.clone(), proven).await;
+    let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0 && way.size.is_some();
+    let gate = way.digest.filter(|_| !chunked && way.announce);
+    let act = format!("upload {title}");
+    let upload = Upload { inner, session: &session, feed: Feed::open(body, gate), way, title, act };
+    let result = match (gate, way.size) {
+        (Some(digest), Some(size)) => upload.whole(size, digest, proven).await,
+        (_, Some(size)) if chunked => upload.in_chunks(size, proven).await,
+        (_, size) => upload.streamed(size, proven).await,
+    };
     match &result {
         Ok(_) => inner.forget_session(&session),
         Err(_) => inner.close_session(&session).await,
@@ -88,242 +172,258 @@ async fn attempt_upload(inner: &Inner, body: &dyn Body, proven: &mut Option<Seal
     result
 }
 
-async fn fill_and_commit(
-    inner: &Inner,
-    body: &dyn Body,
-    title: &str,
-    session: Session,
-    proven: &mut Option<Sealed>,
-) -> Result<Sealed> {
-    let act = format!("upload {title}");
-    let open = body.open();
-    let watch = Watch::default();
-    let bytes = watch.over(open.stream, body.size());
-    let mut request = inner
-        .uploads
-        .patch(session.location())
-        .headers(inner.authorization(Right::Push, &session.location()).await?)
-        .header("content-type", "application/octet-stream");
-    if let Some(size) = body.size() {
-        request = request.header("content-length", size);
-    }
-    let sent = request.body(reqwest::Body::wrap_stream(bytes)).send();
-    let response = tokio::select! {
-        response = sent => response,
-        seconds = watch.stalled(inner.options.stall_timeout, inner.options.commit_patience) => {
-            return Err(RegistryError::Stalled { act, repository: inner.name(), seconds }.into());
-        }
-    };
-    // What the body says goes before what the registry made of its end.
-    if let Some(error) = watch.take_error() {
-        return Err(error);
-    }
-    let response = response
-        .map_err(|error| inner.failed(&act, HttpFailure::transport(Method::PATCH, &session.location(), error)))?;
-    accept(inner, &act, &session, response).await?;
-    let sealed = open.sealed.await?;
-    *proven = Some(sealed.clone());
-    commit(inner, title, &session, &sealed).await?;
-    Ok(sealed)
+/// One upload in one session.
+struct Upload<'a> {
+    inner: &'a Arc<Inner>,
+    session: &'a Session,
+    feed: Feed<'a>,
+    way: &'a Way,
+    title: String,
+    act: String,
 }
 
-/// Takes the answer to a PATCH. ECR says 201 where the specification says 202.
-async fn accept(inner: &Inner, act: &str, session: &Session, response: Response) -> Result<(), RegistryError> {
-    let url = session.location();
-    let again = inner.learn(&url, &response).await?;
-    match response.status() {
-        StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => {
-            if response.headers().contains_key("location") {
-                session.moved(inner, inner.follow(&url, act, &response)?);
+impl Upload<'_> {
+    /// Sends everything in one PATCH, goes on where it breaks, and commits.
+    async fn streamed(&self, size: Option<u64>, proven: &mut Option<Sealed>) -> Result<Sealed> {
+        let all = size.unwrap_or(u64::MAX);
+        let mut at = 0;
+        let mut tries = Tries::default();
+        while at < all || all == 0 {
+            let rest = size.filter(|_| self.way.announce).map(|size| size - at);
+            match self.patch(at..all, rest, at > 0).await {
+                Ok(()) => break,
+                Err(error) => at = self.go_on(at, 1, &mut tries, error).await?,
             }
-            Ok(())
         }
-        _ if again => Err(RegistryError::Request {
-            act: act.to_owned(),
-            repository: inner.name(),
-            // The token ran out between two requests: the next try gets a new one.
-            source: Box::new(HttpFailure {
-                status: Some(StatusCode::REQUEST_TIMEOUT),
-                message: Some("the login ran out and is renewed".to_owned()),
-                ..HttpFailure::protocol(Method::PATCH, &url, "")
-            }),
-        }),
-        _ => Err(inner.refused(act, Method::PATCH, response).await),
-    }
-}
-
-async fn commit(inner: &Inner, title: &str, session: &Session, sealed: &Sealed) -> Result<(), RegistryError> {
-    let act = format!("commit {title}");
-    let url = place::with_digest(&session.location(), &sealed.digest);
-    for again in [true, false] {
-        let request = inner
-            .uploads
-            .put(url.clone())
-            .headers(inner.authorization(Right::Push, &url).await?)
-            .header("content-type", "application/octet-stream")
-            .header("content-length", 0)
-            .timeout(inner.options.commit_patience);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| inner.failed(&act, HttpFailure::transport(Method::PUT, &url, error)))?;
-        if inner.learn(&url, &response).await? && again {
-            continue;
-        }
-        return match response.status() {
-            StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(()),
-            _ => Err(inner.refused(act, Method::PUT, response).await),
-        };
-    }
-    Err(inner.protocol(&act, "the login is refused again and again"))
-}
-
-/// An upload session: the newest place that the registry named for it.
-#[derive(Debug, Clone)]
-pub(super) struct Session(Arc<Mutex<Url>>);
-
-impl Session {
-    fn location(&self) -> Url {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.commit(at > 0, proven).await
     }
 
-    fn moved(&self, inner: &Inner, to: Url) {
-        inner.forget_session(self);
-        inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(to.to_string());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
-    }
-}
-
-impl Inner {
-    pub(super) async fn open_session(&self, act: &str) -> Result<Session, RegistryError> {
-        let url = self.url("blobs/uploads/")?;
-        let response = self.send(act, Right::Push, Method::POST, &url, &HeaderMap::new(), None).await?;
-        if response.status() != StatusCode::ACCEPTED {
-            return Err(self.refused(act, Method::POST, response).await);
-        }
-        let location = self.follow(&url, act, &response)?;
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(location.to_string());
-        Ok(Session(Arc::new(Mutex::new(location))))
-    }
-
-    fn forget_session(&self, session: &Session) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session.location().as_str());
-    }
-
-    /// Deletes a session. Registries that can't, clean up by themselves, so a refusal is no error.
-    pub(super) async fn close_session(&self, session: &Session) {
-        self.forget_session(session);
-        self.delete_session(&session.location()).await;
-    }
-
-    /// After a body that broke off, registries refuse the session's last place and tell the new one on a status
-    /// request (CNCF distribution signs the offset into it).
-    async fn delete_session(&self, url: &Url) {
-        let request = |method: Method, url: Url| async move {
-            let login = self.authorization(Right::Push, &url).await.ok()?;
-            self.uploads.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await.ok()
-        };
-        let Some(answer) = request(Method::DELETE, url.clone()).await else { return };
-        if answer.status().is_success() || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            return;
-        }
-        let Some(status) = request(Method::GET, url.clone()).await else { return };
-        if let Ok(place) = self.follow(url, "ask for the upload's state", &status) {
-            let _best_effort = request(Method::DELETE, place).await;
-        }
-    }
-
-    /// Deletes every session that is still open.
-    pub(super) async fn close_all(&self) {
-        let open = std::mem::take(&mut *self.sessions.lock().unwrap_or_else(PoisonError::into_inner));
-        let urls: Vec<Url> = open.iter().filter_map(|url| url.parse().ok()).collect();
-        stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;
-    }
-}
-
-/// Watches a body on its way into a request: its first error, its length, and whether it moves.
-#[derive(Debug, Clone, Default)]
-struct Watch {
-    passed: Arc<AtomicU64>,
-    ended: Arc<std::sync::atomic::AtomicBool>,
-    error: Arc<Mutex<Option<Error>>>,
-}
-
-/// What ends a request's body early. The reason waits in the watch.
-#[derive(Debug, thiserror::Error)]
-#[error("the body ended early")]
-struct Broken;
-
-impl Watch {
-    /// The HTTP client cuts a body that is longer than its announced length without a word, so it is counted here.
-    fn over<S>(
-        &self,
-        bytes: S,
-        size: Option<u64>,
-    ) -> impl Stream<Item = Result<bytes::Bytes, Broken>> + Send + 'static + use<S>
-    where
-        S: Stream<Item = Result<bytes::Bytes>> + Send + Unpin + 'static,
-    {
-        let watch = self.clone();
-        stream::unfold(Some(bytes), move |bytes| {
-            let watch = watch.clone();
-            async move {
-                let mut bytes = bytes?;
-                match bytes.next().await {
-                    Some(Ok(chunk)) => {
-                        let passed = watch.passed.fetch_add(chunk.len() as u64, Ordering::Relaxed) + chunk.len() as u64;
-                        watch.ended.store(Some(passed) == size, Ordering::Relaxed);
-                        // The end must be polled for too: only then do the hashes know that they are done.
-                        if Some(passed) == size && watch.drained(&mut bytes).await.is_err() {
-                            return Some((Err(Broken), None));
-                        }
-                        Some((Ok(chunk), Some(bytes)))
-                    }
-                    Some(Err(error)) => {
-                        watch.keep(error);
-                        Some((Err(Broken), None))
-                    }
-                    None => {
-                        watch.ended.store(true, Ordering::Relaxed);
-                        None
-                    }
+    /// Sends one PATCH after the other and commits.
+    async fn in_chunks(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
+        let (mut at, mut broken) = (0, false);
+        let mut tries = Tries::default();
+        while at < size {
+            let chunk = self.inner.chunk_bytes.load(Ordering::Relaxed).max(self.session.least_chunk);
+            let end = size.min(at.saturating_add(chunk));
+            match self.patch(at..end, Some(end - at), true).await {
+                Ok(()) => at = end,
+                // Nothing of it was taken: the same place takes a smaller one, unless the registry forbids it.
+                Err(Error::Registry(RegistryError::TooLarge { bytes, .. }))
+                    if chunk > self.session.least_chunk && self.inner.smaller_chunks(bytes) => {}
+                Err(error) => {
+                    at = self.go_on(at, 0, &mut tries, error).await?;
+                    broken = true;
                 }
             }
-        })
+        }
+        self.commit(broken, proven).await
     }
 
-    async fn drained<S: Stream<Item = Result<bytes::Bytes>> + Unpin>(&self, bytes: &mut S) -> Result<(), Broken> {
-        match bytes.next().await {
-            None => Ok(()),
-            Some(Err(error)) => {
-                self.keep(error);
-                Err(Broken)
+    /// Sends a blob of a known digest in the PUT that commits it.
+    async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<Sealed>) -> Result<Sealed> {
+        let url = place::with_digest(&self.session.location(), &digest);
+        let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
+        *proven = self.feed.outcome();
+        self.committed(&self.act, &url, &digest, sent?, size).await?;
+        self.feed.sealed().await
+    }
+
+    /// Returns where to go on after a break: at least `advance` bytes farther than `at`, as the registry tells. The
+    /// error comes back when it does not tell, or when another try would meet it again.
+    async fn go_on(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
+        let breaks = match &error {
+            Error::Registry(RegistryError::Request { source, .. }) => retry::is_passing(source),
+            Error::Registry(RegistryError::Stalled { .. }) => true,
+            _ => false,
+        };
+        if !breaks || !self.way.resume {
+            return Err(error);
+        }
+        let begun = Instant::now();
+        if !self.inner.patience.again(tries.count, retry::asked(&error), begun.elapsed()).await {
+            return Err(error);
+        }
+        match self.inner.held_bytes(self.session, &format!("ask for the state of {}", self.title)).await {
+            Some(held) if held >= at + advance && held <= self.feed.drawn() => {
+                tries.count = if held - at >= LEAST_ADVANCE_BYTES { 1 } else { tries.count + 1 };
+                self.inner.say(&format!("holds {held} bytes of {}, going on there: {}", self.title, chain(&error)));
+                Ok(held)
             }
-            Some(Ok(_)) => Err(Broken),
+            _ => Err(error),
         }
     }
 
-    fn keep(&self, error: Error) {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
+        let url = self.session.location();
+        let sent = length.or(self.way.size).unwrap_or(0);
+        let response = self.send(Method::PATCH, &url, bytes, length, ranged).await?;
+        Ok(self.accept(&url, response, sent).await?)
     }
 
-    fn take_error(&self) -> Option<Error> {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Sends a request with bytes of the body, and watches that they move.
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        bytes: Range<u64>,
+        length: Option<u64>,
+        ranged: bool,
+    ) -> Result<Response> {
+        let inner = self.inner;
+        let mut request = inner
+            .client
+            .request(method.clone(), url.clone())
+            .headers(inner.authorization(Right::Push, url).await?)
+            .header("content-type", "application/octet-stream");
+        if let Some(length) = length {
+            request = request.header("content-length", length);
+            if ranged && length > 0 {
+                // Without a unit, and inclusive (distribution-spec "Pushing a blob in chunks").
+                request = request.header("content-range", format!("{}-{}", bytes.start, bytes.end - 1));
+            }
+        }
+        let lease = self.feed.bytes(bytes);
+        let gauge = lease.gauge();
+        let sent = request.body(reqwest::Body::wrap_stream(lease)).send();
+        let response = tokio::select! {
+            response = sent => response,
+            seconds = gauge.stalled(inner.options.stall_timeout, inner.options.commit_patience) => {
+                let (act, repository) = (self.act.clone(), inner.name());
+                self.broken()?;
+                return Err(RegistryError::Stalled { act, repository, seconds }.into());
+            }
+        };
+        // What the body says goes before what the registry made of its end.
+        self.broken()?;
+        response.map_err(|error| inner.failed(&self.act, HttpFailure::transport(method, url, error)).into())
     }
 
-    /// Resolves to the seconds of silence once there were too many.
-    async fn stalled(&self, moving: Duration, committing: Duration) -> u64 {
-        let (mut seen, mut since) = (0, Instant::now());
+    fn broken(&self) -> Result<()> {
+        self.feed.revoke().map_or(Ok(()), Err)
+    }
+
+    /// Takes the answer to a PATCH. ECR says 201 where the specification says 202.
+    async fn accept(&self, url: &Url, response: Response, sent: u64) -> Result<(), RegistryError> {
+        let again = self.inner.learn(url, &response).await?;
+        match response.status() {
+            StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => {
+                if response.headers().contains_key("location") {
+                    self.session.moved(self.inner, self.inner.follow(url, &self.act, &response).await?);
+                }
+                Ok(())
+            }
+            _ => Err(self.refused(&self.act, Method::PATCH, response, again, sent).await),
+        }
+    }
+
+    /// Tells what a refusal inside a session means.
+    async fn refused(
+        &self,
+        act: &str,
+        method: Method,
+        response: Response,
+        login_renewed: bool,
+        sent: u64,
+    ) -> RegistryError {
+        let failure = HttpFailure::from_response(method, response).await;
+        let (act, repository, source) = (act.to_owned(), self.inner.name(), Box::new(failure));
+        match source.status {
+            Some(StatusCode::UNAUTHORIZED) if login_renewed => RegistryError::LoginExpired { act, repository, source },
+            Some(StatusCode::PAYLOAD_TOO_LARGE) => RegistryError::TooLarge { act, repository, bytes: sent, source },
+            _ if retry::is_lost_session(&source) => RegistryError::SessionLost { act, repository, source },
+            _ => RegistryError::Request { act, repository, source },
+        }
+    }
+
+    /// Waits for the proof of what was sent, and names it.
+    async fn commit(&self, resumed: bool, proven: &mut Option<Sealed>) -> Result<Sealed> {
+        let sealed = self.feed.sealed().await?;
+        *proven = Some(sealed.clone());
+        let act = format!("commit {}", self.title);
+        let mut attempt = 1;
         loop {
-            sleep(WATCH_EVERY).await;
-            let passed = self.passed.load(Ordering::Relaxed);
-            if passed != seen {
-                (seen, since) = (passed, Instant::now());
+            let begun = Instant::now();
+            let error = match self.put(&act, &sealed.digest).await {
+                Ok(()) => return Ok(sealed),
+                Err(RegistryError::Request { source, act, repository })
+                    if resumed && source.code.as_deref() == Some("DIGEST_INVALID") =>
+                {
+                    return Err(RegistryError::Resumed { act, repository, source }.into());
+                }
+                Err(error) => error,
+            };
+            let passing = matches!(&error, RegistryError::Request { source, .. } if retry::is_passing(source));
+            let error = Error::from(error);
+            if !passing || !self.inner.patience.again(attempt, retry::asked(&error), begun.elapsed()).await {
+                return Err(error);
             }
-            let patience = if self.ended.load(Ordering::Relaxed) { committing } else { moving };
-            if since.elapsed() >= patience {
-                return since.elapsed().as_secs();
+            if Repository::of(self.inner).has_blob(&sealed.digest, sealed.size).await.unwrap_or(false) {
+                return Ok(sealed);
             }
+            // Whatever it answers, it may name the place at which the session goes on.
+            let _state = self.inner.held_bytes(self.session, &act).await;
+            attempt += 1;
         }
+    }
+
+    /// Sends the empty PUT; once more when the login ran out since the upload began.
+    async fn put(&self, act: &str, digest: &Digest) -> Result<(), RegistryError> {
+        let inner = self.inner;
+        let mut renewed = false;
+        loop {
+            let url = place::with_digest(&self.session.location(), digest);
+            let request = inner
+                .client
+                .put(url.clone())
+                .headers(inner.authorization(Right::Push, &url).await?)
+                .header("content-type", "application/octet-stream")
+                .header("content-length", 0);
+            let failed = |failure| inner.failed(act, failure);
+            let patience = inner.options.commit_patience;
+            let response = match tokio::time::timeout(patience, request.send()).await {
+                Ok(response) => response.map_err(|error| failed(HttpFailure::transport(Method::PUT, &url, error)))?,
+                Err(_) => return Err(failed(HttpFailure::silent(Method::PUT, &url, patience))),
+            };
+            if response.status() == StatusCode::UNAUTHORIZED && !renewed && inner.learn(&url, &response).await? {
+                renewed = true;
+                continue;
+            }
+            return self.committed(act, &url, digest, response, 0).await;
+        }
+    }
+
+    /// Takes the answer to a PUT.
+    async fn committed(
+        &self,
+        act: &str,
+        url: &Url,
+        digest: &Digest,
+        response: Response,
+        sent: u64,
+    ) -> Result<(), RegistryError> {
+        let inner = self.inner;
+        let again = inner.learn(url, &response).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
+                let stored = crate::http::header(&response, "docker-content-digest");
+                match stored.and_then(|text| text.parse::<Digest>().ok()) {
+                    Some(stored) if stored != *digest => Err(inner.wrong_digest(*digest, stored)),
+                    _ => Ok(()),
+                }
+            }
+            _ => Err(self.refused(act, Method::PUT, response, again, sent).await),
+        }
+    }
+}
+
+/// Breaks of one upload without a real advance between them.
+#[derive(Debug)]
+struct Tries {
+    count: u32,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self { count: 1 }
     }
 }

@@ -1,10 +1,10 @@
 //! A blob's bytes as a sink takes them: in order, counted, able to start over.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::Range};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::{
-    FutureExt, StreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
@@ -52,6 +52,30 @@ pub trait Body: Send + Sync + Debug {
 
     /// Starts reading from the first byte.
     fn open(&self) -> OpenBody;
+
+    /// Reads the bytes of `range` once more, neither hashed nor verified: a sink sends them again when a connection
+    /// breaks, while the body that it has open keeps its place and its hashes.
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        let left = range.end.saturating_sub(range.start);
+        let cut =
+            stream::try_unfold((self.open().stream, range.start, left), |(mut bytes, mut skip, left)| async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                while let Some(mut chunk) = bytes.try_next().await? {
+                    let before = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+                    chunk.advance(before);
+                    skip -= before as u64;
+                    chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    if !chunk.is_empty() {
+                        let left = left - chunk.len() as u64;
+                        return Ok(Some((chunk, (bytes, skip, left))));
+                    }
+                }
+                Ok(None)
+            });
+        cut.boxed()
+    }
 }
 
 /// A small blob held in memory: a config, a base layer.

@@ -122,4 +122,19 @@ mod tests {
         assert_eq!(etag_id(&format!("\"{git}\"")), ContentId::git_sha1_from_hex(&git));
         assert_eq!(etag_id("\"abc-12\""), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn survives_link(text in proptest::prelude::any::<String>(), parts in proptest::collection::vec(
+            proptest::sample::select(&["<", ">", ";", ",", " ", "\"", "\\", "rel=", "next", "rel=\"next\"", "https://h/x"][..]),
+            0..24,
+        )) {
+            let _nothing_is_promised = (next_link(&text), content_range(&text), etag_id(&text));
+            let near = parts.concat();
+            if let Some(link) = next_link(&near) {
+                proptest::prop_assert!(near.contains(link));
+            }
+            let _nothing_is_promised = (content_range(&near), etag_id(&near));
+        }
+    }
 }

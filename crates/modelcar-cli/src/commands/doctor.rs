@@ -1,0 +1,56 @@
+//! `modelcar doctor`: would a push work, and what to do where it would not.
+
+use std::{fmt::Write, sync::Arc};
+
+use modelcar_core::{
+    ImageRef,
+    progress::{NoProgress, Progress},
+    registry::{Check, Verdict},
+};
+use serde_json::json;
+
+use super::Outcome;
+use crate::{
+    args::{DoctorArgs, Format},
+    hint::Failure,
+    names,
+};
+
+pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
+    let image: ImageRef = args.image.parse()?;
+    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let repository = names::repository(&image, &args.registry, &progress)?;
+    let checks = repository.examine(image.tag().unwrap_or("latest")).await;
+    let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
+    let answer = match args.format {
+        Format::Text => table(&checks),
+        Format::Json => {
+            let ok = !has(Verdict::No) && !has(Verdict::Unknown);
+            json!({"schemaVersion": 1, "image": image.to_string(), "ok": ok, "checks": checks}).to_string()
+        }
+    };
+    Ok(if has(Verdict::No) {
+        Outcome::No(answer)
+    } else if has(Verdict::Unknown) {
+        Outcome::Unknown(answer)
+    } else {
+        Outcome::Answer(answer)
+    })
+}
+
+fn table(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::No => "no",
+            Verdict::Unknown => "unknown",
+        };
+        let _infallible = writeln!(text, "{:<7} {verdict:<8} {}", check.name, check.found);
+        if let Some(advice) = &check.advice {
+            let _infallible = writeln!(text, "{:17}{advice}", "");
+        }
+    }
+    text
+}

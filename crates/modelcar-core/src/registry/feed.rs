@@ -1,0 +1,282 @@
+//! A body on its way into requests: drawn once, in order, with its hashes; what a broken request had drawn already is
+//! read again for the next one.
+
+use std::{
+    ops::Range,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::time::{Instant, sleep};
+
+use super::error::RegistryError;
+use crate::{
+    Digest,
+    error::{Error, Result},
+    sink::{Body, Sealed},
+};
+
+/// How often the watchdog looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// What ends a request's body early. The reason waits in the feed.
+#[derive(Debug, thiserror::Error)]
+#[error("the body ended early")]
+pub(super) struct Broken;
+
+/// An open body. One request at a time draws from it; a request that failed can't any more, whatever is left of it in
+/// the HTTP client.
+pub(super) struct Feed<'a> {
+    body: &'a dyn Body,
+    live: Arc<Mutex<Live>>,
+}
+
+/// The bytes that were never drawn before, and what is known of them.
+struct Live {
+    stream: BoxStream<'static, Result<Bytes>>,
+    sealed: Option<BoxFuture<'static, Result<Sealed>>>,
+    outcome: Option<Sealed>,
+    size: Option<u64>,
+    /// The last piece is held back until the body has proven to be this.
+    gate: Option<Digest>,
+    title: String,
+    /// Drawn from the stream but not handed out.
+    carry: Bytes,
+    drawn: u64,
+    ended: bool,
+    error: Option<Error>,
+    /// The request that may draw.
+    turn: u64,
+}
+
+impl<'a> Feed<'a> {
+    /// Opens `body`. With a `gate`, its last bytes are handed out only after it has proven to have that digest, so that
+    /// a request which names the digest is never completed with other bytes.
+    pub(super) fn open(body: &'a dyn Body, gate: Option<Digest>) -> Self {
+        let open = body.open();
+        let live = Live {
+            stream: open.stream,
+            sealed: Some(open.sealed),
+            outcome: None,
+            size: body.size(),
+            gate,
+            title: body.title(),
+            carry: Bytes::new(),
+            drawn: 0,
+            ended: false,
+            error: None,
+            turn: 0,
+        };
+        Self { body, live: Arc::new(Mutex::new(live)) }
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many bytes were drawn so far.
+    pub(super) fn drawn(&self) -> u64 {
+        self.live().drawn
+    }
+
+    /// Returns the bytes of `range` for a request: those drawn before are read again, the others follow from the open
+    /// body.
+    pub(super) fn bytes(&self, range: Range<u64>) -> Lease {
+        let mut live = self.live();
+        live.turn += 1;
+        let again = range.start..live.drawn.min(range.end);
+        let again_left = again.end.saturating_sub(again.start);
+        let again = (again_left > 0).then(|| self.body.reread(again));
+        let left = range.end - range.start;
+        Lease { live: Arc::clone(&self.live), turn: live.turn, again, again_left, left, gauge: Gauge::default() }
+    }
+
+    /// Returns what the body has proven to be so far.
+    pub(super) fn outcome(&self) -> Option<Sealed> {
+        self.live().outcome.clone()
+    }
+
+    /// Takes back the right to draw, and returns what went wrong with the body, if anything did.
+    pub(super) fn revoke(&self) -> Option<Error> {
+        let mut live = self.live();
+        live.turn += 1;
+        live.error.take()
+    }
+
+    /// Returns what the body turned out to be, after all of it was drawn.
+    pub(super) async fn sealed(&self) -> Result<Sealed> {
+        let (sealed, outcome) = {
+            let mut live = self.live();
+            live.turn += 1;
+            if let Some(error) = live.error.take() {
+                return Err(error);
+            }
+            (live.sealed.take(), live.outcome.clone())
+        };
+        match (outcome, sealed) {
+            (Some(sealed), _) => Ok(sealed),
+            (None, Some(sealed)) => {
+                let sealed = sealed.await?;
+                self.live().outcome = Some(sealed.clone());
+                Ok(sealed)
+            }
+            (None, None) => Err(self.live().wrong_length()),
+        }
+    }
+}
+
+impl Live {
+    fn poll_draw(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Result<Bytes, Error>>> {
+        while self.carry.is_empty() {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(self.stream.poll_next_unpin(cx)) {
+                None => self.ended = true,
+                Some(Ok(bytes)) => self.carry = bytes,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let upto = self.drawn + self.carry.len() as u64;
+        if self.size.is_some_and(|size| upto > size) {
+            // The HTTP client cuts a body that is longer than its announced length without a word.
+            return Poll::Ready(Some(Err(self.wrong_length())));
+        }
+        if self.size == Some(upto) {
+            ready!(self.poll_end(cx))?;
+        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.carry.len());
+        self.drawn += most as u64;
+        Poll::Ready(Some(Ok(self.carry.split_to(most))))
+    }
+
+    /// The end must be polled for too: only then do the hashes know that they are done.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !self.ended {
+            match ready!(self.stream.poll_next_unpin(cx)) {
+                None => self.ended = true,
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(_)) => return Poll::Ready(Err(self.wrong_length())),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        if let (Some(_), Some(sealed)) = (self.gate, &mut self.sealed) {
+            let result = ready!(sealed.poll_unpin(cx));
+            self.sealed = None;
+            self.outcome = Some(result?);
+        }
+        match (self.gate, &self.outcome) {
+            (Some(expected), Some(actual)) if actual.digest != expected => {
+                let (title, actual) = (self.title.clone(), actual.digest);
+                Poll::Ready(Err(RegistryError::WrongBody { title, expected, actual }.into()))
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn wrong_length(&self) -> Error {
+        let (title, expected) = (self.title.clone(), self.size.unwrap_or_default());
+        RegistryError::WrongLength { title, expected, actual: self.drawn + self.carry.len() as u64 }.into()
+    }
+}
+
+/// One request's share of a feed.
+pub(super) struct Lease {
+    live: Arc<Mutex<Live>>,
+    turn: u64,
+    again: Option<BoxStream<'static, Result<Bytes>>>,
+    again_left: u64,
+    left: u64,
+    gauge: Gauge,
+}
+
+impl Lease {
+    /// Returns what shows how the bytes move.
+    pub(super) fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+
+    /// Gives what is read again first, then what is drawn.
+    fn poll_piece(&mut self, live: &mut Live, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some(again) = &mut self.again else { return live.poll_draw(cx, self.left) };
+        let bytes = ready!(again.poll_next_unpin(cx));
+        if let Some(Ok(bytes)) = &bytes {
+            self.again_left = self.again_left.saturating_sub(bytes.len() as u64);
+        }
+        if self.again_left == 0 {
+            self.again = None;
+        }
+        Poll::Ready(bytes)
+    }
+}
+
+impl Stream for Lease {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let shared = Arc::clone(&this.live);
+        let mut live = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.turn != this.turn || live.error.is_some() {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        if this.left == 0 {
+            this.gauge.ended.store(true, Ordering::Relaxed);
+            return Poll::Ready(None);
+        }
+        let next = ready!(this.poll_piece(&mut live, cx));
+        Poll::Ready(match next {
+            Some(Ok(bytes)) => {
+                this.left = this.left.saturating_sub(bytes.len() as u64);
+                this.gauge.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                this.gauge.ended.store(this.left == 0, Ordering::Relaxed);
+                Some(Ok(bytes))
+            }
+            Some(Err(error)) => {
+                live.error = Some(error);
+                Some(Err(Broken))
+            }
+            None if live.size.is_some() => {
+                live.error = Some(live.wrong_length());
+                Some(Err(Broken))
+            }
+            None => {
+                this.gauge.ended.store(true, Ordering::Relaxed);
+                None
+            }
+        })
+    }
+}
+
+/// Shows how a request's body moves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gauge {
+    moved: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Gauge {
+    /// Resolves to the seconds of silence once there were too many: `moving` while there are bytes to send,
+    /// `committing` after the last one.
+    pub(super) async fn stalled(&self, moving: Duration, committing: Duration) -> u64 {
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            sleep(WATCH_EVERY.min(moving).min(committing)).await;
+            let moved = self.moved.load(Ordering::Relaxed);
+            if moved != seen {
+                (seen, since) = (moved, Instant::now());
+            }
+            let patience = if self.ended.load(Ordering::Relaxed) { committing } else { moving };
+            if since.elapsed() >= patience {
+                return since.elapsed().as_secs();
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `modelcar doctor`: what it finds, what it advises, and its exit status.
+
+use modelcar_testkit::Auth;
+
+use super::*;
+
+const PASSWORD: &str = "hunter2-never-shown";
+
+impl Env {
+    fn with_registry(config: RegistryConfig) -> Self {
+        Self { registry: FakeRegistry::start_blocking(config), ..Self::new() }
+    }
+
+    fn log_in(&self, user: &str, password: &str) {
+        let folder = self.dir.path().join(".docker");
+        fs::create_dir_all(&folder).unwrap();
+        let auths = json!({"auths": {self.registry.host(): {"username": user, "password": password}}});
+        fs::write(folder.join("config.json"), auths.to_string()).unwrap();
+    }
+
+    /// Returns exit status and answer, in both forms.
+    fn doctor(&self, image: &str) -> (Option<i32>, String, Value) {
+        let shown = self.run(&["doctor", image]);
+        let json = self.run(&["doctor", image, "--format", "json"]);
+        assert_eq!(shown.status, json.status);
+        let all = [&shown.stdout, &shown.stderr, &json.stdout, &json.stderr].map(|bytes| text(bytes)).concat();
+        assert!(!all.contains(PASSWORD) && !all.contains("token-"), "{all}");
+        (shown.status.code(), text(&shown.stdout), serde_json::from_slice(&json.stdout).unwrap())
+    }
+}
+
+fn verdict<'a>(document: &'a Value, name: &str) -> &'a str {
+    let checks = document["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name);
+    check.map_or("", |check| check["verdict"].as_str().unwrap())
+}
+
+#[test]
+fn a_registry_that_takes_a_push() {
+    let env = Env::with_registry(RegistryConfig { auth: Auth::bearer("robot", PASSWORD), ..RegistryConfig::default() });
+    env.log_in("robot", PASSWORD);
+    let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
+    assert_eq!(status, Some(0), "{shown}");
+    assert_eq!(document["ok"], true);
+    for name in ["name", "reach", "login", "push", "tag", "limits"] {
+        assert_eq!(verdict(&document, name), "ok", "{document}");
+    }
+    assert!(shown.contains(".docker/config.json") && shown.contains("`v1` is free"), "{shown}");
+    assert_eq!(env.registry.open_sessions(), []);
+
+    env.answer(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);
+    let (status, shown, _) = env.doctor(&env.image("a/b:v1"));
+    assert_eq!(status, Some(0), "a tag that is moved is no failure");
+    assert!(shown.contains("tag     warning  `v1` points to `sha256:"), "{shown}");
+}
+
+#[test]
+fn registries_that_take_none() {
+    let denied = || RegistryAction::error(403, "DENIED");
+    let cases: Vec<(Auth, Option<RegistryAction>, &str, &str)> = vec![
+        (Auth::bearer("robot", "another"), None, "push", "log in"),
+        (Auth::bearer("robot", PASSWORD), Some(denied()), "push", "grant it the right"),
+        (Auth::None, Some(RegistryAction::error(404, "NAME_UNKNOWN")), "push", "create the repository"),
+    ];
+    for (auth, fault, check, advice) in cases {
+        let env = Env::with_registry(RegistryConfig { auth, ..RegistryConfig::default() });
+        env.log_in("robot", PASSWORD);
+        if let Some(action) = fault {
+            env.registry.fault(FaultRule::new("/blobs/uploads/", action).method("POST"));
+        }
+        let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
+        assert_eq!(status, Some(1), "{shown}");
+        assert_eq!(verdict(&document, check), "no", "{document}");
+        assert!(shown.contains(advice), "{shown}");
+        assert_eq!(document["ok"], false);
+    }
+}
+
+#[test]
+fn what_can_not_be_checked() {
+    let env = Env::new();
+    // Nothing listens on port 1.
+    let (status, shown, document) = env.doctor("127.0.0.1:1/a/b:v1");
+    assert_eq!(status, Some(2), "{shown}");
+    assert_eq!(verdict(&document, "reach"), "unknown");
+    assert!(shown.contains("gives no answer"), "{shown}");
+
+    fs::create_dir(env.dir.path().join(".docker")).unwrap();
+    fs::write(env.dir.path().join(".docker/config.json"), "{").unwrap();
+    let (status, shown, _) = env.doctor(&env.image("a/b:v1"));
+    assert_eq!(status, Some(1), "{shown}");
+    assert!(shown.contains("config.json"), "{shown}");
+}
+
+#[test]
+fn a_name_that_the_registry_can_not_have() {
+    let env = Env::new();
+    env.refused(
+        &["push", MODEL, "europe-docker.pkg.dev/project/repository:v1", "--base", "scratch"],
+        &["PROJECT/REPOSITORY/IMAGE", "hint:"],
+    );
+    env.refused(
+        &["push", MODEL, "europe-docker.pkg.dev/p/r/i:v1", "--base", "scratch", "--chunk-size", "64MiB"],
+        &["Artifact Registry takes no uploads in chunks", "leave out --chunk-size"],
+    );
+}

@@ -1,0 +1,74 @@
+//! Ctrl-C: the push ends at once, and nothing of it stays in the registry.
+
+use std::{
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Env {
+    fn start(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_modelcar"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("HF_ENDPOINT", self.hub.endpoint())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Pushes, interrupts when `reached` says so, and checks how it ends.
+    fn interrupted(&self, reached: impl Fn(&FakeRegistry) -> bool) {
+        let push = self.start(&["push", MODEL, &self.image("a/b:v1"), "--base", "scratch"]);
+        let begun = Instant::now();
+        while !reached(&self.registry) {
+            assert!(begun.elapsed() < PATIENCE, "the push does not come so far: {:?}", self.registry.requests());
+            thread::sleep(Duration::from_millis(5));
+        }
+        let pressed = Instant::now();
+        let interrupt = Command::new("kill").args(["-INT", &push.id().to_string()]).status().unwrap();
+        assert!(interrupt.success());
+        let output = push.wait_with_output().unwrap();
+        let took = pressed.elapsed();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(text(&output.stderr).contains("interrupted: nothing was published"));
+        assert_eq!(text(&output.stdout), "");
+        assert_eq!(self.registry.open_sessions(), []);
+        assert_eq!(self.registry.tags(), []);
+        assert_eq!(self.registry.manifests().len(), 0);
+    }
+}
+
+#[test]
+fn in_the_middle_of_a_layer() {
+    let env = Env::new();
+    let stall = RegistryAction::Stall { at: 1000, pause: Duration::from_mins(1) };
+    env.registry.fault(FaultRule::new("/blobs/uploads/", stall).method("PATCH"));
+    env.interrupted(|registry| {
+        registry.requests().iter().any(|request| request.method == "PATCH" && request.body_bytes_received >= 1000)
+    });
+}
+
+#[test]
+fn while_a_session_is_being_opened() {
+    let env = Env::new();
+    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST").after(1));
+    env.interrupted(|registry| registry.requests().iter().filter(|request| request.method == "POST").count() > 1);
+}
+
+#[test]
+fn during_the_checks_before_a_push() {
+    let env = Env::new();
+    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST"));
+    env.interrupted(|registry| registry.requests().iter().any(|request| request.method == "POST"));
+}

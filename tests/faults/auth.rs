@@ -1,0 +1,59 @@
+//! Logins that run out, are refused, or are asked for again.
+
+use std::time::Duration;
+
+use modelcar_testkit::{Auth, FaultRule, RegistryAction};
+
+use crate::run::{PASSWORD, Row, USER, demand};
+
+fn bearer(row: Row) -> Row {
+    row.config(|config| config.auth = Auth::bearer(USER, PASSWORD))
+}
+
+fn challenge(code: u16, challenge: &str) -> RegistryAction {
+    let headers = vec![("www-authenticate".to_owned(), challenge.to_owned())];
+    RegistryAction::Status { code, headers, body: String::new() }
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    let survives = |fault: &str| bearer(Row::survives("login", fault));
+    let fails = |fault: &str, says| bearer(Row::fails("login", fault, says));
+    let basic = || challenge(401, "Basic realm=\"r\"");
+    let basic_row = |row: Row| row.config(|config| config.auth = Auth::basic(USER, PASSWORD));
+    vec![
+        survives("bearer tokens"),
+        basic_row(Row::survives("login", "Basic")),
+        survives("tokens that live 1 s and do not say so")
+            .config(|config| {
+                config.auth = Auth::Bearer {
+                    user: USER.to_owned(),
+                    password: PASSWORD.to_owned(),
+                    refresh_token: None,
+                    lifetime: Duration::from_secs(1),
+                    expires_in: None,
+                    anonymous_pull: false,
+                };
+            })
+            .rule(
+                FaultRule::new("/blobs/uploads/", RegistryAction::Stall { at: 100, pause: Duration::from_millis(500) })
+                    .method("PATCH"),
+            ),
+        basic_row(Row::survives("login", "closing PUT: 401, the empty PUT is sent again"))
+            .rule(FaultRule::new("digest=", basic()).method("PUT").times(1))
+            .at_most((6 << 20) + (700 << 10)),
+        basic_row(Row::survives("login", "PATCH: 401 once, the layer goes again")).fault(
+            "PATCH",
+            "uploads/",
+            1,
+            basic(),
+        ),
+        basic_row(Row::fails("login", "PATCH: 401 each time", "the login ran out during the upload"))
+            .fault("PATCH", "uploads/", 999, basic())
+            .check(|seen| demand(seen.all("PATCH").count() <= 10, || "a layer was tried too often".to_owned())),
+        fails("wrong password", "401").config(|config| config.auth = Auth::bearer(USER, "other")).before_weights(),
+        Row::fails("login", "401 without a challenge", "401")
+            .fault("POST", "uploads/", 999, RegistryAction::status(401))
+            .before_weights(),
+        basic_row(Row::fails("login", "401 for ever", "401")).fault("POST", "uploads/", 999, basic()).before_weights(),
+    ]
+}

@@ -1,0 +1,190 @@
+//! Uploads into a real registry that dies, and through a real proxy that caps the size of a request.
+
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    parts::{Part, available, command, modelcar, run},
+    registry::Registry,
+};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+const MIB: u64 = 1 << 20;
+
+/// A model of one large file in which no two stretches are equal.
+fn model(bytes: u64) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let mut file = fs::File::create(dir.path().join("model.safetensors")).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut block = Vec::with_capacity(1 << 20);
+    for _ in 0..bytes / MIB {
+        block.clear();
+        while block.len() < 1 << 20 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            block.extend_from_slice(&state.to_le_bytes());
+        }
+        file.write_all(&block).unwrap();
+    }
+    dir
+}
+
+fn push(model: &Path, image: &str, work: &Path) -> std::process::Command {
+    let mut push = modelcar(work);
+    push.arg("push").arg(model).arg(image).args(["--base", "scratch", "--jobs", "1", "--format", "json"]);
+    push.args(["--progress", "plain"]);
+    push
+}
+
+#[test]
+fn a_registry_that_is_killed_three_times_gets_only_what_it_does_not_hold() {
+    if !available(&[Part::Registry]) {
+        return;
+    }
+    let size = 512 * MIB;
+    let (model, work) = (model(size), TempDir::new().unwrap());
+    let mut registry = Registry::start();
+    let image = format!("{}/team/model:v1", registry.address());
+    let mut pushing = push(model.path(), &image, work.path());
+    let pushing = pushing.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut held = Vec::new();
+    for percent in [15, 40, 65] {
+        wait_for(|| uploaded(&registry.store()).is_some_and(|bytes| bytes >= size / 100 * percent));
+        registry.kill();
+        held.push(uploaded(&registry.store()).expect("an upload is under way"));
+        registry.start_again();
+    }
+    let output = pushing.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    // Where the push says that it goes on is what lay on the registry's disk when it died.
+    let told: Vec<u64> = stderr
+        .lines()
+        .filter_map(|line| line.split_once(" holds ")?.1.split_once(" bytes of layer 0")?.0.parse().ok())
+        .collect();
+    assert_eq!(told, held, "{stderr}");
+    assert!(!stderr.contains("starts over"), "{stderr}");
+    let layers = answer["layers"].as_array().unwrap();
+    let layer_bytes: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
+    let again = answer["bytesMoved"].as_u64().unwrap() - layer_bytes;
+    // On the way when it died: what the sockets and the HTTP client held.
+    assert!(again <= 3 * 16 * MIB, "{again} bytes were sent again");
+    println!("killed at {held:?} of {layer_bytes} bytes; {again} bytes were sent again");
+
+    let clean = format!("{}/team/clean:v1", registry.address());
+    let clean: Value = serde_json::from_str(&run(&mut push(model.path(), &clean, work.path()))).unwrap();
+    assert_eq!(answer["digest"], clean["digest"]);
+    assert_eq!(clean["bytesMoved"].as_u64(), Some(layer_bytes));
+}
+
+/// Returns the size of the upload that is under way in a registry's store.
+fn uploaded(store: &Path) -> Option<u64> {
+    let uploads = store.join("docker/registry/v2/repositories/team/model/_uploads");
+    let sizes =
+        fs::read_dir(uploads).ok()?.filter_map(|upload| Some(upload.ok()?.path().join("data").metadata().ok()?.len()));
+    sizes.max()
+}
+
+fn wait_for(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come so far");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_proxy_that_caps_requests_gets_chunks() {
+    if !available(&[Part::Registry, Part::Nginx]) {
+        return;
+    }
+    let (model, work) = (model(80 * MIB), TempDir::new().unwrap());
+    let registry = Registry::start();
+    let direct = format!("{}/team/direct:v1", registry.address());
+    let direct: Value = serde_json::from_str(&run(&mut push(model.path(), &direct, work.path()))).unwrap();
+    // nginx's default, and a size that two of the client's sizes fit into.
+    for cap in ["1m", "8m"] {
+        let proxy = Proxy::start(registry.address(), cap);
+        let image = format!("{}/team/capped-{cap}:v1", proxy.address);
+        let output = push(model.path(), &image, work.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("going on in chunks of "), "{stderr}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["digest"], direct["digest"]);
+        for line in stderr.lines().filter(|line| line.contains("chunks")) {
+            println!("client_max_body_size {cap}: {line}");
+        }
+        // What came through chunks is what the registry itself gives.
+        let name = format!("{}/team/capped-{cap}:v1", registry.address());
+        let seen = run(modelcar(work.path()).args(["inspect", &name, "--format", "json"]));
+        let seen: Value = serde_json::from_str(&seen).unwrap();
+        assert_eq!(seen["digest"], direct["digest"]);
+    }
+}
+
+/// nginx before a registry, with a cap on the size of a request.
+struct Proxy {
+    address: SocketAddr,
+    process: Child,
+    _dir: TempDir,
+}
+
+impl Proxy {
+    fn start(registry: SocketAddr, cap: &str) -> Self {
+        (0..5).find_map(|_| Self::try_start(registry, cap)).expect("nginx answers")
+    }
+
+    fn try_start(registry: SocketAddr, cap: &str) -> Option<Self> {
+        let dir = TempDir::new().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("  {kind}_temp_path {};\n", dir.path().join(kind).display()))
+            .concat();
+        let config = format!(
+            "daemon off;\nmaster_process off;\npid {dir}/pid;\nerror_log {dir}/error.log;\nevents {{}}\nhttp {{\n\
+             {temporary}  access_log off;\n  server {{\n    listen {address};\n    client_max_body_size {cap};\n    \
+             location / {{\n      proxy_pass http://{registry};\n      proxy_set_header Host $http_host;\n    }}\n  }}\n}}\n",
+            dir = dir.path().display()
+        );
+        let file: PathBuf = dir.path().join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let mut nginx = command("nginx");
+        nginx
+            .arg("-c")
+            .arg(&file)
+            .arg("-e")
+            .arg(dir.path().join("start.log"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut proxy = Self { address, process: nginx.spawn().unwrap(), _dir: dir };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) && matches!(proxy.process.try_wait(), Ok(None)) {
+            if TcpStream::connect(address).is_ok() {
+                return Some(proxy);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
