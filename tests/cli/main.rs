@@ -4,6 +4,7 @@
 
 mod doctor;
 mod interrupt;
+mod reuse;
 
 use std::{
     fs,
@@ -158,7 +159,7 @@ fn the_json_answer_tells_what_was_done() {
     assert!(document["image"].as_str().unwrap().ends_with(document["digest"].as_str().unwrap()));
     assert!(document["seconds"].as_f64().unwrap() > 0.0);
     let sizes: u64 = document["layers"].as_array().unwrap().iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
-    assert_eq!(document["bytesMoved"].as_u64().unwrap(), sizes);
+    assert_eq!(document["bytesSent"].as_u64().unwrap(), sizes);
     let tree = tiny_model();
     for file in document["layers"].as_array().unwrap().iter().flat_map(|layer| layer["files"].as_array().unwrap()) {
         let listed = tree.get(file["path"].as_str().unwrap()).unwrap();

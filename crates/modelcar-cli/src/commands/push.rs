@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use modelcar_core::{
-    ImageRef, Plan, inspect,
+    BuildOptions, ImageRef, Plan, inspect,
     progress::{Event, Progress},
     registry::{RegistryError, RegistrySink, Repository},
+    reuse::Reuse,
     sink::Sink,
     source::SourceFile,
 };
 use serde_json::json;
 
-use super::{Outcome, build_into, prepare, report};
+use super::{Outcome, build_into, build_options, prepare, report, reuse};
 use crate::{
     args::{Format, PushArgs},
     hint::Failure,
@@ -26,18 +27,29 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     repository.check_name()?;
     let sink = RegistrySink::new(repository.clone(), tags.clone());
     let ready = async {
-        let prepared = prepare(source, &args.planned, &args.registry, &progress).await?;
-        preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
-        Ok::<_, Failure>(prepared)
+        let (mut prepared, knowledge) = tokio::try_join!(
+            prepare(source, &args.planned, &args.registry, &progress),
+            reuse::gather(&args.reuse, &args.registry, &repository, &tags, &progress),
+        )?;
+        let mut reuse = Reuse::default();
+        if let Some(knowledge) = knowledge {
+            (prepared.plan, reuse) = knowledge.decide(prepared.plan, &*prepared.source.source).await?;
+        }
+        // Where nothing is to be written, nothing is tried out.
+        if !reuse.is_published() {
+            preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
+        }
+        Ok::<_, Failure>((prepared, reuse))
     };
-    let prepared = tokio::select! {
-        prepared = ready => prepared?,
+    let (prepared, reuse) = tokio::select! {
+        ready = ready => ready?,
         _ = tokio::signal::ctrl_c() => {
             sink.abandon().await;
             return Ok(Outcome::Interrupted);
         }
     };
-    let Some((built, seconds)) = build_into(&prepared, &sink, &args.run, progress).await? else {
+    let options = BuildOptions { reuse, ..build_options(&args.run, progress) };
+    let Some((built, seconds)) = build_into(&prepared, &sink, options).await? else {
         return Ok(Outcome::Interrupted);
     };
     let pinned = image.with_digest(&built.digest).to_string();

@@ -141,7 +141,8 @@ impl Auth {
         {
             let mut query = url.query_pairs_mut();
             query.extend_pairs(service.map(|service| ("service", service)));
-            query.append_pair("scope", scope);
+            // "scope … is specified multiple times if there is more than one" (distribution's token specification).
+            query.extend_pairs(scope.split(' ').map(|scope| ("scope", scope)));
         }
         let mut request = self.client.get(url);
         if let Credential::Basic { username, password } = credential

@@ -7,6 +7,7 @@ mod doctor;
 mod error;
 mod feed;
 mod keychain;
+mod mount;
 mod origin;
 #[cfg(test)]
 mod parser_tests;
