@@ -16,6 +16,7 @@ mod files;
 mod image;
 mod parts;
 mod registry;
+mod reuse;
 mod upload;
 
 use std::{

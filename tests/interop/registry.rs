@@ -27,17 +27,22 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts a registry and waits until it answers.
     pub(crate) fn start() -> Self {
-        // Between the choice of a port and the registry's bind another process may take it.
-        (0..5).find_map(|_| Self::try_start()).expect("docker-registry answers")
+        Self::start_with(true)
     }
 
-    fn try_start() -> Option<Self> {
+    /// Starts a registry that lets manifests be deleted or not.
+    pub(crate) fn start_with(deletes: bool) -> Self {
+        // Between the choice of a port and the registry's bind another process may take it.
+        (0..5).find_map(|_| Self::try_start(deletes)).expect("docker-registry answers")
+    }
+
+    fn try_start(deletes: bool) -> Option<Self> {
         let store = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = store.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  \
+             rootdirectory: {}\n  delete:\n    enabled: {deletes}\nhttp:\n  addr: {address}\n  \
              secret: the same after a restart\n",
             store.path().join("data").display()
         );
