@@ -1,6 +1,12 @@
 //! The binary as a user runs it, against the fake Hub and the fake registry: answers, exit statuses, determinism, and
 //! what bad input leads to.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a broken set-up is a failed test"
+)]
 
 mod doctor;
 mod interrupt;

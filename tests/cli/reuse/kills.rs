@@ -87,7 +87,7 @@ fn a_killed_push_goes_on_from_the_finished_layers() {
         let home = empty_home();
         let args = push(&format!("{}/{repository}:v1", registry.host()));
         let mut first = start(&env, home.path(), &args.each_ref().map(String::as_str));
-        let moment = whole.mul_f64((random(kill) % 1000) as f64 / 950.0);
+        let moment = whole.mul_f64(f64::from(u16::try_from(random(kill) % 1000).unwrap()) / 950.0);
         thread::sleep(moment);
         cut += u32::from(first.try_wait().unwrap().is_none());
         first.kill().unwrap();
