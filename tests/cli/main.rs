@@ -1,10 +1,17 @@
 //! The binary as a user runs it, against the fake Hub and the fake registry: answers, exit statuses, determinism, and
 //! what bad input leads to.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a broken set-up is a failed test"
+)]
 
 mod doctor;
 mod interrupt;
 mod kserve;
+mod reuse;
 mod tls;
 
 use std::{
@@ -160,7 +167,7 @@ fn the_json_answer_tells_what_was_done() {
     assert!(document["image"].as_str().unwrap().ends_with(document["digest"].as_str().unwrap()));
     assert!(document["seconds"].as_f64().unwrap() > 0.0);
     let sizes: u64 = document["layers"].as_array().unwrap().iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
-    assert_eq!(document["bytesMoved"].as_u64().unwrap(), sizes);
+    assert_eq!(document["bytesSent"].as_u64().unwrap(), sizes);
     let tree = tiny_model();
     for file in document["layers"].as_array().unwrap().iter().flat_map(|layer| layer["files"].as_array().unwrap()) {
         let listed = tree.get(file["path"].as_str().unwrap()).unwrap();

@@ -23,6 +23,7 @@ mod nginx;
 mod parts;
 mod podman;
 mod registry;
+mod reuse;
 mod serving;
 mod upload;
 

@@ -32,17 +32,26 @@ impl Registry {
 
     /// Starts a registry that has `more` in its configuration.
     pub(crate) fn start_with(more: &str) -> Self {
-        // Between the choice of a port and the registry's bind another process may take it.
-        (0..5).find_map(|_| Self::try_start(more)).expect("docker-registry answers")
+        Self::start_as(true, more)
     }
 
-    fn try_start(more: &str) -> Option<Self> {
+    /// Starts a registry that does not let manifests be deleted.
+    pub(crate) fn start_without_deletes() -> Self {
+        Self::start_as(false, "")
+    }
+
+    fn start_as(deletes: bool, more: &str) -> Self {
+        // Between the choice of a port and the registry's bind another process may take it.
+        (0..5).find_map(|_| Self::try_start(deletes, more)).expect("docker-registry answers")
+    }
+
+    fn try_start(deletes: bool, more: &str) -> Option<Self> {
         let store = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = store.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  \
+             rootdirectory: {}\n  delete:\n    enabled: {deletes}\nhttp:\n  addr: {address}\n  \
              secret: the same after a restart\n{more}",
             store.path().join("data").display()
         );

@@ -82,7 +82,7 @@ fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_a
     assert_eq!(told.len() + over, 3, "{stderr}");
     let layers = answer["layers"].as_array().unwrap();
     let layer_bytes: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
-    let again = answer["bytesMoved"].as_u64().unwrap() - layer_bytes;
+    let again = answer["bytesSent"].as_u64().unwrap() - layer_bytes;
     // Besides what it held: what the sockets and the HTTP client held.
     let lost = if told.len() == 3 { 0 } else { held.iter().sum() };
     assert!(again <= lost + 3 * 16 * MIB, "{again} bytes were sent again");
@@ -91,7 +91,7 @@ fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_a
     let clean = format!("{}/team/clean:v1", registry.address());
     let clean: Value = serde_json::from_str(&run(&mut push(model.path(), &clean, work.path()))).unwrap();
     assert_eq!(answer["digest"], clean["digest"]);
-    assert_eq!(clean["bytesMoved"].as_u64(), Some(layer_bytes));
+    assert_eq!(clean["bytesSent"].as_u64(), Some(layer_bytes));
 }
 
 /// Returns the size of the upload that is under way in a registry's store.

@@ -22,10 +22,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show which file goes into which layer, and why others stay out
+    /// Show which file goes into which layer, why others stay out, and what a push would do
     ///
     /// Moves no weights. Examples:
     ///   modelcar plan Qwen/Qwen2.5-0.5B-Instruct --base scratch
+    ///   modelcar plan Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
+    ///   modelcar plan --check plan.json
     ///   modelcar plan ./my-model --output plan.json
     #[command(verbatim_doc_comment)]
     Plan(Box<PlanArgs>),
@@ -198,14 +200,51 @@ pub(crate) struct UploadArgs {
     pub(crate) retry_budget: Duration,
 }
 
+/// Where layers are looked for that need not be downloaded and uploaded again.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct ReuseArgs {
+    /// Look for layers in this image too (can be repeated)
+    ///
+    /// Another tag, another repository of the same registry, or with --copy an image of another registry.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) reuse_from: Vec<String>,
+    /// Copy layers from images of other registries instead of downloading them
+    #[arg(long)]
+    pub(crate) copy: bool,
+    /// Download and upload every layer
+    #[arg(long, conflicts_with_all = ["reuse_from", "copy", "verify_reuse"])]
+    pub(crate) no_reuse: bool,
+    /// Read every reused layer from the registry and check it before it is used
+    #[arg(long)]
+    pub(crate) verify_reuse: bool,
+    /// Folder of the local cache of recipes [default: modelcar in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Neither use nor write the local cache
+    #[arg(long, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+    /// Write no checkpoints into the registry, and look for none
+    #[arg(long)]
+    pub(crate) no_checkpoint: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
-    pub(crate) source: String,
+    #[arg(required_unless_present = "check")]
+    pub(crate) source: Option<String>,
+    /// Image that a push would go to: shows for each layer whether it is uploaded
+    pub(crate) image: Option<String>,
+    /// Check whether a lock file is still what its names lead to: exit status 1 when revision, base or files have moved
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "source", "image"])]
+    pub(crate) check: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     #[command(flatten)]
-    pub(crate) image: ImageArgs,
+    pub(crate) base: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     /// Write the lock file here, for `push --plan`
@@ -256,6 +295,8 @@ pub(crate) struct PushArgs {
     pub(crate) login: LoginArgs,
     #[command(flatten)]
     pub(crate) upload: UploadArgs,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }

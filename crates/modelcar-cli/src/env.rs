@@ -84,6 +84,12 @@ pub(crate) fn hub_token() -> io::Result<Option<Secret>> {
     }
 }
 
+/// Returns the folder of modelcar's own cache, when the user has a place for caches.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let caches = path("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")));
+    caches.map(|caches| caches.join("modelcar"))
+}
+
 /// Returns the time that every entry of the image gets, when the user gives one.
 pub(crate) fn source_date_epoch() -> Result<Option<u64>, String> {
     text(SOURCE_DATE_EPOCH)

@@ -31,6 +31,16 @@ impl Failure {
         Self { error: message.into().into(), act: None, hints: Vec::new() }
     }
 
+    /// Returns whether what was named is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
+    /// Returns the failure alone, without advice.
+    pub(crate) fn cause(&self) -> String {
+        self.error.to_string()
+    }
+
     /// Adds advice.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

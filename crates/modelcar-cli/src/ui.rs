@@ -142,7 +142,7 @@ impl Progress for Bars {
                 });
                 self.screen.suspend(|| say(&format!("warning: layer {layer} starts over: {reason}")));
             }
-            Event::LayerSkipped { size, .. } => self.total.inc(*size),
+            Event::LayerReused { size, .. } => self.total.inc(*size),
             Event::LayerDone { layer, .. } => self.end_layer(*layer),
             Event::Published { .. } => self.total.finish_and_clear(),
             Event::Warning { message } => self.screen.suspend(|| say(&format!("warning: {message}"))),
@@ -225,6 +225,10 @@ impl Progress for Lines {
                 if let Some(shown) = layers().remove(layer) {
                     say(&format!("layer {layer} {} {} {digest}", shown.title, size(shown.size)));
                 }
+            }
+            Event::LayerReused { layer, title, size: bytes, from } => {
+                self.total.fetch_sub(*bytes, Ordering::Relaxed);
+                say(&format!("layer {layer} {title} {} is reused from {from}", size(*bytes)));
             }
             Event::Warning { message } => say(&format!("warning: {message}")),
             _ => {}

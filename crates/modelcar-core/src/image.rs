@@ -53,8 +53,7 @@ pub(crate) fn platform_image(
         layers.push(descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size, &BTreeMap::new())?);
     }
     for (layer, sealed) in plan.layers().iter().zip(sealed) {
-        let annotations = layer_annotations(layer, plan.mtime(), sealed);
-        layers.push(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)?);
+        layers.push(weight_layer(layer, plan.mtime(), sealed)?);
     }
     let config_descriptor =
         descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64, &BTreeMap::new())?;
@@ -118,6 +117,12 @@ fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u
         .build()?;
     config.set_variant(target.platform.variant.clone());
     Ok(canonical_json(&config))
+}
+
+/// Makes the descriptor of a weight layer, with what tells its recipe.
+pub(crate) fn weight_layer(layer: &Layer, mtime: u64, sealed: &Sealed) -> Result<Descriptor, OciSpecError> {
+    let annotations = layer_annotations(layer, mtime, sealed);
+    descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)
 }
 
 fn layer_annotations(layer: &Layer, mtime: u64, sealed: &Sealed) -> BTreeMap<String, String> {

@@ -53,6 +53,7 @@ pub mod plan;
 pub mod progress;
 mod reference;
 pub mod registry;
+pub mod reuse;
 pub mod sink;
 pub mod source;
 

@@ -7,6 +7,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -14,13 +16,15 @@ use tokio::sync::Semaphore;
 use crate::{
     Digest,
     base::{Base, BaseLayer, Platform},
-    error::Result,
+    error::{Error, Result},
     image::{self, PlatformImage},
     layer::LayerBody,
     plan::Plan,
     progress::{Event, NoProgress, Progress},
+    registry::RegistryError,
+    reuse::{Candidate, Place, Reuse, Way},
     sink::{Body, BytesBody, Sealed, Sink},
-    source::{Source, SourceFile, Window},
+    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 
 /// Shorter parts would spend their time on requests.
@@ -42,6 +46,8 @@ pub struct BuildOptions {
     pub read_ahead_bytes: u64,
     /// Who is told what happens.
     pub progress: Arc<dyn Progress>,
+    /// Which layers need not be read from the source. Nothing is reused by default.
+    pub reuse: Reuse,
 }
 
 impl Default for BuildOptions {
@@ -51,7 +57,8 @@ impl Default for BuildOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = (2 * cores).clamp(4, 8);
-        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 32 << 20, progress: Arc::new(NoProgress) }
+        let (progress, reuse) = (Arc::new(NoProgress), Reuse::default());
+        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 32 << 20, progress, reuse }
     }
 }
 
@@ -65,8 +72,10 @@ pub struct Built {
     pub manifests: Vec<BuiltManifest>,
     /// The weight layers, bottom first.
     pub layers: Vec<BuiltLayer>,
+    /// Bytes of files that came from the source.
+    pub bytes_fetched: u64,
     /// Bytes of weight layers that were handed to the sink, those that had to be sent more than once included.
-    pub bytes_moved: u64,
+    pub bytes_sent: u64,
 }
 
 /// One platform's manifest.
@@ -89,7 +98,13 @@ pub struct BuiltLayer {
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
-    /// Its files, each with the content that was proven.
+    /// How it came to be there.
+    pub way: Way,
+    /// Where it is from, unless it was uploaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its files, each with its content: proven where the layer was uploaded, checked or copied, as the image says
+    /// that it is from where it was reused.
     pub files: Vec<SourceFile>,
 }
 
@@ -119,13 +134,31 @@ pub async fn build(
 /// One build under way.
 struct Run<'a> {
     plan: &'a Plan,
-    source: Arc<dyn Source>,
+    source: Arc<Metered>,
     base: &'a Base,
     sink: &'a dyn Sink,
+    reuse: &'a Reuse,
     jobs: usize,
     turns: Arc<Semaphore>,
     window: Window,
     progress: Arc<Counted>,
+}
+
+/// A weight layer that is in place.
+struct Done {
+    index: usize,
+    sealed: Sealed,
+    way: Way,
+    from: Option<String>,
+    /// Whether this run has seen the layer's bytes.
+    proven: bool,
+}
+
+/// Whether the sink is believed when it says that it has a blob.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Yes,
+    No,
 }
 
 impl<'a> Run<'a> {
@@ -134,28 +167,60 @@ impl<'a> Run<'a> {
         source: Arc<dyn Source>,
         base: &'a Base,
         sink: &'a dyn Sink,
-        options: &BuildOptions,
+        options: &'a BuildOptions,
     ) -> Self {
         let jobs = options.jobs.clamp(1, sink.max_jobs().max(1)).min(plan.layers().len().max(1));
         let connections = options.connections.max(1);
         let part_bytes = (options.read_ahead_bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST);
         let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
-        Self { plan, source, base, sink, jobs, turns: Arc::new(Semaphore::new(jobs)), window, progress }
+        let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
+        Self { plan, source, base, sink, reuse: &options.reuse, jobs, turns, window, progress }
     }
 
     async fn all(&self) -> Result<Built> {
-        self.base_layers().await?;
-        let sealed = self.weight_layers().await?;
-        let images = self.images(&sealed).await?;
+        if !self.reuse.is_published() {
+            self.base_layers(Trust::Yes).await?;
+        }
+        let mut done = self.weight_layers(&(0..self.plan.layers().len()).collect::<Vec<_>>(), Trust::Yes).await?;
+        let is_known = |done: &Done| matches!(done.way, Way::Reuse | Way::Mount);
+        let published = self.reuse.is_published() && done.iter().all(is_known);
+        let mut images = self.images(&done)?;
+        if !published {
+            match self.write_images(&images, Trust::Yes).await {
+                Err(error) if is_missing_blob(&error) && done.iter().any(is_known) => {
+                    self.warn(format!("layers that were said to be there are not, they are sent: {error}"));
+                    let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
+                    self.base_layers(Trust::No).await?;
+                    let sent = self.weight_layers(&lost, Trust::No).await?;
+                    done.retain(|done| !is_known(done));
+                    done.extend(sent);
+                    done.sort_by_key(|done| done.index);
+                    images = self.images(&done)?;
+                    self.write_images(&images, Trust::No).await?;
+                }
+                outcome => outcome?,
+            }
+        }
         let index = image::index(self.plan, &images)?;
-        self.sink.publish(&index).await?;
+        if !published {
+            self.sink.publish(&index).await?;
+        }
         self.progress.report(&Event::Published { digest: index.digest });
-        Ok(self.built(index.digest, &images, sealed))
+        let layers: Vec<_> = done.iter().map(|done| (done.sealed.digest, done.proven)).collect();
+        self.reuse.remember(self.plan, &layers).await;
+        if let Some(checkpoints) = &self.reuse.checkpoints {
+            checkpoints.clear().await;
+        }
+        Ok(self.built(index.digest, &images, done))
+    }
+
+    fn warn(&self, message: String) {
+        self.progress.report(&Event::Warning { message });
     }
 
     /// Base layers come first: they are small, and a base that can't be read should not cost an upload.
-    async fn base_layers(&self) -> Result<()> {
+    async fn base_layers(&self, trust: Trust) -> Result<()> {
         let mut layers: Vec<&BaseLayer> = Vec::new();
         for layer in self.plan.base().platforms.iter().flat_map(|platform| &platform.layers) {
             if !layers.iter().any(|known| known.digest == layer.digest) {
@@ -163,7 +228,7 @@ impl<'a> Run<'a> {
             }
         }
         for layer in layers {
-            if !self.sink.has_blob(&layer.digest, layer.size).await? {
+            if trust == Trust::No || !self.sink.has_blob(&layer.digest, layer.size).await? {
                 let body = self.base.body(layer)?;
                 self.sink.write_blob(&*body, &|_reason| ()).await?;
             }
@@ -173,25 +238,42 @@ impl<'a> Run<'a> {
 
     /// The largest layers start first, so that none of them is left alone at the end. A sink that takes one layer at a
     /// time gets one at a time; any other may still be committing some while the next are read.
-    async fn weight_layers(&self) -> Result<Vec<Sealed>> {
-        let mut order: Vec<usize> = (0..self.plan.layers().len()).collect();
+    async fn weight_layers(&self, indices: &[usize], trust: Trust) -> Result<Vec<Done>> {
+        let mut order = indices.to_vec();
         order.sort_by_key(|&index| (std::cmp::Reverse(self.plan.layers()[index].size), index));
-        let mut sealed: Vec<(usize, Sealed)> = stream::iter(order)
-            .map(|index| async move { self.weight_layer(index).await.map(|sealed| (index, sealed)) })
+        let mut done: Vec<Done> = stream::iter(order)
+            .map(|index| self.weight_layer(index, trust))
             .buffer_unordered(if self.sink.max_jobs() > 1 { self.jobs * UNDER_WAY } else { 1 })
             .try_collect()
             .await?;
-        sealed.sort_by_key(|(index, _)| *index);
-        Ok(sealed.into_iter().map(|(_, sealed)| sealed).collect())
+        done.sort_by_key(|done| done.index);
+        Ok(done)
     }
 
-    async fn weight_layer(&self, index: usize) -> Result<Sealed> {
+    async fn weight_layer(&self, index: usize, trust: Trust) -> Result<Done> {
+        let candidates = match trust {
+            Trust::Yes => self.reuse.candidates(index),
+            Trust::No => &[],
+        };
+        for (place, candidate) in candidates.iter().enumerate() {
+            // The first one has just been seen.
+            if let Some(done) = self.known_layer(index, candidate, place == 0).await {
+                return Ok(done);
+            }
+        }
+        let sealed = self.write_layer(index, Arc::clone(&self.source) as _).await?;
+        if let Some(checkpoints) = self.reuse.checkpoints.as_ref().filter(|_| self.plan.layers().len() > 1) {
+            checkpoints.note(&self.plan.layers()[index], self.plan.mtime(), &sealed).await;
+        }
+        Ok(Done { index, sealed, way: Way::Upload, from: None, proven: true })
+    }
+
+    async fn write_layer(&self, index: usize, source: Arc<dyn Source>) -> Result<Sealed> {
         let layer = &self.plan.layers()[index];
         // Nobody closes the semaphore.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         self.progress.report(&Event::LayerStarted { layer: index, title: layer.title(), size: layer.size });
         let progress: Arc<dyn Progress> = Arc::clone(&self.progress) as _;
-        let source = Arc::clone(&self.source);
         let body = LayerBody::new(index, layer.clone(), self.plan.mtime(), source, self.window.clone(), progress);
         let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
@@ -200,39 +282,119 @@ impl<'a> Run<'a> {
         Ok(sealed)
     }
 
-    async fn images(&self, sealed: &[Sealed]) -> Result<Vec<PlatformImage>> {
-        let mut images = Vec::new();
-        for target in &self.plan.base().platforms {
-            let image = image::platform_image(self.plan, target, sealed)?;
-            let config = BytesBody::new(format!("config for {}", target.platform), image.config.clone());
-            if !self.sink.has_blob(&Digest::of(&image.config), image.config.len() as u64).await? {
+    /// Takes a layer from where it is said to be. Whatever goes wrong, the source has it still.
+    async fn known_layer(&self, index: usize, candidate: &Candidate, seen: bool) -> Option<Done> {
+        let (layer, mtime) = (&self.plan.layers()[index], self.plan.mtime());
+        let warn = |reason: String| {
+            let title = layer.title();
+            self.warn(format!("layer {index} (`{title}`) of {} is not used: {reason}", candidate.from));
+        };
+        let from = Some(candidate.from.clone());
+        if let Place::Elsewhere(repository) = &candidate.place {
+            // Every file is checked on the way, as if it came from the source.
+            return match self.write_layer(index, candidate.source(repository, layer, mtime)).await {
+                Ok(sealed) => Some(Done { index, sealed, way: Way::Copy, from, proven: true }),
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.progress.report(&Event::LayerRestarted { layer: index, reason: reason.clone() });
+                    warn(reason);
+                    None
+                }
+            };
+        }
+        let here = (seen && candidate.way() == Way::Reuse) || self.sink.claim(&candidate.blob()).await.unwrap_or(false);
+        if !here {
+            return None;
+        }
+        if self.reuse.verify && !self.reuse.is_true(candidate, index, layer, mtime).await {
+            warn("its bytes are not the files that it is said to hold".to_owned());
+            return None;
+        }
+        let sealed = candidate.sealed(layer)?;
+        let (title, size) = (layer.title(), layer.size);
+        let reused = Event::LayerReused { layer: index, title, size, from: candidate.from.clone() };
+        self.progress.report(&reused);
+        Some(Done { index, sealed, way: candidate.way(), from, proven: self.reuse.verify })
+    }
+
+    fn images(&self, done: &[Done]) -> Result<Vec<PlatformImage>> {
+        let sealed: Vec<Sealed> = done.iter().map(|done| done.sealed.clone()).collect();
+        let images = self.plan.base().platforms.iter().map(|target| image::platform_image(self.plan, target, &sealed));
+        Ok(images.collect::<Result<_, _>>()?)
+    }
+
+    async fn write_images(&self, images: &[PlatformImage], trust: Trust) -> Result<()> {
+        for image in images {
+            let config = BytesBody::new(format!("config for {}", image.platform), image.config.clone());
+            let (digest, size) = (Digest::of(&image.config), image.config.len() as u64);
+            if trust == Trust::No || !self.sink.has_blob(&digest, size).await? {
                 self.sink.write_blob(&config as &dyn Body, &|_reason| ()).await?;
             }
             self.sink.write_manifest(&image.manifest).await?;
-            images.push(image);
         }
-        Ok(images)
+        Ok(())
     }
 
-    fn built(&self, digest: Digest, images: &[PlatformImage], sealed: Vec<Sealed>) -> Built {
-        let weights: u64 = sealed.iter().map(|sealed| sealed.size).sum();
+    fn built(&self, digest: Digest, images: &[PlatformImage], done: Vec<Done>) -> Built {
+        let weights: u64 = done.iter().map(|done| done.sealed.size).sum();
         let manifests = images.iter().zip(&self.plan.base().platforms).map(|(image, target)| BuiltManifest {
             platform: image.platform.clone(),
             digest: image.manifest.digest,
             size: weights + image.config.len() as u64 + target.layers.iter().map(|layer| layer.size).sum::<u64>(),
         });
-        let layers = self.plan.layers().iter().zip(sealed).map(|(layer, sealed)| BuiltLayer {
-            digest: sealed.digest,
-            size: sealed.size,
+        let layers = self.plan.layers().iter().zip(done).map(|(layer, done)| BuiltLayer {
+            digest: done.sealed.digest,
+            size: done.sealed.size,
+            way: done.way,
+            from: done.from,
             files: layer
                 .files
                 .iter()
-                .zip(sealed.files)
+                .zip(done.sealed.files)
                 .map(|(file, content)| SourceFile { content: Some(content), ..file.clone() })
                 .collect(),
         });
-        let bytes_moved = self.progress.moved.load(Ordering::Relaxed);
-        Built { digest, manifests: manifests.collect(), layers: layers.collect(), bytes_moved }
+        let bytes_sent = self.progress.moved.load(Ordering::Relaxed);
+        let bytes_fetched = self.source.read.load(Ordering::Relaxed);
+        Built { digest, manifests: manifests.collect(), layers: layers.collect(), bytes_fetched, bytes_sent }
+    }
+}
+
+/// Returns whether the registry refuses a manifest, as it does one that names what it has not.
+fn is_missing_blob(error: &Error) -> bool {
+    matches!(error, Error::Registry(RegistryError::Request { source, .. })
+        if source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422)))
+}
+
+/// Counts the bytes that a source gives.
+#[derive(Debug)]
+struct Metered {
+    source: Arc<dyn Source>,
+    read: Arc<AtomicU64>,
+}
+
+impl Metered {
+    fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, read: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Source for Metered {
+    fn origin(&self) -> &Origin {
+        self.source.origin()
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        self.source.list().await
+    }
+
+    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
+        let read = Arc::clone(&self.read);
+        let count = move |bytes: &Bytes| {
+            read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        };
+        self.source.read(extents, window).inspect_ok(count).boxed()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Order of events: one [`Event::Planned`]; then for each layer [`Event::LayerStarted`], any number of
 //! [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one [`Event::LayerDone`]; or a lone
-//! [`Event::LayerSkipped`]. Layers run side by side, so events of different layers interleave. Last comes
+//! [`Event::LayerReused`]. Layers run side by side, so events of different layers interleave. Last comes
 //! [`Event::Published`]. After an error no further event is promised.
 
 use crate::Digest;
@@ -49,12 +49,16 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
-    /// The sink already holds the layer.
-    LayerSkipped {
+    /// The layer's bytes are not needed: they are where they should be.
+    LayerReused {
         /// Index of the layer.
         layer: usize,
+        /// What the layer holds, for people.
+        title: String,
         /// Size in bytes.
         size: u64,
+        /// Where it is from, for people.
+        from: String,
     },
     /// A layer is verified and committed.
     LayerDone {

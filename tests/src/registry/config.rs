@@ -36,6 +36,8 @@ pub struct RegistryConfig {
     pub mounts: bool,
     /// Serve the referrers API and answer `OCI-Subject`.
     pub referrers: bool,
+    /// Let manifests be deleted (405 otherwise).
+    pub deletes: bool,
     /// Redirect blob downloads to another port, which refuses `Authorization`.
     pub redirect_blobs: bool,
     /// Check image configs: one `diff_id` per layer, equal to the digest of a plain tar layer.
@@ -80,6 +82,7 @@ impl Default for RegistryConfig {
             single_post: false,
             mounts: true,
             referrers: true,
+            deletes: true,
             redirect_blobs: false,
             check_images: true,
             missing_blob_status: 404,

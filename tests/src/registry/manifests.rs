@@ -46,6 +46,7 @@ pub(super) async fn route(
             call.entry.body_done();
             Ok(put(state, call, repo, reference, bytes)?)
         }
+        Method::DELETE if !state.config.deletes => Err(error(405, "UNSUPPORTED", "deletes are disabled").into()),
         Method::DELETE => Ok(delete(state, repo, reference)),
         _ => Err(error(405, "UNSUPPORTED", "method not allowed").into()),
     }

@@ -172,6 +172,12 @@ impl FakeRegistry {
         digest
     }
 
+    /// Loses a blob, as storage does; whatever names it stays.
+    pub fn lose_blob(&self, repo: &str, digest: &str) {
+        let lost = self.state.store().repo(repo).blobs.remove(digest);
+        assert!(lost.is_some(), "{repo} has no {digest}");
+    }
+
     /// Inserts a manifest unchecked, under a tag or its digest, and returns its digest.
     pub fn add_manifest(&self, repo: &str, reference: &str, media_type: &str, bytes: impl Into<Bytes>) -> String {
         let bytes = bytes.into();

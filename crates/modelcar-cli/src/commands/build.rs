@@ -3,7 +3,7 @@
 use modelcar_core::sink::{ArchiveSink, LayoutSink, Sink};
 use serde_json::json;
 
-use super::{Outcome, build_into, prepare, report};
+use super::{Outcome, build_into, build_options, prepare, report};
 use crate::{
     args::{BuildArgs, Format},
     connection::Connection,
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let Some((built, seconds)) = build_into(&prepared, &*sink, &args.run, progress).await? else {
+    let Some((built, seconds)) = build_into(&prepared, &*sink, build_options(&args.run, progress)).await? else {
         return Ok(Outcome::Interrupted);
     };
     Ok(Outcome::Answer(match args.run.format {

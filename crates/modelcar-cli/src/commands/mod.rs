@@ -5,9 +5,11 @@ pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod inspect;
 mod lint;
+mod moved;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod render;
+pub(crate) mod reuse;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
@@ -16,6 +18,7 @@ use modelcar_core::{
     facts::ModelFacts,
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
+    reuse::Reuse,
     sink::Sink,
 };
 use serde_json::{Value, json};
@@ -71,8 +74,8 @@ async fn plan_source(
     identify: bool,
 ) -> Result<Prepared, Failure> {
     let options = plan_options(select, image)?;
-    let source = SourceName::parse(source)?.open(&connection.hub).await?;
-    let base = names::open_base(image, connection, progress).await?;
+    let name = SourceName::parse(source)?;
+    let (source, base) = tokio::try_join!(name.open(&connection.hub), names::open_base(image, connection, progress))?;
     let listed = source.source.list().await?;
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
@@ -104,16 +107,23 @@ async fn replay(
     connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<Prepared, Failure> {
-    let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
-    let lock = LockFile::parse(&json)?;
+    let lock = read_lock(file)?;
     let name = source.map_or_else(|| SourceName::parse(&scheme(&lock)), SourceName::parse)?;
-    let base = names::open_base_named(&lock.base, connection, progress).await?;
+    let (source, base) =
+        tokio::try_join!(name.open(&connection.hub), names::open_base_named(&lock.base, connection, progress))
+            .map_err(|failure| {
+                failure.hint("the lock file pins what is not there any more, or can't be reached now")
+            })?;
     if !base.base.image.covers(lock.plan.base()) {
         return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
             .hint("write the lock file again with `modelcar plan SOURCE --output`"));
     }
-    let source = name.open(&connection.hub).await?;
     Ok(Prepared { source, base, plan: lock.plan })
+}
+
+fn read_lock(file: &Path) -> Result<LockFile, Failure> {
+    let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
+    Ok(LockFile::parse(&json)?)
 }
 
 /// A model in a lock file is a model, whatever lies in the current directory.
@@ -128,18 +138,17 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     let default = BuildOptions::default();
     let jobs = run.jobs.map_or(default.jobs, usize::from);
     let connections = run.connections.map_or(2 * jobs, usize::from);
-    BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
+    let reuse = Reuse::default();
+    BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress, reuse }
 }
 
 /// Builds into `sink`; Ctrl-C stops it and removes what is unfinished.
 async fn build_into(
     prepared: &Prepared,
     sink: &dyn Sink,
-    run: &RunArgs,
-    progress: Arc<dyn Progress>,
+    options: BuildOptions,
 ) -> Result<Option<(Built, f64)>, Failure> {
     let start = Instant::now();
-    let options = build_options(run, progress);
     let source = Arc::clone(&prepared.source.source);
     let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
     let built = tokio::select! {

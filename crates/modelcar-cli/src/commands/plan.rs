@@ -3,50 +3,136 @@
 use std::{fmt::Write, fs, sync::Arc};
 
 use modelcar_core::{
+    ImageRef,
     kserve::sizing::{ImageBytes, NodeDisk},
-    plan::{LockFile, Plan},
-    progress::{NoProgress, Progress},
+    plan::{Layer, LockFile, Plan},
+    progress::Progress,
+    reuse::{Decision, Knowledge, Reuse, Way},
 };
 use serde_json::json;
 
-use super::{Outcome, Prepared, plan_source};
+use super::{Outcome, Prepared, moved, plan_source, reuse};
 use crate::{
-    args::{Format, PlanArgs},
+    args::{Format, PlanArgs, ProgressMode},
     connection::Connection,
     hint::Failure,
     ui::{self, size},
 };
 
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Connection::open(&args.registry, None)?;
+    if let Some(file) = &args.check {
+        return moved::run(file, &connection, args.format).await;
+    }
+    let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
+    let progress = ui::progress(ProgressMode::Plain);
     let identify = args.output.is_some();
-    let Prepared { source, base, plan } =
-        plan_source(&args.source, &args.select, &args.image, &connection, &progress, identify).await?;
+    let planning = plan_source(source, &args.select, &args.base, &connection, &progress, identify);
+    let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, &connection, &progress))?;
+    let Prepared { source, base, mut plan } = prepared;
+    let mut decided = None;
+    if let Some((image, knowledge)) = knowledge {
+        let (contents, reuse) = match knowledge {
+            Some(knowledge) => knowledge.decide(plan.clone(), &*source.source).await?,
+            None => (plan.clone(), Reuse::default()),
+        };
+        if identify {
+            plan = contents;
+        }
+        decided = Some(Decided::new(&image, &plan, &reuse));
+    }
     let lock = LockFile::new(source.pinned, base.pinned, plan);
     if let Some(file) = &args.output {
         fs::write(file, lock.to_json())
             .map_err(|error| Failure::new(error, format!("write lock file `{}`", file.display())))?;
     }
     Ok(Outcome::Answer(match args.format {
-        Format::Text => table(&lock),
-        Format::Json => document(&lock)?,
+        Format::Text => table(&lock, decided.as_ref()),
+        Format::Json => document(&lock, decided.as_ref())?,
     }))
 }
 
-fn document(lock: &LockFile) -> Result<String, Failure> {
+/// Looks at the image that a push would go to, and at whatever else it would look at.
+async fn look_around(
+    args: &PlanArgs,
+    connection: &Connection,
+    progress: &Arc<dyn Progress>,
+) -> Result<Option<(ImageRef, Option<Knowledge>)>, Failure> {
+    let Some(image) = &args.image else { return Ok(None) };
+    let image: ImageRef = image.parse()?;
+    let repository = connection.repository(&image, progress)?;
+    let tags = [image.tag().unwrap_or("latest").to_owned()];
+    let knowledge = reuse::gather(&args.reuse, connection, &repository, &tags, progress).await?;
+    Ok(Some((image, knowledge)))
+}
+
+/// What a push to an image would do.
+struct Decided {
+    image: String,
+    decisions: Vec<Decision>,
+    published: bool,
+    /// Bytes of files from the source.
+    fetch: u64,
+    /// Bytes of layers to the registry.
+    send: u64,
+}
+
+impl Decided {
+    fn new(image: &ImageRef, plan: &Plan, reuse: &Reuse) -> Self {
+        let mut decisions = reuse.decisions().to_vec();
+        decisions.resize(plan.layers().len(), Decision::default());
+        let sum = |ways: &[Way], bytes: fn(&Layer) -> u64| {
+            let layers = plan.layers().iter().zip(&decisions).filter(|(_, decision)| ways.contains(&decision.way));
+            layers.map(|(layer, _)| bytes(layer)).sum()
+        };
+        let fetch = sum(&[Way::Upload], Layer::content_bytes);
+        let send = sum(&[Way::Upload, Way::Copy], |layer| layer.size);
+        Self { image: image.to_string(), published: reuse.is_published(), fetch, send, decisions }
+    }
+
+    fn reason(&self, layer: usize) -> String {
+        let Some(decision) = self.decisions.get(layer) else { return String::new() };
+        match (&decision.way, &decision.from) {
+            (Way::Upload, _) => match decision.renamed.as_slice() {
+                [] => "upload".to_owned(),
+                [first, ..] => {
+                    format!("upload: `{}` was `{}`, and the path is part of the layer", first.to, first.from)
+                }
+            },
+            (way, from) => {
+                let way = match way {
+                    Way::Mount => "mount",
+                    Way::Copy => "copy",
+                    _ => "reuse",
+                };
+                format!("{way} from {}", from.as_deref().unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failure> {
     let mut document = serde_json::to_value(lock).map_err(|error| Failure::new(error, "write the plan as JSON"))?;
     document["contentBytes"] = json!(lock.plan.content_bytes());
     document["layerBytes"] = json!(lock.plan.layer_bytes());
     document["nodeDisk"] = json!(node_disk(&lock.plan));
+    if let Some(decided) = decided {
+        document["push"] = json!({
+            "image": decided.image,
+            "published": decided.published,
+            "fetchBytes": decided.fetch,
+            "sendBytes": decided.send,
+            "layers": decided.decisions,
+        });
+    }
     Ok(document.to_string())
 }
 
-fn table(lock: &LockFile) -> String {
+fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     let plan = &lock.plan;
     let mut text = format!("source  {}\nbase    {}\n\n", lock.source, lock.base);
     let platforms: Vec<_> = plan.base().platforms.iter().map(|base| base.platform.to_string()).collect();
-    layers(&mut text, plan);
+    layers(&mut text, plan, decided);
     let _infallible = write!(
         text,
         "\n{} layers of weights, {} in {} files, for {}",
@@ -57,6 +143,14 @@ fn table(lock: &LockFile) -> String {
     );
     text.push('\n');
     text.push_str(&ui::node_disk(&node_disk(plan)));
+    if let Some(decided) = decided {
+        let _infallible = if decided.published {
+            write!(text, "\n{} is this image already: nothing to do", decided.image)
+        } else {
+            let (fetch, send) = (size(decided.fetch), size(decided.send));
+            write!(text, "\nto {}: {fetch} to fetch, {send} to send", decided.image)
+        };
+    }
     text
 }
 
@@ -76,12 +170,15 @@ fn node_disk(plan: &Plan) -> NodeDisk {
 /// Most files of a layer that are listed one by one.
 const LISTED_FILES: usize = 20;
 
-fn layers(text: &mut String, plan: &Plan) {
+fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
     let _infallible = writeln!(text, "{:>5}  {:>10}  FILES", "LAYER", "SIZE");
     for (index, layer) in plan.layers().iter().enumerate() {
+        if let Some(decided) = decided {
+            let _infallible = writeln!(text, "{index:>5}  {:>10}  {}", size(layer.size), decided.reason(index));
+        }
         for (line, file) in layer.files.iter().take(LISTED_FILES).enumerate() {
             let (number, bytes) = match line {
-                0 => (index.to_string(), size(layer.size)),
+                0 if decided.is_none() => (index.to_string(), size(layer.size)),
                 _ => (String::new(), String::new()),
             };
             let _infallible = writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", file.path, size(file.size));

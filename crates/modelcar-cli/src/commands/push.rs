@@ -8,15 +8,16 @@ use std::{
 };
 
 use modelcar_core::{
-    ImageRef, Plan, inspect,
+    BuildOptions, ImageRef, Plan, inspect,
     progress::{Event, Progress},
     registry::{RegistryError, RegistrySink, Repository},
+    reuse::Reuse,
     sink::Sink,
     source::SourceFile,
 };
 use serde_json::json;
 
-use super::{Outcome, build_into, prepare, report};
+use super::{Outcome, build_into, build_options, prepare, report, reuse};
 use crate::{
     args::{Format, PushArgs},
     connection::Connection,
@@ -34,18 +35,29 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     repository.check_name()?;
     let sink = RegistrySink::new(repository.clone(), tags.clone());
     let ready = async {
-        let prepared = prepare(source, &args.planned, &connection, &progress).await?;
-        preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
-        Ok::<_, Failure>(prepared)
+        let (mut prepared, knowledge) = tokio::try_join!(
+            prepare(source, &args.planned, &connection, &progress),
+            reuse::gather(&args.reuse, &connection, &repository, &tags, &progress),
+        )?;
+        let mut reuse = Reuse::default();
+        if let Some(knowledge) = knowledge {
+            (prepared.plan, reuse) = knowledge.decide(prepared.plan, &*prepared.source.source).await?;
+        }
+        // Where nothing is to be written, nothing is tried out.
+        if !reuse.is_published() {
+            preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
+        }
+        Ok::<_, Failure>((prepared, reuse))
     };
-    let prepared = tokio::select! {
-        prepared = ready => prepared?,
+    let (prepared, reuse) = tokio::select! {
+        ready = ready => ready?,
         _ = tokio::signal::ctrl_c() => {
             sink.abandon().await;
             return Ok(Outcome::Interrupted);
         }
     };
-    let Some((built, seconds)) = build_into(&prepared, &sink, &args.run, progress).await? else {
+    let options = BuildOptions { reuse, ..build_options(&args.run, progress) };
+    let Some((built, seconds)) = build_into(&prepared, &sink, options).await? else {
         return Ok(Outcome::Interrupted);
     };
     let pinned = image.with_digest(&built.digest).to_string();

@@ -95,7 +95,8 @@ impl BaseImage {
     /// Returns whether a plan that was made on `planned` can be carried out on this base: same image, and the
     /// platforms of the plan unchanged.
     pub fn covers(&self, planned: &Self) -> bool {
-        let same = (&self.name, self.digest) == (&planned.name, planned.digest);
+        // A pinned name has lost its tag; the digest says it all.
+        let same = self.digest == planned.digest && (self.digest.is_some() || self.name == planned.name);
         same && planned.platforms.iter().all(|platform| self.platforms.contains(platform))
     }
 }

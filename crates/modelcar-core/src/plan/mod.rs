@@ -55,7 +55,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn new(files: Vec<SourceFile>, mtime: u64) -> Self {
+    pub(crate) fn new(files: Vec<SourceFile>, mtime: u64) -> Self {
         let size = tar::size(&files);
         let mut layer = Self { files, size, recipe: None };
         layer.recipe = recipe::digest(&layer, mtime);

@@ -188,9 +188,11 @@ impl Auth {
         let Challenge::Bearer { realm, service, more } = challenge else {
             return Err(HttpFailure::protocol(Method::GET, &self.base, "it names no token server"));
         };
-        let own = scope.rsplit_once(':').map_or(scope, |(resource, _)| resource);
-        let foreign = more.iter().filter(|more| more.rsplit_once(':').is_none_or(|(resource, _)| resource != own));
-        let scopes: Vec<String> = std::iter::once(scope.to_owned()).chain(foreign.cloned()).collect();
+        // A scope names a resource and actions; a mount needs two of them, parted by a blank.
+        let resource = |scope: &str| scope.rsplit_once(':').map_or(scope, |(resource, _)| resource).to_owned();
+        let own: Vec<String> = scope.split(' ').map(resource).collect();
+        let foreign = more.iter().filter(|more| !own.contains(&resource(more))).cloned();
+        let scopes: Vec<String> = scope.split(' ').map(str::to_owned).chain(foreign).collect();
         let token = self.server.token(realm, service.as_deref(), &scopes, credential).await?;
         let header = token.header.clone();
         state.tokens.insert(scope.to_owned(), token);

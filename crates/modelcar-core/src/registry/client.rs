@@ -117,9 +117,12 @@ struct SentLogin(HeaderValue);
 
 /// What a request needs to do, for its scope in the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Right {
+pub(super) enum Right<'a> {
     Pull,
     Push,
+    Delete,
+    /// To push here what another repository of the registry holds.
+    Mount(&'a str),
 }
 
 impl Repository {
@@ -175,6 +178,22 @@ impl Repository {
         })))
     }
 
+    /// Returns a handle on another repository of the same registry, with the same login and options.
+    ///
+    /// # Errors
+    /// When `repository` can't be one.
+    pub fn sibling(&self, repository: &str) -> Result<Self, RegistryError> {
+        let inner = &self.0;
+        let name = format!("{}/{repository}", inner.image.registry());
+        let image: ImageRef = name.parse().map_err(|_| inner.protocol("name a repository", "it is not one"))?;
+        Self::new(&image, Arc::clone(&inner.keychain), inner.options.clone(), Arc::clone(&inner.progress))
+    }
+
+    /// Returns the image that the handle was made for.
+    pub fn image(&self) -> &ImageRef {
+        &self.0.image
+    }
+
     pub(super) fn of(inner: &Arc<Inner>) -> Self {
         Self(Arc::clone(inner))
     }
@@ -193,9 +212,21 @@ impl Repository {
     /// # Errors
     /// When the registry can't be asked.
     pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        self.find_blob(digest, size, Right::Push).await
+    }
+
+    /// Returns whether the blob is there, as whoever may only read asks.
+    ///
+    /// # Errors
+    /// When the registry can't be asked.
+    pub async fn offers_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        self.find_blob(digest, size, Right::Pull).await
+    }
+
+    async fn find_blob(&self, digest: &Digest, size: u64, right: Right<'_>) -> Result<bool, RegistryError> {
         let url = self.0.url(&format!("blobs/{digest}"))?;
         let act = format!("look for blob `{digest}`");
-        let response = self.0.send(&act, Right::Push, Method::HEAD, &url, &HeaderMap::new(), None).await?;
+        let response = self.0.send(&act, right, Method::HEAD, &url, &HeaderMap::new(), None).await?;
         match response.status() {
             StatusCode::OK => {
                 // A HEAD's length is the blob's; reqwest's own `content_length` is the body's, which is empty.
@@ -308,11 +339,16 @@ impl Inner {
     }
 
     /// Returns the login for `url`; none for another host than the registry's.
-    pub(super) async fn authorization(&self, right: Right, url: &Url) -> Result<HeaderMap, RegistryError> {
+    pub(super) async fn authorization(&self, right: Right<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
         let mut headers = HeaderMap::new();
         if place::same_origin(&self.base, url) {
-            let actions = if right == Right::Push { "pull,push" } else { "pull" };
-            let scope = format!("repository:{}:{actions}", self.image.repository());
+            let here = self.image.repository();
+            let scope = match right {
+                Right::Pull => format!("repository:{here}:pull"),
+                Right::Push => format!("repository:{here}:pull,push"),
+                Right::Delete => format!("repository:{here}:pull,delete"),
+                Right::Mount(from) => format!("repository:{here}:pull,push repository:{from}:pull"),
+            };
             headers.extend(self.auth.header(&scope).await?.map(|value| (AUTHORIZATION, value)));
         }
         Ok(headers)
@@ -342,7 +378,7 @@ impl Inner {
     pub(super) async fn send(
         &self,
         act: &str,
-        right: Right,
+        right: Right<'_>,
         method: Method,
         url: &Url,
         headers: &HeaderMap,

@@ -11,6 +11,7 @@ mod google;
 mod helper;
 mod keychain;
 mod login_file;
+mod mount;
 #[cfg(test)]
 mod parser_tests;
 mod place;

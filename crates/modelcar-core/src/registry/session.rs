@@ -27,7 +27,7 @@ const CLOSE_ALL_PATIENCE: Duration = Duration::from_millis(1200);
 /// state, and is never shown.
 #[derive(Clone)]
 pub(super) struct Session {
-    place: Arc<Mutex<Url>>,
+    pub(super) place: Arc<Mutex<Url>>,
     /// Smallest chunk but the last, where the registry has one (distribution-spec "Pushing a blob in chunks").
     pub(super) least_chunk: u64,
 }

@@ -6,7 +6,7 @@ use super::client::Repository;
 use crate::{
     Digest,
     error::Result,
-    sink::{Body, ManifestBlob, Sealed, Sink},
+    sink::{Body, KnownBlob, ManifestBlob, Sealed, Sink},
 };
 
 /// Puts an image into a repository, under tags.
@@ -31,6 +31,13 @@ impl Sink for RegistrySink {
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         Ok(self.repository.has_blob(digest, size).await?)
+    }
+
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match &blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(from) => Ok(self.repository.mount(&blob.digest, from).await),
+        }
     }
 
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {

@@ -33,6 +33,17 @@ pub struct ManifestBlob {
     pub digest: Digest,
 }
 
+/// A blob that a sink may have, or may get without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The repository that holds it, when that is another one of the same registry.
+    pub repository: Option<String>,
+}
+
 /// Takes an image.
 ///
 /// The caller writes blobs first, then manifests by digest, then [`publish`](Self::publish)es the index: nothing has
@@ -44,6 +55,14 @@ pub trait Sink: Send + Sync + Debug {
 
     /// Returns whether a blob of this digest and size is there.
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool>;
+
+    /// Returns whether the blob is there now, without its bytes having been sent.
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
+    }
 
     /// Writes a blob and returns its digest and size, proven.
     ///

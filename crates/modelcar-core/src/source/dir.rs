@@ -103,6 +103,10 @@ impl Source for DirSource {
         Ok(self.files.iter().map(file).collect())
     }
 
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Self::identify(self, files).await
+    }
+
     fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
         let (sender, receiver) = mpsc::channel(READS_AHEAD);
         let files = Arc::clone(&self.files);

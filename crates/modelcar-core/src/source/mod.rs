@@ -16,7 +16,7 @@ pub use self::{
     hub::{HubOptions, HubSource, ModelId},
     window::{Seat, Window},
 };
-use crate::{ContentId, ModelPath, error::ErrorKind, http::HttpFailure, path::InvalidPath};
+use crate::{ContentId, Digest, ModelPath, error::ErrorKind, http::HttpFailure, path::InvalidPath};
 
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,11 @@ pub trait Source: Send + Sync + Debug {
 
     /// Lists every file, in any order.
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError>;
+
+    /// Returns `files` with the content ids that the listing leaves out, by reading them.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
+    }
 
     /// Reads `extents` one after the other.
     ///
@@ -175,6 +180,14 @@ pub enum SourceError {
         /// What differs.
         reason: String,
     },
+    /// A layer that a registry holds could not be read, or is not what it should be.
+    #[error("read the files of layer `{digest}`")]
+    Layer {
+        /// Digest of the layer.
+        digest: Digest,
+        /// The failure.
+        source: Box<crate::Error>,
+    },
     /// The file system refused.
     #[error("{act} `{path}`")]
     Io {
@@ -198,6 +211,7 @@ impl SourceError {
             Self::Http { source, .. } => source.kind(),
             Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
             Self::Changed { .. } => ErrorKind::Integrity,
+            Self::Layer { source, .. } => source.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
         }

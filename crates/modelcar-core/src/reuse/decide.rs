@@ -1,0 +1,336 @@
+//! What is done with each layer of a plan: the same decisions for whoever asks and for the push that follows.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use super::{
+    blob_source::BlobSource,
+    cache::Cache,
+    checkpoint::Checkpoints,
+    knowledge::{Knowledge, Sighting},
+};
+use crate::{
+    ContentId, Digest, ModelPath,
+    error::Result,
+    image,
+    layer::LayerBody,
+    plan::{Layer, Plan},
+    progress::{Event, NoProgress},
+    registry::Repository,
+    sink::{Body, KnownBlob, Sealed},
+    source::{Source, SourceFile, Window},
+};
+
+/// Requests side by side.
+const REQUESTS: usize = 16;
+
+/// What is done with a layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// Its files are read from the source and uploaded.
+    #[default]
+    Upload,
+    /// It is in the repository already.
+    Reuse,
+    /// The registry takes it over from another of its repositories.
+    Mount,
+    /// It is read from another registry and uploaded.
+    Copy,
+}
+
+/// Where a layer is.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In the repository that is pushed to.
+    Here,
+    /// In another repository of the same registry.
+    Sibling(Repository),
+    /// In another registry.
+    Elsewhere(Repository),
+}
+
+/// A layer that may serve for one of the plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) place: Place,
+    /// Who says so, for people.
+    pub(crate) from: String,
+}
+
+impl Candidate {
+    pub(crate) fn way(&self) -> Way {
+        match self.place {
+            Place::Here => Way::Reuse,
+            Place::Sibling(_) => Way::Mount,
+            Place::Elsewhere(_) => Way::Copy,
+        }
+    }
+
+    /// Returns the blob as a sink is asked for it.
+    pub(crate) fn blob(&self) -> KnownBlob {
+        let repository = match &self.place {
+            Place::Sibling(repository) => Some(repository.image().repository().to_owned()),
+            Place::Here | Place::Elsewhere(_) => None,
+        };
+        KnownBlob { digest: self.digest, size: self.size, repository }
+    }
+
+    /// Returns what the layer is when it is what it should be: one that was made to `layer`'s recipe.
+    pub(crate) fn sealed(&self, layer: &Layer) -> Option<Sealed> {
+        let files = layer.files.iter().map(|file| file.content).collect::<Option<Vec<_>>>()?;
+        Some(Sealed { digest: self.digest, size: self.size, diff_id: self.digest, files })
+    }
+
+    /// Returns the layer as the source of its own files.
+    pub(crate) fn source(&self, repository: &Repository, layer: &Layer, mtime: u64) -> Arc<dyn Source> {
+        let blob = repository.blob(format!("layer `{}`", self.digest), self.digest, self.size);
+        Arc::new(BlobSource::new(Box::new(blob), self.digest, layer, mtime))
+    }
+}
+
+/// A file that an image holds under another path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// The path there.
+    pub from: ModelPath,
+    /// The path in the plan.
+    pub to: ModelPath,
+}
+
+/// What is done with one layer, and why.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// What is done.
+    pub way: Way,
+    /// Digest of the layer, when it is known before its bytes are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Where the layer is from: an image, a checkpoint, the local cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Files whose content is known under another path. The path is part of a layer, so that it is a new one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Renamed>,
+    /// Whoever can serve, the first one proven to be there.
+    #[serde(skip)]
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// The decisions for a plan, and what a push needs to act on them.
+#[derive(Debug, Clone, Default)]
+pub struct Reuse {
+    decisions: Vec<Decision>,
+    published: bool,
+    pub(crate) verify: bool,
+    pub(crate) checkpoints: Option<Arc<Checkpoints>>,
+    cache: Option<Cache>,
+    pub(crate) target: Option<Repository>,
+}
+
+impl Reuse {
+    /// Returns a decision for each layer of the plan.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// Returns whether every layer is in the repository and every tag points to the plan's image already.
+    pub fn is_published(&self) -> bool {
+        self.published
+    }
+
+    pub(crate) fn candidates(&self, layer: usize) -> &[Candidate] {
+        self.decisions.get(layer).map_or(&[], |decision| &decision.candidates)
+    }
+
+    /// Reads a layer of the target from its first byte to its last. Returns whether it is, byte for byte, the layer
+    /// that the plan describes.
+    pub(crate) async fn is_true(&self, candidate: &Candidate, index: usize, layer: &Layer, mtime: u64) -> bool {
+        let Some(target) = &self.target else { return false };
+        let source = candidate.source(target, layer, mtime);
+        let body = LayerBody::new(index, layer.clone(), mtime, source, Window::sequential(), Arc::new(NoProgress));
+        let open = body.open();
+        let read = open.stream.try_for_each(|_bytes| std::future::ready(Ok(()))).await;
+        read.is_ok() && matches!(open.sealed.await, Ok(sealed) if sealed.digest == candidate.digest)
+    }
+
+    /// Keeps what a push has learnt: `layers` in the plan's order, each with whether its bytes are proven.
+    pub(crate) async fn remember(&self, plan: &Plan, layers: &[(Digest, bool)]) {
+        let (Some(cache), Some(target)) = (&self.cache, &self.target) else { return };
+        let known =
+            plan.layers().iter().zip(layers).filter_map(|(layer, (digest, proven))| {
+                layer.recipe.map(|recipe| (recipe, *digest, layer.size, *proven))
+            });
+        cache.note(known.collect(), target.name()).await;
+    }
+}
+
+impl Knowledge {
+    /// Decides for each layer of `plan`. A directory's files are read where an image holds files of the same paths and
+    /// sizes; the plan that comes back states their contents.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub async fn decide(self, plan: Plan, source: &dyn Source) -> Result<(Plan, Reuse)> {
+        let plan = self.identify(plan, source).await?;
+        let target = self.options.target.clone();
+        let progress = Arc::clone(&self.options.progress);
+        let checkpoints =
+            self.options.checkpoints.then(|| Arc::new(Checkpoints::new(target.clone(), Arc::clone(&progress))));
+        let mut reuse = Reuse {
+            decisions: Vec::new(),
+            published: false,
+            verify: self.options.verify,
+            checkpoints,
+            cache: self.options.cache.clone(),
+            target: Some(target),
+        };
+        let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, reuse.checkpoints.as_deref()));
+        reuse.decisions = stream::iter(deciding.collect::<Vec<_>>()).buffered(REQUESTS).collect().await;
+        reuse.published = self.is_published(&plan, &reuse.decisions).await;
+        Ok((plan, reuse))
+    }
+
+    async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {
+        let shape = |files: &[SourceFile]| -> Vec<(ModelPath, u64)> {
+            files.iter().map(|file| (file.path.clone(), file.size)).collect()
+        };
+        let known: BTreeSet<_> = self.seen.iter().map(|seen| shape(&seen.layer.files)).collect();
+        let unknown =
+            plan.layers().iter().filter(|layer| layer.recipe.is_none() && known.contains(&shape(&layer.files)));
+        let files: Vec<SourceFile> = unknown.flat_map(|layer| layer.files.clone()).collect();
+        if files.is_empty() {
+            return Ok(plan);
+        }
+        Ok(plan.with_contents(source.identify(files).await?))
+    }
+
+    async fn decide_layer(&self, plan: &Plan, layer: &Layer, checkpoints: Option<&Checkpoints>) -> Decision {
+        let Some(recipe) = layer.recipe else { return Decision::default() };
+        // Checkpoints are looked for in any case: a push that was killed just before its end left them behind.
+        let checkpoint = async {
+            let found = checkpoints?.look_up(&recipe).await.filter(|found| found.is_consistent(plan.mtime()))?;
+            let from = "the checkpoint of an earlier push".to_owned();
+            Some(Candidate { digest: found.digest, size: found.size, place: Place::Here, from })
+        };
+        let proven = self.first_proven(self.in_images(&recipe, layer, plan.mtime()));
+        let (mut candidates, checkpoint) = futures_util::join!(proven, checkpoint);
+        if candidates.is_empty() {
+            candidates = self.first_proven(checkpoint.into_iter().chain(self.in_cache(&recipe, layer)).collect()).await;
+        }
+        match candidates.first() {
+            Some(first) => Decision {
+                way: first.way(),
+                digest: Some(first.digest),
+                from: Some(first.from.clone()),
+                renamed: Vec::new(),
+                candidates,
+            },
+            None => Decision { renamed: self.renamed(plan, layer), ..Decision::default() },
+        }
+    }
+
+    /// Returns the layers of this recipe in the named images, in their order.
+    fn in_images(&self, recipe: &Digest, layer: &Layer, mtime: u64) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for Sighting { layer: found, place, from } in &self.seen {
+            let usable = self.options.copy || !matches!(place, Place::Elsewhere(_));
+            if found.recipe != *recipe || !usable {
+                continue;
+            }
+            if found.is_consistent(mtime) && found.size == layer.size {
+                let (digest, size) = (found.digest, found.size);
+                candidates.push(Candidate { digest, size, place: place.clone(), from: from.clone() });
+            } else {
+                let message = format!(
+                    "layer `{}` of `{from}` states a recipe that is not that of its files: it is not reused",
+                    found.digest
+                );
+                self.options.progress.report(&Event::Warning { message });
+            }
+        }
+        candidates
+    }
+
+    fn in_cache(&self, recipe: &Digest, layer: &Layer) -> Vec<Candidate> {
+        let known = self.options.cache.as_ref().and_then(|cache| cache.get(recipe));
+        let Some(known) = known.filter(|known| known.size == layer.size) else { return Vec::new() };
+        let target = &self.options.target;
+        let from = |name: &str| format!("the local cache ({name})");
+        let candidate =
+            |place, name: &str| Candidate { digest: known.digest, size: known.size, place, from: from(name) };
+        let here = candidate(Place::Here, &target.name());
+        let siblings = known.repositories.iter().filter(|name| **name != target.name()).filter_map(|name| {
+            let repository = name.strip_prefix(target.image().registry())?.strip_prefix('/')?;
+            Some(candidate(Place::Sibling(target.sibling(repository).ok()?), name))
+        });
+        std::iter::once(here).chain(siblings).collect()
+    }
+
+    /// Drops what comes before the first layer that is there. What comes after it stays, for the case that it is gone
+    /// after all.
+    async fn first_proven(&self, candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let mut left = candidates.into_iter();
+        while let Some(mut candidate) = left.next() {
+            let (digest, size) = (candidate.digest, candidate.size);
+            let offers = async |repository: &Repository| repository.offers_blob(&digest, size).await.unwrap_or(false);
+            let there = match &candidate.place {
+                Place::Here => offers(&self.options.target).await,
+                Place::Sibling(_) if offers(&self.options.target).await => {
+                    candidate.place = Place::Here;
+                    true
+                }
+                Place::Sibling(repository) | Place::Elsewhere(repository) => offers(repository).await,
+            };
+            if there {
+                return std::iter::once(candidate).chain(left).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// Finds files of a new layer that an image holds under a path which the plan does not have any more.
+    fn renamed(&self, plan: &Plan, layer: &Layer) -> Vec<Renamed> {
+        let planned: BTreeSet<&ModelPath> =
+            plan.layers().iter().flat_map(|layer| &layer.files).map(|file| &file.path).collect();
+        let gone = |content: ContentId, size: u64| {
+            let mut there = self.seen.iter().flat_map(|seen| &seen.layer.files);
+            there.find(|file| file.content == Some(content) && file.size == size && !planned.contains(&file.path))
+        };
+        let renamed = layer.files.iter().filter_map(|file| {
+            let before = gone(file.content?, file.size)?;
+            Some(Renamed { from: before.path.clone(), to: file.path.clone() })
+        });
+        renamed.collect()
+    }
+
+    /// Looks whether nothing is left to write. All that the index names is asked for, but what was read as a manifest.
+    async fn is_published(&self, plan: &Plan, decisions: &[Decision]) -> bool {
+        let first = |(decision, layer): (&Decision, &Layer)| match decision.candidates.first() {
+            Some(candidate) if decision.way == Way::Reuse => candidate.sealed(layer),
+            _ => None,
+        };
+        let Some(sealed) = decisions.iter().zip(plan.layers()).map(first).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let images = plan.base().platforms.iter().map(|target| image::platform_image(plan, target, &sealed));
+        let Ok(images) = images.collect::<Result<Vec<_>, _>>() else { return false };
+        let Ok(index) = image::index(plan, &images) else { return false };
+        if !self.options.tags.iter().all(|tag| self.tags.get(tag) == Some(&index.digest)) {
+            return false;
+        }
+        let configs = images.iter().map(|image| (Digest::of(&image.config), image.config.len() as u64));
+        let base = plan.base().platforms.iter().flat_map(|target| &target.layers);
+        let blobs: BTreeSet<(Digest, u64)> = configs.chain(base.map(|layer| (layer.digest, layer.size))).collect();
+        let target = &self.options.target;
+        let there = blobs
+            .into_iter()
+            .map(|(digest, size)| async move { target.offers_blob(&digest, size).await.unwrap_or(false) });
+        stream::iter(there).buffer_unordered(REQUESTS).all(std::future::ready).await
+    }
+}

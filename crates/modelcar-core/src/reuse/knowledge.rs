@@ -1,0 +1,117 @@
+//! What is known of layers before a plan is looked at: the images that were named, read side by side.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future;
+
+use super::{
+    cache::Cache,
+    decide::Place,
+    found::{self, FoundLayer},
+};
+use crate::{
+    Digest, ErrorKind, ImageRef,
+    error::Result,
+    progress::{Event, Progress},
+    registry::{RegistryError, Repository},
+};
+
+/// Where layers are looked for.
+#[derive(Debug, Clone)]
+pub struct ReuseOptions {
+    /// Where the image goes.
+    pub target: Repository,
+    /// The tags that it gets. The images that have them now are looked into first.
+    pub tags: Vec<String>,
+    /// Other images, looked into next, each with its repository.
+    pub images: Vec<(ImageRef, Repository)>,
+    /// Copy layers from images of other registries; they are not reused otherwise.
+    pub copy: bool,
+    /// Write checkpoints, and look for those of an earlier push.
+    pub checkpoints: bool,
+    /// The local cache, looked into last.
+    pub cache: Option<Cache>,
+    /// Read every reused layer from the registry and check it before it is used.
+    pub verify: bool,
+    /// Who is told what was odd.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// A layer of an image, and what can be done with it.
+#[derive(Debug, Clone)]
+pub(super) struct Sighting {
+    pub(super) layer: FoundLayer,
+    pub(super) place: Place,
+    /// The image.
+    pub(super) from: String,
+}
+
+/// What the named images hold.
+#[derive(Debug)]
+pub struct Knowledge {
+    pub(super) options: ReuseOptions,
+    /// What the tags point to now.
+    pub(super) tags: BTreeMap<String, Digest>,
+    pub(super) seen: Vec<Sighting>,
+}
+
+impl Knowledge {
+    /// Reads the images.
+    ///
+    /// # Errors
+    /// When the target's registry can't be reached. An image that is not there, or may not be read, is one without
+    /// layers; of a named one that is told.
+    pub async fn gather(options: ReuseOptions) -> Result<Self> {
+        let target = options.target.image().clone();
+        let own = options.tags.iter().map(|tag| read(&options.target, tag));
+        let others = options.images.iter().map(|(image, repository)| async move {
+            let selector = image.selector();
+            (image, repository, read(repository, &selector).await)
+        });
+        let (own, others) = future::join(future::join_all(own), future::join_all(others)).await;
+        let (mut tags, mut seen) = (BTreeMap::new(), Vec::new());
+        for (tag, found) in options.tags.iter().zip(own) {
+            match found {
+                Ok(Some((digest, layers))) => {
+                    tags.insert(tag.clone(), digest);
+                    let from = format!("{}:{tag}", options.target.name());
+                    seen.extend(sightings(layers, &Place::Here, &from));
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Network => return Err(error.into()),
+                Err(error) => warn(&options, format!("tag `{tag}` is not looked into: {error}")),
+            }
+        }
+        for (image, repository, found) in others {
+            match found {
+                Ok(Some((_, layers))) => {
+                    let place = place(&target, image, repository);
+                    seen.extend(sightings(layers, &place, &image.to_string()));
+                }
+                Ok(None) => warn(&options, format!("image `{image}` is not there, nothing of it is reused")),
+                Err(error) => warn(&options, format!("image `{image}` is not looked into: {error}")),
+            }
+        }
+        Ok(Self { options, tags, seen })
+    }
+}
+
+fn warn(options: &ReuseOptions, message: String) {
+    options.progress.report(&Event::Warning { message });
+}
+
+fn place(target: &ImageRef, image: &ImageRef, repository: &Repository) -> Place {
+    if image.registry() != target.registry() {
+        return Place::Elsewhere(repository.clone());
+    }
+    if image.repository() == target.repository() { Place::Here } else { Place::Sibling(repository.clone()) }
+}
+
+fn sightings(layers: Vec<FoundLayer>, place: &Place, from: &str) -> Vec<Sighting> {
+    layers.into_iter().map(|layer| Sighting { layer, place: place.clone(), from: from.to_owned() }).collect()
+}
+
+async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, Vec<FoundLayer>)>, RegistryError> {
+    let Some(top) = repository.manifest(selector).await? else { return Ok(None) };
+    Ok(Some((top.digest, found::layers_of(repository, &top).await?)))
+}

@@ -1,0 +1,19 @@
+//! Never twice: which layers of a plan are somewhere already, so that they are neither downloaded nor uploaded.
+//!
+//! [`Knowledge`] is what images, checkpoints and the local cache say of layers; [`Reuse`] is what follows from it for
+//! one plan. What is trusted, and why, stands in `docs/reuse.md`.
+
+mod blob_source;
+mod cache;
+mod checkpoint;
+mod decide;
+mod found;
+mod knowledge;
+
+pub(crate) use self::decide::{Candidate, Place};
+pub use self::{
+    cache::Cache,
+    decide::{Decision, Renamed, Reuse, Way},
+    found::FoundLayer,
+    knowledge::{Knowledge, ReuseOptions},
+};

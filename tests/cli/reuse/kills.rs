@@ -1,0 +1,144 @@
+//! Pushes that are killed, and pushes that meet.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use modelcar_testkit::{Storage, synthetic_model};
+
+use super::*;
+
+/// Number of kills; more of them where there is time for it.
+const KILLS: &str = "MODELCAR_TEST_KILLS";
+const KILLS_DEFAULT: u64 = 6;
+const SHARDS: usize = 4;
+
+/// Looks at every tag, all the time, until it is dropped.
+struct Watcher {
+    stop: Arc<AtomicBool>,
+    looks: Arc<AtomicUsize>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Watcher {
+    fn of(registry: &Arc<FakeRegistry>) -> Self {
+        let (stop, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (registry, stopped, counted) = (Arc::clone(registry), Arc::clone(&stop), Arc::clone(&looks));
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                check_tags(&registry);
+                counted.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self { stop, looks, thread: Some(thread) }
+    }
+
+    /// Ends the watch and returns how often it looked.
+    fn end(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().expect("every tag was whole at every look");
+        self.looks.load(Ordering::Relaxed)
+    }
+}
+
+fn start_all() -> (Env, Arc<FakeRegistry>) {
+    let mut env = Env::new();
+    env.hub.add_repo(MODEL, "main", synthetic_model(SHARDS, SHARD));
+    let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
+    let registry = Arc::new(FakeRegistry::start_blocking(config));
+    env.hub.clear_requests();
+    env.registry = FakeRegistry::start_blocking(RegistryConfig::default());
+    (env, registry)
+}
+
+/// The finishing step of the splitmix64 generator.
+fn random(seed: u64) -> u64 {
+    let mut value = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[test]
+fn a_killed_push_goes_on_from_the_finished_layers() {
+    let kills: u64 = std::env::var(KILLS).ok().map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
+    let (env, registry) = start_all();
+    let watcher = Watcher::of(&registry);
+    let push = |image: &str| ["push", MODEL, image, "--base", "scratch", "--jobs", "2"].map(str::to_owned);
+    let run = |repository: &str, home: &Path| {
+        let args = push(&format!("{}/{repository}:v1", registry.host()));
+        modelcar(&env, home, &args.each_ref().map(String::as_str)).output().unwrap()
+    };
+    let begun = Instant::now();
+    let clean = succeeded(&run("clean/push", empty_home().path()));
+    let whole = begun.elapsed();
+    let (total, digest) = (registry.bytes_received(), clean.split_once('@').unwrap().1.to_owned());
+    let (mut cut, mut resent, mut worst) = (0, 0, 0);
+    for kill in 0..kills {
+        let repository = format!("killed/push{kill}");
+        registry.clear_requests();
+        let before = registry.bytes_received();
+        let home = empty_home();
+        let args = push(&format!("{}/{repository}:v1", registry.host()));
+        let mut first = start(&env, home.path(), &args.each_ref().map(String::as_str));
+        let moment = whole.mul_f64(f64::from(u16::try_from(random(kill) % 1000).unwrap()) / 950.0);
+        thread::sleep(moment);
+        cut += u32::from(first.try_wait().unwrap().is_none());
+        first.kill().unwrap();
+        first.wait().unwrap();
+        thread::sleep(Duration::from_millis(30));
+        let patches = registry.requests().iter().filter(|request| request.method == "PATCH").count();
+        let checkpoints = names(&registry, &repository).0.iter().filter(|tag| tag.starts_with(CHECKPOINT)).count();
+        let published = names(&registry, &repository).0.iter().any(|tag| tag == "v1");
+        let again = succeeded(&run(&repository, empty_home().path()));
+        assert_eq!(again.split_once('@').unwrap().1, digest, "kill {kill} after {moment:?}");
+        let (tags, manifests) = names(&registry, &repository);
+        assert_eq!((tags, manifests), (vec!["v1".to_owned()], 3), "kill {kill}: checkpoints stay");
+        let more = (registry.bytes_received() - before).saturating_sub(total);
+        let in_flight = if published { 0 } else { patches.saturating_sub(checkpoints) as u64 };
+        assert!(
+            more <= in_flight * (SHARD + 65536) + 65536,
+            "kill {kill}: {more} bytes again, {in_flight} layers in flight"
+        );
+        resent += more;
+        worst = worst.max(more);
+    }
+    let looks = watcher.end();
+    println!("{kills} kills, {cut} of them before the end; {looks} looks of the watcher");
+    println!("a push sends {total} bytes; sent again: {} on average, {worst} at most", resent / kills.max(1));
+}
+
+#[test]
+fn two_pushes_at_once_end_in_one_whole_image() {
+    let (env, registry) = start_all();
+    let watcher = Watcher::of(&registry);
+    let image = format!("{}/a/b:v1", registry.host());
+    let args = ["push", MODEL, &image, "--base", "scratch"];
+    let homes = [empty_home(), empty_home()];
+    let pushes = homes.each_ref().map(|home| start(&env, home.path(), &args));
+    let answers = pushes.map(|push| succeeded(&push.wait_with_output().unwrap()));
+    assert_eq!(answers[0], answers[1]);
+    let looks = watcher.end();
+    let (tags, manifests) = names(&registry, "a/b");
+    assert_eq!((tags, manifests), (vec!["v1".to_owned()], 3));
+    println!("both answer {}; {looks} looks of the watcher", answers[0]);
+}
+
+#[test]
+fn a_registry_that_deletes_nothing_gets_no_checkpoint() {
+    let mut env = Env::new();
+    env.hub.add_repo(MODEL, "main", synthetic_model(2, SHARD));
+    let config = RegistryConfig { storage: Storage::Count, deletes: false, ..RegistryConfig::default() };
+    env.registry = FakeRegistry::start_blocking(config);
+    let output = env.run(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);
+    succeeded(&output);
+    assert!(text(&output.stderr).contains("no checkpoints at"), "{}", text(&output.stderr));
+    let puts = env.registry.requests().into_iter().filter(|request| request.method == "PUT");
+    assert!(!puts.into_iter().any(|request| request.path.contains(CHECKPOINT)));
+}
