@@ -9,6 +9,8 @@ mod checkpoint;
 mod decide;
 mod found;
 mod knowledge;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::decide::{Candidate, Place};
 pub use self::{

@@ -1,0 +1,124 @@
+use std::{sync::Arc, thread};
+
+use modelcar_testkit::{Auth, FakeRegistry, RegistryConfig};
+
+use super::{Cache, found::layers_in};
+use crate::{
+    Digest, ImageRef,
+    plan::Layer,
+    progress::NoProgress,
+    registry::{Credential, RegistryOptions, Repository, StaticKeychain},
+    sink::ManifestBlob,
+    source::SourceFile,
+};
+
+fn repository(registry: &FakeRegistry, name: &str) -> Repository {
+    let image: ImageRef = format!("{}/{name}:v1", registry.host()).parse().unwrap();
+    let credential = Credential::Basic { username: "robot".to_owned(), password: "hunter2".into() };
+    let keychain = Arc::new(StaticKeychain(credential));
+    Repository::new(&image, keychain, RegistryOptions::default(), Arc::new(NoProgress)).unwrap()
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_both_repositories_and_leaves_no_session() {
+    for mounts in [true, false] {
+        let auth = Auth::bearer("robot", "hunter2");
+        let registry = FakeRegistry::start(RegistryConfig { auth, mounts, ..RegistryConfig::default() }).await;
+        let digest: Digest = registry.add_blob("from/here", "weights").parse().unwrap();
+        let there = repository(&registry, "to/there");
+        assert_eq!(there.mount(&digest, "from/here").await, mounts);
+        assert!(!there.mount(&Digest::of("nothing"), "from/here").await);
+        assert_eq!(there.offers_blob(&digest, 7).await.unwrap(), mounts);
+        assert_eq!(registry.open_sessions(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_may_delete_is_asked_for_apart() {
+    let auth = Auth::bearer("robot", "hunter2");
+    let registry = FakeRegistry::start(RegistryConfig { auth, ..RegistryConfig::default() }).await;
+    let repository = repository(&registry, "a/b");
+    assert_eq!(repository.delete_manifest(&Digest::of("nothing")).await.unwrap().as_u16(), 404);
+    let manifest = r#"{"schemaVersion":2}"#;
+    let digest = registry.add_manifest("a/b", "v1", "application/vnd.oci.image.manifest.v1+json", manifest);
+    assert_eq!(repository.delete_manifest(&digest.parse().unwrap()).await.unwrap().as_u16(), 202);
+    assert_eq!(registry.tags(), []);
+}
+
+#[tokio::test]
+async fn the_cache_keeps_what_is_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(dir.path());
+    let [recipe, digest, lie] = ["recipe", "layer", "lie"].map(Digest::of);
+    cache.note(vec![(recipe, lie, 7, false)], "r.io/a".to_owned()).await;
+    assert_eq!(cache.get(&recipe), None, "an image's word is not kept");
+    cache.note(vec![(recipe, digest, 7, true)], "r.io/a".to_owned()).await;
+    cache.note(vec![(recipe, digest, 7, false)], "r.io/b".to_owned()).await;
+    cache.note(vec![(recipe, lie, 7, false)], "r.io/c".to_owned()).await;
+    let known = cache.get(&recipe).unwrap();
+    assert_eq!((known.digest, known.size), (digest, 7));
+    assert_eq!(known.repositories, ["r.io/b", "r.io/a"]);
+    for number in 0..20 {
+        cache.note(vec![(recipe, digest, 7, true)], format!("r.io/{number}")).await;
+    }
+    assert_eq!(cache.get(&recipe).unwrap().repositories.len(), 8);
+    let file = std::fs::read_dir(dir.path().join("recipes-v1")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(file, "{").unwrap();
+    assert_eq!(cache.get(&recipe), None, "what can't be read is not there");
+}
+
+#[test]
+fn runs_share_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs: Vec<_> = (0..8_u64)
+        .map(|run| {
+            let cache = Cache::new(dir.path());
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for number in 0..50_u64 {
+                    let (recipe, layer) = (Digest::of(number.to_le_bytes()), Digest::of([7; 9]));
+                    runtime.block_on(cache.note(vec![(recipe, layer, number, true)], format!("r.io/{run}")));
+                    assert_eq!(cache.get(&recipe).unwrap().size, number, "never half of an entry");
+                }
+            })
+        })
+        .collect();
+    for run in runs {
+        run.join().unwrap();
+    }
+    let unfinished = std::fs::read_dir(dir.path().join("recipes-v1")).unwrap();
+    assert_eq!(unfinished.count(), 50, "nothing unfinished stays");
+}
+
+fn manifest_with(files: &str, recipe: &str, size: u64, media_type: &str) -> ManifestBlob {
+    let annotations = serde_json::json!({"io.modelcar.layer.files": files, "io.modelcar.layer.recipe": recipe});
+    let digest = Digest::of("layer");
+    let layer =
+        serde_json::json!({"mediaType": media_type, "digest": digest, "size": size, "annotations": annotations});
+    let bytes = serde_json::to_vec(&serde_json::json!({"layers": [layer]})).unwrap();
+    ManifestBlob { digest: Digest::of(&bytes), media_type: String::new(), bytes: bytes.into() }
+}
+
+#[test]
+fn a_found_layer_must_agree_with_itself() {
+    const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+    let content = "sha256:".to_owned() + &Digest::of("x").hex();
+    let files = format!(r#"[{{"path":"a","size":1,"content":"{content}"}}]"#);
+    let parsed: Vec<SourceFile> = serde_json::from_str(&files).unwrap();
+    let layer = Layer::new(parsed, 0);
+    let recipe = layer.recipe.unwrap().to_string();
+    let found = |files: &str, recipe: &str, size: u64, media_type: &str| {
+        let found = layers_in(&manifest_with(files, recipe, size, media_type));
+        found.first().map(|found| found.is_consistent(0))
+    };
+    assert_eq!(found(&files, &recipe, layer.size, TAR), Some(true));
+    assert_eq!(found(&files, &recipe, layer.size + 512, TAR), Some(false));
+    assert_eq!(found(&files, &Digest::of("other").to_string(), layer.size, TAR), Some(false));
+    assert_eq!(found(&files.replace("\"a\"", "\"b\""), &recipe, layer.size, TAR), Some(false));
+    assert_eq!(found(&files, &recipe, layer.size, "application/vnd.oci.image.layer.v1.tar+gzip"), None);
+    for hostile in ["[]", "x", r#"[{"path":"../a","size":1}]"#, r#"[{"path":"a","size":18446744073709551615}]"#] {
+        assert_eq!(found(hostile, &recipe, layer.size, TAR), None, "{hostile}");
+    }
+    let nonsense = ManifestBlob { digest: Digest::of(""), media_type: String::new(), bytes: "[1]".into() };
+    assert_eq!(layers_in(&nonsense), []);
+}
