@@ -5,11 +5,7 @@ mod kills;
 mod scenarios;
 mod trust;
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::{Child, Stdio},
-};
+use std::{collections::BTreeMap, path::Path, process::Child};
 
 use super::*;
 

@@ -77,6 +77,9 @@ fn fine_tune(model: &ModelTree) -> ModelTree {
 /// Small enough to be no shard.
 const SMALL: u64 = 1 << 20;
 
+/// What planning reads of eight shards and the config, to tell what the model is: the beginnings of the files.
+const HEADERS: u64 = 8 * (64 << 10) + (4 << 10);
+
 #[test]
 fn only_what_changed_moves() {
     let mut table = Table::new();
@@ -92,10 +95,12 @@ fn only_what_changed_moves() {
     let first = table.row("first push", &registry, home.path(), &push);
     assert!(first.hub >= shards && first.registry >= shards);
     let same = table.row("unchanged", &registry, home.path(), &push);
-    assert_eq!((same.hub, same.registry, same.writes), (0, 0, 0));
+    assert!(same.hub <= HEADERS);
+    assert_eq!((same.registry, same.writes), (0, 0));
     assert_eq!(same.answer, first.answer);
     let elsewhere = table.row("unchanged, another machine", &registry, fresh().path(), &push);
-    assert_eq!((elsewhere.hub, elsewhere.registry, elsewhere.writes), (0, 0, 0));
+    assert!(elsewhere.hub <= HEADERS);
+    assert_eq!((elsewhere.registry, elsewhere.writes), (0, 0));
     let without = ["push", MODEL, &image, "--base", "scratch", "--no-cache", "--no-checkpoint"];
     assert_eq!(table.row("unchanged, no cache, no checkpoints", &registry, fresh().path(), &without).writes, 0);
 
@@ -121,11 +126,11 @@ fn only_what_changed_moves() {
         fresh().path(),
         &["push", MODEL, &second, "--base", "scratch", "--reuse-from", &image],
     );
-    assert!(tag.hub == 0 && tag.registry < SMALL);
+    assert!(tag.hub <= HEADERS && tag.registry < SMALL);
     let other = format!("{host}/other/name:v1");
     let mounted = ["push", MODEL, &other, "--base", "scratch", "--reuse-from", &image];
     let mount = table.row("second repository (mount)", &registry, fresh().path(), &mounted);
-    assert!(mount.hub == 0 && mount.registry < SMALL);
+    assert!(mount.hub <= HEADERS && mount.registry < SMALL);
     let cached = format!("{host}/third/name:v1");
     table.row("the cache learns the model", &registry, home.path(), &push);
     let by_cache = table.row(
@@ -155,7 +160,7 @@ fn only_what_changed_moves() {
     let base = table.env.image("base/tools:v1");
     let based = ["push", MODEL, &image, "--base", base.as_str()];
     let rebased = table.row("base image updated", &registry, fresh().path(), &based);
-    assert!(rebased.hub == 0 && rebased.registry < SMALL && rebased.answer != rename.answer);
+    assert!(rebased.hub <= HEADERS && rebased.registry < SMALL && rebased.answer != rename.answer);
     table.second_registry();
     table.print();
 }
@@ -182,7 +187,7 @@ impl Table {
         );
         let args = ["push", "acme/one", &to, "--base", "scratch", "--reuse-from", &from, "--copy"];
         let copied = self.row("one shard, second registry (--copy)", &there, empty_home().path(), &args);
-        assert!(copied.hub == 0 && copied.registry >= SHARD);
+        assert!(copied.hub <= HEADERS && copied.registry >= SHARD);
         assert_eq!(copied.answer.split_once('@').unwrap().1, first.answer.split_once('@').unwrap().1);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     Digest, ImageRef,
     plan::Layer,
     progress::NoProgress,
-    registry::{Credential, RegistryOptions, Repository, StaticKeychain},
+    registry::{Credential, HostLogin, Login, RegistryOptions, Repository},
     sink::ManifestBlob,
     source::SourceFile,
 };
@@ -15,7 +15,8 @@ use crate::{
 fn repository(registry: &FakeRegistry, name: &str) -> Repository {
     let image: ImageRef = format!("{}/{name}:v1", registry.host()).parse().unwrap();
     let credential = Credential::Basic { username: "robot".to_owned(), password: "hunter2".into() };
-    let keychain = Arc::new(StaticKeychain(credential));
+    let login = Login { credential, origin: "the test".to_owned() };
+    let keychain = Arc::new(HostLogin::new(image.registry(), login));
     Repository::new(&image, keychain, RegistryOptions::default(), Arc::new(NoProgress)).unwrap()
 }
 
