@@ -54,6 +54,8 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::fails("login", "401 without a challenge", "401")
             .fault("POST", "uploads/", 999, RegistryAction::status(401))
             .before_weights(),
-        basic_row(Row::fails("login", "401 for ever", "401")).fault("POST", "uploads/", 999, basic()).before_weights(),
+        basic_row(Row::fails("login", "401 for ever", "refuses the login"))
+            .fault("POST", "uploads/", 999, basic())
+            .before_weights(),
     ]
 }
