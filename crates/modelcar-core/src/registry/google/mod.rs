@@ -113,7 +113,7 @@ impl GoogleKeychain {
     }
 
     #[cfg(not(feature = "gcp"))]
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "the other one needs both")]
+    #[expect(clippy::unused_async, reason = "the other one waits")]
     async fn read_file(&self, path: &Path, _text: &[u8]) -> Result<AccessToken, KeychainError> {
         let reason = "this build reads no Google credential files (feature `gcp`)".to_owned();
         Err(KeychainError::Google { origin: format!("`{}`", path.display()), reason })
