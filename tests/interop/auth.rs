@@ -309,10 +309,10 @@ fn tokens_that_run_out_inside_a_layer_are_renewed() {
     let hub = FakeHub::start_blocking(HubConfig::default());
     hub.add_repo("acme/tiny", "main", ModelTree::from_dir(&fixture(), 20_000).unwrap());
     hub.fault(
-        FaultRule::new("model.safetensors", HubAction::Stall { at: 1000, pause: Duration::from_secs(5) })
+        FaultRule::new("model-00001", HubAction::Stall { at: 1000, pause: Duration::from_secs(5) })
             .method("GET")
-            // Planning reads the file's beginning, too.
-            .times(2),
+            // A redirect and the content, for planning and for the layer.
+            .times(4),
     );
     let start = Instant::now();
     let mut program = site.modelcar(home.path());
