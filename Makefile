@@ -6,7 +6,6 @@ ARCH := $(shell uname -m)
 MUSL := $(ARCH)-unknown-linux-musl
 GNU := $(ARCH)-unknown-linux-gnu
 TARGET ?= $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(GNU))
-# `dist` is the smallest; `release` builds in half of the time.
 PROFILE ?= release
 # Without a loader a program can't look up `getrandom` by name; without /dev it can't read /dev/urandom either.
 STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
