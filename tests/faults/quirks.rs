@@ -70,10 +70,10 @@ fn clouds() -> Vec<Row> {
         no_request(named(ar_fails("PROJECT/REPOSITORY alone", "PROJECT/REPOSITORY/IMAGE"), "team/models")),
         named(ar_fails("no such repository", "NAME_UNKNOWN"), "team/other/tiny").before_weights(),
         no_request(ar_fails("--chunk-size", "takes no uploads in chunks").chunks(1 << 20)),
-        // One by one: a session whose answer nobody waited for has a place that only a status request would tell.
+        // A layer that is given up while its answer is on the way has a place that only a status request would tell.
         ar_fails("413: there are no chunks to try", "413")
             .config(|config| config.max_request = Some(2_000_000))
-            .in_order(),
+            .keeps_sessions(),
         taken(ar_fails("immutable tag with another digest", "TAG_INVALID")),
         aws("201 on PATCH"),
         aws("PATCH breaks: the session is dead, a new one").fault("PATCH", UPLOADS, 1, BREAK),

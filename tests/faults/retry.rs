@@ -107,8 +107,10 @@ fn layers() -> Vec<Row> {
         fails("PATCH breaks at its first byte for ever", "upload layer").fault("PATCH", UPLOADS, 999, drop(0)),
         fails("PATCH: 403 DENIED, asked once", "DENIED")
             .fault("PATCH", "uploads/", 999, RegistryAction::error(403, "DENIED"))
+            // A registry that refuses early and closes may break the body before its answer is read: that is tried again.
             .check(|seen| {
-                demand(seen.all("PATCH").count() <= 3, || "one of the three layers was tried again".to_owned())
+                let again = seen.warnings.iter().any(|warning| warning.contains("DENIED"));
+                demand(!again, || "a layer was tried again after DENIED".to_owned())
             }),
     ]
 }

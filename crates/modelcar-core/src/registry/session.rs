@@ -115,17 +115,25 @@ impl Inner {
     async fn delete_session(&self, url: &Url) {
         let request = |method: Method, url: Url| async move {
             let login = self.authorization(Right::Push, &url).await.ok()?;
-            self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await.ok()
+            Some(self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await)
         };
         let mut place = url.clone();
-        // A request that was given up may still be on its way and make the place stale once more.
+        // A request that was given up may still be on its way and make the place stale once more, and a registry that
+        // refused a body early closes a connection that looks usable from here.
         for _ in 0..CLOSE_TRIES {
-            let Some(answer) = request(Method::DELETE, place.clone()).await else { return };
-            if answer.status().is_success() || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-                return;
+            match request(Method::DELETE, place.clone()).await {
+                Some(Ok(answer)) if answer.status().is_success() => return,
+                Some(Ok(answer)) if answer.status() == StatusCode::METHOD_NOT_ALLOWED => return,
+                Some(Ok(_)) => {}
+                Some(Err(error)) if !error.is_timeout() => continue,
+                _ => return,
             }
-            let Some(status) = request(Method::GET, place.clone()).await else { return };
-            let Ok(newer) = self.follow(&place, "ask for the upload's state", &status).await else { return };
+            let newer = match request(Method::GET, place.clone()).await {
+                Some(Ok(status)) => self.follow(&place, "ask for the upload's state", &status).await,
+                Some(Err(error)) if !error.is_timeout() => continue,
+                _ => return,
+            };
+            let Ok(newer) = newer else { return };
             place = newer;
         }
     }
