@@ -15,7 +15,7 @@ BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelc
 # What pushes: `make modelcar-build MODELCAR=modelcar …` takes an installed one.
 MODELCAR ?= $(STATIC)
 
-.PHONY: help static modelcar-build builder-image cloud-build model-and-image builder
+.PHONY: help static static-env modelcar-build builder-image cloud-build model-and-image builder
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ help: ## List the targets
 static: ## Build one static file that runs in an empty container: target/static/modelcar
 	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --locked -p modelcar-cli --profile $(PROFILE) --target $(TARGET)
 	install -D $(BUILT) $(STATIC)
+
+static-env: ## Print, for a shell's eval, what makes other builds share their parts with the static one
+	@: $(info export CARGO_BUILD_TARGET='$(TARGET)' RUSTFLAGS='$(STATIC_FLAGS)')
 
 $(STATIC):
 	$(MAKE) static
