@@ -5,6 +5,17 @@ use crate::{
     sink::LayoutError, source::SourceError,
 };
 
+/// Returns an error and its causes, one after the other.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// What a caller can do about an [`Error`]; nobody needs to read its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

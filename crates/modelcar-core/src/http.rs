@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::network::client_builder;
 pub use self::network::{InvalidNetwork, Network};
-use crate::error::ErrorKind;
+use crate::error::{self, ErrorKind};
 
 /// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
@@ -286,15 +286,9 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// Returns an error and its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    one_line(&text)
+/// Returns an error and its causes on one line of bounded length: texts that a server may have a part in.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    one_line(&error::chain(error))
 }
 
 /// Longest wait between two tries that no server asked for.

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let progress = ui::progress(args.run.progress);
     let connection = Connection::open(&args.registry, None)?;
-    let prepared = prepare(args.source.as_deref(), &args.planned, &connection, &progress).await?;
+    let prepared = prepare(args.source.as_deref(), &args.planned, &connection, &progress).await?.describe(&[]).await?;
     let sink: Box<dyn Sink> = match &output {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),

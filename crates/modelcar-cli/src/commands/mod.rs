@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use modelcar_core::{
     BuildOptions, Built,
-    facts::ModelFacts,
+    facts::{ModelFacts, StatedFacts},
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
     reuse::Reuse,
@@ -48,6 +48,20 @@ pub(crate) struct Prepared {
     pub(crate) source: OpenSource,
     pub(crate) base: OpenBase,
     pub(crate) plan: Plan,
+    /// Whether the plan states the facts of the model already.
+    described: bool,
+}
+
+impl Prepared {
+    /// Adds the facts of the model to the plan; `stated` are those of images that may hold the same files.
+    async fn describe(self, stated: &[StatedFacts]) -> Result<Self, Failure> {
+        if self.described {
+            return Ok(self);
+        }
+        let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
+        let facts = ModelFacts::read(&*self.source.source, &packed, stated).await?;
+        Ok(Self { plan: self.plan.with_facts(&facts), described: true, ..self })
+    }
 }
 
 /// Opens source and base and plans, or replays the lock file.
@@ -79,14 +93,11 @@ async fn plan_source(
     let listed = source.source.list().await?;
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
-    let packed: Vec<_> = plan.layers().iter().flat_map(|layer| &layer.files).collect();
-    let facts = ModelFacts::read(&*source.source, &packed).await?;
-    plan = plan.with_facts(&facts);
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);
     }
-    Ok(Prepared { source, base, plan })
+    Ok(Prepared { source, base, plan, described: false })
 }
 
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
@@ -118,7 +129,7 @@ async fn replay(
         return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
             .hint("write the lock file again with `modelcar plan SOURCE --output`"));
     }
-    Ok(Prepared { source, base, plan: lock.plan })
+    Ok(Prepared { source, base, plan: lock.plan, described: true })
 }
 
 fn read_lock(file: &Path) -> Result<LockFile, Failure> {

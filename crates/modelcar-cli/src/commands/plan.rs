@@ -29,7 +29,9 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let identify = args.output.is_some();
     let planning = plan_source(source, &args.select, &args.base, &connection, &progress, identify);
     let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, &connection, &progress))?;
-    let Prepared { source, base, mut plan } = prepared;
+    let looked = knowledge.as_ref().and_then(|(_, knowledge)| knowledge.as_ref());
+    let stated = looked.map_or(&[][..], Knowledge::stated_facts);
+    let Prepared { source, base, mut plan, .. } = prepared.describe(stated).await?;
     let mut decided = None;
     if let Some((image, knowledge)) = knowledge {
         let (contents, reuse) = match knowledge {

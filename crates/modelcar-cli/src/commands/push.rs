@@ -11,7 +11,7 @@ use modelcar_core::{
     BuildOptions, ImageRef, Plan, inspect,
     progress::{Event, Progress},
     registry::{RegistryError, RegistrySink, Repository},
-    reuse::Reuse,
+    reuse::{Knowledge, Reuse},
     sink::Sink,
     source::SourceFile,
 };
@@ -35,10 +35,12 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     repository.check_name()?;
     let sink = RegistrySink::new(repository.clone(), tags.clone());
     let ready = async {
-        let (mut prepared, knowledge) = tokio::try_join!(
+        let (prepared, knowledge) = tokio::try_join!(
             prepare(source, &args.planned, &connection, &progress),
             reuse::gather(&args.reuse, &connection, &repository, &tags, &progress),
         )?;
+        let stated = knowledge.as_ref().map_or(&[][..], Knowledge::stated_facts);
+        let mut prepared = prepared.describe(stated).await?;
         let mut reuse = Reuse::default();
         if let Some(knowledge) = knowledge {
             (prepared.plan, reuse) = knowledge.decide(prepared.plan, &*prepared.source.source).await?;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ModelFacts, Task, WeightFormat};
+use super::{ModelFacts, Task, WeightFormat, config};
 
+/// What all of them begin with.
+const PREFIX: &str = "io.modelcar.model.";
 const FORMAT: &str = "io.modelcar.model.format";
 const ARCHITECTURE: &str = "io.modelcar.model.architecture";
 const TASK: &str = "io.modelcar.model.task";
@@ -16,7 +18,22 @@ const CACHE_BYTES: &str = "io.modelcar.model.cache-bytes-per-token";
 const CHAT_TEMPLATE: &str = "io.modelcar.model.chat-template";
 const FILE: &str = "io.modelcar.model.file";
 
+/// Says by which rules the facts were read; missing where somebody stated one by hand.
+pub(super) const RULES: &str = "io.modelcar.model.rules";
+/// Raised when equal files give other facts than before.
+pub(super) const RULES_VERSION: &str = "1";
+
 impl ModelFacts {
+    /// Adds the annotations that state these facts to `annotations`. Those that are there already stay.
+    pub(crate) fn annotate(&self, annotations: &mut BTreeMap<String, String>) {
+        if !annotations.keys().any(|key| key.starts_with(PREFIX)) {
+            annotations.insert(RULES.to_owned(), RULES_VERSION.to_owned());
+        }
+        for (key, value) in self.to_annotations() {
+            annotations.entry(key).or_insert(value);
+        }
+    }
+
     /// Returns the annotations that state these facts.
     pub fn to_annotations(&self) -> BTreeMap<String, String> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
@@ -36,9 +53,10 @@ impl ModelFacts {
         pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
-    /// Returns the facts that `annotations` state. What is missing or makes no sense is left out.
+    /// Returns the facts that `annotations` state. What is missing or makes no sense is left out:
+    /// whoever may write an image may have written them.
     pub fn from_annotations(annotations: &BTreeMap<String, String>) -> Self {
-        let text = |key| annotations.get(key).cloned();
+        let text = |key| annotations.get(key).and_then(|value: &String| config::text(value));
         let number = |key| annotations.get(key).and_then(|value: &String| value.parse().ok());
         Self {
             format: annotations.get(FORMAT).and_then(|text| WeightFormat::from_text(text)),

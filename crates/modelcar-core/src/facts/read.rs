@@ -6,11 +6,23 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::{
-    ModelFacts, Task, WeightFormat, config, gguf,
+    ModelFacts, StatedFacts, Task, WeightFormat, config, gguf,
     safetensors::{self, Tensors},
 };
 use crate::source::{Extent, Source, SourceError, SourceFile, Window};
 
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer_config.json";
+/// Both are there in models of sentence-transformers.
+const EMBEDDING: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
+const CHAT_TEMPLATES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
+/// Forms of weights, each with the endings of its files. The first form that a model has counts.
+const FORMATS: [(WeightFormat, &[&str]); 4] = [
+    (WeightFormat::Safetensors, &["safetensors"]),
+    (WeightFormat::Gguf, &["gguf"]),
+    (WeightFormat::Pytorch, &["bin", "pth", "pt"]),
+    (WeightFormat::Onnx, &["onnx"]),
+];
 /// Larger configurations are not read: they are none.
 const CONFIG_MAX_BYTES: u64 = 2 << 20;
 /// Tokenizer configurations may list every added token.
@@ -21,31 +33,47 @@ const FIRST_READ_BYTES: u64 = 64 << 10;
 const READERS: usize = 8;
 
 impl ModelFacts {
-    /// Reads the facts of the model that consists of `files`: those that a plan packs.
+    /// Reads the facts of the model that consists of `files`: those that a plan packs. What an image states (`stated`)
+    /// of the same files is not read again.
     ///
     /// Of weight files only the headers are read, so the facts rest on bytes that are not proven by a hash: they
     /// describe, and nothing depends on them for safety.
     ///
     /// # Errors
     /// When the source fails. A file that is not what its name says is no error: its facts are left out.
-    pub async fn read(source: &dyn Source, files: &[&SourceFile]) -> Result<Self, SourceError> {
+    pub async fn read(source: &dyn Source, files: &[&SourceFile], stated: &[StatedFacts]) -> Result<Self, SourceError> {
+        if let Some(same) = stated.iter().find(|stated| stated.are_of(files)) {
+            return Ok(same.facts.clone());
+        }
         let reader = Reader { source, window: window() };
         let mut facts = Self::default();
-        if let Some(value) = reader.json(files, "config.json", CONFIG_MAX_BYTES).await? {
+        if let Some(value) = reader.json(files, CONFIG, CONFIG_MAX_BYTES).await? {
             config::add(&mut facts, &value);
         }
-        let named = |name: &str| files.iter().any(|file| file.path.as_str() == name);
-        if named("modules.json") && named("config_sentence_transformers.json") {
+        let named = |name: &&str| files.iter().any(|file| file.path.as_str() == *name);
+        if EMBEDDING.iter().all(named) {
             facts.task = Some(Task::Embedding);
         }
-        if named("chat_template.jinja") || named("chat_template.json") {
+        if CHAT_TEMPLATES.iter().any(named) {
             facts.chat_template = Some(true);
-        } else if let Some(value) = reader.json(files, "tokenizer_config.json", TOKENIZER_MAX_BYTES).await? {
+        } else if let Some(value) = reader.json(files, TOKENIZER, TOKENIZER_MAX_BYTES).await? {
             facts.chat_template = Some(value["chat_template"].is_string() || value["chat_template"].is_array());
         }
-        reader.weights(files, &mut facts).await?;
+        let same_weights = stated.iter().find(|stated| stated.are_of_weights(files));
+        reader.weights(files, &mut facts, same_weights.map(|stated| &stated.facts)).await?;
         Ok(facts)
     }
+}
+
+/// Returns whether facts depend on a file.
+pub(super) fn tells(file: &SourceFile) -> bool {
+    let names = [CONFIG, TOKENIZER].into_iter().chain(EMBEDDING).chain(CHAT_TEMPLATES);
+    is_weights(file) || names.into_iter().any(|name| file.path.as_str() == name)
+}
+
+/// Returns whether a file may be one of weights.
+pub(super) fn is_weights(file: &SourceFile) -> bool {
+    FORMATS.iter().any(|(_, extensions)| has_extension(file, extensions))
 }
 
 fn window() -> Window {
@@ -67,13 +95,14 @@ impl Reader<'_> {
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    async fn weights(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
-        for (format, extensions) in [
-            (WeightFormat::Safetensors, ["safetensors"].as_slice()),
-            (WeightFormat::Gguf, &["gguf"]),
-            (WeightFormat::Pytorch, &["bin", "pth", "pt"]),
-            (WeightFormat::Onnx, &["onnx"]),
-        ] {
+    /// Adds what the weights say; `stated` are the facts of an image with the same ones.
+    async fn weights(
+        &self,
+        files: &[&SourceFile],
+        facts: &mut ModelFacts,
+        stated: Option<&ModelFacts>,
+    ) -> Result<(), SourceError> {
+        for (format, extensions) in FORMATS {
             let mut weights: Vec<&SourceFile> =
                 files.iter().copied().filter(|file| has_extension(file, extensions)).collect();
             weights.sort_by(|a, b| a.path.cmp(&b.path));
@@ -82,10 +111,14 @@ impl Reader<'_> {
             }
             facts.format = Some(format);
             facts.weight_bytes = weights.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
-            match format {
-                WeightFormat::Safetensors => self.safetensors(&weights, facts).await?,
-                WeightFormat::Gguf => self.gguf(&weights, facts).await?,
-                WeightFormat::Pytorch | WeightFormat::Onnx => {}
+            match (format, stated) {
+                (WeightFormat::Safetensors, Some(stated)) => {
+                    facts.parameters = stated.parameters;
+                    facts.dtype.clone_from(&stated.dtype);
+                }
+                (WeightFormat::Safetensors, None) => self.safetensors(&weights, facts).await?,
+                (WeightFormat::Gguf, _) => self.gguf(&weights, facts).await?,
+                (WeightFormat::Pytorch | WeightFormat::Onnx, _) => {}
             }
             return Ok(());
         }

@@ -1,14 +1,17 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::json;
 
 use super::*;
-use crate::source::{DirSource, Source};
+use crate::{
+    ContentId,
+    source::{DirSource, Source, SourceFile},
+};
 
 async fn facts(dir: &Path) -> ModelFacts {
     let source = DirSource::open(dir).await.unwrap();
     let files = source.list().await.unwrap();
-    ModelFacts::read(&source, &files.iter().collect::<Vec<_>>()).await.unwrap()
+    ModelFacts::read(&source, &files.iter().collect::<Vec<_>>(), &[]).await.unwrap()
 }
 
 fn write(dir: &Path, name: &str, content: impl AsRef<[u8]>) {
@@ -201,6 +204,61 @@ fn gguf_headers_that_lie_are_refused() {
     for len in (0..header_end).step_by(7) {
         assert_eq!(gguf::parse(&good[..len]), Err(gguf::Stop::NeedMore), "{len}");
     }
+}
+
+/// The files of a directory with their contents.
+async fn known(dir: &Path) -> Vec<SourceFile> {
+    let source = DirSource::open(dir).await.unwrap();
+    source.identify(source.list().await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_an_image_states_of_the_same_files_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "config.json", QWEN);
+    write(dir.path(), "README.md", "text");
+    write(dir.path(), "model.safetensors", safetensors(&[("a", "BF16", &[4], 8)], 0));
+    let read = facts(dir.path()).await;
+    let files = known(dir.path()).await;
+    let mut annotations = BTreeMap::new();
+    // What no file says shows that it was taken over.
+    let stated = ModelFacts { parameters: Some(7), chat_template: Some(true), ..read.clone() };
+    stated.annotate(&mut annotations);
+    let image = [StatedFacts::new(&annotations, files.clone()).unwrap()];
+    let source = DirSource::open(dir.path()).await.unwrap();
+    let of = async |files: &[SourceFile]| {
+        ModelFacts::read(&source, &files.iter().collect::<Vec<_>>(), &image).await.unwrap()
+    };
+    assert_eq!(of(&files).await, stated);
+    let changed = async |name: &str| {
+        let content = ContentId::Sha256([9; 32]);
+        let other = |file: &SourceFile| {
+            let changed = (file.path.as_str() == name).then_some(content);
+            SourceFile { content: changed.or(file.content), ..file.clone() }
+        };
+        of(&files.iter().map(other).collect::<Vec<_>>()).await
+    };
+    assert_eq!(changed("README.md").await, stated);
+    assert_eq!(changed("config.json").await, ModelFacts { parameters: Some(7), ..read.clone() });
+    assert_eq!(changed("model.safetensors").await, read);
+    let unknown: Vec<_> = files.iter().map(|file| SourceFile { content: None, ..file.clone() }).collect();
+    assert_eq!(of(&unknown).await, read);
+    let without: Vec<_> = files.iter().filter(|file| file.path.as_str() != "config.json").cloned().collect();
+    assert_eq!(of(&without).await.architecture, None);
+
+    // Whether the files say something else or nothing.
+    for key in ["io.modelcar.model.dtype", "io.modelcar.model.quantization"] {
+        let mut by_hand = BTreeMap::from([(key.to_owned(), "mine".to_owned())]);
+        stated.annotate(&mut by_hand);
+        assert_eq!(StatedFacts::new(&by_hand, files.clone()), None);
+    }
+    let forged = ModelFacts { file: Some("x".to_owned()), dtype: Some("a\nb".to_owned()), ..stated };
+    let mut foreign = BTreeMap::new();
+    forged.annotate(&mut foreign);
+    let taken = StatedFacts::new(&foreign, files.clone()).unwrap().facts;
+    assert_eq!((taken.file, taken.dtype), (None, None));
+    annotations.insert("io.modelcar.model.rules".to_owned(), "0".to_owned());
+    assert_eq!(StatedFacts::new(&annotations, files), None);
 }
 
 #[test]

@@ -231,9 +231,7 @@ impl Plan {
     /// Returns the plan with annotations that state `facts`. Annotations that are there already stay.
     #[must_use]
     pub fn with_facts(mut self, facts: &ModelFacts) -> Self {
-        for (key, value) in facts.to_annotations() {
-            self.annotations.entry(key).or_insert(value);
-        }
+        facts.annotate(&mut self.annotations);
         self
     }
 

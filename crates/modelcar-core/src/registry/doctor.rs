@@ -11,7 +11,7 @@ use super::{
     quirks::Chunks,
 };
 use crate::{
-    error::ErrorKind,
+    error::{ErrorKind, chain},
     http::{self, HttpFailure},
 };
 
@@ -176,16 +176,6 @@ fn limits(inner: &Inner) -> Check {
         Some(advice) => check.advise(advice),
         None => check,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Inner {

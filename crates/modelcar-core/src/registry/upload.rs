@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Digest,
-    error::{Error, Result},
+    error::{Error, Result, chain},
     http::HttpFailure,
     progress::Event,
     sink::{Body, Sealed},
@@ -75,16 +75,6 @@ impl Repository {
             attempt += 1;
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// How a blob is uploaded.

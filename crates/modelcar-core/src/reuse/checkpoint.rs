@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::found::{FoundLayer, layers_in};
+use super::found::{self, FoundLayer};
 use crate::{
     Digest,
     error::Result,
@@ -59,7 +59,7 @@ impl Checkpoints {
             return None;
         }
         self.held().insert(manifest.digest);
-        layers_in(&manifest).into_iter().find(|layer| layer.recipe == *recipe)
+        found::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
     }
 
     /// Notes that a layer is done. A failure costs the checkpoint alone.

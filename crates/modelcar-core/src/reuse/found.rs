@@ -1,4 +1,4 @@
-//! Layers that an image says it holds.
+//! What an image says of itself: the layers that it holds, and the facts of its model.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     Digest,
+    facts::StatedFacts,
     image::{FILES, RECIPE},
     plan::Layer,
     registry::{RegistryError, Repository},
@@ -58,32 +59,46 @@ struct Index {
 #[derive(Deserialize)]
 struct Manifest {
     layers: Vec<Entry>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
-/// Returns the weight layers of the image that `top` is, each once.
+/// An image, or one manifest of it.
+#[derive(Debug, Default)]
+pub(super) struct FoundImage {
+    /// Its weight layers, each once.
+    pub(super) layers: Vec<FoundLayer>,
+    /// The facts of its model; every manifest of an image states the same ones.
+    pub(super) stated: Option<StatedFacts>,
+}
+
+/// Reads the image that `top` is.
 ///
 /// # Errors
 /// When one of its manifests is not there or can't be read.
-pub(super) async fn layers_of(repository: &Repository, top: &ManifestBlob) -> Result<Vec<FoundLayer>, RegistryError> {
-    let Ok(index) = serde_json::from_slice::<Index>(&top.bytes) else { return Ok(layers_in(top)) };
+pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result<FoundImage, RegistryError> {
+    let Ok(index) = serde_json::from_slice::<Index>(&top.bytes) else { return Ok(one_manifest(top)) };
     let digests: Vec<String> = index.manifests.into_iter().take(MANIFESTS_MAX).map(|entry| entry.digest).collect();
     let read = |digest: String| async move {
         let manifest = repository.manifest(&digest).await?;
         manifest.ok_or_else(|| RegistryError::ImageNotFound(format!("{}@{digest}", repository.name())))
     };
     let manifests: Vec<ManifestBlob> = stream::iter(digests).map(read).buffered(READS).try_collect().await?;
-    let mut layers: Vec<FoundLayer> = Vec::new();
-    for layer in manifests.iter().flat_map(layers_in) {
-        if !layers.contains(&layer) {
-            layers.push(layer);
+    let mut whole = FoundImage::default();
+    for one in manifests.iter().map(one_manifest) {
+        for layer in one.layers {
+            if !whole.layers.contains(&layer) {
+                whole.layers.push(layer);
+            }
         }
+        whole.stated = whole.stated.or(one.stated);
     }
-    Ok(layers)
+    Ok(whole)
 }
 
-/// Returns the weight layers of one manifest. What is no layer of modelcar's is passed over.
-pub(super) fn layers_in(manifest: &ManifestBlob) -> Vec<FoundLayer> {
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&manifest.bytes) else { return Vec::new() };
+/// Reads one manifest. What is no layer of modelcar's is passed over.
+pub(super) fn one_manifest(manifest: &ManifestBlob) -> FoundImage {
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(&manifest.bytes) else { return FoundImage::default() };
     let layer = |entry: Entry| {
         let recipe = entry.annotations.get(RECIPE)?.parse().ok()?;
         let mut files: Vec<SourceFile> = serde_json::from_str(entry.annotations.get(FILES)?).ok()?;
@@ -92,7 +107,9 @@ pub(super) fn layers_in(manifest: &ManifestBlob) -> Vec<FoundLayer> {
         let digest = entry.digest.parse().ok()?;
         plain.then_some(FoundLayer { digest, size: entry.size, recipe, files })
     };
-    manifest.layers.into_iter().filter_map(layer).collect()
+    let layers: Vec<FoundLayer> = manifest.layers.into_iter().filter_map(layer).collect();
+    let files = layers.iter().flat_map(|layer| layer.files.clone()).collect();
+    FoundImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
 }
 
 /// Sizes that can be summed up, as those of a plan can.

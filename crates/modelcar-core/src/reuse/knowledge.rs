@@ -7,11 +7,12 @@ use futures_util::future;
 use super::{
     cache::Cache,
     decide::Place,
-    found::{self, FoundLayer},
+    found::{self, FoundImage, FoundLayer},
 };
 use crate::{
     Digest, ErrorKind, ImageRef,
     error::Result,
+    facts::StatedFacts,
     progress::{Event, Progress},
     registry::{RegistryError, Repository},
 };
@@ -53,6 +54,7 @@ pub struct Knowledge {
     /// What the tags point to now.
     pub(super) tags: BTreeMap<String, Digest>,
     pub(super) seen: Vec<Sighting>,
+    stated: Vec<StatedFacts>,
 }
 
 impl Knowledge {
@@ -69,11 +71,12 @@ impl Knowledge {
             (image, repository, read(repository, &selector).await)
         });
         let (own, others) = future::join(future::join_all(own), future::join_all(others)).await;
-        let (mut tags, mut seen) = (BTreeMap::new(), Vec::new());
+        let (mut tags, mut seen, mut stated) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (tag, found) in options.tags.iter().zip(own) {
             match found {
-                Ok(Some((digest, layers))) => {
+                Ok(Some((digest, FoundImage { layers, stated: facts }))) => {
                     tags.insert(tag.clone(), digest);
+                    stated.extend(facts);
                     let from = format!("{}:{tag}", options.target.name());
                     seen.extend(sightings(layers, &Place::Here, &from));
                 }
@@ -84,15 +87,22 @@ impl Knowledge {
         }
         for (image, repository, found) in others {
             match found {
-                Ok(Some((_, layers))) => {
+                Ok(Some((_, FoundImage { layers, stated: facts }))) => {
                     let place = place(&target, image, repository);
+                    // What comes from another registry is copied without trust in it.
+                    stated.extend(facts.filter(|_| !matches!(place, Place::Elsewhere(_))));
                     seen.extend(sightings(layers, &place, &image.to_string()));
                 }
                 Ok(None) => warn(&options, format!("image `{image}` is not there, nothing of it is reused")),
                 Err(error) => warn(&options, format!("image `{image}` is not looked into: {error}")),
             }
         }
-        Ok(Self { options, tags, seen })
+        Ok(Self { options, tags, seen, stated })
+    }
+
+    /// Returns what the images state of their models; nothing where what they say is not to be believed.
+    pub fn stated_facts(&self) -> &[StatedFacts] {
+        if self.options.verify { &[] } else { &self.stated }
     }
 }
 
@@ -111,7 +121,7 @@ fn sightings(layers: Vec<FoundLayer>, place: &Place, from: &str) -> Vec<Sighting
     layers.into_iter().map(|layer| Sighting { layer, place: place.clone(), from: from.to_owned() }).collect()
 }
 
-async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, Vec<FoundLayer>)>, RegistryError> {
+async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, FoundImage)>, RegistryError> {
     let Some(top) = repository.manifest(selector).await? else { return Ok(None) };
-    Ok(Some((top.digest, found::layers_of(repository, &top).await?)))
+    Ok(Some((top.digest, found::image(repository, &top).await?)))
 }

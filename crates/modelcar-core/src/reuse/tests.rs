@@ -2,7 +2,7 @@ use std::{sync::Arc, thread};
 
 use modelcar_testkit::{Auth, FakeRegistry, RegistryConfig};
 
-use super::{Cache, found::layers_in};
+use super::{Cache, found::one_manifest};
 use crate::{
     Digest, ImageRef,
     plan::Layer,
@@ -109,7 +109,7 @@ fn a_found_layer_must_agree_with_itself() {
     let layer = Layer::new(parsed, 0);
     let recipe = layer.recipe.unwrap().to_string();
     let found = |files: &str, recipe: &str, size: u64, media_type: &str| {
-        let found = layers_in(&manifest_with(files, recipe, size, media_type));
+        let found = one_manifest(&manifest_with(files, recipe, size, media_type)).layers;
         found.first().map(|found| found.is_consistent(0))
     };
     assert_eq!(found(&files, &recipe, layer.size, TAR), Some(true));
@@ -121,5 +121,5 @@ fn a_found_layer_must_agree_with_itself() {
         assert_eq!(found(hostile, &recipe, layer.size, TAR), None, "{hostile}");
     }
     let nonsense = ManifestBlob { digest: Digest::of(""), media_type: String::new(), bytes: "[1]".into() };
-    assert_eq!(layers_in(&nonsense), []);
+    assert_eq!(one_manifest(&nonsense).layers, []);
 }
