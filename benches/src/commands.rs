@@ -89,6 +89,10 @@ impl Place<'_> {
             _ => command.args(["push", &source, &self.image()]),
         };
         command.args(["--base", "scratch", "--jobs", JOBS, "--progress", "none"]);
+        if self.next {
+            // A new tag knows nothing of the old one by itself.
+            command.args(["--reuse-from", &format!("{}/{MODEL}:v1", self.registry)]);
+        }
         Ok(command)
     }
 

@@ -147,7 +147,7 @@ pub(crate) struct RunArgs {
     /// Connections to the Hub over all layers [default: two for each layer in flight]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
-    /// Memory for reading ahead over all connections
+    /// Memory for reading ahead over all connections, which have 1 MiB each at least
     #[arg(long, value_name = "SIZE", default_value = "32MiB")]
     pub(crate) read_ahead: ByteSize,
     /// Progress on stderr
@@ -239,6 +239,9 @@ pub(crate) struct PlanArgs {
     /// Check whether a lock file is still what its names lead to: exit status 1 when revision, base or files have moved
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "source", "image"])]
     pub(crate) check: Option<PathBuf>,
+    /// Tag that the push would give the image too (can be repeated)
+    #[arg(long, value_name = "TAG", requires = "image")]
+    pub(crate) tag: Vec<String>,
     #[command(flatten)]
     pub(crate) reuse: ReuseArgs,
     #[command(flatten)]
@@ -247,6 +250,8 @@ pub(crate) struct PlanArgs {
     pub(crate) base: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// Write the lock file here, for `push --plan`
     ///
     /// Files of a directory are read once, so that the lock file pins their content.

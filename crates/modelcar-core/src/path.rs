@@ -49,6 +49,8 @@ impl FromStr for ModelPath {
     }
 }
 
+const COMPONENTS_MAX: usize = 64;
+
 fn flaw(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("is empty");
@@ -64,6 +66,10 @@ fn flaw(path: &str) -> Option<&'static str> {
     }
     if path.contains('\\') {
         return Some("holds a backslash");
+    }
+    // Each folder is an entry of the layer, with the names of all above it.
+    if path.split('/').count() > COMPONENTS_MAX {
+        return Some("is deeper than 64 folders");
     }
     path.split('/').find_map(|component| match component {
         "" => Some("has an empty component"),

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Digest,
     base::{Base, BaseLayer, Platform},
-    error::{Error, Result},
+    error::{Error, Result, chain},
     image::{self, PlatformImage},
     layer::LayerBody,
     plan::Plan,
@@ -188,8 +188,8 @@ impl<'a> Run<'a> {
         let mut images = self.images(&done)?;
         if !published {
             match self.write_images(&images, Trust::Yes).await {
-                Err(error) if is_missing_blob(&error) && done.iter().any(is_known) => {
-                    self.warn(format!("layers that were said to be there are not, they are sent: {error}"));
+                Err(error) if is_missing_blob(&error) => {
+                    self.warn(format!("what was said to be there is not, it is sent: {}", chain(&error)));
                     let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
                     self.base_layers(Trust::No).await?;
                     let sent = self.weight_layers(&lost, Trust::No).await?;
@@ -262,9 +262,6 @@ impl<'a> Run<'a> {
             }
         }
         let sealed = self.write_layer(index, Arc::clone(&self.source) as _).await?;
-        if let Some(checkpoints) = self.reuse.checkpoints.as_ref().filter(|_| self.plan.layers().len() > 1) {
-            checkpoints.note(&self.plan.layers()[index], self.plan.mtime(), &sealed).await;
-        }
         Ok(Done { index, sealed, way: Way::Upload, from: None, proven: true })
     }
 
@@ -278,6 +275,9 @@ impl<'a> Run<'a> {
         let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
         let sealed = self.sink.write_blob(&body, &restarted).await?;
+        if let Some(checkpoints) = self.reuse.checkpoints.as_ref().filter(|_| self.plan.layers().len() > 1) {
+            checkpoints.note(layer, self.plan.mtime(), &sealed).await;
+        }
         self.progress.report(&Event::LayerDone { layer: index, digest: sealed.digest });
         Ok(sealed)
     }
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
             return match self.write_layer(index, candidate.source(repository, layer, mtime)).await {
                 Ok(sealed) => Some(Done { index, sealed, way: Way::Copy, from, proven: true }),
                 Err(error) => {
-                    let reason = error.to_string();
+                    let reason = chain(&error);
                     self.progress.report(&Event::LayerRestarted { layer: index, reason: reason.clone() });
                     warn(reason);
                     None
@@ -306,9 +306,16 @@ impl<'a> Run<'a> {
         if !here {
             return None;
         }
-        if self.reuse.verify && !self.reuse.is_true(candidate, index, layer, mtime).await {
-            warn("its bytes are not the files that it is said to hold".to_owned());
-            return None;
+        if self.reuse.verify {
+            let refused = match self.reuse.is_true(candidate, index, layer, mtime).await {
+                Ok(true) => None,
+                Ok(false) => Some("its bytes are not the files that it is said to hold".to_owned()),
+                Err(error) => Some(format!("it could not be read: {}", chain(&error))),
+            };
+            if let Some(reason) = refused {
+                warn(reason);
+                return None;
+            }
         }
         let sealed = candidate.sealed(layer)?;
         let (title, size) = (layer.title(), layer.size);
@@ -360,10 +367,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns whether the registry refuses a manifest, as it does one that names what it has not.
+/// Returns whether the registry refuses a manifest as it does one that names what it has not. Registries differ in the
+/// code; those that mean something else for certain are left out, because the other way is to send everything again.
 fn is_missing_blob(error: &Error) -> bool {
-    matches!(error, Error::Registry(RegistryError::Request { source, .. })
-        if source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422)))
+    let Error::Registry(RegistryError::Request { source, .. }) = error else { return false };
+    let says_so = match source.code.as_deref() {
+        None => true,
+        Some(code) => ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"].contains(&code),
+    };
+    says_so && source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422))
 }
 
 /// Counts the bytes that a source gives.

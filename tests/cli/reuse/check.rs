@@ -16,9 +16,19 @@ fn a_lock_file_says_what_has_moved() {
     assert_eq!(checked(&env, "plan.json").0, 0, "{}", checked(&env, "plan.json").1);
     let first = env.answer(&["push", &env.image("a/b:v1"), "--plan", "plan.json"]);
 
+    let (tools, digest) = (env.image("base/tools"), env.registry.manifest("base/tools", "v1").unwrap().digest);
+    env.answer(&["plan", MODEL, "--base", &format!("{tools}@{digest}"), "--output", "pinned.json"]);
+    assert_eq!(
+        checked(&env, "pinned.json").0,
+        0,
+        "a base that was given by digest: {}",
+        checked(&env, "pinned.json").1
+    );
+
     let changed = tiny_model().file("config.json", "{}").file("new.json", "{}").without("tokenizer.json");
     let commit = env.hub.add_repo(MODEL, "main", changed);
     env.registry.add_base_image("base/tools", "v1", &["linux/amd64"]);
+    assert!(!checked(&env, "pinned.json").1.contains("base `"), "a pinned base does not move");
     let (status, said) = checked(&env, "plan.json");
     assert_eq!(status, 1, "{said}");
     for part in [

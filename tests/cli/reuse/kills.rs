@@ -130,6 +130,32 @@ fn two_pushes_at_once_end_in_one_whole_image() {
     println!("both answer {}; {looks} looks of the watcher", answers[0]);
 }
 
+/// What a push leaves at a registry whose deletes are limited, and what it says.
+fn left_behind(limit: impl FnOnce(&mut RegistryConfig)) -> (Vec<String>, String) {
+    let mut env = Env::new();
+    env.hub.add_repo(MODEL, "main", synthetic_model(2, SHARD));
+    let mut config = RegistryConfig { storage: Storage::Count, tagged_deletes: false, ..RegistryConfig::default() };
+    limit(&mut config);
+    env.registry = FakeRegistry::start_blocking(config);
+    let output = env.run(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);
+    succeeded(&output);
+    (names(&env.registry, "a/b").0, text(&output.stderr))
+}
+
+#[test]
+fn a_registry_that_keeps_tagged_manifests_loses_the_tags_first() {
+    let (tags, said) = left_behind(|_| ());
+    assert_eq!(tags, ["v1"]);
+    assert!(!said.contains("checkpoint"), "{said}");
+}
+
+#[test]
+fn a_registry_that_keeps_tags_gets_one_trial() {
+    let (tags, said) = left_behind(|config| config.tag_deletes = false);
+    assert_eq!(tags, ["modelcar-part-trial", "v1"]);
+    assert!(said.contains("no checkpoints at") && said.contains("stays as `modelcar-part-trial`"), "{said}");
+}
+
 #[test]
 fn a_registry_that_deletes_nothing_gets_no_checkpoint() {
     let mut env = Env::new();

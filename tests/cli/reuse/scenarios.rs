@@ -183,9 +183,14 @@ impl Table {
             &["push", "acme/one", &from, "--base", "scratch"],
         );
         let args = ["push", "acme/one", &to, "--base", "scratch", "--reuse-from", &from, "--copy"];
-        let copied = self.row("one shard, second registry (--copy)", &there, empty_home().path(), &args);
+        let home = empty_home();
+        let copied = self.row("one shard, second registry (--copy)", &there, home.path(), &args);
         assert!(copied.hub < HEADERS && copied.registry >= SHARD);
         assert_eq!(copied.answer.split_once('@').unwrap().1, first.answer.split_once('@').unwrap().1);
+        let again = format!("{}/a/b:v2", there.host());
+        let args = ["push", "acme/one", &again, "--base", "scratch", "--reuse-from", &from, "--copy"];
+        let known = self.row("one shard, another tag there (--copy)", &there, home.path(), &args);
+        assert!(known.registry < HEADERS, "what is there is not copied again");
     }
 }
 

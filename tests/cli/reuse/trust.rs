@@ -1,5 +1,7 @@
 //! What is believed, and how a lie shows.
 
+use modelcar_testkit::Auth;
+
 use super::*;
 
 const REPOSITORY: &str = "a/b";
@@ -41,7 +43,7 @@ fn a_lost_blob_shows_when_the_manifest_is_refused() {
     env.registry.lose_blob(REPOSITORY, &digest);
     env.registry.fault(FaultRule::new(&digest, RegistryAction::LieHead200 { len: size }).method("HEAD"));
     let (answer, stderr) = push(&env, &["--annotation", "a=b"]);
-    assert!(stderr.contains("are not, they are sent"), "{stderr}");
+    assert!(stderr.contains("is not, it is sent"), "{stderr}");
     assert!(env.registry.blob(REPOSITORY, &digest).is_some(), "the layer is back");
     env.registry.clear_faults();
     assert!(env.answer(&["inspect", &answer]).contains(&digest[..19]));
@@ -55,7 +57,7 @@ fn a_lost_blob_shows_when_it_is_read() {
     env.registry.lose_blob(REPOSITORY, &digest);
     env.registry.fault(FaultRule::new(&digest, RegistryAction::LieHead200 { len: size }).method("HEAD"));
     let (answer, stderr) = push(&env, &["--verify-reuse"]);
-    assert!(stderr.contains("is not used: its bytes are not"), "{stderr}");
+    assert!(stderr.contains("is not used: it could not be read"), "{stderr}");
     assert_eq!(answer, clean);
     assert!(env.registry.blob(REPOSITORY, &digest).is_some(), "the layer is back");
 }
@@ -80,6 +82,38 @@ fn a_forged_layer_shows_when_it_is_read() {
     forge(&env, |layer| layer["digest"] = json!(evil));
     let (answer, _) = push(&env, &["--no-reuse"]);
     assert_eq!(answer, clean);
+}
+
+#[test]
+fn a_layer_that_can_not_be_read_at_first_is_read_again() {
+    let env = Env::new();
+    let (clean, _) = push(&env, &[]);
+    let (digest, _) = layer(&env);
+    let broken = RegistryAction::DropConnection { after_body_bytes: 100 };
+    env.registry.fault(FaultRule::new(format!("blobs/{digest}"), broken).method("GET").times(1));
+    env.registry.clear_requests();
+    let (answer, stderr) = push(&env, &["--verify-reuse"]);
+    assert_eq!((answer, stderr.contains("is not used")), (clean, false), "{stderr}");
+    let reads = env.registry.requests().into_iter().filter(|request| request.method == "GET");
+    assert_eq!(reads.filter(|request| request.path.contains(&digest)).count(), 2);
+}
+
+#[test]
+fn planning_takes_the_login_of_a_push() {
+    let mut env = Env::new();
+    let auth = Auth::basic("robot", "hunter2");
+    env.registry = FakeRegistry::start_blocking(RegistryConfig { auth, ..RegistryConfig::default() });
+    let image = env.image("a/b:v1");
+    let logged_in = |args: &[&str]| {
+        let mut command = env.command(args);
+        command.env("MODELCAR_REGISTRY_USERNAME", "robot").env("MODELCAR_REGISTRY_PASSWORD", "hunter2");
+        succeeded(&command.output().unwrap())
+    };
+    logged_in(&["push", MODEL, &image, "--base", "scratch"]);
+    let told = logged_in(&["plan", MODEL, &image, "--base", "scratch"]);
+    assert!(told.contains("is this image already"), "{told}");
+    let tagged = logged_in(&["plan", MODEL, &image, "--base", "scratch", "--tag", "v2"]);
+    assert!(tagged.contains("0 B to send") && !tagged.contains("already"), "{tagged}");
 }
 
 #[test]

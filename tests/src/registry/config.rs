@@ -38,6 +38,10 @@ pub struct RegistryConfig {
     pub referrers: bool,
     /// Let manifests be deleted (405 otherwise).
     pub deletes: bool,
+    /// Whether a manifest that has a tag can be deleted by its digest; Google's registries say no.
+    pub tagged_deletes: bool,
+    /// Whether tags can be deleted by name.
+    pub tag_deletes: bool,
     /// Redirect blob downloads to another port, which refuses `Authorization`.
     pub redirect_blobs: bool,
     /// Check image configs: one `diff_id` per layer, equal to the digest of a plain tar layer.
@@ -83,6 +87,8 @@ impl Default for RegistryConfig {
             mounts: true,
             referrers: true,
             deletes: true,
+            tagged_deletes: true,
+            tag_deletes: true,
             redirect_blobs: false,
             check_images: true,
             missing_blob_status: 404,

@@ -80,6 +80,12 @@ fn get(state: &State, call: &Call, repo: &str, reference: &str) -> Reply {
 fn delete(state: &State, repo: &str, reference: &str) -> Reply {
     let mut store = state.store();
     let held = store.repo(repo);
+    if is_digest(reference) && !state.config.tagged_deletes && held.tags.values().any(|digest| digest == reference) {
+        return error(400, "GOOGLE_MANIFEST_DANGLING_TAG", "the manifest is still referenced by a tag");
+    }
+    if !is_digest(reference) && !state.config.tag_deletes {
+        return error(405, "UNSUPPORTED", "tags are not deleted by name");
+    }
     let found = if is_digest(reference) {
         held.tags.retain(|_, digest| digest != reference);
         held.manifests.remove(reference).is_some()

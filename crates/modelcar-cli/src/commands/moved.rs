@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use modelcar_core::{
-    ContentId, ModelPath,
+    ContentId, ImageRef, ModelPath,
     plan::LockFile,
     progress::{NoProgress, Progress},
     source::SourceFile,
@@ -99,7 +99,8 @@ async fn base(lock: &LockFile, connection: &Connection) -> Result<Vec<String>, F
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let planned = lock.plan.base();
     // What a tag was resolved to is pinned; the question is what it points to now.
-    let name = planned.name.as_ref().filter(|_| lock.base.contains('@')).unwrap_or(&lock.base);
+    let has_tag = |name: &&String| name.parse::<ImageRef>().is_ok_and(|image| image.tag().is_some());
+    let name = planned.name.as_ref().filter(|_| lock.base.contains('@')).filter(has_tag).unwrap_or(&lock.base);
     let now = match names::open_base_named(name, connection, &progress).await {
         Err(failure) if failure.is_not_found() => return Ok(vec![format!("base: {}", failure.cause())]),
         open => open?.base.image,

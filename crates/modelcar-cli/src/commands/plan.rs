@@ -11,7 +11,7 @@ use modelcar_core::{
 };
 use serde_json::json;
 
-use super::{Outcome, Prepared, moved, plan_source, reuse};
+use super::{Outcome, Prepared, moved, plan_source, push, reuse};
 use crate::{
     args::{Format, PlanArgs, ProgressMode},
     connection::Connection,
@@ -20,7 +20,8 @@ use crate::{
 };
 
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
-    let connection = Connection::open(&args.registry, None)?;
+    let image: Option<ImageRef> = args.image.as_deref().map(str::parse).transpose()?;
+    let connection = Connection::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
     if let Some(file) = &args.check {
         return moved::run(file, &connection, args.format).await;
     }
@@ -28,7 +29,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let progress = ui::progress(ProgressMode::Plain);
     let identify = args.output.is_some();
     let planning = plan_source(source, &args.select, &args.base, &connection, &progress, identify);
-    let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, &connection, &progress))?;
+    let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, image, &connection, &progress))?;
     let looked = knowledge.as_ref().and_then(|(_, knowledge)| knowledge.as_ref());
     let stated = looked.map_or(&[][..], Knowledge::stated_facts);
     let Prepared { source, base, mut plan, .. } = prepared.describe(stated).await?;
@@ -57,13 +58,13 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
 /// Looks at the image that a push would go to, and at whatever else it would look at.
 async fn look_around(
     args: &PlanArgs,
+    image: Option<ImageRef>,
     connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<(ImageRef, Option<Knowledge>)>, Failure> {
-    let Some(image) = &args.image else { return Ok(None) };
-    let image: ImageRef = image.parse()?;
+    let Some(image) = image else { return Ok(None) };
     let repository = connection.repository(&image, progress)?;
-    let tags = [image.tag().unwrap_or("latest").to_owned()];
+    let tags = push::tags(&image, &args.tag)?;
     let knowledge = reuse::gather(&args.reuse, connection, &repository, &tags, progress).await?;
     Ok(Some((image, knowledge)))
 }

@@ -150,7 +150,8 @@ fn names(args: &PushArgs) -> Result<(Option<&str>, ImageRef), Failure> {
     }
 }
 
-fn tags(image: &ImageRef, more: &[String]) -> Result<Vec<String>, Failure> {
+/// Returns the tags that the image gets: its own and `more`.
+pub(super) fn tags(image: &ImageRef, more: &[String]) -> Result<Vec<String>, Failure> {
     let mut tags = vec![image.tag().unwrap_or("latest").to_owned()];
     for tag in more {
         image.with_tag(tag)?;

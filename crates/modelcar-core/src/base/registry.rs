@@ -19,7 +19,11 @@ impl Base {
     /// # Errors
     /// When the image is not there, or nothing can be built on it.
     pub async fn from_registry(repository: &Repository, image: &ImageRef) -> Result<Self, BaseError> {
-        let name = image.without_digest().to_string();
+        // A name with a tag can be followed later; one that was given with a digest has none.
+        let name = match image.digest() {
+            Some(_) => format!("{}/{}", image.registry(), image.repository()),
+            None => format!("{}/{}:{}", image.registry(), image.repository(), image.tag().unwrap_or("latest")),
+        };
         Self::from_reader(Arc::new(repository.clone()), &image.selector(), Some(name)).await
     }
 }

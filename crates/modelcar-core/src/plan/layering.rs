@@ -27,8 +27,8 @@ impl Default for Layering {
 pub(super) fn spread(files: Vec<SourceFile>, layering: &Layering, max_layers: usize) -> Vec<Vec<SourceFile>> {
     let (large, small): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.size >= layering.own_layer_bytes);
     let room = max_layers.max(2);
-    // At least half of the layers stay free for large files; bundles grow when there are that many small ones.
-    let bundle_room = if large.is_empty() { room } else { room / 2 };
+    // Bundles grow where they would need more layers than large files leave, or half of all when those leave less.
+    let bundle_room = room.saturating_sub(large.len()).max(room / 2);
     let bundles = group(small, layering.bundle_bytes, bundle_room);
     let mut layers = group(large, 0, room - bundles.len());
     layers.extend(bundles);
@@ -110,6 +110,16 @@ mod tests {
     fn bundles_stay_below_their_size() {
         let layers = spread((0..10).map(|at| file(at, 60 * MIB)).collect(), &Layering::default(), 120);
         assert_eq!(sizes(&layers), [vec![60; 4], vec![60; 4], vec![60; 2]]);
+    }
+
+    #[test]
+    fn bundles_grow_only_where_the_room_is_short() {
+        let files = (0..301).map(|at| file(at, if at == 7 { 65 * MIB } else { 60 * MIB })).collect();
+        let layers = spread(files, &Layering::default(), 119);
+        assert_eq!(layers.len(), 1 + 75);
+        let files = (0..1000).map(|at| file(at, if at == 7 { 65 * MIB } else { 60 * MIB })).collect();
+        let layers = spread(files, &Layering::default(), 119);
+        assert_eq!(layers.len(), 1 + 111, "nine files of 60 MiB each");
     }
 
     #[test]

@@ -156,8 +156,7 @@ impl Plan {
             return Err(PlanError::BadAnnotation(key.clone()));
         }
         let (files, left_out) = options.selection.apply(files)?;
-        let total = files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
-        if total.is_none_or(|total| total > u64::MAX / 4) {
+        if !is_bounded(&files) {
             return Err(PlanError::TooLarge);
         }
         let base = narrow(base, &options.platforms)?;
@@ -247,6 +246,9 @@ impl Plan {
         if self.layers.is_empty() || self.base.platforms.is_empty() {
             return wrong("it has no layer or no platform".to_owned());
         }
+        if !is_bounded(self.layers.iter().flat_map(|layer| &layer.files)) {
+            return Err(PlanError::TooLarge);
+        }
         let mut seen = std::collections::BTreeSet::new();
         for layer in &self.layers {
             let sorted = layer.files.is_sorted_by(|a, b| a.path < b.path);
@@ -263,6 +265,12 @@ impl Plan {
 
 /// The last second that a tar header's eleven octal digits hold, in the year 2242.
 const MAX_TIME: u64 = 0o77_777_777_777;
+
+/// Returns whether the files' sizes leave room for headers and padding when they are summed up.
+pub(crate) fn is_bounded<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> bool {
+    let total = files.into_iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
+    total.is_some_and(|total| total < u64::MAX / 4)
+}
 
 fn is_annotation_key(key: &str) -> bool {
     !key.is_empty() && !key.chars().any(|c| c.is_control() || c.is_whitespace())

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use sha2::Digest as _;
 use tokio::{
     sync::oneshot,
+    task::{self, JoinError},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 };
 
 const REDIRECTS_MAX: usize = 5;
+/// Configs and the layers of most bases; weights are larger.
+const IN_PLACE_BYTES: u64 = 8 << 20;
 /// A blob must come at this rate at least, in bytes a second, after [`START_PATIENCE`]: a server that lets it drip is
 /// not waited for.
 const LEAST_RATE: u64 = 16 << 10;
@@ -62,15 +65,14 @@ impl Body for RemoteBlob {
         let (tell, told) = oneshot::channel();
         let source = repository.clone();
         let bytes = stream::once(async move { get_blob(&source, &digest, size).await }).try_flatten().boxed();
-        // Base layers are small: hashing them where they pass is cheaper than a thread.
         let start = Some((bytes, sha2::Sha256::new(), tell));
-        let hashed = stream::unfold(start, |state| async {
-            let (mut bytes, mut hasher, tell) = state?;
+        let hashed = stream::unfold(start, move |state| async move {
+            let (mut bytes, hasher, tell) = state?;
             match bytes.next().await {
-                Some(Ok(chunk)) => {
-                    hasher.update(&chunk);
-                    Some((Ok(chunk), Some((bytes, hasher, tell))))
-                }
+                Some(Ok(chunk)) => match hash(hasher, chunk.clone(), size).await {
+                    Ok(hasher) => Some((Ok(chunk), Some((bytes, hasher, tell)))),
+                    Err(died) => Some((Err(died.into()), None)),
+                },
                 Some(Err(error)) => Some((Err(error), None)),
                 None => {
                     let _nobody_asks = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
@@ -87,6 +89,19 @@ impl Body for RemoteBlob {
         };
         OpenBody { stream: hashed.boxed(), sealed: sealed.boxed() }
     }
+}
+
+/// Hashes a chunk of a blob of `size` bytes: of a small one in place, of a large one where it holds up nobody.
+async fn hash(mut hasher: sha2::Sha256, chunk: Bytes, size: u64) -> Result<sha2::Sha256, JoinError> {
+    if size <= IN_PLACE_BYTES {
+        hasher.update(&chunk);
+        return Ok(hasher);
+    }
+    let hashing = task::spawn_blocking(move || {
+        hasher.update(&chunk);
+        hasher
+    });
+    hashing.await
 }
 
 async fn get_blob(

@@ -21,13 +21,14 @@ impl Repository {
         matches!(mounting.await, Ok(Ok(true)))
     }
 
-    /// Deletes a manifest and returns the registry's answer: 202 when it is gone, 404 when it was not there.
+    /// Deletes the manifest of a digest, or a tag, and returns the registry's answer: 202 when it is gone, 404 when it
+    /// was not there. Many registries delete by digest alone.
     ///
     /// # Errors
     /// When the registry can't be asked.
-    pub(crate) async fn delete_manifest(&self, digest: &Digest) -> Result<StatusCode, RegistryError> {
-        let url = self.inner().url(&format!("manifests/{digest}"))?;
-        let act = format!("delete manifest `{digest}`");
+    pub(crate) async fn delete_manifest(&self, selector: &str) -> Result<StatusCode, RegistryError> {
+        let url = self.inner().url(&format!("manifests/{selector}"))?;
+        let act = format!("delete manifest `{selector}`");
         let response = self.inner().send(&act, Right::Delete, Method::DELETE, &url, &HeaderMap::new(), None).await?;
         Ok(response.status())
     }

@@ -2,7 +2,7 @@
 //! on from there, on any machine. They go away once the image is published.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -32,6 +32,8 @@ const EMPTY: &[u8] = b"{}";
 /// Tags of checkpoints begin so; what follows are the first 32 digits of the recipe.
 const TAG: &str = "modelcar-part-";
 const TAG_DIGITS: usize = 32;
+/// Tag of the checkpoint that is made to see whether it can be deleted.
+const TRIAL: &str = "modelcar-part-trial";
 const DELETES: usize = 8;
 
 /// The checkpoints of one push.
@@ -39,8 +41,8 @@ const DELETES: usize = 8;
 pub(crate) struct Checkpoints {
     repository: Repository,
     progress: Arc<dyn Progress>,
-    /// Digests of checkpoints that are there and must go.
-    held: Mutex<BTreeSet<Digest>>,
+    /// Digests of checkpoints that are there and must go, with their tags.
+    held: Mutex<BTreeMap<Digest, String>>,
     /// Whether they can be written; asked once.
     works: OnceCell<bool>,
 }
@@ -58,7 +60,7 @@ impl Checkpoints {
         if !is_ours {
             return None;
         }
-        self.held().insert(manifest.digest);
+        self.held().insert(manifest.digest, tag(recipe));
         found::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
     }
 
@@ -68,24 +70,24 @@ impl Checkpoints {
         if !*self.works.get_or_init(|| self.prepare()).await {
             return;
         }
-        let Ok(manifest) = manifest(layer, mtime, sealed) else { return };
-        if self.held().contains(&manifest.digest) {
+        let Ok(descriptor) = image::weight_layer(layer, mtime, sealed) else { return };
+        let manifest = manifest(&json!(descriptor));
+        // Noted first: a registry may have stored what it answers with an error.
+        if self.held().insert(manifest.digest, tag(&recipe)).is_some() {
             return;
         }
-        match self.repository.put_manifest(&manifest, &tag(&recipe)).await {
-            Ok(()) => {
-                self.held().insert(manifest.digest);
-            }
-            Err(error) => self.warn(format!("no checkpoint of {}: {error}", layer.title())),
+        if let Err(error) = self.repository.put_manifest(&manifest, &tag(&recipe)).await {
+            self.warn(format!("no checkpoint of {}: {error}", layer.title()));
         }
     }
 
     /// Returns whether what is written can be deleted again; only then is anything written.
     async fn prepare(&self) -> bool {
-        let nothing = Digest::from([0; 32]);
+        let nothing = Digest::from([0; 32]).to_string();
         let reason = match self.repository.delete_manifest(&nothing).await {
-            Ok(StatusCode::NOT_FOUND) => match self.store_empty().await {
-                Ok(()) => return true,
+            Ok(StatusCode::NOT_FOUND) => match self.try_out().await {
+                Ok(None) => return true,
+                Ok(Some(reason)) => format!("the one that was tried out stays as `{TRIAL}`: {reason}"),
                 Err(error) => error.to_string(),
             },
             Ok(status) => format!("it lets no manifest be deleted ({})", status.as_u16()),
@@ -96,6 +98,16 @@ impl Checkpoints {
             "no checkpoints at `{registry}`, an interrupted push would start from its first layer: {reason}"
         ));
         false
+    }
+
+    /// Writes a checkpoint of nothing and deletes it: that tags can't be removed (they are immutable, or the login may
+    /// not) shows in no other way. Returns why it stays.
+    async fn try_out(&self) -> Result<Option<String>> {
+        self.store_empty().await?;
+        let empty = json!({ "mediaType": EMPTY_TYPE, "digest": Digest::of(EMPTY), "size": EMPTY.len() });
+        let trial = manifest(&empty);
+        self.repository.put_manifest(&trial, TRIAL).await?;
+        Ok(self.delete(&trial.digest, TRIAL).await)
     }
 
     async fn store_empty(&self) -> Result<()> {
@@ -109,13 +121,9 @@ impl Checkpoints {
     /// nothing more.
     pub(crate) async fn clear(&self) {
         let held = std::mem::take(&mut *self.held());
-        let delete = |digest: Digest| async move {
-            match self.repository.delete_manifest(&digest).await {
-                Ok(StatusCode::NOT_FOUND) => None,
-                Ok(status) if status.is_success() => None,
-                Ok(status) => Some(format!("checkpoint `{digest}` stays: the registry says {}", status.as_u16())),
-                Err(error) => Some(format!("checkpoint `{digest}` stays: {error}")),
-            }
+        let delete = |(digest, tag): (Digest, String)| async move {
+            let reason = self.delete(&digest, &tag).await?;
+            Some(format!("checkpoint `{tag}` stays: {reason}"))
         };
         let left: Vec<String> =
             stream::iter(held).map(delete).buffer_unordered(DELETES).filter_map(std::future::ready).collect().await;
@@ -124,11 +132,23 @@ impl Checkpoints {
         }
     }
 
+    /// Deletes a checkpoint; returns why it stays. The tag goes first: Google's registries refuse to delete a manifest
+    /// that has one (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136). Others delete by digest alone, tags included.
+    async fn delete(&self, digest: &Digest, tag: &str) -> Option<String> {
+        let _by_digest_elsewhere = self.repository.delete_manifest(tag).await;
+        match self.repository.delete_manifest(&digest.to_string()).await {
+            Ok(StatusCode::NOT_FOUND) => None,
+            Ok(status) if status.is_success() => None,
+            Ok(status) => Some(format!("the registry says {}", status.as_u16())),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     fn warn(&self, message: String) {
         self.progress.report(&Event::Warning { message });
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, BTreeSet<Digest>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, String>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,14 +158,14 @@ fn tag(recipe: &Digest) -> String {
 }
 
 /// The same layer gives the same bytes, so that a tag is never to be moved.
-fn manifest(layer: &Layer, mtime: u64, sealed: &Sealed) -> Result<ManifestBlob> {
+fn manifest(layer: &serde_json::Value) -> ManifestBlob {
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": ARTIFACT,
         "config": { "mediaType": EMPTY_TYPE, "digest": Digest::of(EMPTY), "size": EMPTY.len() },
-        "layers": [image::weight_layer(layer, mtime, sealed)?],
+        "layers": [layer],
     });
     let bytes = Bytes::from(canonical_json(&manifest));
-    Ok(ManifestBlob { digest: Digest::of(&bytes), media_type: MANIFEST.to_owned(), bytes })
+    ManifestBlob { digest: Digest::of(&bytes), media_type: MANIFEST.to_owned(), bytes }
 }

@@ -1,6 +1,10 @@
 //! What is done with each layer of a plan: the same decisions for whoever asks and for the push that follows.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -12,7 +16,7 @@ use super::{
     knowledge::{Knowledge, Sighting},
 };
 use crate::{
-    ContentId, Digest, ModelPath,
+    ContentId, Digest, ErrorKind, ModelPath,
     error::Result,
     image,
     layer::LayerBody,
@@ -25,6 +29,8 @@ use crate::{
 
 /// Requests side by side.
 const REQUESTS: usize = 16;
+/// Waits before a layer whose reading broke off is read again.
+const READ_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What is done with a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -150,13 +156,18 @@ impl Reuse {
 
     /// Reads a layer of the target from its first byte to its last. Returns whether it is, byte for byte, the layer
     /// that the plan describes.
-    pub(crate) async fn is_true(&self, candidate: &Candidate, index: usize, layer: &Layer, mtime: u64) -> bool {
-        let Some(target) = &self.target else { return false };
-        let source = candidate.source(target, layer, mtime);
-        let body = LayerBody::new(index, layer.clone(), mtime, source, Window::sequential(), Arc::new(NoProgress));
-        let open = body.open();
-        let read = open.stream.try_for_each(|_bytes| std::future::ready(Ok(()))).await;
-        read.is_ok() && matches!(open.sealed.await, Ok(sealed) if sealed.digest == candidate.digest)
+    ///
+    /// # Errors
+    /// When it can't be read, which says nothing of its bytes.
+    pub(crate) async fn is_true(&self, candidate: &Candidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool> {
+        let Some(target) = &self.target else { return Ok(false) };
+        for wait in READ_AGAIN {
+            match read_whole(target, candidate, index, layer, mtime).await {
+                Err(error) if error.kind() == ErrorKind::Network => tokio::time::sleep(wait).await,
+                outcome => return is_it(candidate, outcome),
+            }
+        }
+        is_it(candidate, read_whole(target, candidate, index, layer, mtime).await)
     }
 
     /// Keeps what a push has learnt: `layers` in the plan's order, each with whether its bytes are proven.
@@ -167,6 +178,28 @@ impl Reuse {
                 layer.recipe.map(|recipe| (recipe, *digest, layer.size, *proven))
             });
         cache.note(known.collect(), target.name()).await;
+    }
+}
+
+async fn read_whole(
+    target: &Repository,
+    candidate: &Candidate,
+    index: usize,
+    layer: &Layer,
+    mtime: u64,
+) -> Result<Digest> {
+    let source = candidate.source(target, layer, mtime);
+    let body = LayerBody::new(index, layer.clone(), mtime, source, Window::sequential(), Arc::new(NoProgress));
+    let open = body.open();
+    open.stream.try_for_each(|_bytes| std::future::ready(Ok(()))).await?;
+    Ok(open.sealed.await?.digest)
+}
+
+fn is_it(candidate: &Candidate, read: Result<Digest>) -> Result<bool> {
+    match read {
+        Ok(digest) => Ok(digest == candidate.digest),
+        Err(error) if error.kind() == ErrorKind::Integrity => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -218,10 +251,17 @@ impl Knowledge {
             let from = "the checkpoint of an earlier push".to_owned();
             Some(Candidate { digest: found.digest, size: found.size, place: Place::Here, from })
         };
-        let proven = self.first_proven(self.in_images(&recipe, layer, plan.mtime()));
-        let (mut candidates, checkpoint) = futures_util::join!(proven, checkpoint);
+        let (near, far): (Vec<_>, Vec<_>) = self
+            .in_images(&recipe, layer, plan.mtime())
+            .into_iter()
+            .partition(|candidate| !matches!(candidate.place, Place::Elsewhere(_)));
+        let (mut candidates, checkpoint) = futures_util::join!(self.first_proven(near), checkpoint);
+        // What is in this registry already need not be copied.
         if candidates.is_empty() {
             candidates = self.first_proven(checkpoint.into_iter().chain(self.in_cache(&recipe, layer)).collect()).await;
+        }
+        if candidates.is_empty() {
+            candidates = self.first_proven(far).await;
         }
         match candidates.first() {
             Some(first) => Decision {
@@ -267,9 +307,20 @@ impl Knowledge {
         let here = candidate(Place::Here, &target.name());
         let siblings = known.repositories.iter().filter(|name| **name != target.name()).filter_map(|name| {
             let repository = name.strip_prefix(target.image().registry())?.strip_prefix('/')?;
-            Some(candidate(Place::Sibling(target.sibling(repository).ok()?), name))
+            Some(candidate(Place::Sibling(self.sibling(repository)?), name))
         });
         std::iter::once(here).chain(siblings).collect()
+    }
+
+    /// Returns another repository of the target's registry, always the same handle: a client is not cheap.
+    fn sibling(&self, name: &str) -> Option<Repository> {
+        let mut siblings = self.siblings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = siblings.get(name) {
+            return Some(known.clone());
+        }
+        let sibling = self.options.target.sibling(name).ok()?;
+        siblings.insert(name.to_owned(), sibling.clone());
+        Some(sibling)
     }
 
     /// Drops what comes before the first layer that is there. What comes after it stays, for the case that it is gone
@@ -298,15 +349,16 @@ impl Knowledge {
     fn renamed(&self, plan: &Plan, layer: &Layer) -> Vec<Renamed> {
         let planned: BTreeSet<&ModelPath> =
             plan.layers().iter().flat_map(|layer| &layer.files).map(|file| &file.path).collect();
-        let gone = |content: ContentId, size: u64| {
-            let mut there = self.seen.iter().flat_map(|seen| &seen.layer.files);
-            there.find(|file| file.content == Some(content) && file.size == size && !planned.contains(&file.path))
-        };
-        let renamed = layer.files.iter().filter_map(|file| {
-            let before = gone(file.content?, file.size)?;
-            Some(Renamed { from: before.path.clone(), to: file.path.clone() })
-        });
-        renamed.collect()
+        let wanted: BTreeMap<(ContentId, u64), &ModelPath> =
+            layer.files.iter().filter_map(|file| Some(((file.content?, file.size), &file.path))).collect();
+        let mut renamed: BTreeMap<&ModelPath, &ModelPath> = BTreeMap::new();
+        for file in self.seen.iter().flat_map(|seen| &seen.layer.files) {
+            let now = file.content.and_then(|content| wanted.get(&(content, file.size)));
+            if let Some(now) = now.filter(|_| !planned.contains(&file.path)) {
+                renamed.entry(now).or_insert(&file.path);
+            }
+        }
+        renamed.into_iter().map(|(to, from)| Renamed { from: from.clone(), to: to.clone() }).collect()
     }
 
     /// Looks whether nothing is left to write. All that the index names is asked for, but what was read as a manifest.

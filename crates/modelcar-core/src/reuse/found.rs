@@ -9,7 +9,7 @@ use crate::{
     Digest,
     facts::StatedFacts,
     image::{FILES, RECIPE},
-    plan::Layer,
+    plan::{self, Layer},
     registry::{RegistryError, Repository},
     sink::ManifestBlob,
     source::SourceFile,
@@ -22,15 +22,15 @@ const PLAIN_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A weight layer as the annotations of a manifest describe it. Whoever may write the manifest may have made it up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundLayer {
+pub(super) struct FoundLayer {
     /// Digest of the layer.
-    pub digest: Digest,
+    pub(super) digest: Digest,
     /// Size in bytes.
-    pub size: u64,
+    pub(super) size: u64,
     /// Digest of the recipe, as stated.
-    pub recipe: Digest,
+    pub(super) recipe: Digest,
     /// The files, as stated.
-    pub files: Vec<SourceFile>,
+    pub(super) files: Vec<SourceFile>,
 }
 
 impl FoundLayer {
@@ -103,17 +103,11 @@ pub(super) fn one_manifest(manifest: &ManifestBlob) -> FoundImage {
         let recipe = entry.annotations.get(RECIPE)?.parse().ok()?;
         let mut files: Vec<SourceFile> = serde_json::from_str(entry.annotations.get(FILES)?).ok()?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let plain = entry.media_type == PLAIN_TAR && !files.is_empty() && bounded(&files);
+        let plain = entry.media_type == PLAIN_TAR && !files.is_empty() && plan::is_bounded(&files);
         let digest = entry.digest.parse().ok()?;
         plain.then_some(FoundLayer { digest, size: entry.size, recipe, files })
     };
     let layers: Vec<FoundLayer> = manifest.layers.into_iter().filter_map(layer).collect();
     let files = layers.iter().flat_map(|layer| layer.files.clone()).collect();
     FoundImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
-}
-
-/// Sizes that can be summed up, as those of a plan can.
-fn bounded(files: &[SourceFile]) -> bool {
-    let total = files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
-    total.is_some_and(|total| total < u64::MAX / 4)
 }

@@ -1,6 +1,9 @@
 //! What is known of layers before a plan is looked at: the images that were named, read side by side.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::future;
 
@@ -55,6 +58,8 @@ pub struct Knowledge {
     pub(super) tags: BTreeMap<String, Digest>,
     pub(super) seen: Vec<Sighting>,
     stated: Vec<StatedFacts>,
+    /// Other repositories of the target's registry, by name.
+    pub(super) siblings: Mutex<BTreeMap<String, Repository>>,
 }
 
 impl Knowledge {
@@ -97,7 +102,7 @@ impl Knowledge {
                 Err(error) => warn(&options, format!("image `{image}` is not looked into: {error}")),
             }
         }
-        Ok(Self { options, tags, seen, stated })
+        Ok(Self { options, tags, seen, stated, siblings: Mutex::default() })
     }
 
     /// Returns what the images state of their models; nothing where what they say is not to be believed.

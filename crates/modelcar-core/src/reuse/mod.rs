@@ -16,6 +16,5 @@ pub(crate) use self::decide::{Candidate, Place};
 pub use self::{
     cache::Cache,
     decide::{Decision, Renamed, Reuse, Way},
-    found::FoundLayer,
     knowledge::{Knowledge, ReuseOptions},
 };

@@ -39,10 +39,10 @@ async fn a_login_that_may_delete_is_asked_for_apart() {
     let auth = Auth::bearer("robot", "hunter2");
     let registry = FakeRegistry::start(RegistryConfig { auth, ..RegistryConfig::default() }).await;
     let repository = repository(&registry, "a/b");
-    assert_eq!(repository.delete_manifest(&Digest::of("nothing")).await.unwrap().as_u16(), 404);
+    assert_eq!(repository.delete_manifest(&Digest::of("nothing").to_string()).await.unwrap().as_u16(), 404);
     let manifest = r#"{"schemaVersion":2}"#;
     let digest = registry.add_manifest("a/b", "v1", "application/vnd.oci.image.manifest.v1+json", manifest);
-    assert_eq!(repository.delete_manifest(&digest.parse().unwrap()).await.unwrap().as_u16(), 202);
+    assert_eq!(repository.delete_manifest(&digest).await.unwrap().as_u16(), 202);
     assert_eq!(registry.tags(), []);
 }
 

@@ -1,7 +1,6 @@
 //! Copies a body to a file without holding up the runtime, and starts it over when that may help.
 
 use std::{
-    error::Error as _,
     io::{self, IoSlice, Write},
     time::Duration,
 };
@@ -14,7 +13,7 @@ use super::{
     body::{OpenBody, Sealed},
     layout::LayoutError,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
 /// disk slows the source down and not the machine.
@@ -123,22 +122,12 @@ impl<'a> Restarts<'a> {
         if self.left == 0 || !error.is_transient() {
             return Err(error);
         }
-        (self.restarted)(with_causes(&error));
+        (self.restarted)(chain(&error));
         tokio::time::sleep(self.delay).await;
         self.left -= 1;
         self.delay *= 2;
         Ok(())
     }
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Runs file system work on a blocking thread.
