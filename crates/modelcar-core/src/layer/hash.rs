@@ -14,7 +14,7 @@ use twin_sha256::TwinSha256;
 use crate::{ContentId, Digest, digest::ContentHash};
 
 /// Buffers that may wait for the hashes. They are shared with the sink's, so waiting costs no copy.
-const DEPTH: usize = 8;
+const DEPTH: usize = 4;
 
 /// What the hashes say of a layer.
 #[derive(Debug)]
