@@ -105,6 +105,23 @@ fn warnings_go_to_stderr_and_into_the_comment() {
 }
 
 #[test]
+fn an_image_writes_no_manifest_and_moves_no_cursor() {
+    let env = Env::new();
+    let title = "org.opencontainers.image.title=x\napiVersion: v1\nkind: Pod\n---\n\u{1b}[2J";
+    let pinned = env.answer(&["push", MODEL, &env.image("a/m:v1"), "--base", "scratch", "--annotation", title]);
+    let output = env.run(&["render", &pinned, "--native", "--name", "m"]);
+    let (yaml, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    assert!(yaml.starts_with("# x apiVersion: v1 kind: Pod --- \u{fffd}[2J"), "{yaml}");
+    assert_eq!(yaml.matches("\napiVersion: ").count(), 1, "{yaml}");
+    assert!(!stderr.contains('\u{1b}'), "{stderr}");
+    for arguments in [["inspect", pinned.as_str()].as_slice(), &["inspect", &pinned, "--lint"]] {
+        let shown = text(&env.run(arguments).stdout);
+        assert!(!shown.contains('\u{1b}') && !shown.contains("\nkind: Pod"), "{shown}");
+    }
+}
+
+#[test]
 fn lint_answers_with_its_status() {
     let env = Env::new();
     let pinned = env.answer(&["push", MODEL, &env.image("a/m:v1"), "--base", "scratch"]);
@@ -180,6 +197,6 @@ fn a_model_of_one_file_has_no_facts() {
     let env = Env::new();
     env.hub.add_repo("acme/one", "main", ModelTree::new().file("notes.txt", "hello"));
     let pinned = env.answer(&["push", "acme/one", &env.image("a/one:v1"), "--base", "scratch"]);
-    assert_eq!(model(&annotations(&env, &pinned)), [("rules".to_owned(), "1".to_owned())]);
+    assert_eq!(model(&annotations(&env, &pinned)), [("rules".to_owned(), "2".to_owned())]);
     assert!(env.answer(&["render", &pinned, "--native"]).contains("does not say what model it holds"));
 }

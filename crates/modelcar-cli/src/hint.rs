@@ -83,7 +83,9 @@ impl From<RenderError> for Failure {
                 "push it again with a base that has a shell (leave --base out), or serve it as an image volume with \
                  --native"
             }
-            RenderError::BadName(_) => "choose another one with --name or --namespace",
+            RenderError::BadName(_) => "choose another one with --name",
+            RenderError::BadNamespace(_) => "choose another one with --namespace",
+            RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
             RenderError::Template(_) => "docs/kserve.md lists the values that a template can use",
             RenderError::Conflict(..) => "leave one of them out",
             _ => "this is a defect of modelcar, please report it",

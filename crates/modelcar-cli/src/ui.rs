@@ -76,7 +76,8 @@ pub(crate) fn node_disk(disk: &NodeDisk) -> String {
     let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
     format!(
         "node    {} on disk with containerd; {} with CRI-O or discard_unpacked_layers, {} while pulling\n\
-         gke     boot disk of {} GiB: {} reserved, {} for eviction, {} for pods (docs/node-sizing.md)\n",
+         gke     boot disk of {} GiB: {} reserved, {} for eviction, {} for pods; a GPU server's image comes \
+         on top, 30 GiB and more (docs/node-sizing.md)\n",
         size(containerd.rest),
         size(crio.rest),
         size(crio.peak),

@@ -66,7 +66,7 @@ pub(crate) struct RenderArgs {
     /// The values are described in docs/kserve.md; `yaml` holds the manifests.
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
-    /// Run this server image instead of a runtime
+    /// Run this server image instead of a runtime; it takes vLLM's arguments
     #[arg(long, value_name = "IMAGE")]
     pub(crate) custom_container: Option<String>,
     /// Mount the image as a volume, oci+native:// (KServe 0.20, Kubernetes 1.35)
@@ -102,14 +102,14 @@ pub(crate) struct RenderArgs {
     /// Model format; default: by model and release
     #[arg(long, value_name = "FORMAT")]
     pub(crate) model_format: Option<String>,
-    /// Image in place of the runtime's
+    /// Image in place of the runtime's, by its digest: KServe rewrites tags
     #[arg(long, value_name = "IMAGE")]
     pub(crate) runtime_image: Option<String>,
-    /// Tag of the runtime's image
+    /// Tag of the runtime's image; with a GPU kserve-huggingfaceserver needs one that ends in -gpu
     #[arg(long, value_name = "TAG", conflicts_with = "runtime_image")]
     pub(crate) runtime_version: Option<String>,
     /// Number of GPUs; default: 1 for models that generate text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1024))]
     pub(crate) gpus: Option<u32>,
     /// GPU type as GKE labels nodes, for example nvidia-l4
     #[arg(long, value_name = "TYPE")]

@@ -8,7 +8,10 @@ use std::{
 
 use modelcar_core::{
     Digest, ImageRef,
-    kserve::check::{self, CheckReport, Expected},
+    kserve::{
+        check::{self, CheckReport, Expected},
+        one_line,
+    },
 };
 
 use super::Outcome;
@@ -54,14 +57,15 @@ fn table(report: &CheckReport) -> String {
     let mut text = String::new();
     for pod in &report.pods {
         let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
-        let _infallible = writeln!(text, "{} {name}", pod.kind);
+        let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name));
         let _infallible = writeln!(text, "  mode    {}", pod.mode);
         let _infallible = writeln!(text, "  kserve  {}", pod.kserve);
         if let Some(image) = &pod.image {
-            let _infallible = writeln!(text, "  image   {image}");
+            let _infallible = writeln!(text, "  image   {}", one_line(image));
         }
         for finding in &pod.findings {
-            let _infallible = writeln!(text, "  {}: {} [{}]", finding.severity, finding.message, finding.code);
+            let message = one_line(&finding.message);
+            let _infallible = writeln!(text, "  {}: {message} [{}]", finding.severity, finding.code);
             if !finding.remedy.is_empty() {
                 let _infallible = writeln!(text, "    do: {}", finding.remedy);
             }

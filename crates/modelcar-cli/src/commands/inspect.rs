@@ -5,7 +5,10 @@ use std::{fmt::Write, path::PathBuf, sync::Arc};
 use modelcar_core::{
     ImageRef,
     inspect::{self, Inspection},
-    kserve::sizing::{ImageBytes, NodeDisk},
+    kserve::{
+        one_line,
+        sizing::{ImageBytes, NodeDisk},
+    },
     progress::{NoProgress, Progress},
     registry::Repository,
 };
@@ -66,23 +69,21 @@ fn document(inspection: &Inspection) -> Result<String, Failure> {
 
 /// The disk for the largest platform.
 fn node_disk(inspection: &Inspection) -> Option<NodeDisk> {
-    let sizes = inspection.manifests.iter().map(|manifest| {
-        ImageBytes::of_layers(manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
-    });
-    sizes.max_by_key(|bytes| bytes.blobs).map(NodeDisk::new)
+    ImageBytes::of_largest(inspection).map(NodeDisk::new)
 }
 
 fn table(name: &str, inspection: &Inspection) -> String {
     let mut text = format!("image   {name}\ndigest  {}\n", inspection.digest);
     for (key, value) in &inspection.annotations {
-        let _infallible = writeln!(text, "{key}  {value}");
+        let _infallible = writeln!(text, "{}  {}", one_line(key), one_line(value));
     }
     if let Some(disk) = node_disk(inspection) {
         text.push_str(&ui::node_disk(&disk));
     }
     for manifest in &inspection.manifests {
         let total = manifest.layers.iter().map(|layer| layer.size).sum();
-        let _infallible = writeln!(text, "\n{}  {}  {}", manifest.platform, manifest.digest, size(total));
+        let platform = one_line(&manifest.platform.to_string());
+        let _infallible = writeln!(text, "\n{platform}  {}  {}", manifest.digest, size(total));
         for layer in &manifest.layers {
             let files = match layer.files.as_slice() {
                 [] => layer.media_type.clone(),
@@ -93,7 +94,7 @@ fn table(name: &str, inspection: &Inspection) -> String {
                     files.iter().take(4).map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ")
                 ),
             };
-            let _infallible = writeln!(text, "  {}  {:>10}  {files}", layer.digest, size(layer.size));
+            let _infallible = writeln!(text, "  {}  {:>10}  {}", layer.digest, size(layer.size), one_line(&files));
         }
     }
     text

@@ -4,7 +4,10 @@
 
 use std::fmt::Write;
 
-use modelcar_core::kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
+use modelcar_core::kserve::{
+    lint::{self, Depth, LintFinding, LintReport, ServingMode},
+    one_line,
+};
 
 use super::{Outcome, inspect::Place};
 use crate::{
@@ -44,7 +47,7 @@ fn table(image: &str, report: &LintReport) -> String {
     }
     report.findings.iter().for_each(|finding| line(&mut text, finding));
     for platform in &report.platforms {
-        let _infallible = writeln!(text, "{}, {} layers", platform.platform, platform.layers);
+        let _infallible = writeln!(text, "{}, {} layers", one_line(&platform.platform), platform.layers);
         platform.findings.iter().for_each(|finding| line(&mut text, finding));
     }
     text
@@ -53,5 +56,6 @@ fn table(image: &str, report: &LintReport) -> String {
 fn line(text: &mut String, finding: &LintFinding) {
     let modes: Vec<String> = finding.modes.iter().map(ToString::to_string).collect();
     let modes = if finding.modes.len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };
-    let _infallible = writeln!(text, "  {}: {} [{}; {modes}]", finding.severity, finding.message, finding.code);
+    let message = one_line(&finding.message);
+    let _infallible = writeln!(text, "  {}: {message} [{}; {modes}]", finding.severity, finding.code);
 }

@@ -12,7 +12,7 @@ const NUMBER_MAX: u64 = 1 << 40;
 /// Adds what a model's configuration says to `facts`.
 pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
     facts.architecture = config["architectures"][0].as_str().and_then(text);
-    facts.task = facts.architecture.as_deref().and_then(task);
+    facts.task = facts.architecture.as_deref().and_then(|architecture| task(architecture, config));
     facts.quantization = config["quantization_config"]["quant_method"].as_str().and_then(text);
     let model = Part { outer: config, inner: inner(config) };
     facts.context_length =
@@ -48,11 +48,20 @@ impl Part<'_> {
     }
 }
 
-/// The naming of transformers classes tells what they are for.
-fn task(architecture: &str) -> Option<Task> {
+/// The naming of transformers classes tells what they are for, all but that of `ForConditionalGeneration`: models that
+/// are shown images, translators and models that hear have it.
+fn task(architecture: &str, config: &Value) -> Option<Task> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| architecture.ends_with(ending));
+    let sees = ["vision_config", "vision_tower"].iter().any(|key| !config[key].is_null());
+    let encodes =
+        config["is_encoder_decoder"] == true || ends(&["T5ForConditionalGeneration", "BartForConditionalGeneration"]);
+    let hears = !config["num_mel_bins"].is_null();
     if ends(&["ForCausalLM", "LMHeadModel"]) {
         Some(Task::TextGeneration)
+    } else if ends(&["MTModel"]) || (ends(&["ForConditionalGeneration"]) && encodes && !sees && !hears) {
+        Some(Task::TextToText)
+    } else if ends(&["ForConditionalGeneration"]) && encodes && !sees {
+        None
     } else if ends(&["ForConditionalGeneration", "ForVision2Seq"]) {
         Some(Task::ImageTextToText)
     } else if ends(&["ForSequenceClassification", "ForTokenClassification"]) {

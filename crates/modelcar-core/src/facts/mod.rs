@@ -84,6 +84,9 @@ pub enum Task {
     TextGeneration,
     /// Writes text about what it is shown.
     ImageTextToText,
+    /// Rewrites text by an encoder and a decoder: translators, T5, BART.
+    #[serde(rename = "text2text-generation")]
+    TextToText,
     /// Turns text into vectors.
     Embedding,
     /// Sorts text into classes.
@@ -91,8 +94,13 @@ pub enum Task {
 }
 
 impl Task {
-    /// Returns whether the model generates token by token, which is what vLLM is made for.
+    /// Returns whether the model generates text, token by token.
     pub fn is_generative(self) -> bool {
+        matches!(self, Self::TextGeneration | Self::ImageTextToText | Self::TextToText)
+    }
+
+    /// Returns whether vLLM is made for such models.
+    pub fn suits_vllm(self) -> bool {
         matches!(self, Self::TextGeneration | Self::ImageTextToText)
     }
 }
@@ -117,6 +125,7 @@ text_enum!(
     Task,
     TextGeneration => "text-generation",
     ImageTextToText => "image-text-to-text",
+    TextToText => "text2text-generation",
     Embedding => "embedding",
     Classification => "classification"
 );

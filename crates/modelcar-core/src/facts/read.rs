@@ -155,6 +155,8 @@ impl Reader<'_> {
     }
 
     async fn gguf(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
+        let mut files = files.to_vec();
+        files.sort_by_key(|file| is_projector(file));
         facts.file = files.first().map(|file| file.path.to_string());
         let mut parameters = Some(0_u64);
         for (index, file) in files.iter().enumerate() {
@@ -199,6 +201,11 @@ impl Reader<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// The part of a GGUF model that turns images into tokens: it can't be served alone.
+fn is_projector(file: &SourceFile) -> bool {
+    file.path.file_name().to_ascii_lowercase().contains("mmproj")
 }
 
 fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {

@@ -126,6 +126,35 @@ fn configurations_of_many_kinds() {
     assert_eq!(config_facts(&json!({"architectures": ["BertModel"]})).task, Some(Task::Embedding));
 }
 
+#[test]
+fn classes_of_one_name_are_told_apart() {
+    let task = |architecture: &str, more: serde_json::Value| {
+        let mut config = json!({"architectures": [architecture]});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config_facts(&config).task
+    };
+    for (architecture, more, expected) in [
+        ("T5ForConditionalGeneration", json!({}), Some(Task::TextToText)),
+        ("MBartForConditionalGeneration", json!({"is_encoder_decoder": true}), Some(Task::TextToText)),
+        ("PegasusForConditionalGeneration", json!({"is_encoder_decoder": true}), Some(Task::TextToText)),
+        ("MarianMTModel", json!({"is_encoder_decoder": true}), Some(Task::TextToText)),
+        ("WhisperForConditionalGeneration", json!({"is_encoder_decoder": true, "num_mel_bins": 80}), None),
+        (
+            "Florence2ForConditionalGeneration",
+            json!({"is_encoder_decoder": true, "vision_config": {}}),
+            Some(Task::ImageTextToText),
+        ),
+        ("Qwen2_5_VLForConditionalGeneration", json!({"vision_config": {}}), Some(Task::ImageTextToText)),
+        ("Mistral3ForConditionalGeneration", json!({}), Some(Task::ImageTextToText)),
+        ("BertForTokenClassification", json!({}), Some(Task::Classification)),
+        ("BertForQuestionAnswering", json!({}), None),
+    ] {
+        assert_eq!(task(architecture, more), expected, "{architecture}");
+    }
+    assert_eq!(Task::from_text("text2text-generation"), Some(Task::TextToText));
+    assert_eq!(serde_json::to_value(Task::TextToText).unwrap(), json!("text2text-generation"));
+}
+
 /// A GGUF file with one tensor and a vocabulary of `words` words.
 fn gguf(words: usize) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
@@ -184,6 +213,21 @@ async fn gguf_headers_are_read_as_far_as_they_reach() {
         assert_eq!(facts.chat_template, Some(true));
         assert_eq!(facts.file.as_deref(), Some("m-Q4_K_M.gguf"));
     }
+}
+
+#[tokio::test]
+async fn a_projector_is_not_the_model() {
+    let dir = tempfile::tempdir().unwrap();
+    // By its name it comes first, and what it says of itself is not of the model.
+    let mut projector = gguf(3);
+    let at = projector.windows(5).position(|part| part == b"qwen2").unwrap();
+    projector[at..at + 5].copy_from_slice(b"clip2");
+    write(dir.path(), "MMProj-model-f16.gguf", projector);
+    write(dir.path(), "model-Q4_K_M.gguf", gguf(3));
+    let facts = facts(dir.path()).await;
+    assert_eq!(facts.file.as_deref(), Some("model-Q4_K_M.gguf"));
+    assert_eq!(facts.architecture.as_deref(), Some("qwen2"));
+    assert_eq!(facts.weight_bytes, Some(2 * gguf(3).len() as u64));
 }
 
 #[test]

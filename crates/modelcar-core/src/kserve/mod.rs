@@ -4,9 +4,11 @@
 //! type [`KserveVersion`] answers what a release can do.
 
 pub mod check;
+mod line;
 pub mod lint;
 pub mod render;
 pub mod sizing;
 mod version;
 
+pub use self::line::one_line;
 pub use self::version::{InvalidVersion, KserveVersion};

@@ -2,11 +2,16 @@
 
 use serde::Serialize;
 
+use crate::inspect::Inspection;
+
 const GIB: u64 = 1 << 30;
-/// The operating system, system images and the server's image.
+/// The operating system, system images and a server's image without CUDA.
 pub const SYSTEM_BYTES: u64 = 10 * GIB;
 /// What pods write: logs, caches, empty directories.
 pub const PODS_BYTES: u64 = 10 * GIB;
+/// The image of a server with CUDA as containerd keeps it: 10 GiB of blobs and 20 GiB unpacked. The images of vLLM and
+/// of KServe's `huggingfaceserver` for GPUs are of that order; no manifest of ours tells their size.
+pub const GPU_SERVER_BYTES: u64 = 30 * GIB;
 /// Part of the disk, in percent, from which on the kubelet removes images (`imageGCHighThresholdPercent`).
 const IMAGE_GC_PERCENT: u64 = 85;
 /// Boot disks are recommended in steps of this many GiB.
@@ -35,6 +40,14 @@ impl ImageBytes {
             bytes.unpacked = bytes.unpacked.saturating_add(if plain { size } else { size.saturating_add(size / 3) });
         }
         bytes
+    }
+
+    /// Returns the size of the largest platform.
+    pub fn of_largest(inspection: &Inspection) -> Option<Self> {
+        let sizes = inspection.manifests.iter().map(|manifest| {
+            Self::of_layers(manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
+        });
+        sizes.max_by_key(|bytes| bytes.blobs)
     }
 }
 
@@ -79,12 +92,17 @@ pub struct BootDisk {
 }
 
 impl NodeDisk {
-    /// Returns what an image of this size takes.
+    /// Returns what an image of this size takes. The image of a GPU's server comes on top.
     pub fn new(image: ImageBytes) -> Self {
+        Self::beside(image, 0)
+    }
+
+    /// Returns what an image of this size takes; the boot disk holds `server` bytes of a server's image too.
+    pub fn beside(image: ImageBytes, server: u64) -> Self {
         let both = image.blobs.saturating_add(image.unpacked);
         let containerd = DiskUse { peak: both, rest: both };
         let discarded = DiskUse { peak: both, rest: image.unpacked };
-        let gke = BootDisk::for_images(containerd.peak);
+        let gke = BootDisk::for_images(containerd.peak.saturating_add(server));
         Self { image, containerd, containerd_discard: discarded, crio: discarded, gke }
     }
 }
@@ -137,6 +155,16 @@ mod tests {
                  {allocatable} |",
                 peak = 2 * model
             );
+            assert!(document.contains(&row), "docs/node-sizing.md lacks the row\n{row}");
+        }
+        for (model, gib, reserved, eviction, allocatable) in
+            [(1, 70, 31, 7, 32), (15, 100, 41, 10, 49), (140, 370, 100, 37, 233), (700, 1600, 100, 160, 1340)]
+        {
+            let image = ImageBytes { blobs: model * GB, unpacked: model * GB };
+            let expected =
+                BootDisk { gib, reserved_gib: reserved, eviction_gib: eviction, allocatable_gib: allocatable };
+            assert_eq!(NodeDisk::beside(image, GPU_SERVER_BYTES).gke, expected, "{model} GB");
+            let row = format!("| {model} GB | **{gib} GiB** | {reserved} | {eviction} | {allocatable} |");
             assert!(document.contains(&row), "docs/node-sizing.md lacks the row\n{row}");
         }
     }

@@ -48,6 +48,27 @@ impl KserveVersion {
         self.0 >= 20
     }
 
+    /// Returns whether all its patches serve OCI images as they come (0.16): before 0.15.2 they are switched off.
+    pub(crate) fn serves_images_by_default(self) -> bool {
+        self.0 >= 16
+    }
+
+    /// Returns whether an image that is named by its digest stays as it is (0.16). Before, `-gpu` was appended to it.
+    pub(crate) fn leaves_digests_alone(self) -> bool {
+        self.0 >= 16
+    }
+
+    /// Returns whether slices of a GPU (`nvidia.com/mig-…`) count as GPUs (0.16).
+    pub(crate) fn knows_gpu_slices(self) -> bool {
+        self.0 >= 16
+    }
+
+    /// Returns whether the template of an `LLMInferenceService` passes `parallelism.tensor` on to vLLM (0.20). Before,
+    /// only that of several nodes did.
+    pub(crate) fn spreads_llm(self) -> bool {
+        self.0 >= 20
+    }
+
     /// Returns whether the server keeps its own security context (0.18). Before, it was replaced by the user alone.
     pub(crate) fn keeps_security_context(self) -> bool {
         self.0 >= 18

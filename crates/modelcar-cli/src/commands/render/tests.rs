@@ -24,7 +24,6 @@ fn qwen(args: &crate::args::RenderArgs) -> Subject {
         digest: *image.digest().expect("the README pins the image"),
         image,
         title: Some("Qwen/Qwen2.5-0.5B-Instruct".to_owned()),
-        url: Some("https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct".to_owned()),
         version: Some("main".to_owned()),
         revision: Some("7ae557604adf67be50417f59c2c2f167def9a775".to_owned()),
         facts: ModelFacts {

@@ -14,6 +14,8 @@ const SIDECAR_INIT: &str = "modelcar-init";
 const DOWNLOADER: &str = "storage-initializer";
 const SHARED_VOLUME: &str = "kserve-provision-location";
 const MODEL_PATH: &str = "/mnt/models";
+/// Folder of the image that is mounted.
+pub(super) const MODEL_FOLDER: &str = "models";
 /// Containers that KServe gives a model to, the first one that is there.
 const TARGETS: [&str; 3] = ["kserve-container", "worker-container", "main"];
 
@@ -22,18 +24,34 @@ const TARGETS: [&str; 3] = ["kserve-container", "worker-container", "main"];
 pub(super) struct Evidence<'a> {
     pub(super) mode: Mode,
     pub(super) versions: VersionRange,
-    /// The image with the model.
-    pub(super) image: Option<String>,
     /// The reference that the pod asks for.
     pub(super) wanted: Option<Wanted<'a>>,
     pub(super) target: Option<&'a Container>,
-    pub(super) sidecar: Option<&'a Container>,
-    pub(super) sidecar_init: Option<&'a Container>,
+    /// Sidecars, one for each image with a model.
+    pub(super) sidecars: Vec<Sidecar<'a>>,
     /// A container that has the sidecar's name and is not KServe's.
     pub(super) impostor: Option<&'a Container>,
-    pub(super) link: Option<Link<'a>>,
-    /// The server's mount of the model's volume.
-    pub(super) volume: Option<(&'a Volume, Option<&'a VolumeMount>)>,
+    /// Volumes that are images with a model.
+    pub(super) volumes: Vec<ModelVolume<'a>>,
+}
+
+/// A sidecar with what belongs to it.
+#[derive(Debug)]
+pub(super) struct Sidecar<'a> {
+    pub(super) container: &'a Container,
+    pub(super) init: Option<&'a Container>,
+    pub(super) link: Link<'a>,
+    /// The volume that it writes its link to.
+    pub(super) volume: Option<&'a Volume>,
+}
+
+/// An image volume with a model.
+#[derive(Debug)]
+pub(super) struct ModelVolume<'a> {
+    pub(super) volume: &'a Volume,
+    pub(super) reference: &'a str,
+    /// The server's mount of it.
+    pub(super) mount: Option<&'a VolumeMount>,
 }
 
 /// A wish for a model: `oci://…`.
@@ -51,92 +69,131 @@ pub(super) struct Link<'a> {
     pub(super) path: &'a str,
 }
 
+/// An image with a model, and the container that runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ModelImage<'a> {
+    pub(super) reference: &'a str,
+    pub(super) container: Option<&'a str>,
+}
+
 impl<'a> Evidence<'a> {
     pub(super) fn new(pod: &'a Pod) -> Self {
         let spec = &pod.spec;
         let target = TARGETS.iter().find_map(|name| spec.containers.iter().find(|container| container.name == *name));
         let wanted = wanted(pod, target);
-        let named = spec.containers.iter().find(|container| container.name == SIDECAR);
-        let link = named.and_then(|container| container.args.iter().find_map(|arg| link(arg)));
-        let sidecar = named.filter(|_| link.is_some());
-        let impostor = named.filter(|_| link.is_none());
-        let sidecar_init = spec.init_containers.iter().find(|container| container.name == SIDECAR_INIT);
-        let image_volume = spec.volumes.iter().find(|volume| volume.image.is_some());
+        let sidecars: Vec<Sidecar<'_>> =
+            spec.containers.iter().filter_map(|container| Sidecar::new(pod, container)).collect();
+        let impostor =
+            spec.containers.iter().find(|container| container.name == SIDECAR && link_of(container).is_none());
+        let volumes: Vec<ModelVolume<'_>> =
+            spec.volumes.iter().filter_map(|volume| ModelVolume::new(volume, target, wanted)).collect();
         let downloader = spec.init_containers.iter().find(|container| container.name == DOWNLOADER);
         let download = downloader.filter(|container| container.args.iter().any(|arg| split(arg).is_some()));
-        let (mode, volume) = match (sidecar, image_volume, download) {
-            (Some(sidecar), ..) => (Mode::Modelcar, model_volume(pod, sidecar)),
-            (None, Some(volume), _) => (Mode::Native, Some(volume)),
-            (None, None, Some(download)) => {
-                // Both releases run the same downloader; only one of them can download images.
-                let fetches = download.volume_mounts.iter().any(|mount| mount.name == "mnt-models");
-                (if fetches { Mode::Fetch } else { Mode::Disabled }, None)
-            }
-            (None, None, None) if wanted.is_none() => (Mode::None, None),
+        let mode = match download {
+            _ if !sidecars.is_empty() => Mode::Modelcar,
+            _ if !volumes.is_empty() => Mode::Native,
+            // Both releases run the same downloader; only one of them can download images.
+            Some(download) if download.volume_mounts.iter().any(|mount| mount.name == "mnt-models") => Mode::Fetch,
+            Some(_) => Mode::Disabled,
+            None if wanted.is_none() => Mode::None,
             // The webhook acts on pods; what it left a pod without is missed.
-            (None, None, None) if pod.is_template => (Mode::Deferred, None),
-            (None, None, None) => (Mode::Missed, None),
+            None if pod.is_template => Mode::Deferred,
+            None => Mode::Missed,
         };
-        let image = match mode {
-            Mode::Modelcar => sidecar.map(|container| container.image.clone()),
-            Mode::Native => volume.and_then(|volume| volume.image.as_ref()).map(|image| image.reference.clone()),
-            _ => wanted.map(|wanted| wanted.image.to_owned()),
-        };
-        let mount = |volume: &Volume| target.and_then(|target| target.mount(&volume.name));
-        let mut evidence = Self {
-            mode,
-            versions: VersionRange::default(),
-            image,
-            wanted,
-            target,
-            sidecar,
-            sidecar_init,
-            impostor,
-            link,
-            volume: volume.map(|volume| (volume, mount(volume))),
-        };
-        evidence.versions = evidence.versions(pod);
+        let mut evidence =
+            Self { mode, versions: VersionRange::default(), wanted, target, sidecars, impostor, volumes };
+        evidence.versions = evidence.versions();
         evidence
     }
 
+    /// Returns the images with a model; the wish where nothing was made of it.
+    pub(super) fn images(&self) -> Vec<ModelImage<'a>> {
+        let sidecars = self.sidecars.iter().map(|sidecar| {
+            let name = sidecar.container.name.as_str();
+            ModelImage { reference: sidecar.container.image.as_str(), container: Some(name) }
+        });
+        let volumes = self.volumes.iter().map(|volume| ModelImage { reference: volume.reference, container: None });
+        let found: Vec<_> = sidecars.chain(volumes).collect();
+        if found.is_empty() {
+            return self.wanted.iter().map(|wanted| ModelImage { reference: wanted.image, container: None }).collect();
+        }
+        found
+    }
+
     /// What changed from release to release, as far as a pod shows it.
-    fn versions(&self, pod: &Pod) -> VersionRange {
+    fn versions(&self) -> VersionRange {
         let mut range = VersionRange::default();
-        match (self.mode, self.link) {
-            (Mode::Modelcar, Some(link)) => {
-                range.at_least(12);
-                if self.sidecar_init.is_some() {
-                    range.at_least(14);
-                } else {
-                    range.at_most(13);
-                }
-                if link.forced {
-                    range.at_least(15);
-                } else {
-                    range.at_most(14);
-                }
-                if link.makes_folder {
-                    range.at_least(18);
-                }
-                let kept = self.target.and_then(|target| target.security_context.as_ref());
-                if kept.is_some_and(|kept| kept.capabilities.is_some() || kept.allow_privilege_escalation.is_some()) {
-                    range.at_least(18);
-                }
-                match self.target.map(|target| target.name.as_str()) {
-                    Some("worker-container") => range.at_least(17),
-                    Some("main") => range.at_least(16),
-                    _ => {}
-                }
-                if pod.spec.containers.iter().any(|container| container.name == "modelcar-1") {
-                    range.at_least(20);
-                }
-            }
-            (Mode::Native, _) => range.at_least(20),
-            (Mode::Fetch, _) => range.at_least(21),
-            (Mode::Disabled, _) => range.at_most(20),
+        match self.mode {
+            Mode::Modelcar => self.sidecar_versions(&mut range),
+            Mode::Native => range.at_least(20),
+            Mode::Fetch => range.at_least(21),
+            Mode::Disabled => range.at_most(20),
             _ => {}
         }
         range
+    }
+
+    fn sidecar_versions(&self, range: &mut VersionRange) {
+        range.at_least(12);
+        for sidecar in &self.sidecars {
+            if sidecar.init.is_some() {
+                range.at_least(14);
+            } else {
+                range.at_most(13);
+            }
+            if sidecar.link.forced {
+                range.at_least(15);
+            } else {
+                range.at_most(14);
+            }
+            if sidecar.link.makes_folder {
+                range.at_least(18);
+            }
+        }
+        let kept = self.target.and_then(|target| target.security_context.as_ref());
+        if kept.is_some_and(|kept| kept.capabilities.is_some() || kept.allow_privilege_escalation.is_some()) {
+            range.at_least(18);
+        }
+        match self.target.map(|target| target.name.as_str()) {
+            Some("worker-container") => range.at_least(17),
+            Some("main") => range.at_least(16),
+            _ => {}
+        }
+        if self.sidecars.len() > 1 {
+            range.at_least(20);
+        }
+    }
+}
+
+impl<'a> Sidecar<'a> {
+    /// Takes a container that has a sidecar's name and command.
+    fn new(pod: &'a Pod, container: &'a Container) -> Option<Self> {
+        let number = container.name.strip_prefix(SIDECAR)?;
+        let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        if !(number.is_empty() || number.strip_prefix('-').is_some_and(is_number)) {
+            return None;
+        }
+        let init = format!("{SIDECAR_INIT}{number}");
+        let mount = container.volume_mounts.iter().find(|mount| mount.name.starts_with(SHARED_VOLUME));
+        Some(Self {
+            container,
+            init: pod.spec.init_containers.iter().find(|container| container.name == init),
+            link: link_of(container)?,
+            volume: mount.and_then(|mount| pod.spec.volumes.iter().find(|volume| volume.name == mount.name)),
+        })
+    }
+}
+
+impl<'a> ModelVolume<'a> {
+    /// Takes an image volume that is the wanted image, or that the server sees as its model. Others are the user's.
+    fn new(volume: &'a Volume, target: Option<&'a Container>, wanted: Option<Wanted<'_>>) -> Option<Self> {
+        let reference = volume.image.as_ref()?.reference.as_str();
+        let mount = target.and_then(|target| target.mount(&volume.name));
+        let is_model = |mount: &VolumeMount| {
+            mount.sub_path == MODEL_FOLDER || mount.mount_path.trim_end_matches('/') == MODEL_PATH
+        };
+        let counts = mount.is_some_and(is_model) || wanted.is_some_and(|wanted| wanted.image == reference);
+        counts.then_some(Self { volume, reference, mount })
     }
 }
 
@@ -159,6 +216,10 @@ fn split(uri: &str) -> Option<Wanted<'_>> {
     (scheme == "oci" || scheme.starts_with("oci+")).then_some(Wanted { scheme, image })
 }
 
+fn link_of(container: &Container) -> Option<Link<'_>> {
+    container.args.iter().find_map(|arg| link(arg))
+}
+
 /// Reads the sidecar's command, in the forms of all releases. Kubernetes turns each `$$` into one `$`, so that the
 /// document has four; a document that went through a shell may have fewer.
 fn link(command: &str) -> Option<Link<'_>> {
@@ -174,17 +235,6 @@ fn link(command: &str) -> Option<Link<'_>> {
     let rest = rest.strip_prefix("/proc/")?.trim_start_matches('$').strip_prefix("/root/models ")?;
     let path = rest.strip_suffix(" && sleep infinity")?;
     Some(Link { forced, makes_folder, path: path.trim_matches('\'') })
-}
-
-/// Returns the volume that the sidecar writes its link to.
-fn model_volume<'a>(pod: &'a Pod, sidecar: &Container) -> Option<&'a Volume> {
-    let mount = sidecar.volume_mounts.iter().find(|mount| mount.name.starts_with(SHARED_VOLUME))?;
-    pod.spec.volumes.iter().find(|volume| volume.name == mount.name)
-}
-
-/// Returns where the server should find the model.
-pub(super) fn model_path<'a>(evidence: &Evidence<'a>) -> &'a str {
-    evidence.link.map_or(MODEL_PATH, |link| link.path)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{
     Expected,
     documents::Namespace,
-    evidence::{Evidence, SERVICE_LABEL, model_path},
+    evidence::{Evidence, MODEL_FOLDER, ModelImage, ModelVolume, SERVICE_LABEL, Sidecar},
     pod::{Container, Pod},
     report::{Finding, Findings, Mode},
 };
@@ -11,14 +11,22 @@ use super::{
 const ENFORCE_LABEL: &str = "pod-security.kubernetes.io/enforce";
 const CONTROL_PLANE_LABEL: &str = "control-plane";
 
-pub(super) fn find(
-    pod: &Pod,
-    evidence: &Evidence<'_>,
-    namespace: Option<&Namespace>,
-    expected: &Expected,
-    found: &mut Vec<Finding>,
-) {
-    mode(pod, evidence, namespace, found);
+/// What to do where `restricted` is enforced.
+pub(super) const RESTRICTED_REMEDY: &str = "enforce `baseline` there, or serve it by oci+native:// with the security context that `restricted` asks for: \
+     modelcar render --native writes both (KServe 0.20)";
+
+/// What is known beside the pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) namespace: Option<&'a Namespace>,
+    pub(super) expected: &'a Expected,
+    /// Whether another pod of the document shows the model that this one does not.
+    pub(super) is_shown: bool,
+}
+
+pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, around: Around<'_>, found: &mut Vec<Finding>) {
+    let Around { namespace, expected, is_shown } = around;
+    mode(pod, evidence, namespace, is_shown, found);
     image(pod, evidence, expected, found);
     match evidence.mode {
         Mode::Modelcar => {
@@ -30,16 +38,16 @@ pub(super) fn find(
                 found.error(
                     "pod-security",
                     "the namespace enforces the Pod Security level `restricted`, which refuses KServe's sidecar",
-                    "enforce `baseline` there, or use oci+native:// (KServe 0.20)",
+                    RESTRICTED_REMEDY,
                 );
             }
         }
-        Mode::Native => native(evidence, found),
+        Mode::Native => evidence.volumes.iter().for_each(|volume| native(volume, found)),
         _ => {}
     }
 }
 
-fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, found: &mut Vec<Finding>) {
+fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, is_shown: bool, found: &mut Vec<Finding>) {
     match evidence.mode {
         Mode::Modelcar | Mode::Native | Mode::Fetch => {}
         Mode::Disabled => found.error(
@@ -48,6 +56,15 @@ fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, found
             "set enableModelcar to true in the ConfigMap inferenceservice-config (key storageInitializer), then delete \
              the pod",
         ),
+        Mode::Deferred if is_shown => {
+            found.info(
+                "look-at-pods",
+                "this is a template: a pod of this document shows what KServe's webhook made of it",
+            );
+        }
+        Mode::None if is_shown => {
+            found.info("no-model", "nothing here speaks of an OCI model; another pod of this document has it");
+        }
         Mode::Deferred => found.error(
             "look-at-pods",
             "this is a template: KServe's webhook acts on the pods made from it",
@@ -101,49 +118,54 @@ fn missed(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, fou
 }
 
 fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Vec<Finding>) {
-    let Some(image) = &evidence.image else { return };
+    let images = evidence.images();
     if let (Mode::Modelcar | Mode::Native, Some(wanted)) = (evidence.mode, evidence.wanted)
-        && wanted.image != image
+        && !images.iter().any(|image| image.reference == wanted.image)
     {
+        let run: Vec<String> = images.iter().map(|image| format!("`{}`", image.reference)).collect();
         found.error(
             "other-image",
-            format!("the pod runs `{image}`, and `{}` is asked for", wanted.image),
+            format!("the pod runs {}, and `{}` is asked for", run.join(", "), wanted.image),
             "delete the pod, so that it is made from the current wish",
         );
     }
-    let digest = image.split_once('@').map(|(_, digest)| digest);
-    match (digest, &expected.digest) {
-        (Some(digest), Some(expected)) if digest != expected.to_string() => found.error(
-            "unexpected-digest",
-            format!("the image is pinned to {digest}, expected was {expected}"),
-            "apply the manifests of the expected image again",
-        ),
-        (Some(_), _) => {}
-        (None, _) => {
-            let last = image.rsplit('/').next().unwrap_or(image);
-            let tag = last.split_once(':').map_or("latest", |(_, tag)| tag);
-            let message = match tag {
-                "latest" => "the image is `latest`: it may change, and every start asks the registry".to_owned(),
-                tag => format!("the image is the tag `{tag}`, which may mean other images on other nodes"),
-            };
-            let running = running_digest(pod);
-            if let Some(expected) = expected.digest.filter(|digest| running != Some(digest.to_string().as_str())) {
-                found.error(
-                    "unpinned",
-                    format!("{message}; expected was {expected}"),
-                    "pin the digest: modelcar render --resolve",
-                );
-            } else {
-                found.warning("unpinned", message, "pin the digest: modelcar render --resolve");
-            }
+    let pinned = |image: &ModelImage<'_>| image.reference.split_once('@').map(|(_, digest)| digest.to_owned());
+    // One of several images is the expected one, the others are not.
+    let missed = expected.digest.map(|digest| digest.to_string()).filter(|expected| {
+        let runs = |image: &ModelImage<'_>| pinned(image).or_else(|| running_digest(pod, image.container?));
+        !images.iter().any(|image| runs(image).as_ref() == Some(expected))
+    });
+    for image in &images {
+        match (pinned(image), &missed) {
+            (Some(digest), Some(expected)) => found.error(
+                "unexpected-digest",
+                format!("the image is pinned to {digest}, expected was {expected}"),
+                "apply the manifests of the expected image again",
+            ),
+            (Some(_), None) => {}
+            (None, missed) => unpinned(image.reference, missed.as_deref(), found),
         }
     }
 }
 
-/// Returns the digest that the node resolved the sidecar's tag to.
-fn running_digest(pod: &Pod) -> Option<&str> {
-    let sidecar = pod.status.container_statuses.iter().find(|container| container.name == "modelcar")?;
-    sidecar.image_id.split_once('@').map(|(_, digest)| digest)
+fn unpinned(image: &str, missed: Option<&str>, found: &mut Vec<Finding>) {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    let tag = last.split_once(':').map_or("latest", |(_, tag)| tag);
+    let message = match tag {
+        "latest" => "the image is `latest`: it may change, and every start asks the registry".to_owned(),
+        tag => format!("the image is the tag `{tag}`, which may mean other images on other nodes"),
+    };
+    let remedy = "pin the digest: modelcar render --resolve";
+    match missed {
+        Some(expected) => found.error("unpinned", format!("{message}; expected was {expected}"), remedy),
+        None => found.warning("unpinned", message, remedy),
+    }
+}
+
+/// Returns the digest that the node resolved a sidecar's tag to.
+fn running_digest(pod: &Pod, container: &str) -> Option<String> {
+    let status = pod.status.container_statuses.iter().find(|status| status.name == container)?;
+    status.image_id.split_once('@').map(|(_, digest)| digest.to_owned())
 }
 
 fn sharing(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
@@ -154,17 +176,23 @@ fn sharing(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
             "delete the pod, so that the webhook acts again; see what else changes pods",
         );
     }
-    let Some(target) = evidence.target else {
-        return found.error(
+    match evidence.target {
+        Some(target) => evidence.sidecars.iter().for_each(|sidecar| volume(target, sidecar, found)),
+        None => found.error(
             "no-server",
             "the pod has no container that KServe gives a model to (kserve-container, worker-container, main)",
             "name the server's container kserve-container",
-        );
-    };
-    let Some((volume, mount)) = evidence.volume else {
+        ),
+    }
+}
+
+/// The volume through which the server finds a sidecar's link.
+fn volume(target: &Container, sidecar: &Sidecar<'_>, found: &mut Vec<Finding>) {
+    let name = &sidecar.container.name;
+    let Some(volume) = sidecar.volume else {
         return found.error(
             "no-volume",
-            "the sidecar has no volume to put its link on",
+            format!("`{name}` has no volume to put its link on"),
             "delete the pod, so that the webhook acts again",
         );
     };
@@ -175,11 +203,11 @@ fn sharing(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
             "delete the pod, so that the webhook acts again",
         );
     }
-    let there = evidence.sidecar.and_then(|sidecar| sidecar.mount(&volume.name)).map(|mount| &mount.mount_path);
-    if mount.map(|mount| &mount.mount_path) != there {
+    let path = |container: &Container| container.mount(&volume.name).map(|mount| mount.mount_path.clone());
+    if path(target) != path(sidecar.container) {
         found.error(
             "mounts-differ",
-            format!("volume `{}` is not mounted at the same path in `{}` and in the sidecar", volume.name, target.name),
+            format!("volume `{}` is not mounted at the same path in `{}` and in `{name}`", volume.name, target.name),
             "delete the pod, so that the webhook acts again",
         );
     }
@@ -203,19 +231,33 @@ fn identity(pod: &Pod, container: &Container) -> Identity {
 /// The kernel lets a process look through `/proc/PID/root` only when user and group are the same and it has every
 /// capability of the other.
 fn users(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
-    let (Some(target), Some(sidecar)) = (evidence.target, evidence.sidecar) else { return };
+    let Some(target) = evidence.target else { return };
+    evidence.sidecars.iter().for_each(|sidecar| pair(pod, target, sidecar.container, found));
+    let mut inits = evidence.sidecars.iter().filter_map(|sidecar| sidecar.init);
+    let non_root = pod.spec.security_context.run_as_non_root == Some(true);
+    if non_root && inits.any(|init| identity(pod, init).user.is_none()) {
+        found.warning(
+            "init-user",
+            "the pod must not run as root, and modelcar-init runs as the user of its image",
+            "the image must have a numeric user that is not 0: see modelcar inspect --lint",
+        );
+    }
+}
+
+fn pair(pod: &Pod, target: &Container, sidecar: &Container, found: &mut Vec<Finding>) {
     let (server, car) = (identity(pod, target), identity(pod, sidecar));
+    let name = &sidecar.name;
     let shown = |id: Option<u64>| id.map_or_else(|| "the user of its image".to_owned(), |id| id.to_string());
     match (server.user, car.user) {
         (Some(a), Some(b)) if a != b => found.error(
             "users-differ",
-            format!("`{}` runs as {a} and the sidecar as {b}: permission denied", target.name),
+            format!("`{}` runs as {a} and `{name}` as {b}: permission denied", target.name),
             "remove runAsUser from the service, so that KServe's uidModelcar sets both",
         ),
         (Some(_), Some(_)) => {}
         (a, b) => found.warning(
             "users-unknown",
-            format!("`{}` runs as {}, the sidecar as {}: they must be the same", target.name, shown(a), shown(b)),
+            format!("`{}` runs as {}, `{name}` as {}: they must be the same", target.name, shown(a), shown(b)),
             "set uidModelcar in the ConfigMap inferenceservice-config; on OpenShift the namespace sets both",
         ),
     }
@@ -226,7 +268,7 @@ fn users(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
         (a, b) => found.error(
             "groups-differ",
             format!(
-                "`{}` runs with group {}, the sidecar with {}: permission denied",
+                "`{}` runs with group {}, `{name}` with {}: permission denied",
                 target.name,
                 a.map_or_else(|| "0 by default".to_owned(), |id| id.to_string()),
                 b.map_or_else(|| "0 by default".to_owned(), |id| id.to_string())
@@ -242,33 +284,11 @@ fn users(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
             "set uidModelcar in the ConfigMap inferenceservice-config to a user that is not root, such as 1010",
         );
     }
-    let init = evidence.sidecar_init.map(|init| identity(pod, init));
-    let non_root = pod.spec.security_context.run_as_non_root == Some(true);
-    if non_root && init.is_some_and(|init| init.user.is_none()) {
-        found.warning(
-            "init-user",
-            "the pod must not run as root, and modelcar-init runs as the user of its image",
-            "the image must have a numeric user that is not 0: see modelcar inspect --lint",
-        );
-    }
 }
 
 fn mounts(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
-    let (Some(target), Some((volume, _))) = (evidence.target, evidence.volume) else { return };
-    let path = model_path(evidence);
-    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-    for mount in target.volume_mounts.iter().filter(|mount| mount.name != volume.name) {
-        let at = mount.mount_path.trim_end_matches('/');
-        if at == path || at == parent {
-            found.error(
-                "hidden-link",
-                format!("`{}` mounts `{}` at {at}: it hides the model", target.name, mount.name),
-                "mount it elsewhere",
-            );
-        } else if at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
-            found.info("mount-beside", format!("`{}` mounts `{}` at {at}, beside the model", target.name, mount.name));
-        }
-    }
+    let Some(target) = evidence.target else { return };
+    evidence.sidecars.iter().for_each(|sidecar| beside(target, sidecar, evidence, found));
     if target.volume_mounts.iter().any(|mount| mount.mount_path == "/models") {
         found.warning(
             "real-path",
@@ -281,15 +301,34 @@ fn mounts(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+/// What else the server mounts, at the place of a sidecar's link or beside it.
+fn beside(target: &Container, sidecar: &Sidecar<'_>, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
+    let path = sidecar.link.path;
+    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    let own = |name: &str| evidence.sidecars.iter().filter_map(|sidecar| sidecar.volume).any(|own| own.name == name);
+    for mount in target.volume_mounts.iter().filter(|mount| !own(&mount.name)) {
+        let at = mount.mount_path.trim_end_matches('/');
+        if at == path || at == parent {
+            found.error(
+                "hidden-link",
+                format!("`{}` mounts `{}` at {at}: it hides the model", target.name, mount.name),
+                "mount it elsewhere",
+            );
+        } else if at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
+            found.info("mount-beside", format!("`{}` mounts `{}` at {at}, beside the model", target.name, mount.name));
+        }
+    }
+}
+
 fn releases(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
-    if evidence.sidecar_init.is_none() {
+    if evidence.sidecars.iter().any(|sidecar| sidecar.init.is_none()) {
         found.warning(
             "no-prefetch",
             "this KServe has no modelcar-init: the server may start before the image is pulled",
             "update KServe to 0.14 or later",
         );
     }
-    if evidence.link.is_some_and(|link| !link.forced) {
+    if evidence.sidecars.iter().any(|sidecar| !sidecar.link.forced) {
         found.warning(
             "link-not-forced",
             "this KServe makes its link without -f: the sidecar can't start a second time in the same pod",
@@ -298,16 +337,15 @@ fn releases(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn native(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
-    let Some((volume, mount)) = evidence.volume else { return };
-    let Some(mount) = mount else {
+fn native(volume: &ModelVolume<'_>, found: &mut Vec<Finding>) {
+    let Some(mount) = volume.mount else {
         return found.error(
             "not-mounted",
-            format!("the server does not mount the image volume `{}`", volume.name),
+            format!("the server does not mount the image volume `{}`", volume.volume.name),
             "delete the pod, so that the webhook acts again",
         );
     };
-    if mount.sub_path != "models" {
+    if mount.sub_path != MODEL_FOLDER {
         found.error(
             "sub-path",
             format!("the image is mounted with the sub-path `{}`, not `models`", mount.sub_path),

@@ -104,6 +104,18 @@ fn native() -> Value {
           {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]}})
 }
 
+/// The pod of 0.20 with two images, by `storageUris`.
+fn two() -> Value {
+    let mount = json!({"name": "kserve-provision-location-1", "mountPath": "/mnt/adapters"});
+    let pod = with(modern(), "/spec/volumes/9", json!({"name": "kserve-provision-location-1", "emptyDir": {}}));
+    let pod = with(pod, "/spec/containers/0/volumeMounts/9", mount.clone());
+    let pod = with(pod, "/spec/initContainers/9", json!({"name": "modelcar-init-1", "image": image()}));
+    let link = "mkdir -p /mnt/adapters && ln -sf /proc/$$$$/root/models /mnt/adapters/a && sleep infinity";
+    let sidecar = json!({"name": "modelcar-1", "image": format!("reg.example/a@{OTHER}"), "args": sidecar_args(link),
+        "volumeMounts": [mount], "securityContext": {"runAsUser": 1010}});
+    with(pod, "/spec/containers/9", sidecar)
+}
+
 /// A pod that nobody injected anything into.
 fn bare() -> Value {
     let pod = without(modern(), "/spec", "initContainers");
@@ -172,12 +184,24 @@ fn releases() -> Vec<Case> {
         case("0.15 to 0.17", v15(), Modelcar, "0.15 or later", &[]),
         case("0.18 and later", modern(), Modelcar, "0.18 or later", &[]),
         case("a sub-path of 0.18", adapters, Modelcar, "0.18 or later", &[]),
+        case("several images of 0.20", two(), Modelcar, "0.20 or later", &[]),
         case(
-            "several images of 0.20",
-            with(modern(), "/spec/containers/9", json!({"name": "modelcar-1"})),
+            "an image volume of the user's",
+            with(modern(), "/spec/volumes/9", json!({"name": "tools", "image": {"reference": "r.io/tools:1"}})),
             Modelcar,
-            "0.20 or later",
+            "0.18 or later",
             &[],
+        ),
+        case(
+            "an image volume of the user's, and no model",
+            with(
+                with(bare(), "/spec/volumes", json!([{"name": "tools", "image": {"reference": "r.io/tools:1"}}])),
+                "/spec/containers/0/volumeMounts",
+                json!([{"name": "tools", "mountPath": "/tools"}]),
+            ),
+            Missed,
+            "unknown",
+            &["!not-injected"],
         ),
         case("multi-node worker", lws, Modelcar, "0.18 or later", &[]),
         case("LLMInferenceService", template("Deployment", &llm), Modelcar, "0.18 or later", &["?real-path"]),
@@ -322,6 +346,27 @@ fn hazards() -> Vec<Case> {
             &["!other-image", "!unexpected-digest"],
         ),
         wrong("custom container", custom, &["storage-uri"]),
+        case(
+            "the second image runs as another user",
+            with(two(), "/spec/containers/2/securityContext/runAsUser", json!(5)),
+            Mode::Modelcar,
+            "0.20 or later",
+            &["!users-differ"],
+        ),
+        case(
+            "the second image is mounted elsewhere",
+            with(two(), "/spec/containers/2/volumeMounts/0/mountPath", json!("/data")),
+            Mode::Modelcar,
+            "0.20 or later",
+            &["!mounts-differ"],
+        ),
+        case(
+            "the second image by a tag",
+            with(two(), "/spec/containers/2/image", json!("reg.example/a:v1")),
+            Mode::Modelcar,
+            "0.20 or later",
+            &["?unpinned"],
+        ),
         wrong(
             "restricted",
             list(json!([modern(), namespace(json!({"pod-security.kubernetes.io/enforce": "restricted"}))])),
@@ -365,13 +410,30 @@ fn failures() -> Vec<Case> {
     let init = json!({"initContainerStatuses": [{"name": "modelcar-init", "ready": false, "restartCount": 4, "imageID": "",
         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
         "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "message": "NOK ... Prefetched"}}}]});
+    let ended = |code: i64, message: &str| {
+        json!({"initContainerStatuses": [{"name": "modelcar-init", "ready": false, "restartCount": 4, "imageID": "",
+            "state": {"terminated": {"reason": "Error", "exitCode": code, "message": message}}}]})
+    };
+    let crun = "executable file `sh` not found in $PATH: No such file or directory: OCI runtime attempted to invoke";
     let no_shell = "failed to create containerd task: exec: \"sh\": executable file not found in $PATH";
     let raced = json!({"containerStatuses": [
         {"name": "kserve-container", "ready": true, "restartCount": 1, "imageID": "", "state": {"running": {}}},
         {"name": "modelcar", "ready": true, "restartCount": 0, "imageID": "", "state": {"running": {}}}]});
+    let often = with(raced.clone(), "/containerStatuses/0/restartCount", json!(9));
+    let killed = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
+    let hungry = with(raced.clone(), "/containerStatuses/0/lastState", killed);
     let again = with(raced.clone(), "/containerStatuses/1/restartCount", json!(2));
     vec![
         failing("empty /models", init, &["!no-models"]),
+        failing("init fails without words", ended(1, ""), &["!no-models"]),
+        failing("entrypoint of the init container", ended(2, "usage: serve"), &["!entrypoint"]),
+        failing("init killed with the node", ended(143, ""), &[]),
+        failing("no shell, by crun", status("modelcar", waiting("RunContainerError", crun)), &["!no-shell"]),
+        failing(
+            "no shell, quoted otherwise",
+            status("modelcar", waiting("CreateContainerError", "exec 'sh': no such file or directory")),
+            &["!no-shell"],
+        ),
         failing("no shell", status("modelcar", waiting("RunContainerError", no_shell)), &["!no-shell"]),
         failing(
             "no shell, terminated",
@@ -410,11 +472,18 @@ fn failures() -> Vec<Case> {
             &["!disk"],
         ),
         failing(
+            "evicted for memory",
+            json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),
+            &["!evicted"],
+        ),
+        failing(
             "refused",
             json!({"conditions": [{"type": "ReplicaFailure", "reason": "FailedCreate", "message": "pods is forbidden: violates PodSecurity \"restricted:latest\""}]}),
             &["!pod-security"],
         ),
         failing("the race", raced, &["start-race"]),
+        failing("too often for the race", often, &["?server-restarted"]),
+        failing("server out of memory", hungry, &["?server-memory"]),
         failing("sidecar restarted", again, &["?sidecar-restarted", "start-race"]),
     ]
 }
@@ -463,6 +532,33 @@ fn an_expected_digest_is_compared() {
     let running = json!({"containerStatuses": [{"name": "modelcar", "ready": true, "restartCount": 0,
         "imageID": format!("reg.example/m@{DIGEST}"), "state": {"running": {}}}]});
     assert_eq!(check(&with(tagged, "/status", running), of(DIGEST)), ["?unpinned"]);
+}
+
+#[test]
+fn an_expected_digest_may_be_that_of_any_image() {
+    let of = |digest: &str| Expected { digest: Some(digest.parse().unwrap()) };
+    let check = |pod: &Value, digest| codes(&check(pod.to_string().as_bytes(), &of(digest)).unwrap());
+    assert_eq!(check(&two(), DIGEST), [""; 0]);
+    assert_eq!(check(&two(), OTHER), [""; 0]);
+    let neither = format!("sha256:{}", "1".repeat(64));
+    assert_eq!(check(&two(), &neither), ["!unexpected-digest", "!unexpected-digest"]);
+    let tagged = with(two(), "/spec/containers/2/image", json!("reg.example/a:v1"));
+    assert_eq!(check(&tagged, DIGEST), ["?unpinned"]);
+    assert_eq!(check(&tagged, OTHER), ["!unexpected-digest", "!unpinned"]);
+}
+
+#[test]
+fn what_needs_no_model_is_healthy_beside_what_has_it() {
+    let of = |items: Value| codes(&check(list(items).to_string().as_bytes(), &Expected::default()).unwrap());
+    let stranger = json!({"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "app"}]}});
+    let deployment = template("Deployment", &bare());
+    assert_eq!(of(json!([deployment, modern(), stranger])), ["look-at-pods", "no-model"]);
+    assert_eq!(of(json!([native(), stranger])), ["no-model"]);
+    // Nothing is known of the service where nobody shows its model.
+    assert_eq!(of(json!([deployment, stranger])), ["!look-at-pods", "!no-model"]);
+    assert_eq!(of(json!([stranger, bare()])), ["!no-model", "!not-injected"]);
+    let other = with(modern(), "/metadata/labels", json!({"serving.kserve.io/inferenceservice": "other"}));
+    assert_eq!(of(json!([deployment, other])), ["!look-at-pods"]);
 }
 
 #[test]

@@ -257,16 +257,25 @@ fn has_base(platform: &Platform) -> bool {
 fn groups(platform: &Platform, names: &[&LayerNames], found: &mut Findings) {
     let Some(passwd) = names.iter().rev().find_map(|names| names.passwd.as_ref()) else { return };
     let user = platform.config.user.as_deref().unwrap_or_default().split(':').next().unwrap_or_default();
+    let mut own = None;
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, id, group, ..] = fields.as_slice() else { continue };
-        let runs = *id == DEFAULT_USER || (!user.is_empty() && (*id == user || *name == user));
-        if runs && group.parse() != Ok(0) {
-            let message = format!(
-                "/etc/passwd gives user {id} the group {group}: the server has group 0 and may not look into the \
-                 sidecar, unless the pod sets runAsGroup"
-            );
+        if group.parse() == Ok(0) {
+            continue;
+        }
+        let message = format!(
+            "/etc/passwd gives user {id} the group {group}: the server has group 0 and may not look into the sidecar, \
+             unless the pod sets runAsGroup"
+        );
+        if *id == DEFAULT_USER {
             return add(found, Severity::Error, "passwd-group", SIDECAR, message);
         }
+        let is_own = !user.is_empty() && (*id == user || *name == user);
+        own = own.or(is_own.then_some(message));
+    }
+    // KServe runs the sidecar as this user only where it sets none itself.
+    if let Some(message) = own {
+        add(found, Severity::Warning, "passwd-group", SIDECAR, message);
     }
 }

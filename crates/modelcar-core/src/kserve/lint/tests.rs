@@ -209,6 +209,8 @@ async fn users_and_groups_must_agree() {
     };
     check("other group", passwd("root:x:0:0::/:\nm:x:1010:1010::/:\n"), &["passwd-group"], "native fetch").await;
     check("group 0", passwd("m:x:1010:0::/:\n"), &[], EVERYWHERE).await;
+    let own = passwd("m:x:2000:2000::/:\nn:x:1010:0::/:\n").set("User", json!("2000"));
+    check("other group of its own user", own, &["passwd-group"], EVERYWHERE).await;
     check("others", passwd("m:x:1000:1000::/:\n"), &[], EVERYWHERE).await;
     let volume = Image::good().set("Volumes", json!({"/models": {}}));
     check("volume", volume, &["volume"], EVERYWHERE).await;

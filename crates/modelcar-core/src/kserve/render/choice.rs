@@ -6,7 +6,10 @@ use super::{
     options::{DeploymentMode, Kind, RenderOptions},
     subject::Subject,
 };
-use crate::facts::{Task, WeightFormat};
+use crate::{
+    facts::{Task, WeightFormat},
+    kserve::sizing::GPU_SERVER_BYTES,
+};
 
 const GIB: u64 = 1 << 30;
 /// CUDA context, activations and buffers of an inference server.
@@ -15,6 +18,10 @@ const RUNTIME_GPU_BYTES: u64 = 2 * GIB;
 const RUNTIME_MEMORY_BYTES: u64 = 8 * GIB;
 /// Weights pass through memory on their way to a GPU, a part at a time.
 const STAGING_BYTES: u64 = 24 * GIB;
+
+/// Runtimes of KServe's releases.
+pub(super) const VLLM_RUNTIME: &str = "kserve-vllmserver";
+pub(super) const HUGGINGFACE_RUNTIME: &str = "kserve-huggingfaceserver";
 
 /// Where KServe makes the model appear.
 pub(super) const MODEL_PATH: &str = "/mnt/models";
@@ -26,6 +33,8 @@ pub(super) struct Choice<'a> {
     pub(super) options: &'a RenderOptions,
     pub(super) name: String,
     pub(super) namespace: Option<String>,
+    /// Whether the namespace is made for the service, and goes with it.
+    pub(super) is_scratch: bool,
     pub(super) served_name: String,
     /// `oci://…` or `oci+native://…`.
     pub(super) uri: String,
@@ -55,18 +64,20 @@ pub(super) enum Family {
 impl<'a> Choice<'a> {
     pub(super) fn new(subject: &'a Subject, options: &'a RenderOptions) -> Self {
         let name = options.name.clone().unwrap_or_else(|| subject.kubernetes_name());
-        let scratch = (options.kind == Kind::SmokeTest).then(|| format!("smoke-{name}"));
+        let is_scratch = options.kind == Kind::SmokeTest && options.namespace.is_none();
+        let scratch = is_scratch.then(|| format!("smoke-{name}"));
         let generates = subject.facts.task.is_none_or(Task::is_generative) && !is_onnx(subject);
         let gpus = options.gpus.unwrap_or(u32::from(generates));
         let scheme = if options.native { "oci+native" } else { "oci" };
         Self {
             namespace: options.namespace.clone().or(scratch),
+            is_scratch,
             served_name: options.served_name.clone().unwrap_or_else(|| name.clone()),
             uri: format!("{scheme}://{}", subject.pinned()),
             gpus,
-            cpu: options.cpu.clone().unwrap_or_else(|| (4 * gpus.max(1)).to_string()),
+            cpu: options.cpu.clone().unwrap_or_else(|| 4_u32.saturating_mul(gpus.max(1)).to_string()),
             memory: options.memory.clone().unwrap_or_else(|| memory(subject, gpus)),
-            server: Server::new(subject, options, generates),
+            server: Server::new(subject, options),
             name,
             subject,
             options,
@@ -76,6 +87,25 @@ impl<'a> Choice<'a> {
     /// Returns whether the sidecar gives the model, and not a volume.
     pub(super) fn is_sidecar(&self) -> bool {
         !self.options.native
+    }
+
+    /// Returns whether a runtime of KServe serves the model.
+    pub(super) fn has_runtime(&self) -> bool {
+        let service = matches!(self.options.kind, Kind::InferenceService | Kind::SmokeTest);
+        service && self.options.custom_container.is_none()
+    }
+
+    /// Returns where the server finds the model: a folder, or the file of one in GGUF.
+    pub(super) fn model_path(&self) -> String {
+        match &self.subject.facts.file {
+            Some(file) if is_gguf(self.subject) => format!("{MODEL_PATH}/{file}"),
+            _ => MODEL_PATH.to_owned(),
+        }
+    }
+
+    /// Returns the bytes of the server's image on a node, where it is one for GPUs.
+    pub(super) fn server_bytes(&self) -> u64 {
+        if self.gpus > 0 && self.options.kind != Kind::Prepull { GPU_SERVER_BYTES } else { 0 }
     }
 
     /// Returns the longest sequence that is served.
@@ -122,21 +152,24 @@ impl GpuMemory {
 }
 
 impl Server {
-    fn new(subject: &Subject, options: &RenderOptions, generates: bool) -> Self {
-        let (family, format, runtime) = if is_onnx(subject) {
-            (Family::Other, "onnx", None)
-        } else if generates && options.version.has_vllm_runtime() {
-            (Family::Vllm, "vLLM", Some("kserve-vllmserver"))
-        } else {
-            (Family::HuggingFace, "huggingface", Some("kserve-huggingfaceserver"))
+    fn new(subject: &Subject, options: &RenderOptions) -> Self {
+        let for_vllm = subject.facts.task.is_none_or(Task::suits_vllm);
+        let huggingface = (Family::HuggingFace, "huggingface", Some(HUGGINGFACE_RUNTIME));
+        let vllm = (Family::Vllm, "vLLM", Some(VLLM_RUNTIME));
+        let (family, format, runtime) = match options.runtime.as_deref() {
+            Some(HUGGINGFACE_RUNTIME) => huggingface,
+            Some(VLLM_RUNTIME) => vllm,
+            _ if is_onnx(subject) => (Family::Other, "onnx", None),
+            _ if for_vllm && options.version.has_vllm_runtime() => vllm,
+            _ => huggingface,
         };
         // A format of the user's own leaves the runtime to the cluster, a runtime of his own its arguments to him.
         let named = options.model_format.as_deref();
         let foreign = named.is_some_and(|named| !named.eq_ignore_ascii_case(format))
             || options.runtime.as_deref().is_some_and(|named| Some(named) != runtime);
-        let vllm = options.custom_container.is_some() || options.kind == Kind::LlmInferenceService;
+        let has_no_runtime = options.custom_container.is_some() || options.kind == Kind::LlmInferenceService;
         Self {
-            family: match (vllm, foreign) {
+            family: match (has_no_runtime, foreign) {
                 (true, _) => Family::Vllm,
                 (false, true) => Family::Other,
                 (false, false) => family,
@@ -147,7 +180,11 @@ impl Server {
     }
 }
 
-fn is_onnx(subject: &Subject) -> bool {
+pub(super) fn is_gguf(subject: &Subject) -> bool {
+    subject.facts.format == Some(WeightFormat::Gguf)
+}
+
+pub(super) fn is_onnx(subject: &Subject) -> bool {
     subject.facts.format == Some(WeightFormat::Onnx)
 }
 
@@ -156,7 +193,7 @@ fn memory(subject: &Subject, gpus: u32) -> String {
     let weights = subject.facts.weight_bytes.unwrap_or(subject.bytes.unpacked);
     let extra = match gpus {
         0 => weights.saturating_add(weights / 4),
-        gpus => weights.min(u64::from(gpus) * STAGING_BYTES),
+        gpus => weights.min(u64::from(gpus).saturating_mul(STAGING_BYTES)),
     };
     format!("{}Gi", RUNTIME_MEMORY_BYTES.saturating_add(extra).div_ceil(GIB))
 }

@@ -63,9 +63,11 @@ fn gpu(choice: &Choice<'_>) -> Option<String> {
 }
 
 fn disk(choice: &Choice<'_>) -> Vec<String> {
-    let disk = NodeDisk::new(choice.subject.bytes);
+    let server = choice.server_bytes();
+    let disk = NodeDisk::beside(choice.subject.bytes, server);
     let others = SYSTEM_BYTES + PODS_BYTES;
-    vec![
+    let counted = if server > 0 { format!(" + {} server", gib(server)) } else { String::new() };
+    let mut lines = vec![
         format!(
             "Node disk: {} with containerd; {} at rest with discard_unpacked_layers or CRI-O, {} at peak.",
             gib(disk.containerd.rest),
@@ -73,7 +75,7 @@ fn disk(choice: &Choice<'_>) -> Vec<String> {
             gib(disk.crio.peak)
         ),
         format!(
-            "GKE boot disk: {} GiB >= ({} + {}) / 0.85; GKE reserves {} and {} for eviction, {} are left for pods.",
+            "GKE boot disk: {} GiB >= ({}{counted} + {}) / 0.85; {} reserved, {} for eviction, {} for pods.",
             disk.gke.gib,
             gib(disk.containerd.peak),
             gib(others),
@@ -81,7 +83,11 @@ fn disk(choice: &Choice<'_>) -> Vec<String> {
             disk.gke.eviction_gib,
             disk.gke.allocatable_gib
         ),
-    ]
+    ];
+    if choice.options.kind == Kind::Prepull {
+        lines.push("The image of a server for GPUs comes on top of it.".to_owned());
+    }
+    lines
 }
 
 fn commands(choice: &Choice<'_>) -> Vec<String> {
@@ -99,7 +105,11 @@ fn commands(choice: &Choice<'_>) -> Vec<String> {
                 format!("  kubectl port-forward -n {namespace} $({pod} name | head -n 1) 8080:8080 &"),
                 "  curl http://127.0.0.1:8080/v1/models".to_owned(),
                 "Remove it:".to_owned(),
-                format!("  kubectl delete namespace {namespace}"),
+                if choice.is_scratch {
+                    format!("  kubectl delete namespace {namespace}")
+                } else {
+                    format!("  kubectl delete isvc/{name} -n {namespace}")
+                },
             ]
         }
         Kind::Prepull => {
@@ -108,8 +118,10 @@ fn commands(choice: &Choice<'_>) -> Vec<String> {
             if selector.is_empty() {
                 commands.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
             }
-            commands.push(format!("Wait for it:  kubectl rollout status daemonset/prepull-{name} --timeout=60m"));
-            commands.push(format!("Let it go:  kubectl delete daemonset/prepull-{name}"));
+            let there = choice.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+            let set = format!("daemonset/prepull-{name}{there}");
+            commands.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
+            commands.push(format!("Let it go:  kubectl delete {set}"));
             commands
         }
     };

@@ -24,7 +24,7 @@ pub use self::{
     subject::Subject,
     warnings::Warning,
 };
-use crate::kserve::KserveVersion;
+use crate::kserve::{KserveVersion, one_line};
 
 /// Rendered manifests.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,11 +58,21 @@ pub enum RenderError {
     /// The image can't be served this way.
     #[error("the image has nothing below its weights, so KServe's sidecar finds no shell in it")]
     NoShell,
-    /// A name that Kubernetes does not take.
+    /// An `LLMInferenceService` serves a folder.
+    #[error("an LLMInferenceService serves the folder /mnt/models, and GGUF weights are served by the name of a file")]
+    LlmGguf,
+    /// A name that KServe does not take.
     #[error(
-        "`{0}` is not a Kubernetes name: lower-case letters, digits and `-`, starting with a letter, at most {MAX_NAME} characters"
+        "`{0}` is not a Kubernetes name: lower-case letters, digits and `-`, starting with a letter, at most {MAX_NAME} \
+         characters (KServe appends `-predictor`)"
     )]
     BadName(String),
+    /// A namespace that Kubernetes does not take.
+    #[error(
+        "`{0}` is not a name for a Kubernetes namespace: lower-case letters, digits and `-`, at most {MAX_NAMESPACE} \
+         characters"
+    )]
+    BadNamespace(String),
     /// The objects can't be written as YAML.
     #[error("write the manifests as YAML")]
     Yaml(#[source] serde_saphyr::ser::Error),
@@ -71,7 +81,9 @@ pub enum RenderError {
     Template(#[source] minijinja::Error),
 }
 
-const MAX_NAME: usize = 63;
+/// What KServe names by it may have 63 characters: `NAME-predictor`.
+const MAX_NAME: usize = 53;
+const MAX_NAMESPACE: usize = 63;
 
 /// Renders manifests for `subject`.
 ///
@@ -79,14 +91,20 @@ const MAX_NAME: usize = 63;
 /// When options contradict each other or what the release or the image can do.
 pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, RenderError> {
     check(subject, options)?;
+    let subject = &subject.in_lines();
     let choice = Choice::new(subject, options);
-    for name in [Some(&choice.name), choice.namespace.as_ref()].into_iter().flatten() {
-        check_name(name)?;
+    if !is_name(&choice.name) {
+        return Err(RenderError::BadName(choice.name));
+    }
+    if let Some(namespace) = choice.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
+        return Err(RenderError::BadNamespace(namespace.clone()));
     }
     let objects = match options.kind {
-        Kind::InferenceService => vec![services::inference_service(&choice)],
+        Kind::SmokeTest if choice.is_scratch => {
+            vec![scratch_namespace(&choice), services::inference_service(&choice)]
+        }
+        Kind::InferenceService | Kind::SmokeTest => vec![services::inference_service(&choice)],
         Kind::LlmInferenceService => vec![services::llm_inference_service(&choice)],
-        Kind::SmokeTest => vec![scratch_namespace(&choice), services::inference_service(&choice)],
         Kind::Prepull => vec![pods::prepull(&choice)],
     };
     let warnings = warnings::find(&choice);
@@ -106,7 +124,7 @@ impl Rendered {
             text.push('#');
             if !line.is_empty() {
                 text.push(' ');
-                text.push_str(line);
+                text.push_str(&one_line(line));
             }
             text.push('\n');
         }
@@ -154,6 +172,7 @@ fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> 
         (custom && options.runtime.is_some(), "a custom container", "a runtime"),
         (custom && options.runtime_version.is_some(), "a custom container", "a runtime version"),
         (custom && options.runtime_image.is_some(), "a custom container", "a runtime image"),
+        (options.runtime_image.is_some() && options.runtime_version.is_some(), "a runtime image", "a runtime version"),
         (llm && options.runtime.is_some(), "an LLMInferenceService", "a runtime"),
         (llm && options.runtime_version.is_some(), "an LLMInferenceService", "a runtime version"),
         (options.mode == DeploymentMode::Knative && options.autoscaler.is_some(), "Knative", "an autoscaler"),
@@ -162,20 +181,25 @@ fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> 
     if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {
         return Err(RenderError::Conflict(one, other));
     }
+    if llm && choice::is_gguf(subject) {
+        return Err(RenderError::LlmGguf);
+    }
     if subject.has_base == Some(false) && !options.native {
         return Err(RenderError::NoShell);
     }
     Ok(())
 }
 
-/// RFC 1035 labels, which is what an `InferenceService` must be named by.
-fn check_name(name: &str) -> Result<(), RenderError> {
+/// Labels of RFC 1035, which is what an `InferenceService` must be named by.
+fn is_name(name: &str) -> bool {
+    is_label(name, MAX_NAME) && name.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Labels of RFC 1123, which may begin with a digit.
+fn is_label(name: &str, max: usize) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(inner)
-        && !name.ends_with('-')
-        && name.len() <= MAX_NAME;
-    if fits { Ok(()) } else { Err(RenderError::BadName(name.to_owned())) }
+    let edge = |c: char| c != '-' && inner(c);
+    name.starts_with(edge) && name.ends_with(edge) && name.chars().all(inner) && name.len() <= max
 }
 
 fn scratch_namespace(choice: &Choice<'_>) -> Object {

@@ -228,10 +228,19 @@ objects! {
         allow_privilege_escalation: Option<bool>,
         /// Linux capabilities.
         capabilities: Option<Capabilities>,
+        /// User.
+        run_as_user: Option<u32>,
         /// Group.
         run_as_group: Option<u32>,
         /// Whether root is refused.
         run_as_non_root: Option<bool>,
+        /// System calls that are allowed.
+        seccomp_profile: Option<SeccompProfile>,
+    }
+    /// System calls that are allowed.
+    SeccompProfile {
+        /// `RuntimeDefault`.
+        profile: &'static str = "type",
     }
     /// Linux capabilities.
     Capabilities {
@@ -240,8 +249,14 @@ objects! {
     }
     /// Users and groups of a pod.
     PodSecurityContext {
+        /// User of every container.
+        run_as_user: Option<u32>,
         /// Group of every container.
         run_as_group: Option<u32>,
+        /// Whether root is refused.
+        run_as_non_root: Option<bool>,
+        /// System calls that are allowed.
+        seccomp_profile: Option<SeccompProfile>,
     }
     /// A taint that is stood.
     Toleration {

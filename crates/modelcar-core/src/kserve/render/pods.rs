@@ -6,11 +6,12 @@ use super::{
     choice::{Choice, Family, MODEL_PATH},
     objects::{
         Capabilities, Container, DaemonSet, DaemonSetSpec, EmptyDir, EnvVar, ImageVolume, LocalObjectReference, Object,
-        ObjectMeta, PodSecurityContext, PodSpec, PodTemplate, Resources, SecurityContext, Selector, Volume,
-        VolumeMount,
+        ObjectMeta, PodSecurityContext, PodSpec, PodTemplate, Resources, SeccompProfile, SecurityContext, Selector,
+        Volume, VolumeMount,
     },
+    options::Kind,
 };
-use crate::facts::{Task, WeightFormat};
+use crate::facts::{ModelFacts, Task};
 
 /// Variables of every server: nothing is fetched, and a user without an entry in `/etc/passwd` has a home to write to.
 ///
@@ -52,10 +53,16 @@ pub(super) fn arguments(choice: &Choice<'_>) -> Vec<String> {
     let mut args = Vec::new();
     match choice.server.family {
         Family::Vllm => {
-            if let (Some(WeightFormat::Gguf), Some(file)) = (facts.format, &facts.file) {
-                args.push(format!("--model={MODEL_PATH}/{file}"));
+            // The runtime names the folder; of two, the last one counts.
+            if choice.has_runtime() && choice.model_path() != MODEL_PATH {
+                args.push(format!("--model={}", choice.model_path()));
             }
-            if choice.gpus > 1 {
+            if let Some(name) = other_name(choice) {
+                args.push(format!("--served-model-name={name}"));
+            }
+            let spread_by_kserve =
+                choice.options.kind == Kind::LlmInferenceService && choice.options.version.spreads_llm();
+            if choice.gpus > 1 && !spread_by_kserve {
                 args.push(format!("--tensor-parallel-size={}", choice.gpus));
             }
             if let Some(len) = choice.options.max_model_len {
@@ -63,10 +70,9 @@ pub(super) fn arguments(choice: &Choice<'_>) -> Vec<String> {
             }
         }
         Family::HuggingFace => {
-            match facts.task {
-                Some(Task::Embedding) => args.push("--task=text_embedding".to_owned()),
-                Some(Task::Classification) => args.push("--task=sequence_classification".to_owned()),
-                _ => {}
+            args.extend(task_arguments(facts).into_iter().map(str::to_owned));
+            if let Some(name) = other_name(choice) {
+                args.push(format!("--model_name={name}"));
             }
             if let Some(len) = choice.options.max_model_len {
                 args.push(format!("--max_model_len={len}"));
@@ -81,21 +87,74 @@ pub(super) fn arguments(choice: &Choice<'_>) -> Vec<String> {
     args
 }
 
-/// Returns the group of every container of the pod.
-///
-/// The server reads the sidecar's files through `/proc`, which the kernel allows only when both have the same user
-/// *and* group. The group is 0 unless an image's `/etc/passwd` says otherwise; written down, it is 0 in any case.
-pub(super) fn pod_security_context() -> PodSecurityContext {
-    PodSecurityContext { run_as_group: Some(0) }
+/// Returns the name in requests where the runtime would give another one: that of the service.
+fn other_name<'a>(choice: &'a Choice<'_>) -> Option<&'a str> {
+    (choice.has_runtime() && choice.served_name != choice.name).then_some(choice.served_name.as_str())
 }
 
-/// Returns the rights of a server that needs none.
-pub(super) fn without_rights() -> SecurityContext {
+/// Returns what `huggingfaceserver` needs to know of models that do not write text token by token.
+///
+/// It takes a task only when it does not choose vLLM, which serves some of these models too, in other ways. What a
+/// classifier sorts, texts or tokens, its class tells.
+fn task_arguments(facts: &ModelFacts) -> Vec<&'static str> {
+    let of_tokens = facts.architecture.as_ref().is_some_and(|name| name.ends_with("ForTokenClassification"));
+    let task = match facts.task {
+        Some(Task::Embedding) => Some("--task=text_embedding"),
+        Some(Task::Classification) if of_tokens => None,
+        Some(Task::Classification) => Some("--task=sequence_classification"),
+        Some(Task::TextToText) => Some("--task=text2text_generation"),
+        Some(Task::TextGeneration | Task::ImageTextToText) | None => return Vec::new(),
+    };
+    std::iter::once("--backend=huggingface").chain(task).collect()
+}
+
+/// The user that the server runs as beside an image volume; that of KServe's sidecar.
+const USER: u32 = 1010;
+const SECCOMP: SeccompProfile = SeccompProfile { profile: "RuntimeDefault" };
+
+/// Returns users and groups of every container of the pod.
+///
+/// Beside a sidecar: the server reads the sidecar's files through `/proc`, which the kernel allows only when both have
+/// the same user *and* group. The group is 0 unless an image's `/etc/passwd` says otherwise; written down, it is 0 in
+/// any case. With an image volume: what the Pod Security level `restricted` asks for and KServe's runtimes leave out.
+///
+/// Knative takes none unless a feature flag is set: [`container_rights`] has the same.
+pub(super) fn pod_security_context(choice: &Choice<'_>) -> Option<PodSecurityContext> {
+    let context = if choice.is_sidecar() {
+        PodSecurityContext { run_as_group: Some(0), ..PodSecurityContext::default() }
+    } else {
+        PodSecurityContext {
+            run_as_user: Some(USER),
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SECCOMP),
+            ..PodSecurityContext::default()
+        }
+    };
+    (!choice.is_knative()).then_some(context)
+}
+
+/// Returns what of [`pod_security_context`] stands at the server itself.
+pub(super) fn container_rights(choice: &Choice<'_>) -> Option<SecurityContext> {
+    let context = if choice.is_sidecar() {
+        SecurityContext { run_as_group: Some(0), ..SecurityContext::default() }
+    } else {
+        SecurityContext {
+            run_as_user: Some(USER),
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SECCOMP),
+            ..SecurityContext::default()
+        }
+    };
+    choice.is_knative().then_some(context)
+}
+
+/// Returns the rights of a server that needs none, over those that stand at the server anyway.
+pub(super) fn without_rights(over: Option<SecurityContext>) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: vec!["ALL".to_owned()] }),
-        run_as_group: None,
         run_as_non_root: Some(true),
+        ..over.unwrap_or_default()
     }
 }
 
@@ -116,7 +175,11 @@ pub(super) fn prepull(choice: &Choice<'_>) -> Object {
     let mut holder = Container {
         name: "hold".to_owned(),
         resources: Some(Resources { requests: amounts.clone(), limits: amounts }),
-        security_context: Some(without_rights()),
+        security_context: Some(SecurityContext {
+            run_as_user: Some(USER),
+            seccomp_profile: Some(SECCOMP),
+            ..without_rights(None)
+        }),
         ..Container::default()
     };
     let mut volumes = Vec::new();

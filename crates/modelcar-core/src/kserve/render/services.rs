@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    choice::{Choice, Family, MODEL_PATH},
+    choice::{Choice, MODEL_PATH},
     objects::{
         Container, Empty, EnvVar, HttpGet, InferenceService, InferenceServiceSpec, LlmInferenceService, LlmModel,
         LlmSpec, Model, ModelFormat, Object, ObjectMeta, Parallelism, PodSpec, Port, Predictor, Probe, Router,
-        SecurityContext, StorageUri,
+        StorageUri,
     },
     options::DeploymentMode,
     pods,
@@ -28,8 +28,7 @@ pub(super) fn inference_service(choice: &Choice<'_>) -> Object {
         image_pull_secrets: pods::pull_secrets(choice),
         node_selector: choice.node_selector(),
         tolerations: options.tolerations.clone(),
-        // Knative takes no security context of a pod unless a feature flag is set.
-        security_context: (choice.is_sidecar() && !choice.is_knative()).then(pods::pod_security_context),
+        security_context: pods::pod_security_context(choice),
         ..Predictor::default()
     };
     if options.storage_uris {
@@ -49,7 +48,6 @@ pub(super) fn inference_service(choice: &Choice<'_>) -> Object {
 
 fn model(choice: &Choice<'_>) -> Model {
     let options = choice.options;
-    let group = (choice.is_sidecar() && choice.is_knative()).then_some(0);
     Model {
         model_format: ModelFormat { name: choice.server.format.clone() },
         runtime: choice.server.runtime.clone(),
@@ -59,8 +57,7 @@ fn model(choice: &Choice<'_>) -> Model {
         args: pods::arguments(choice),
         env: pods::environment(choice),
         resources: Some(pods::resources(choice)),
-        security_context: group
-            .map(|group| SecurityContext { run_as_group: Some(group), ..SecurityContext::default() }),
+        security_context: pods::container_rights(choice),
     }
 }
 
@@ -71,7 +68,7 @@ fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor)
         env.insert(0, EnvVar::new("STORAGE_URI", &choice.uri));
     }
     let mut args = vec![
-        format!("--model={MODEL_PATH}"),
+        format!("--model={}", choice.model_path()),
         format!("--served-model-name={}", choice.served_name),
         format!("--port={PORT}"),
     ];
@@ -82,7 +79,6 @@ fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor)
         failure_threshold,
     };
     let (volume, mount) = pods::shared_memory();
-    let group = (choice.is_sidecar() && choice.is_knative()).then_some(0);
     predictor.containers = vec![Container {
         name: CONTAINER.to_owned(),
         image: Some(image.to_owned()),
@@ -90,12 +86,7 @@ fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor)
         env,
         ports: vec![Port { container_port: PORT, protocol: "TCP" }],
         resources: Some(pods::resources(choice)),
-        security_context: Some(SecurityContext {
-            run_as_group: group,
-            // Beside a sidecar KServe sets the user; otherwise it is that of the image, which may be root.
-            run_as_non_root: choice.is_sidecar().then_some(true),
-            ..pods::without_rights()
-        }),
+        security_context: Some(pods::without_rights(pods::container_rights(choice))),
         volume_mounts: vec![mount],
         // Half an hour for large models; Knative has its own deadline.
         startup_probe: (!choice.is_knative()).then(|| probe(180)),
@@ -114,7 +105,7 @@ pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
     let container = Container {
         name: LLM_CONTAINER.to_owned(),
         image: options.runtime_image.clone(),
-        args: llm_arguments(choice),
+        args: pods::arguments(choice),
         env: env.collect(),
         resources: Some(pods::resources(choice)),
         ..Container::default()
@@ -124,7 +115,8 @@ pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
         image_pull_secrets: pods::pull_secrets(choice),
         node_selector: choice.node_selector(),
         tolerations: options.tolerations.clone(),
-        security_context: choice.is_sidecar().then(pods::pod_security_context),
+        // Beside an image volume the template of KServe has what is needed.
+        security_context: pods::pod_security_context(choice).filter(|_| choice.is_sidecar()),
         containers: vec![container],
         ..PodSpec::default()
     };
@@ -140,14 +132,6 @@ pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
             template,
         },
     }))
-}
-
-/// KServe's template names the model and spreads it over the GPUs by itself.
-fn llm_arguments(choice: &Choice<'_>) -> Vec<String> {
-    let own =
-        |argument: &String| !argument.starts_with("--tensor-parallel-size=") || choice.options.args.contains(argument);
-    debug_assert_eq!(choice.server.family, Family::Vllm);
-    pods::arguments(choice).into_iter().filter(own).collect()
 }
 
 fn metadata(choice: &Choice<'_>, annotations: BTreeMap<String, String>) -> ObjectMeta {

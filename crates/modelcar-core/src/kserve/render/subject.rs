@@ -1,6 +1,11 @@
 //! The image that is rendered for, as its manifests tell it.
 
-use crate::{Digest, ImageRef, facts::ModelFacts, inspect::Inspection, kserve::sizing::ImageBytes};
+use crate::{
+    Digest, ImageRef,
+    facts::ModelFacts,
+    inspect::Inspection,
+    kserve::{one_line, sizing::ImageBytes},
+};
 
 /// An image to render for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +16,6 @@ pub struct Subject {
     pub digest: Digest,
     /// Title, usually the model's name on the Hub.
     pub title: Option<String>,
-    /// Web page of the model.
-    pub url: Option<String>,
     /// Revision that was asked for.
     pub version: Option<String>,
     /// Commit of the model.
@@ -23,7 +26,7 @@ pub struct Subject {
     pub bytes: ImageBytes,
     /// Whether there is anything below the weights that may have a shell; `None` when the image does not tell.
     pub has_base: Option<bool>,
-    /// The platforms, as `os/architecture`.
+    /// The platforms, as `os/architecture`; empty when the image does not tell.
     pub platforms: Vec<String>,
 }
 
@@ -31,26 +34,42 @@ impl Subject {
     /// Takes over what was read from the image called `image`.
     pub fn new(image: &ImageRef, inspection: &Inspection) -> Self {
         let annotation = |key: &str| inspection.annotations.get(&format!("org.opencontainers.image.{key}")).cloned();
-        let largest = inspection
-            .manifests
-            .iter()
-            .map(|manifest| {
-                ImageBytes::of_layers(manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
-            })
-            .max_by_key(|bytes| bytes.blobs);
-        let mut layers = inspection.manifests.iter().flat_map(|manifest| &manifest.layers);
+        let platforms = inspection.manifests.iter().map(|manifest| (manifest.platform.to_string(), manifest));
+        // In an index those without a platform are attestations and no images.
+        let is_image = |name: &str| name != UNKNOWN || inspection.manifests.len() == 1;
+        let images: Vec<_> = platforms.filter(|(name, _)| is_image(name)).collect();
+        let mut layers = images.iter().flat_map(|(_, manifest)| &manifest.layers);
         let ours = layers.clone().any(|layer| !layer.files.is_empty());
         Self {
             image: image.clone(),
             digest: inspection.digest,
             title: annotation("title"),
-            url: annotation("source"),
             version: annotation("version"),
             revision: annotation("revision"),
             facts: ModelFacts::from_annotations(&inspection.annotations),
-            bytes: largest.unwrap_or_default(),
+            bytes: ImageBytes::of_largest(inspection).unwrap_or_default(),
             has_base: ours.then(|| layers.any(|layer| layer.files.is_empty())),
-            platforms: inspection.manifests.iter().map(|manifest| manifest.platform.to_string()).collect(),
+            platforms: images.into_iter().map(|(name, _)| name).filter(|name| name != UNKNOWN).collect(),
+        }
+    }
+
+    /// Returns the same with texts of one line each. The image's writer chose them, and a comment that ended early would
+    /// be followed by objects of his.
+    pub(super) fn in_lines(&self) -> Self {
+        let line = |text: &Option<String>| text.as_deref().map(one_line);
+        Self {
+            title: line(&self.title),
+            version: line(&self.version),
+            revision: line(&self.revision),
+            facts: ModelFacts {
+                architecture: line(&self.facts.architecture),
+                dtype: line(&self.facts.dtype),
+                quantization: line(&self.facts.quantization),
+                file: line(&self.facts.file),
+                ..self.facts.clone()
+            },
+            platforms: self.platforms.iter().map(|name| one_line(name)).collect(),
+            ..self.clone()
         }
     }
 
@@ -81,5 +100,7 @@ impl Subject {
     }
 }
 
+/// The platform of a manifest that does not say.
+const UNKNOWN: &str = "unknown/unknown";
 /// Knative makes host names of at most 63 characters from name, role, revision and namespace.
 const NAME_MAX_CHARS: usize = 40;

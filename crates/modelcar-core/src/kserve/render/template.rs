@@ -56,7 +56,7 @@ impl Values {
             env: pods::environment(choice),
             resources: pods::resources(choice),
             model: subject.facts.clone(),
-            disk: NodeDisk::new(subject.bytes),
+            disk: NodeDisk::beside(subject.bytes, choice.server_bytes()),
             warnings: warnings.to_vec(),
             objects: objects.to_vec(),
         }

@@ -1,6 +1,8 @@
 //! Every kind and option against the schemas of KServe, and the YAML to look at.
 
+mod hostile;
 mod schema;
+mod server;
 mod snapshots;
 
 use super::{objects::Toleration, *};
@@ -17,7 +19,6 @@ fn qwen() -> Subject {
         image: "europe-docker.pkg.dev/my-project/models/qwen".parse().unwrap(),
         digest: DIGEST.parse().unwrap(),
         title: Some("Qwen/Qwen2.5-0.5B-Instruct".into()),
-        url: Some("https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct".into()),
         version: Some("main".into()),
         revision: Some("7ae557604adf67be50417f59c2c2f167def9a775".into()),
         facts: ModelFacts {
@@ -67,7 +68,6 @@ fn gguf() -> Subject {
 fn stranger() -> Subject {
     Subject {
         title: None,
-        url: None,
         version: None,
         revision: None,
         facts: ModelFacts::default(),
@@ -149,10 +149,16 @@ fn what_does_not_go_together_is_refused() {
     refused(&qwen(), &|o| (o.custom_container, o.runtime) = (Some("i".into()), Some("r".into())), "go together");
     refused(&qwen(), &|o| (o.mode, o.autoscaler) = (DeploymentMode::Knative, Some(Autoscaler::Hpa)), "go together");
     refused(&qwen(), &|o| (o.min_replicas, o.max_replicas) = (Some(3), Some(2)), "go together");
-    for name in ["", "Qwen", "1qwen", "a.b", "a-", &"a".repeat(64)] {
+    refused(&qwen(), &|o| (o.runtime_image, o.runtime_version) = (Some("i".into()), Some("v".into())), "go together");
+    refused(&gguf(), &|o| o.kind = Kind::LlmInferenceService, "GGUF");
+    for name in ["", "Qwen", "1qwen", "a.b", "a-", "-a", &"a".repeat(54)] {
         refused(&qwen(), &|o| o.name = Some(name.into()), "is not a Kubernetes name");
-        refused(&qwen(), &|o| o.namespace = Some(name.into()), "is not a Kubernetes name");
     }
+    for name in ["", "Team", "a.b", "a-", "-a", &"a".repeat(64)] {
+        refused(&qwen(), &|o| o.namespace = Some(name.into()), "is not a name for a Kubernetes namespace");
+    }
+    let longest = options(|o| (o.name, o.namespace) = (Some("a".repeat(53)), Some("1".repeat(63))));
+    assert!(render(&qwen(), &longest).is_ok());
     let scratch = Subject { has_base: Some(false), ..qwen() };
     refused(&scratch, &|_| (), "no shell");
     let native = options(|options| options.native = true);
@@ -176,7 +182,7 @@ fn warnings_are_those_that_apply() {
         o.runtime_version = Some("v1".into());
     };
     assert_eq!(told(&qwen(), &knative), ["knative-features", "pod-security"]);
-    let old = |o: &mut RenderOptions| (o.version, o.runtime_version) = ("0.17".parse().unwrap(), Some("v1".into()));
+    let old = |o: &mut RenderOptions| (o.version, o.runtime_version) = ("0.17".parse().unwrap(), Some("v1-gpu".into()));
     assert_eq!(told(&qwen(), &old), ["security-context", "pod-security"]);
     let mut large = qwen();
     large.facts.weight_bytes = Some(140_000_000_000);
@@ -185,6 +191,20 @@ fn warnings_are_those_that_apply() {
     };
     assert_eq!(told(&large, &on_l4), ["gpu-memory", "pod-security"]);
     assert_eq!(told(&qwen(), &on_l4), ["pod-security"]);
+    let first = |o: &mut RenderOptions| {
+        (o.version, o.runtime_version, o.stop) = (KserveVersion::FIRST, Some("v1-gpu".into()), true);
+    };
+    assert_eq!(told(&qwen(), &first), ["security-context", "oci-disabled", "patch-release", "pod-security"]);
+    let llm = |o: &mut RenderOptions| {
+        (o.kind, o.mode, o.model_format) = (Kind::LlmInferenceService, DeploymentMode::Knative, Some("f".into()));
+    };
+    assert_eq!(told(&qwen(), &llm), ["left-out", "pod-security", "real-path"]);
+    let smoke = |o: &mut RenderOptions| {
+        (o.kind, o.runtime_version) = (Kind::SmokeTest, Some("v1".into()));
+        (o.service_account, o.image_pull_secrets) = (Some("a".into()), vec!["s".into()]);
+    };
+    assert_eq!(told(&qwen(), &smoke), ["scratch-namespace", "pod-security"]);
+    assert_eq!(told(&qwen(), &|o| (smoke(o), o.namespace = Some("team".into())).0), ["pod-security"]);
 }
 
 #[test]
@@ -198,9 +218,67 @@ fn names_come_from_titles() {
     ] {
         let subject = Subject { title: Some(title.into()), ..qwen() };
         assert_eq!(subject.kubernetes_name(), name);
-        assert!(check_name(name).is_ok());
+        assert!(is_name(name));
     }
     assert_eq!(Subject { title: None, ..qwen() }.kubernetes_name(), "qwen");
+}
+
+#[test]
+fn a_smoke_test_removes_what_it_made_and_nothing_else() {
+    let of = |namespace: Option<&str>| {
+        let options = options(|o| {
+            (o.kind, o.name, o.namespace) = (Kind::SmokeTest, Some("m".into()), namespace.map(str::to_owned));
+        });
+        yaml(&qwen(), &options)
+    };
+    let own = of(None);
+    assert!(own.contains("kind: Namespace\nmetadata:\n  name: smoke-m\n---\n"), "{own}");
+    assert!(own.contains("#   kubectl delete namespace smoke-m\n"), "{own}");
+    let given = of(Some("team"));
+    assert!(!given.contains("kind: Namespace") && !given.contains("delete namespace"), "{given}");
+    assert!(given.contains("#   kubectl delete isvc/m -n team\n") && given.contains("  namespace: team\n"), "{given}");
+}
+
+#[test]
+fn commands_name_the_namespace() {
+    let options = options(|o| (o.kind, o.name, o.namespace) = (Kind::Prepull, Some("m".into()), Some("team".into())));
+    let text = yaml(&qwen(), &options);
+    assert!(text.contains("kubectl rollout status daemonset/prepull-m -n team --timeout=60m\n"), "{text}");
+    assert!(text.contains("kubectl delete daemonset/prepull-m -n team\n"), "{text}");
+}
+
+/// What the Pod Security level `restricted` asks of a pod: at the pod or at every container.
+#[test]
+fn an_image_volume_is_admitted_where_the_sidecar_is_not() {
+    let rights = |change: &dyn Fn(&mut RenderOptions)| {
+        let rendered = render(&qwen(), &options(change)).unwrap();
+        serde_json::to_value(rendered.objects.last().unwrap()).unwrap()
+    };
+    let restricted = serde_json::json!({
+        "runAsUser": 1010, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(rights(&|o| o.native = true)["spec"]["predictor"]["securityContext"], restricted);
+    let knative = rights(&|o| (o.native, o.mode) = (true, DeploymentMode::Knative));
+    assert_eq!(knative["spec"]["predictor"]["securityContext"], serde_json::Value::Null);
+    assert_eq!(knative["spec"]["predictor"]["model"]["securityContext"], restricted);
+    let sidecar = rights(&|_| ());
+    assert_eq!(sidecar["spec"]["predictor"]["securityContext"], serde_json::json!({"runAsGroup": 0}));
+    let mut whole = restricted;
+    whole["allowPrivilegeEscalation"] = serde_json::json!(false);
+    whole["capabilities"] = serde_json::json!({"drop": ["ALL"]});
+    for native in [true, false] {
+        let set = rights(&|o| (o.kind, o.native) = (Kind::Prepull, native));
+        assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["securityContext"], whole);
+    }
+}
+
+#[test]
+fn the_disk_counts_a_server_for_gpus() {
+    let boot = |change: &dyn Fn(&mut RenderOptions)| yaml(&qwen(), &options(change)).contains("30.0 GiB server");
+    assert!(boot(&|_| ()));
+    assert!(!boot(&|o| o.gpus = Some(0)));
+    assert!(!boot(&|o| o.kind = Kind::Prepull));
+    let many = options(|o| o.gpus = Some(u32::MAX));
+    assert!(yaml(&qwen(), &many).contains("cpu: \"4294967295\"\n"));
 }
 
 #[test]
@@ -226,7 +304,7 @@ fn a_template_has_the_same_values() {
          HF_HUB_OFFLINE,TRANSFORMERS_OFFLINE,"
     );
     assert!(filled.starts_with(&start), "{filled}");
-    assert!(filled.contains(" 30 --tensor-parallel-size=2 True\n"), "{filled}");
+    assert!(filled.contains(" 70 --tensor-parallel-size=2 True\n"), "{filled}");
     assert!(filled.trim_end().ends_with(rendered.to_yaml().unwrap().trim_end()));
     for bad in ["{{ nmae }}", "{{ model.nothing.at.all }}", "{% for %}", "{{ name"] {
         assert!(matches!(rendered.fill(bad), Err(RenderError::Template(_))), "{bad}");

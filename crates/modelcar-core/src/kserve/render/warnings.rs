@@ -1,12 +1,14 @@
 //! What may surprise whoever applies the manifests.
 
+mod server;
+
 use serde::Serialize;
 
 use super::{
     choice::{Choice, Family},
     options::{Autoscaler, DeploymentMode, Kind},
 };
-use crate::{facts::WeightFormat, kserve::KserveVersion};
+use crate::kserve::one_line;
 
 /// Something to know before applying.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,9 +39,12 @@ pub(super) fn find(choice: &Choice<'_>) -> Vec<Warning> {
     if choice.options.kind != Kind::Prepull {
         replicas(choice, &mut found);
         knative(choice, &mut found);
-        server(choice, &mut found);
+        left_out(choice, &mut found);
+        scratch(choice, &mut found);
+        server::find(choice, &mut found);
         memory(choice, &mut found);
     }
+    release(choice, &mut found);
     if choice.is_sidecar() {
         sidecar(choice, &mut found);
     } else {
@@ -53,7 +58,7 @@ pub(super) fn find(choice: &Choice<'_>) -> Vec<Warning> {
 }
 
 fn warn(found: &mut Vec<Warning>, code: &'static str, message: impl Into<String>) {
-    found.push(Warning { code, message: message.into() });
+    found.push(Warning { code, message: one_line(&message.into()) });
 }
 
 /// Who honours a smallest number of replicas of zero.
@@ -108,38 +113,54 @@ fn knative(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     }
 }
 
-fn server(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+/// Options that an `LLMInferenceService` has no field for.
+fn left_out(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     let options = choice.options;
-    let facts = &choice.subject.facts;
-    if facts.format.is_none() {
-        warn(
-            found,
-            "no-facts",
-            "the image does not say what model it holds: runtime and resources are defaults, check them",
-        );
+    if options.kind != Kind::LlmInferenceService {
+        return;
     }
-    if facts.format == Some(WeightFormat::Gguf) && choice.server.family == Family::Vllm {
-        warn(
-            found,
-            "gguf",
-            "vLLM's support of GGUF is experimental, and wants the tokenizer of the original model (--tokenizer)",
-        );
+    let given = [
+        (options.mode == DeploymentMode::Knative, "--mode knative"),
+        (options.autoscaler.is_some(), "--autoscaler"),
+        (options.model_format.is_some(), "--model-format"),
+    ];
+    let given: Vec<&str> = given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect();
+    if !given.is_empty() {
+        warn(found, "left-out", format!("an LLMInferenceService has nothing for {}: left out", given.join(" and ")));
     }
-    let named_image = options.runtime_image.is_some() || options.custom_container.is_some();
-    let pinned = named_image || options.runtime_version.is_some() || options.kind == Kind::LlmInferenceService;
-    if !pinned && choice.server.family != Family::Other {
-        warn(
-            found,
-            "runtime-version",
-            "the version of the server is the cluster's: pin it with --runtime-version or --runtime-image",
+}
+
+/// A new namespace is empty.
+fn scratch(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let options = choice.options;
+    let Some(namespace) = choice.namespace.as_ref().filter(|_| choice.is_scratch) else { return };
+    let account = options.service_account.as_ref().map(|name| format!("service account `{name}`"));
+    let secrets = options.image_pull_secrets.iter().map(|name| format!("secret `{name}`"));
+    let missing: Vec<String> = account.into_iter().chain(secrets).collect();
+    if !missing.is_empty() {
+        let message = format!(
+            "the new namespace {namespace} holds no {}: create them there after the first apply, or name a namespace \
+             that has them with --namespace",
+            missing.join(" and no ")
         );
+        warn(found, "scratch-namespace", message);
     }
-    if choice.is_sidecar() && !options.version.keeps_security_context() {
-        warn(
-            found,
-            "security-context",
-            format!("KServe {} replaces the server's securityContext by the user alone", options.version),
-        );
+}
+
+/// What single patches of a release lack.
+fn release(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let options = choice.options;
+    if options.version.serves_images_by_default() || options.kind == Kind::Prepull {
+        return;
+    }
+    warn(
+        found,
+        "oci-disabled",
+        "before KServe 0.15.2 OCI images are switched off: update, or set enableModelcar to true in the ConfigMap \
+         inferenceservice-config (key storageInitializer)",
+    );
+    if options.stop || options.autoscaler == Some(Autoscaler::None) {
+        warn(found, "patch-release", "--stop and --autoscaler none need KServe 0.15.1");
     }
 }
 
@@ -166,7 +187,7 @@ fn sidecar(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     if choice.options.kind == Kind::Prepull {
         return;
     }
-    let instead = if choice.options.version >= KserveVersion::LATEST { ", or take --native" } else { "" };
+    let instead = if choice.options.version.has_native() { ", or take --native" } else { "" };
     warn(
         found,
         "pod-security",

@@ -1,0 +1,180 @@
+//! Which server serves, with which arguments, and what KServe makes of its image.
+
+use super::*;
+
+fn t5() -> Subject {
+    let mut subject = qwen();
+    subject.facts.architecture = Some("T5ForConditionalGeneration".into());
+    subject.facts.task = Some(Task::TextToText);
+    subject
+}
+
+fn classifier(architecture: &str) -> Subject {
+    let mut subject = minilm();
+    subject.facts.architecture = Some(architecture.into());
+    subject.facts.task = Some(Task::Classification);
+    subject
+}
+
+fn version(minor: u32) -> KserveVersion {
+    format!("0.{minor}").parse().unwrap()
+}
+
+/// The arguments of the server.
+fn args(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Vec<String> {
+    let rendered = render(subject, &options(|options| (options.name = Some("m".into()), change(options)).1)).unwrap();
+    let object = serde_json::to_value(&rendered.objects[0]).unwrap();
+    let places =
+        ["/spec/predictor/model/args", "/spec/predictor/containers/0/args", "/spec/template/containers/0/args"];
+    let found = places.iter().find_map(|place| object.pointer(place)).cloned().unwrap_or_default();
+    serde_json::from_value::<Option<Vec<String>>>(found).unwrap().unwrap_or_default()
+}
+
+/// Warnings of the server's image and of nothing else.
+fn told(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Option<String> {
+    let rendered = render(subject, &options(change)).unwrap();
+    rendered.warnings.into_iter().find(|warning| warning.code == "server-image").map(|warning| warning.message)
+}
+
+#[test]
+fn models_that_vllm_is_not_for_keep_away_from_it() {
+    assert_eq!(args(&minilm(), &|_| ()), ["--backend=huggingface", "--task=text_embedding"]);
+    let sorts = classifier("BertForSequenceClassification");
+    assert_eq!(args(&sorts, &|_| ()), ["--backend=huggingface", "--task=sequence_classification"]);
+    assert_eq!(args(&classifier("BertForTokenClassification"), &|_| ()), ["--backend=huggingface"]);
+    for minor in [15, 20] {
+        let arguments = args(&t5(), &|o| o.version = version(minor));
+        assert_eq!(arguments, ["--backend=huggingface", "--task=text2text_generation"]);
+    }
+    // Text that is written token by token is vLLM's in either runtime.
+    assert_eq!(args(&qwen(), &|o| o.version = version(19)), [""; 0]);
+    let on_vllm = render(&t5(), &options(|o| o.custom_container = Some("i:1".into()))).unwrap();
+    assert!(codes(&on_vllm).contains(&"encoder-decoder"));
+}
+
+#[test]
+fn a_runtime_of_kserve_gets_its_format_and_arguments() {
+    let of = |runtime: &str, more: &[&str]| {
+        let options = options(|o| {
+            (o.runtime, o.max_model_len) = (Some(runtime.into()), Some(9));
+            o.args = more.iter().map(|&arg| arg.into()).collect();
+        });
+        let object = serde_json::to_value(&render(&qwen(), &options).unwrap().objects[0]).unwrap();
+        let model = &object["spec"]["predictor"]["model"];
+        (model["modelFormat"]["name"].as_str().unwrap().to_owned(), model["args"].clone())
+    };
+    let json = |args: &[&str]| serde_json::json!(args);
+    assert_eq!(of("kserve-huggingfaceserver", &[]), ("huggingface".to_owned(), json(&["--max_model_len=9"])));
+    assert_eq!(of("kserve-vllmserver", &[]), ("vLLM".to_owned(), json(&["--max-model-len=9"])));
+    assert_eq!(of("mine", &["--x"]), ("vLLM".to_owned(), json(&["--x"])));
+}
+
+#[test]
+fn a_model_of_unknown_purpose_is_said_to_be_one() {
+    let mut subject = qwen();
+    (subject.facts.architecture, subject.facts.task) = (Some("FooModel".into()), None);
+    let unknown =
+        |subject: &Subject| codes(&render(subject, &RenderOptions::default()).unwrap()).contains(&"unknown-task");
+    assert!(unknown(&subject));
+    subject.facts.architecture = None;
+    assert!(unknown(&subject));
+    subject.facts.format = Some(WeightFormat::Onnx);
+    assert!(!unknown(&subject) && !unknown(&qwen()) && !unknown(&stranger()));
+}
+
+#[test]
+fn the_name_in_requests_reaches_the_server() {
+    let named = |o: &mut RenderOptions| o.served_name = Some("chat".into());
+    assert_eq!(args(&qwen(), &named), ["--served-model-name=chat"]);
+    assert_eq!(args(&qwen(), &|o| (named(o), o.version = version(19)).0), ["--model_name=chat"]);
+    assert_eq!(args(&qwen(), &|o| o.served_name = Some("m".into())), [""; 0]);
+    let custom = args(&qwen(), &|o| (named(o), o.custom_container = Some("i:1".into())).0);
+    assert_eq!(custom, ["--model=/mnt/models", "--served-model-name=chat", "--port=8080"]);
+    let llm = args(&qwen(), &|o| (named(o), o.kind = Kind::LlmInferenceService).0);
+    assert_eq!(llm, [""; 0]);
+    let foreign = options(|o| (named(o), o.runtime = Some("mine".into())).0);
+    assert!(codes(&render(&qwen(), &foreign).unwrap()).contains(&"served-name"));
+}
+
+#[test]
+fn gguf_is_named_once() {
+    let file = "--model=/mnt/models/qwen2.5-0.5b-instruct-q4_k_m.gguf";
+    assert_eq!(args(&gguf(), &|_| ()), [file]);
+    let custom = args(&gguf(), &|o| o.custom_container = Some("i:1".into()));
+    assert_eq!(custom, [file, "--served-model-name=m", "--port=8080"]);
+    let old = render(&gguf(), &options(|o| o.version = version(19))).unwrap();
+    let warning = old.warnings.iter().find(|warning| warning.code == "gguf").unwrap();
+    assert!(warning.message.contains("can't load GGUF"), "{}", warning.message);
+}
+
+#[test]
+fn an_llm_is_spread_by_whoever_can() {
+    let llm = |minor: u32, more: &[&str]| {
+        args(&qwen(), &|o| {
+            (o.kind, o.version, o.gpus) = (Kind::LlmInferenceService, version(minor), Some(8));
+            o.args = more.iter().map(|&arg| arg.into()).collect();
+        })
+    };
+    for minor in [17, 18, 19] {
+        assert_eq!(llm(minor, &[]), ["--tensor-parallel-size=8"], "0.{minor}");
+    }
+    assert_eq!(llm(20, &[]), [""; 0]);
+    assert_eq!(llm(20, &["--tensor-parallel-size=4"]), ["--tensor-parallel-size=4"]);
+}
+
+#[test]
+fn what_kserve_makes_of_an_image_is_told() {
+    let told = |change: &dyn Fn(&mut RenderOptions)| told(&qwen(), change);
+    let says = |message: Option<String>, part: &str| {
+        let message = message.unwrap_or_else(|| panic!("nothing is said of {part}"));
+        assert!(message.contains(part), "{message}");
+    };
+    let tag = |o: &mut RenderOptions, tag: &str| o.runtime_version = Some(tag.into());
+    let image = |o: &mut RenderOptions, image: &str| o.runtime_image = Some(image.into());
+    let digest = format!("r.io:5000/s@{DIGEST}");
+
+    // huggingfaceserver with a GPU.
+    says(told(&|o| (tag(o, "v0.19.0"), o.version = version(19)).0), "--runtime-version v0.19.0-gpu");
+    assert_eq!(told(&|o| (tag(o, "v0.19.0-gpu"), o.version = version(19)).0), None);
+    assert_eq!(told(&|o| (tag(o, "v0.19.0"), o.version = version(19), o.gpus = Some(0)).0), None);
+    says(told(&|o| (image(o, "r.io:5000/s:v1"), o.version = version(19)).0), "`r.io:5000/s:v1-gpu`");
+    assert_eq!(told(&|o| (image(o, "r.io:5000/s:v1-gpu"), o.version = version(19)).0), None);
+    assert_eq!(told(&|o| (image(o, "r.io:5000/s"), o.version = version(19)).0), None);
+    assert_eq!(told(&|o| (image(o, &digest), o.version = version(16)).0), None);
+    says(told(&|o| (image(o, &digest), o.version = version(15)).0), "to a digest too");
+    assert_eq!(told(&|o| o.version = version(19)), None);
+    let slice = |o: &mut RenderOptions, minor| {
+        (o.gpu_resource, o.version) = ("nvidia.com/mig-1g.10gb".into(), version(minor));
+    };
+    says(told(&|o| (tag(o, "v1"), slice(o, 16)).0), "v1-gpu");
+    assert_eq!(told(&|o| (tag(o, "v1"), slice(o, 15)).0), None);
+
+    // vLLM's own image, from 0.20 on.
+    assert_eq!(told(&|o| tag(o, "v0.23.0")), None);
+    assert_eq!(told(&|o| image(o, "r.io/s:v1")), None);
+    says(told(&|o| (tag(o, "v0.23.0"), o.gpus = Some(0)).0), "CPUs alone");
+    says(told(&|o| (image(o, "r.io/s:v1"), o.gpus = Some(0)).0), "`r.io/s-cpu:v1`");
+    assert_eq!(told(&|o| (image(o, "r.io/s-cpu:v1"), o.gpus = Some(0)).0), None);
+    assert_eq!(told(&|o| (image(o, &digest), o.gpus = Some(0)).0), None);
+    assert_eq!(told(&|o| o.gpus = Some(0)), None);
+    let amd = |o: &mut RenderOptions| o.gpu_resource = "amd.com/gpu".into();
+    says(told(&amd), "`amd.com/gpu`");
+    says(told(&|o| (tag(o, "v0.23.0"), amd(o)).0), "amd.com/gpu");
+    assert_eq!(told(&|o| (image(o, &digest), amd(o)).0), None);
+
+    // Images that KServe takes as they are.
+    assert_eq!(told(&|o| (o.custom_container = Some("i:1".into()), amd(o)).0), None);
+    assert_eq!(told(&|o| (o.kind = Kind::LlmInferenceService, amd(o)).0), None);
+    assert_eq!(told(&|o| (tag(o, "v1"), o.runtime = Some("mine".into())).0), None);
+}
+
+#[test]
+fn advice_on_versions_is_such_that_it_works() {
+    let advice = |change: &dyn Fn(&mut RenderOptions)| {
+        let rendered = render(&qwen(), &options(change)).unwrap();
+        rendered.warnings.into_iter().find(|warning| warning.code == "runtime-version").unwrap().message
+    };
+    assert!(advice(&|o| o.version = version(19)).contains("ends in -gpu"));
+    assert!(!advice(&|_| ()).contains("-gpu"));
+    assert!(!advice(&|o| o.gpus = Some(0)).contains("--runtime-version"));
+}
