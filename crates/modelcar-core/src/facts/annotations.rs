@@ -21,7 +21,7 @@ const FILE: &str = "io.modelcar.model.file";
 /// Says by which rules the facts were read; missing where somebody stated one by hand.
 pub(super) const RULES: &str = "io.modelcar.model.rules";
 /// Raised when equal files give other facts than before.
-pub(super) const RULES_VERSION: &str = "2";
+pub(super) const RULES_VERSION: &str = "1";
 
 impl ModelFacts {
     /// Adds the annotations that state these facts to `annotations`. Those that are there already stay.
