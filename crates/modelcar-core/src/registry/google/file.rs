@@ -66,7 +66,8 @@ pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) ->
             }
         };
         if !failed.passing || attempt >= TRIES {
-            return Err(KeychainError::Google { origin, reason: masked(&failed.reason, &json) });
+            let (reason, passing) = (masked(&failed.reason, &json), failed.passing);
+            return Err(KeychainError::Google { origin, reason, passing });
         }
         tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failed.retry_after)).await;
         attempt += 1;
@@ -136,15 +137,16 @@ async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Opt
     let request =
         client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(body).send();
     let tell = |failure: &HttpFailure| Failed {
-        reason: format!("{}", Told(failure)).replace(&assertion, "[secret]"),
+        reason: Told(failure).to_string(),
         passing: failure.is_transient(),
         retry_after: failure.retry_after,
     };
     let response = request.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
     if !response.status().is_success() {
-        return Err(tell(&HttpFailure::from_response(Method::POST, response).await));
+        return Err(tell(&HttpFailure::from_masked(Method::POST, response, std::slice::from_ref(&assertion)).await));
     }
     let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
+    let body = body.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| lasting("the answer holds no token"))?;
     Ok((answer.access_token, answer.expires_in.map(Duration::from_secs)))
 }
