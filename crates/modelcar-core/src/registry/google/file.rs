@@ -21,7 +21,10 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{super::error::KeychainError, AccessToken};
-use crate::http::{self, HttpFailure};
+use crate::{
+    error::chain,
+    http::{self, HttpFailure},
+};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -34,6 +37,9 @@ const RETRY_BASE: Duration = Duration::from_millis(500);
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// Members of a credential file that are secrets.
 const SECRETS: [&str; 4] = ["private_key", "client_secret", "refresh_token", "quota_token"];
+
+/// Parameters of sign-in requests whose values are secrets.
+const PARAMETERS: [&str; 5] = ["subject_token", "actor_token", "refresh_token", "client_secret", "assertion"];
 
 /// What went wrong, whether it may pass, and how long the server asks to wait.
 struct Failed {
@@ -118,7 +124,32 @@ fn lasting(reason: &str) -> Failed {
 }
 
 fn failed(error: &CredentialsError) -> Failed {
-    Failed { reason: http::chain(error), passing: error.is_transient(), retry_after: None }
+    let reason = http::one_line(&mask_parameters(&chain(error)));
+    Failed { reason, passing: error.is_transient(), retry_after: None }
+}
+
+/// Masks what a sign-in server repeats of a request that the library made: the foreign identity, above all, stands in no
+/// file.
+pub(super) fn mask_parameters(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some((start, parameter)) =
+        PARAMETERS.iter().filter_map(|name| Some((rest.find(name)?, name))).min_by_key(|(at, _)| *at)
+    {
+        let name_end = start + parameter.len();
+        let value = rest[name_end..].trim_start_matches(['"', ':', '=', ' ', '\\']);
+        let (before, value) = rest.split_at(rest.len() - value.len());
+        masked.push_str(before);
+        rest = value;
+        // `subject_token_type` is another parameter.
+        let is_whole = before[name_end..].contains([':', '=']);
+        let end = rest.find(['&', '"', ' ', '\\', '\n', ',', '}']).unwrap_or(rest.len());
+        if is_whole && end > 0 {
+            masked.push_str("[secret]");
+            rest = &rest[end..];
+        }
+    }
+    masked + rest
 }
 
 #[derive(Deserialize)]
