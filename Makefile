@@ -27,13 +27,10 @@ static: ## Build one static file that runs in an empty container: target/static/
 static-env: ## Print, for a shell's eval, what makes other builds share their parts with the static one
 	@: $(info export CARGO_BUILD_TARGET='$(TARGET)' RUSTFLAGS='$(STATIC_FLAGS)')
 
-$(STATIC):
-	$(MAKE) static
-
-modelcar-build: model-and-image $(filter $(STATIC),$(MODELCAR)) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
+modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)
 
-builder-image: builder $(STATIC) ## Push the builder of examples/cloudbuild.yaml: BUILDER=registry/repository
+builder-image: builder static ## Push the builder of examples/cloudbuild.yaml: BUILDER=registry/repository
 	docker build -f examples/builder.Dockerfile -t '$(BUILDER)' target/static
 	docker push '$(BUILDER)'
 

@@ -61,6 +61,8 @@ fn registries_that_take_none() {
         (Auth::bearer("robot", "another"), None, "push", "log in"),
         (Auth::bearer("robot", PASSWORD), Some(denied()), "push", "grant it the right"),
         (Auth::None, Some(RegistryAction::error(404, "NAME_UNKNOWN")), "push", "create the repository"),
+        (Auth::None, Some(RegistryAction::error(400, "NAME_INVALID")), "push", "correct the name"),
+        (Auth::None, Some(RegistryAction::error(405, "UNSUPPORTED")), "push", "it may take no uploads"),
     ];
     for (auth, fault, check, advice) in cases {
         let env = Env::with_registry(RegistryConfig { auth, ..RegistryConfig::default() });
@@ -103,4 +105,25 @@ fn a_name_that_the_registry_can_not_have() {
         &["push", MODEL, "europe-docker.pkg.dev/p/r/i:v1", "--base", "scratch", "--chunk-size", "64MiB"],
         &["Artifact Registry takes no uploads in chunks", "leave out --chunk-size"],
     );
+}
+
+#[test]
+fn the_login_that_was_taken_is_named() {
+    let env = Env::with_registry(RegistryConfig { auth: Auth::bearer("robot", PASSWORD), ..RegistryConfig::default() });
+    env.log_in("robot", PASSWORD);
+    let image = env.image("a/b:v1");
+    let mut command = env.command(&["doctor", &image]);
+    command.env("MODELCAR_REGISTRY_USERNAME", "robot").env("MODELCAR_REGISTRY_PASSWORD", "an old one");
+    let shown = text(&command.output().unwrap().stdout);
+    let login = shown.lines().find(|line| line.starts_with("login")).unwrap();
+    assert!(login.contains("ok") && login.contains(".docker/config.json"), "{shown}");
+}
+
+#[test]
+fn a_registry_that_does_not_tell_of_tags() {
+    let env = Env::new();
+    env.registry.fault(FaultRule::new("/manifests/v1", RegistryAction::error(403, "DENIED")).method("GET"));
+    let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
+    assert_eq!(status, Some(0), "{shown}");
+    assert_eq!(verdict(&document, "tag"), "warning", "{document}");
 }

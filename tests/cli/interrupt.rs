@@ -24,9 +24,17 @@ impl Env {
             .unwrap()
     }
 
-    /// Pushes, interrupts when `reached` says so, and checks how it ends.
+    /// Pushes, interrupts when `reached` says so, and checks that nothing was published.
     fn interrupted(&self, reached: impl Fn(&FakeRegistry) -> bool) {
-        let push = self.start(&["push", MODEL, &self.image("a/b:v1"), "--base", "scratch"]);
+        let stderr = self.stopped(&["push", MODEL, &self.image("a/b:v1"), "--base", "scratch"], reached);
+        assert!(stderr.contains("interrupted: nothing was published"), "{stderr}");
+        assert_eq!(self.registry.tags(), []);
+        assert_eq!(self.registry.manifests().len(), 0);
+    }
+
+    /// Runs, interrupts when `reached` says so, checks how it ends and returns what it says.
+    fn stopped(&self, args: &[&str], reached: impl Fn(&FakeRegistry) -> bool) -> String {
+        let push = self.start(args);
         let begun = Instant::now();
         while !reached(&self.registry) {
             assert!(begun.elapsed() < PATIENCE, "the push does not come so far: {:?}", self.registry.requests());
@@ -39,11 +47,9 @@ impl Env {
         let took = pressed.elapsed();
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
         assert!(took < Duration::from_secs(2), "{took:?}");
-        assert!(text(&output.stderr).contains("interrupted: nothing was published"));
         assert_eq!(text(&output.stdout), "");
         assert_eq!(self.registry.open_sessions(), []);
-        assert_eq!(self.registry.tags(), []);
-        assert_eq!(self.registry.manifests().len(), 0);
+        text(&output.stderr)
     }
 }
 
@@ -71,4 +77,26 @@ fn during_the_checks_before_a_push() {
     let late = RegistryAction::DelayReply(Duration::from_millis(500));
     env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST"));
     env.interrupted(|registry| registry.requests().iter().any(|request| request.method == "POST"));
+}
+
+#[test]
+fn between_two_tags() {
+    let env = Env::new();
+    let late = RegistryAction::DelayReply(Duration::from_mins(1));
+    env.registry.fault(FaultRule::new("/manifests/second", late).method("PUT"));
+    let args = ["push", MODEL, &env.image("a/b:v1"), "--tag", "second", "--tag", "third", "--base", "scratch"];
+    let stderr = env.stopped(&args, |registry| registry.tags().len() == 2);
+    let digest = env.registry.tags()[0].2.clone();
+    let said = format!("interrupted: `v1` points to `{digest}` already; `second` may point to `{digest}` by now");
+    assert!(stderr.contains(&said), "{stderr}");
+}
+
+#[test]
+fn while_the_right_to_push_is_tried_out() {
+    let env = Env::new();
+    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST"));
+    env.stopped(&["doctor", &env.image("a/b:v1")], |registry| {
+        registry.requests().iter().any(|request| request.method == "POST")
+    });
 }

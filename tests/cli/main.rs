@@ -248,6 +248,37 @@ fn a_registry_that_refuses_is_named() {
 }
 
 #[test]
+fn a_tag_that_is_refused_after_others_says_what_those_point_to() {
+    let env = Env::new();
+    let fixed = RegistryAction::error(409, "TAG_INVALID");
+    env.registry.fault(FaultRule::new("/manifests/second", fixed).method("PUT"));
+    let digest_file = env.dir.path().join("digest");
+    fs::write(&digest_file, "sha256:of-an-earlier-push").unwrap();
+    let image = env.image("a/b:v1");
+    let output = env.run(&[
+        "push",
+        MODEL,
+        &image,
+        "--tag",
+        "second",
+        "--tag",
+        "third",
+        "--base",
+        "scratch",
+        "--digest-file",
+        "digest",
+    ]);
+    let (stderr, tags) = (text(&output.stderr), env.registry.tags());
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(tags.len(), 1, "{tags:?}");
+    for said in ["TAG_INVALID", "push under another tag", &format!("hint: `v1` points to `{}` already", tags[0].2)] {
+        assert!(stderr.contains(said), "{said}: {stderr}");
+    }
+    assert!(!stderr.contains("nothing was published"), "{stderr}");
+    assert_eq!(fs::read_to_string(&digest_file).unwrap(), "", "the digest of an earlier push is not this one's");
+}
+
+#[test]
 fn a_registry_that_stumbles_gets_the_layer_again() {
     let env = Env::new();
     let clean = env.answer(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);

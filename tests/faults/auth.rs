@@ -22,6 +22,12 @@ pub(crate) fn rows() -> Vec<Row> {
     let basic_row = |row: Row| row.config(|config| config.auth = Auth::basic(USER, PASSWORD));
     vec![
         survives("bearer tokens"),
+        survives("the token server's answer breaks off").fault(
+            "GET",
+            "/token",
+            1,
+            RegistryAction::TruncateBody { after_bytes: 10 },
+        ),
         basic_row(Row::survives("login", "Basic")),
         survives("tokens that live 1 s and do not say so")
             .config(|config| {

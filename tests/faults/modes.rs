@@ -1,6 +1,6 @@
 //! Ways to upload: one request, chunks, a PUT; and the forms of answers that all of them meet.
 
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Duration};
 
 use modelcar_testkit::{FaultRule, LocationStyle, RegistryAction, RegistryRequest};
 
@@ -56,6 +56,12 @@ pub(crate) fn rows() -> Vec<Row> {
         survives("a chunk gets 503")
             .chunks(1 << 20)
             .rule(FaultRule::new(UPLOADS, RegistryAction::status(503)).method("PATCH").after(2).times(1)),
+        survives("a chunk gets 202 before its bytes: a new session").in_order().chunks(3 << 20).rule(
+            FaultRule::new(UPLOADS, RegistryAction::Drip { code: 202, piece: 1, every: Duration::from_millis(50) })
+                .method("PATCH")
+                .after(1)
+                .times(1),
+        ),
         survives("a chunk's reply is lost")
             .in_order()
             .chunks(1 << 20)

@@ -77,6 +77,10 @@ fn clouds() -> Vec<Row> {
         taken(ar_fails("immutable tag with another digest", "TAG_INVALID")),
         aws("201 on PATCH"),
         aws("PATCH breaks: the session is dead, a new one").fault("PATCH", UPLOADS, 1, BREAK),
+        taken(like(aws("a tag that moves, and its manifest breaks off when it is read"), "public.ecr.aws", |config| {
+            config.fixed_tags = FixedTags::No;
+        }))
+        .fault("GET", "/manifests/v1", 1, RegistryAction::TruncateBody { after_bytes: 20 }),
         taken(ecr(Row::fails("ECR", "immutable tag with another digest", "can't be moved"))).before_weights(),
         named(ecr(Row::fails("ECR", "no such repository", "NAME_UNKNOWN")), "team/other").before_weights(),
         like(acr("413 above 4 MB: chunks"), "acme.azurecr.io", |config| config.max_request = Some(4_000_000))
@@ -124,6 +128,14 @@ fn hubs() -> Vec<Row> {
             .check(|seen| in_chunks(seen, 5_000_000)),
         like(Row::survives("Artifactory", "403 for a blob that is not there"), "acme.jfrog.io", |config| {
             config.missing_head_status = 403;
+        }),
+        like(Row::survives("Artifactory", "403 for a manifest that is not there"), "acme.jfrog.io", |config| {
+            config.missing_head_status = 403;
+        })
+        .fault("GET", "/manifests/", 999, RegistryAction::error(403, "DENIED"))
+        .check(|seen| {
+            let told = seen.warnings.iter().any(|warning| warning.contains("does not tell whether tag `v1` is taken"));
+            demand(told, || "no warning of the tag".to_owned())
         }),
     ]
 }

@@ -58,6 +58,7 @@ fn requests() -> Vec<Row> {
 fn layers() -> Vec<Row> {
     let drop = |after_body_bytes| RegistryAction::DropConnection { after_body_bytes };
     let stall = RegistryAction::Stall { at: 100_000, pause: Duration::from_secs(5) };
+    let early = RegistryAction::Drip { code: 202, piece: 1, every: Duration::from_millis(50) };
     vec![
         survives("PATCH: 503 before the body").fault("PATCH", UPLOADS, 1, RegistryAction::status(503)),
         survives("PATCH: 502 after the body").fault("PATCH", UPLOADS, 1, RegistryAction::StatusAfterBody(502)),
@@ -91,7 +92,24 @@ fn layers() -> Vec<Row> {
         survives("PATCH: reply lost after the whole layer: nothing sent again")
             .fault("PATCH", UPLOADS, 1, RegistryAction::LostReply)
             .at_most(ONCE),
-        survives("PATCH stalls in the body").fault("PATCH", UPLOADS, 1, stall),
+        survives("PATCH: 202 before the body: a new session").in_order().fault("PATCH", UPLOADS, 1, early.clone()),
+        fails("PATCH: 202 before the body each time", "before all bytes were sent")
+            .in_order()
+            .fault("PATCH", UPLOADS, 999, early),
+        fails("PATCH: 202 before the body each time, then the connection is closed", "layer").in_order().fault(
+            "PATCH",
+            UPLOADS,
+            999,
+            RegistryAction::status(202),
+        ),
+        survives("PATCH stalls in the body").fault("PATCH", UPLOADS, 1, stall.clone()),
+        fails("PATCH stalls for longer than the budget for failures", "no byte moved")
+            .fault("PATCH", UPLOADS, 999, stall)
+            .options(|options| options.retry_budget = Duration::from_millis(300))
+            .check(|seen| {
+                let count = seen.all("PATCH").filter(|patch| patch.content_length > Some(100_000)).count();
+                demand(count <= 2, || "a layer was tried again".to_owned())
+            }),
         survives("PATCH: no answer in time").fault(
             "PATCH",
             UPLOADS,

@@ -195,7 +195,7 @@ pub(crate) struct UploadArgs {
     /// Without it a layer goes in one request; where one is refused as too large, chunks are taken by themselves.
     #[arg(long, value_name = "SIZE", value_parser = chunk_size)]
     pub(crate) chunk_size: Option<NonZeroU64>,
-    /// Time that failures may cost over the whole push, tries and waits summed up: 90s, 30m, 2h
+    /// Time that failures may cost over the whole push, waits and silences summed up: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", default_value = "2h", value_parser = duration)]
     pub(crate) retry_budget: Duration,
 }

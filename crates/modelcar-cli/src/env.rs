@@ -34,7 +34,8 @@ const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
 /// `HOST[:PORT]` of the metadata server.
 const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
-/// Certificate authorities to trust instead of the system's. The TLS library reads it too.
+/// Certificate authorities to trust beside those of the web, which are built in. The TLS library reads it too, instead
+/// of the system's.
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// Returns the value of a variable; an empty one counts as not set.

@@ -134,8 +134,7 @@ fn hints(error: &Error) -> Vec<String> {
         Error::Plan(error) => return plan_hints(error),
         Error::Layer(LayerError::Source { source, .. }) => return source_hints(source),
         Error::Layer(error) if error.kind() == ErrorKind::Integrity => {
-            "nothing was published; the source does not match its own listing, try again and, if it stays so, report \
-             it to the source's owner"
+            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
         }
         Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
@@ -159,7 +158,7 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
         SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
         SourceError::BadEntry { .. } => "leave it out by moving it away; links may point only inside the directory",
-        SourceError::Changed { .. } => "nothing was published; run again when nothing writes to the directory",
+        SourceError::Changed { .. } => "run again when nothing writes to the directory",
         other if other.kind() == ErrorKind::Auth => "set HF_TOKEN to a token that the Hub takes, or `hf auth login`",
         other => return by_kind(other.kind(), "the source"),
     };
@@ -195,11 +194,17 @@ fn registry_hints(error: &RegistryError, object: &str) -> Vec<String> {
         }
         other => match upload_hint(other) {
             Some(hint) => hint.to_owned(),
+            None if other.kind() == ErrorKind::InvalidInput => format!(
+                "{object} takes no such request, and would not the next time: what it says against it stands above; \
+                 `modelcar doctor IMAGE` checks name, rights and tag"
+            ),
             None => return by_kind(other.kind(), object),
         },
     };
     vec![hint]
 }
+
+const FIXED_TAG: &str = "where tags are immutable a tag that is taken can't be moved: push under another tag";
 
 fn upload_hint(error: &RegistryError) -> Option<&'static str> {
     Some(match error {
@@ -218,6 +223,17 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
         }
         RegistryError::RefusedPlace { .. } => {
             "nothing was sent there; if the registry is yours, correct its external address or its token realm"
+        }
+        RegistryError::AnsweredEarly { .. } => {
+            "what answers is no registry, or a proxy before it that answers in its stead: `modelcar doctor IMAGE`, or try \
+             without the proxy"
+        }
+        RegistryError::Request { act, source, .. } if act.starts_with("put manifest") => {
+            match source.status.map(|status| status.as_u16()) {
+                _ if source.code.as_deref() == Some("TAG_INVALID") => FIXED_TAG,
+                Some(405 | 409 | 412) => FIXED_TAG,
+                _ => return None,
+            }
         }
         _ => return None,
     })
@@ -247,8 +263,8 @@ fn by_kind(kind: ErrorKind, object: &str) -> Vec<String> {
         ErrorKind::NotFound => format!("check the name; {object} may have to be created first"),
         ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {object}"),
         ErrorKind::Network => format!("run again: {object} failed or could not be reached"),
-        ErrorKind::Integrity => "nothing was published; run again and, if it stays so, report it".to_owned(),
-        ErrorKind::Io => "check space and rights of the path; nothing was published".to_owned(),
+        ErrorKind::Integrity => "run again and, if it stays so, report it".to_owned(),
+        ErrorKind::Io => "check space and rights of the path".to_owned(),
         _ => return Vec::new(),
     };
     vec![hint]

@@ -16,6 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use modelcar_core::{
     kserve::sizing::NodeDisk,
     progress::{Event, NoProgress, Progress},
+    sink::Published,
 };
 
 use crate::{args::ProgressMode, commands::Outcome, hint::Failure};
@@ -26,8 +27,8 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
         Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
         Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
-        Ok(Outcome::Interrupted) => {
-            say("interrupted: nothing was published");
+        Ok(Outcome::Interrupted(published)) => {
+            say(&format!("interrupted: {}", self::published(published.as_ref())));
             ExitCode::from(130)
         }
         Err(failure) => {
@@ -45,6 +46,19 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
         // On a broken pipe whoever reads the answer has enough of it.
         _ => status,
     }
+}
+
+/// Returns what was given a name before the end came.
+pub(crate) fn published(published: Option<&Published>) -> String {
+    let Some(Published { digest, names, perhaps }) = published else { return "nothing was published".to_owned() };
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    let certain = match quoted.len() {
+        0 => None,
+        1 => Some(format!("{} points to `{digest}` already", quoted[0])),
+        _ => Some(format!("{} point to `{digest}` already", quoted.join(", "))),
+    };
+    let uncertain = perhaps.as_ref().map(|name| format!("`{name}` may point to `{digest}` by now"));
+    certain.into_iter().chain(uncertain).collect::<Vec<_>>().join("; ")
 }
 
 /// Writes a warning to stderr.

@@ -23,6 +23,12 @@ const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest excerpt of an error answer that is shown, in characters.
 const EXCERPT_MAX_CHARS: usize = 300;
+/// Longest error code that is shown, in characters. Those of the specification have at most 21.
+const CODE_MAX_CHARS: usize = 64;
+/// Longest URL that is shown, in characters.
+const URL_MAX_CHARS: usize = 200;
+/// Shorter secrets are not looked for: they are part of any text.
+const LEAST_SECRET: usize = 4;
 /// What stands before a session in the path of an upload.
 const UPLOADS: &str = "/blobs/uploads/";
 /// Longest segment of a URL's path that is shown; a digest with its algorithm has 71 characters.
@@ -73,11 +79,7 @@ impl RedactedUrl {
             masked.set_query(Some("…"));
         }
         let text = mask_path(&masked.to_string().replace("%E2%80%A6", "…"));
-        let short = match text.char_indices().nth(200) {
-            Some((at, _)) => format!("{}…", &text[..at]),
-            None => text,
-        };
-        Self(short)
+        Self(cut(&text, URL_MAX_CHARS))
     }
 }
 
@@ -138,6 +140,11 @@ impl HttpFailure {
 
     /// An answer whose status is not the wanted one; reads what the server says about it.
     pub(crate) async fn from_response(method: Method, response: reqwest::Response) -> Self {
+        Self::from_masked(method, response, &[]).await
+    }
+
+    /// An answer like that from a server that was sent `secrets`: where it repeats them they are masked.
+    pub(crate) async fn from_masked(method: Method, response: reqwest::Response, secrets: &[String]) -> Self {
         let mut failure = Self {
             method,
             url: RedactedUrl::new(response.url()),
@@ -148,10 +155,12 @@ impl HttpFailure {
             cause: None,
             silent: false,
         };
-        // A server that lets its excuse drip is not waited for.
-        if let Ok(body) = timeout(ERROR_BODY_PATIENCE, read_limited(response, ERROR_BODY_MAX_BYTES)).await {
-            failure.read_body(&body);
-        }
+        // A server that lets its excuse drip is not waited for, and half an excuse says something too.
+        let mut body = Vec::new();
+        let reading = read_into(&mut body, response, ERROR_BODY_MAX_BYTES);
+        let _whole_or_not = timeout(ERROR_BODY_PATIENCE, reading).await;
+        failure.read_body(&body);
+        failure.make_showable(secrets);
         failure
     }
 
@@ -188,7 +197,16 @@ impl HttpFailure {
             let text = String::from_utf8_lossy(body);
             (!text.trim().is_empty()).then(|| text.into_owned())
         });
-        self.message = self.message.take().map(|text| one_line(&text));
+    }
+
+    /// Masks what is secret before anything is cut: half a secret is one too.
+    fn make_showable(&mut self, secrets: &[String]) {
+        let mask = |text: String| {
+            let secrets = secrets.iter().filter(|secret| secret.len() >= LEAST_SECRET);
+            secrets.fold(text, |text, secret| text.replace(secret.as_str(), "[secret]"))
+        };
+        self.message = self.message.take().map(|text| one_line(&mask(text)));
+        self.code = self.code.take().map(|text| cut(&one_line(&mask(text)), CODE_MAX_CHARS));
     }
 
     /// Returns whether the same request may well succeed later.
@@ -264,17 +282,25 @@ pub(crate) fn header(response: &reqwest::Response, name: &str) -> Option<String>
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Reads at most `limit` bytes of a body; what is wrong with the rest is of no interest.
-pub(crate) async fn read_limited(mut response: reqwest::Response, limit: usize) -> Vec<u8> {
+/// Reads a body, or its first `limit` bytes.
+///
+/// # Errors
+/// When it breaks off before that.
+pub(crate) async fn read_limited(response: reqwest::Response, limit: usize) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    read_into(&mut body, response, limit).await?;
+    Ok(body)
+}
+
+async fn read_into(body: &mut Vec<u8>, mut response: reqwest::Response, limit: usize) -> reqwest::Result<()> {
+    while let Some(chunk) = response.chunk().await? {
         let room = limit - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if body.len() == limit {
             break;
         }
     }
-    body
+    Ok(())
 }
 
 /// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3); a date that is past means now.
@@ -296,7 +322,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Longest wait that a server can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
-/// Returns the wait after the `attempt`-th failure: what the server asks for, or a lot drawn below a doubling bound.
+/// Returns the wait after the `attempt`-th failure: what the server asks for, or a lot drawn below a doubling bound
+/// ("full jitter": many clients that failed together do not come back together).
 pub(crate) fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration>) -> Duration {
     let bound = base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     let lot = RandomState::new().hash_one(attempt) >> 32;
@@ -308,10 +335,13 @@ pub(crate) fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration
 pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(EXCERPT_MAX_CHARS) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
+    cut(&words.join(" "), EXCERPT_MAX_CHARS)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -331,6 +361,40 @@ mod tests {
         ] {
             assert_eq!(shown(url), expected);
         }
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_short_line_without_what_it_was_sent() {
+        let url = "https://r.io/v2/".parse().unwrap();
+        let shown = |body: &str| {
+            let mut failure = HttpFailure::protocol(Method::POST, &url, "");
+            failure.message = None;
+            failure.read_body(body.as_bytes());
+            failure.make_showable(&["1//secret".to_owned(), "abc".to_owned()]);
+            failure.to_string()
+        };
+        let code = format!("A\\u001b[31m\\n{}", "B".repeat(9000));
+        let text = shown(&format!(r#"{{"errors":[{{"code":"{code}","message":"line\none"}}]}}"#));
+        assert!(text.len() < 200 && text.ends_with("…: line one"), "{text}");
+        assert!(!text.contains(['\n', '\u{1b}']), "{text:?}");
+        let far = format!("{} 1//secret", "x".repeat(EXCERPT_MAX_CHARS - 5));
+        for body in ["bad: 1//secret", r#"{"errors":[{"code":"1//secret"}]}"#, r#"{"error":"1//secret, abc"}"#, &far] {
+            let text = shown(body);
+            assert!(!text.contains("1//s") && text.contains("[se"), "{text}");
+        }
+        assert!(shown(r#"{"error":"abc"}"#).contains("abc"));
+    }
+
+    #[test]
+    fn waits_grow_by_lot_and_servers_are_obeyed_within_a_bound() {
+        let base = Duration::from_millis(500);
+        for attempt in 1..40 {
+            let bound = base * (1 << (attempt - 1).min(16));
+            assert!(backoff(base, attempt, None) <= bound.min(BACKOFF_MAX));
+        }
+        let asked = |seconds| backoff(base, 1, Some(Duration::from_secs(seconds)));
+        assert_eq!(asked(7), Duration::from_secs(7));
+        assert_eq!(asked(86_400), RETRY_AFTER_MAX);
     }
 
     #[test]

@@ -275,7 +275,7 @@ pub enum RegistryAction {
         /// Offset within the blob.
         at: u64,
     },
-    /// Break a blob download after this many bytes.
+    /// Break the body of an otherwise normal answer after this many bytes.
     TruncateBody {
         /// Body bytes sent.
         after_bytes: u64,

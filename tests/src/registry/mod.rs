@@ -25,6 +25,7 @@ pub use config::{Auth, BrokenPatch, FixedTags, LocationStyle, RegistryAction, Re
 pub use log::RegistryRequest;
 pub use store::StoredManifest;
 
+use crate::content::to_usize;
 use crate::fault::{FaultQueue, FaultRule};
 use crate::server::{self, Hangup, Query, Reply, ServerGuard, decode, empty, reply, set_header};
 use auth::Tokens;
@@ -260,6 +261,13 @@ async fn handle(state: Arc<State>, server: &'static str, request: Request<Incomi
         Ok(answer) | Err(Refusal::Answer(answer)) => answer,
         Err(Refusal::Hangup) => return Err(Hangup),
     };
+    if let Some(RegistryAction::TruncateBody { after_bytes }) = call.fault {
+        // Blobs, which may be large, are cut while they are read.
+        if server != "storage" && !call.path.contains("/blobs/") {
+            let whole = std::mem::take(answer.body_mut()).collect().await.map_err(|_| Hangup)?.to_bytes();
+            *answer.body_mut() = broken(whole.slice(..to_usize(after_bytes).min(whole.len())));
+        }
+    }
     late_fault(&mut answer, call.fault).await?;
     Ok(entry.finish(answer))
 }
@@ -412,6 +420,17 @@ fn drip(piece: usize, every: Duration) -> axum::body::Body {
     axum::body::Body::from_stream(futures_util::stream::unfold((), move |()| async move {
         tokio::time::sleep(every).await;
         Some((Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; piece])), ()))
+    }))
+}
+
+/// A body that breaks off after these bytes.
+fn broken(start: Bytes) -> axum::body::Body {
+    axum::body::Body::from_stream(futures_util::stream::unfold(Some(start), |start| async {
+        if start.is_none() {
+            // Time for the socket to send what precedes the break.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        Some((start.ok_or_else(|| std::io::Error::other("body cut on purpose")), None))
     }))
 }
 

@@ -3,7 +3,7 @@
 use modelcar_core::sink::{ArchiveSink, LayoutSink, Sink};
 use serde_json::json;
 
-use super::{Outcome, build_into, build_options, prepare, report};
+use super::{Ended, Outcome, build_into, build_options, prepare, report};
 use crate::{
     args::{BuildArgs, Format},
     connection::Connection,
@@ -21,8 +21,9 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let Some((built, seconds)) = build_into(&prepared, &*sink, build_options(&args.run, progress)).await? else {
-        return Ok(Outcome::Interrupted);
+    let (built, seconds) = match build_into(&prepared, &*sink, build_options(&args.run, progress)).await? {
+        Ended::Built(built, seconds) => (built, seconds),
+        Ended::Interrupted(published) => return Ok(Outcome::Interrupted(published)),
     };
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => built.digest.to_string(),

@@ -5,7 +5,8 @@ use std::{fmt::Write, sync::Arc};
 use modelcar_core::{
     ImageRef,
     progress::{NoProgress, Progress},
-    registry::{Check, Verdict},
+    registry::{Check, RegistrySink, Verdict},
+    sink::Sink,
 };
 use serde_json::json;
 
@@ -21,7 +22,14 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
-    let checks = repository.examine(image.tag().unwrap_or("latest")).await;
+    let checks = tokio::select! {
+        checks = repository.examine(image.tag().unwrap_or("latest")) => checks,
+        _ = tokio::signal::ctrl_c() => {
+            // The right to push is tried out by an upload, which is not left open.
+            RegistrySink::new(repository, Vec::new()).abandon().await;
+            return Ok(Outcome::Interrupted(None));
+        }
+    };
     let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
     let answer = match args.format {
         Format::Text => table(&checks),

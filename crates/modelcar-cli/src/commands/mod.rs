@@ -19,7 +19,7 @@ use modelcar_core::{
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
     reuse::Reuse,
-    sink::Sink,
+    sink::{Published, Sink},
 };
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ use crate::{
     env,
     hint::Failure,
     names::{self, OpenBase, OpenSource, SourceName},
+    ui,
 };
 
 /// What a command has to say.
@@ -39,8 +40,8 @@ pub(crate) enum Outcome {
     No(String),
     /// The answer, for stdout, of a check that could not be made.
     Unknown(String),
-    /// The user stopped it.
-    Interrupted,
+    /// The user stopped it; what had a name by then.
+    Interrupted(Option<Published>),
 }
 
 /// Everything that a build needs but its sink.
@@ -153,24 +154,31 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress, reuse }
 }
 
-/// Builds into `sink`; Ctrl-C stops it and removes what is unfinished.
-async fn build_into(
-    prepared: &Prepared,
-    sink: &dyn Sink,
-    options: BuildOptions,
-) -> Result<Option<(Built, f64)>, Failure> {
+/// How a build ended.
+enum Ended {
+    /// With an image, after so many seconds.
+    Built(Built, f64),
+    /// By Ctrl-C; what had a name by then.
+    Interrupted(Option<Published>),
+}
+
+/// Builds into `sink`; Ctrl-C stops it and removes what is unfinished. Names are set one after the other: what ends a
+/// build between them leaves the first ones, and that is said.
+async fn build_into(prepared: &Prepared, sink: &dyn Sink, options: BuildOptions) -> Result<Ended, Failure> {
     let start = Instant::now();
     let source = Arc::clone(&prepared.source.source);
     let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
     let built = tokio::select! {
-        built = building => Some(built?),
+        built = building => Some(built),
         _ = tokio::signal::ctrl_c() => None,
     };
-    if let Some(built) = built {
-        Ok(Some((built, start.elapsed().as_secs_f64())))
-    } else {
-        sink.abandon().await;
-        Ok(None)
+    match built {
+        Some(Ok(built)) => Ok(Ended::Built(built, start.elapsed().as_secs_f64())),
+        Some(Err(error)) => Err(Failure::from(error).hint(ui::published(sink.published().as_ref()))),
+        None => {
+            sink.abandon().await;
+            Ok(Ended::Interrupted(sink.published()))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use modelcar_core::{
 };
 use serde_json::json;
 
-use super::{Outcome, build_into, build_options, prepare, report, reuse};
+use super::{Ended, Outcome, build_into, build_options, prepare, report, reuse};
 use crate::{
     args::{Format, PushArgs},
     connection::Connection,
@@ -55,12 +55,13 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         ready = ready => ready?,
         _ = tokio::signal::ctrl_c() => {
             sink.abandon().await;
-            return Ok(Outcome::Interrupted);
+            return Ok(Outcome::Interrupted(None));
         }
     };
     let options = BuildOptions { reuse, ..build_options(&args.run, progress) };
-    let Some((built, seconds)) = build_into(&prepared, &sink, options).await? else {
-        return Ok(Outcome::Interrupted);
+    let (built, seconds) = match build_into(&prepared, &sink, options).await? {
+        Ended::Built(built, seconds) => (built, seconds),
+        Ended::Interrupted(published) => return Ok(Outcome::Interrupted(published)),
     };
     let pinned = image.with_digest(&built.digest).to_string();
     if let Some(file) = digest_file {
@@ -89,7 +90,11 @@ async fn preflight(
             return Err(RegistryError::TagTaken { repository, tag, digest: taken.digest }.into());
         }
         if taken.movable.is_none() {
-            let message = format!("tag `{tag}` points to `{}` and is moved at the end", taken.digest);
+            let message = format!(
+                "tag `{tag}` points to `{}` and is moved at the end; where tags are immutable that may be refused at \
+                 the end",
+                taken.digest
+            );
             progress.report(&Event::Warning { message });
         }
     }
@@ -113,18 +118,18 @@ async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -
     Ok(held == planned && !differs)
 }
 
-/// The file of `--digest-file`. It is opened before the push: after hours is too late to learn that it can't be.
+/// The file of `--digest-file`. It is opened before the push: after hours is too late to learn that it can't be. It is
+/// emptied too, so that a push that fails leaves no digest of an earlier one to be deployed.
 struct DigestFile<'a>(&'a Path, File);
 
 impl<'a> DigestFile<'a> {
     fn open(path: &'a Path) -> Result<Self, Failure> {
-        let file = File::options().create(true).append(true).open(path);
-        file.map(|file| Self(path, file)).map_err(|error| Self::failed(path, error))
+        File::create(path).map(|file| Self(path, file)).map_err(|error| Self::failed(path, error))
     }
 
     fn write(mut self, digest: &str) -> Result<(), Failure> {
-        let written = self.1.set_len(0).and_then(|()| writeln!(self.1, "{digest}"));
-        written.map_err(|error| Self::failed(self.0, error).hint(format!("the image is there: {digest}")))
+        writeln!(self.1, "{digest}")
+            .map_err(|error| Self::failed(self.0, error).hint(format!("the image is there: {digest}")))
     }
 
     fn failed(path: &Path, error: io::Error) -> Failure {

@@ -39,6 +39,8 @@ struct State {
     /// The login that was sent as it is.
     direct: Option<(Login, Token)>,
     refused: Refused,
+    /// The login that was used last and not refused at once, as it is described.
+    used: Option<String>,
     /// Where the login came from that was sent as it is and refused.
     refused_at_once: Option<String>,
 }
@@ -60,7 +62,10 @@ impl Auth {
         let mut refusal = None;
         while let Some(login) = self.resolve(&state.refused).await? {
             match self.use_login(&mut state, &challenge, scope, &login).await {
-                Ok(header) => return Ok(Some(header)),
+                Ok(header) => {
+                    state.used = Some(login.describe());
+                    return Ok(Some(header));
+                }
                 Err(failure) if token::is_refusal(&failure) => {
                     state.refused.add(login.credential);
                     refusal = Some((login.origin, Some(Box::new(failure))));
@@ -124,6 +129,11 @@ impl Auth {
             state.refused_at_once = Some(login.origin);
         }
         if anonymous_is_too_little { Err(self.no_login(None)) } else { Ok(state.challenge.is_some()) }
+    }
+
+    /// Returns what the login is that the registry was last shown, and where it comes from.
+    pub(super) async fn used(&self) -> Option<String> {
+        self.state.lock().await.used.clone()
     }
 
     fn registry(&self) -> String {

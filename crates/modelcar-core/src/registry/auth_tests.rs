@@ -111,6 +111,29 @@ async fn token_servers_may_fail_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_token_server_that_repeats_what_it_was_sent_is_not_quoted() {
+    let registry = registry(bearer(Duration::from_mins(5), Some(300))).await;
+    let token = "1//refresh+token/of a user";
+    let password = "pass word/of+a user";
+    let in_form = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let login = "bWU6cGFzcyB3b3JkL29mK2EgdXNlcg==";
+    for sent in [token, password, &in_form(token), &in_form(password), login] {
+        let refusal = RegistryAction::Status { code: 401, headers: Vec::new(), body: format!("{sent} is no good") };
+        registry.clear_faults();
+        registry.fault(FaultRule::new("/token", refusal));
+        for credential in [identity(token, None), basic(password)] {
+            let of_token = sent.contains("refresh");
+            if of_token != matches!(credential, Credential::IdentityToken { .. }) {
+                continue;
+            }
+            let error = repository(&registry, &[credential]).check_push().await.unwrap_err();
+            let shown = shown(&error);
+            assert!(shown.contains("[secret] is no good") && !shown.contains(sent), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_server_that_talks_nonsense_is_quoted_shortly() {
     let registry = registry(bearer(Duration::from_mins(5), Some(300))).await;
     let answer = |body: String| RegistryAction::Status { code: 200, headers: Vec::new(), body };

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_realm_must_be_safe() {
-        for realm in ["http://auth.r.io/t", "https://169.254.169.254/t", "https://[::1]/t", "file:///etc/passwd"] {
+        for realm in ["http://auth.r.io/t", "https://169.254.169.254/t", "https://[fe80::1]/t", "file:///etc/passwd"] {
             assert!(choose(&[&format!(r#"Bearer realm="{realm}""#)]).is_err(), "{realm}");
         }
     }

@@ -34,6 +34,8 @@ use crate::{
 
 /// Largest manifest that is read; registries agree on it as theirs.
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
+/// Distinct warnings that are passed on; a server can make up any number.
+const WARNINGS_MAX: usize = 16;
 /// How often one request is sent again with another login: the first challenge, a token that ran out, a login that is
 /// refused.
 const CHALLENGES_MAX: u32 = 4;
@@ -55,8 +57,9 @@ pub struct RegistryOptions {
     pub stall_timeout: Duration,
     /// Longest silence after an upload's last byte: storage behind a registry copies what it took, for minutes.
     pub commit_patience: Duration,
-    /// Time that failures may cost over the whole push: failed tries and waits, summed up over all requests. Once it
-    /// is spent, the next failure is final.
+    /// Time that failures may cost over the whole push: waits between tries and the silence of tries that failed,
+    /// summed up over all requests. Time in which an upload moved is not lost. Once it is spent, the next failure is
+    /// final.
     pub retry_budget: Duration,
     /// Upload in chunks of this many bytes. Needed where something caps the size of a request; it is also done without
     /// being asked for once a request was too large (413).
@@ -96,10 +99,10 @@ pub(super) struct Inner {
     /// HTTP/1.1 alone: one connection an upload, and response headers of hundreds of kilobytes (Artifact Registry's
     /// are larger than what an HTTP/2 client takes).
     pub(super) client: reqwest::Client,
-    auth: Auth,
+    pub(super) auth: Auth,
     pub(super) keychain: Arc<dyn Keychain>,
     pub(super) quirks: Quirks,
-    pub(super) patience: Patience,
+    pub(super) patience: Arc<Patience>,
     pub(super) options: RegistryOptions,
     pub(super) progress: Arc<dyn Progress>,
     warned: Mutex<BTreeSet<String>>,
@@ -159,7 +162,8 @@ impl Repository {
             Some(Some(bytes)) => bytes,
             None => 0,
         };
-        let server = TokenServer { client: client.clone(), attempts: options.attempts, retry_base: options.retry_base };
+        let patience = Arc::new(Patience::new(options.attempts, options.retry_base, options.retry_budget));
+        let server = TokenServer { client: client.clone(), patience: Arc::clone(&patience) };
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
@@ -168,7 +172,7 @@ impl Repository {
             auth,
             keychain,
             quirks,
-            patience: Patience::new(options.attempts, options.retry_base, options.retry_budget),
+            patience,
             chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,
@@ -245,28 +249,44 @@ impl Repository {
     /// # Errors
     /// When it can't be read, is larger than 4 MiB, or is not what its digest says.
     pub async fn manifest(&self, selector: &str) -> Result<Option<ManifestBlob>, RegistryError> {
-        let url = self.0.url(&format!("manifests/{selector}"))?;
         let act = format!("get manifest `{selector}`");
-        let mut headers = HeaderMap::new();
-        headers.insert("accept", MANIFEST_TYPES.parse().map_err(|_| self.0.protocol(&act, "no such header"))?);
-        let response = self.0.send(&act, Right::Pull, Method::GET, &url, &headers, None).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        if response.status() != StatusCode::OK {
-            return Err(self.0.refused(act, Method::GET, response).await);
-        }
-        let content_type = http::header(&response, "content-type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
-        let read = timeout(self.0.options.answer_timeout, http::read_limited(response, MANIFEST_MAX_BYTES + 1)).await;
-        let bytes = Bytes::from(read.map_err(|_| self.0.protocol(&act, "its bytes come too slowly"))?);
-        if bytes.len() > MANIFEST_MAX_BYTES {
-            return Err(self.0.protocol(&act, "it is larger than 4 MiB"));
-        }
+        let Some((bytes, headers)) = self.get_manifest(&act, selector).await? else { return Ok(None) };
+        let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+        let media_type = header("content-type").split(';').next().unwrap_or_default().trim().to_owned();
         let digest = Digest::of(&bytes);
-        match selector.parse::<Digest>() {
+        // By a tag, the registry's word is all there is to hold the bytes against.
+        match selector.parse::<Digest>().or_else(|_| header("docker-content-digest").parse()) {
             Ok(expected) if expected != digest => Err(self.0.wrong_digest(expected, digest)),
             _ => Ok(Some(ManifestBlob { bytes, media_type, digest })),
+        }
+    }
+
+    /// Asks again when the bytes break off: what is cut short has a digest too.
+    async fn get_manifest(&self, act: &str, selector: &str) -> Result<Option<(Bytes, HeaderMap)>, RegistryError> {
+        let inner = &self.0;
+        let url = inner.url(&format!("manifests/{selector}"))?;
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", MANIFEST_TYPES.parse().map_err(|_| inner.protocol(act, "no such header"))?);
+        let mut attempt = 1;
+        loop {
+            let response = inner.send(act, Right::Pull, Method::GET, &url, &headers, None).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            if response.status() != StatusCode::OK {
+                return Err(inner.refused(act, Method::GET, response).await);
+            }
+            let (begun, told) = (Instant::now(), response.headers().clone());
+            let reading = http::read_limited(response, MANIFEST_MAX_BYTES + 1);
+            let read = timeout(inner.options.answer_timeout, reading).await;
+            match read.map_err(|_| inner.protocol(act, "its bytes come too slowly"))? {
+                Ok(bytes) if bytes.len() > MANIFEST_MAX_BYTES => {
+                    return Err(inner.protocol(act, "it is larger than 4 MiB"));
+                }
+                Ok(bytes) => return Ok(Some((bytes.into(), told))),
+                Err(_) if inner.patience.again(attempt, None, begun.elapsed()).await => attempt += 1,
+                Err(error) => return Err(inner.failed(act, HttpFailure::transport(Method::GET, &url, error))),
+            }
         }
     }
 
@@ -338,7 +358,8 @@ impl Inner {
         Ok(place)
     }
 
-    /// Returns the login for `url`; none for another host than the registry's.
+    /// Returns the login for `url`; none for another host than the registry's. Where it comes from a server that fails
+    /// for a while, that is asked again.
     pub(super) async fn authorization(&self, right: Right<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
         let mut headers = HeaderMap::new();
         if place::same_origin(&self.base, url) {
@@ -349,7 +370,19 @@ impl Inner {
                 Right::Delete => format!("repository:{here}:pull,delete"),
                 Right::Mount(from) => format!("repository:{here}:pull,push repository:{from}:pull"),
             };
-            headers.extend(self.auth.header(&scope).await?.map(|value| (AUTHORIZATION, value)));
+            let mut attempt = 1;
+            let login = loop {
+                let begun = Instant::now();
+                match self.auth.header(&scope).await {
+                    Err(RegistryError::Keychain { source, .. })
+                        if source.is_passing() && self.patience.again(attempt, None, begun.elapsed()).await =>
+                    {
+                        attempt += 1;
+                    }
+                    result => break result?,
+                }
+            };
+            headers.extend(login.map(|value| (AUTHORIZATION, value)));
         }
         Ok(headers)
     }
@@ -361,8 +394,11 @@ impl Inner {
             values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
         };
         for warning in all("warning") {
-            let text = warning.split('"').nth(1).unwrap_or(&warning).to_owned();
-            if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+            let text = http::one_line(warning.split('"').nth(1).unwrap_or(&warning));
+            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_new = warned.len() < WARNINGS_MAX && warned.insert(text.clone());
+            drop(warned);
+            if is_new {
                 self.progress.report(&Event::Warning { message: format!("{} says: {text}", self.image.registry()) });
             }
         }
@@ -387,8 +423,8 @@ impl Inner {
         let mut challenges = 0;
         let mut attempt = 1;
         loop {
-            let begun = Instant::now();
             let login = self.authorization(right, url).await?;
+            let begun = Instant::now();
             let sent_login = login.get(AUTHORIZATION).cloned();
             let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
             request = request.headers(login);

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{
     client::{Inner, Repository},
     error::RegistryError,
-    keychain::{Credential, Refused},
-    preflight::TakenTag,
+    keychain::Refused,
+    preflight::{TagState, TakenTag},
     quirks::Chunks,
 };
 use crate::{
@@ -65,9 +65,15 @@ impl Repository {
             checks.push(login(inner).await);
             return checks;
         }
-        checks.push(login(inner).await);
-        checks.push(self.examine_push().await);
-        if checks[3].verdict == Verdict::Ok {
+        let push = self.examine_push().await;
+        let may_push = push.verdict == Verdict::Ok;
+        // The login that was taken need not be the first that was found.
+        checks.push(match inner.auth.used().await.filter(|_| may_push) {
+            Some(used) => Check::new("login", Verdict::Ok, used),
+            None => login(inner).await,
+        });
+        checks.push(push);
+        if may_push {
             checks.push(self.examine_tag(tag).await);
         }
         checks.push(limits(inner));
@@ -96,25 +102,30 @@ impl Repository {
             ErrorKind::Denied => "the login is known; grant it the right to write to this repository",
             ErrorKind::NotFound => "create the repository, or correct its name",
             ErrorKind::RateLimited => "wait, then try again",
-            ErrorKind::InvalidInput => "correct the name of the repository",
+            ErrorKind::InvalidInput if is_about_name(&error) => "correct the name of the repository",
+            ErrorKind::InvalidInput => "what the registry says against it stands above: it may take no uploads at all",
             _ => "try again; if it stays so, the registry or a proxy before it fails",
         };
         Check::new("push", verdict, chain(&error)).advise(advice)
     }
 
     async fn examine_tag(&self, tag: &str) -> Check {
-        match self.taken_tag(tag).await {
-            Ok(None) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
-            Ok(Some(TakenTag { digest, movable: Some(false) })) => {
+        match self.look_up(tag).await {
+            Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
+            Ok(TagState::Untold) => {
+                let found = format!("the registry does not tell whether `{tag}` is taken (403)");
+                Check::new("tag", Verdict::Warning, found).advise("some say so of a tag that is free")
+            }
+            Ok(TagState::Taken(TakenTag { digest, movable: Some(false) })) => {
                 Check::new("tag", Verdict::No, format!("`{tag}` is immutable and points to `{digest}`"))
                     .advise("push under another tag")
             }
-            Ok(Some(TakenTag { digest, movable: Some(true) })) => {
+            Ok(TagState::Taken(TakenTag { digest, movable: Some(true) })) => {
                 Check::new("tag", Verdict::Ok, format!("`{tag}` points to `{digest}` and can be moved"))
             }
-            Ok(Some(TakenTag { digest, movable: None })) => {
+            Ok(TagState::Taken(TakenTag { digest, movable: None })) => {
                 Check::new("tag", Verdict::Warning, format!("`{tag}` points to `{digest}`"))
-                    .advise("a push moves it; where tags are immutable it can't, so use another tag there")
+                    .advise("a push moves it at its end; where tags are immutable that may be refused: use another tag")
             }
             Err(error) => Check::new("tag", Verdict::Unknown, chain(&error)).advise("try again"),
         }
@@ -184,15 +195,15 @@ impl Inner {
         let registry = self.image.registry().to_owned();
         let found = self.keychain.resolve(&self.image, &Refused::default()).await;
         let found = found.map_err(|source| RegistryError::Keychain { registry, source })?;
-        Ok(found.map(|login| format!("{} from {}", kind(&login.credential), login.origin)))
+        Ok(found.map(|login| login.describe()))
     }
 }
 
-/// Returns what a login is, without it.
-fn kind(credential: &Credential) -> &'static str {
-    match credential {
-        Credential::Basic { .. } => "a name and a password",
-        Credential::IdentityToken { .. } => "an identity token",
-        Credential::RegistryToken(_) => "a registry token",
+/// Returns whether the repository's name is what is wrong.
+fn is_about_name(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::BadName { .. } => true,
+        RegistryError::Request { source, .. } => source.code.as_deref() == Some("NAME_INVALID"),
+        _ => false,
     }
 }

@@ -139,6 +139,16 @@ pub enum RegistryError {
         /// How long.
         seconds: u64,
     },
+    /// The registry said that it took an upload which it had not read to its end.
+    #[error("{act} at `{repository}`: it answered {status} before all bytes were sent")]
+    AnsweredEarly {
+        /// The act and its object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// The status.
+        status: u16,
+    },
     /// The registry holds other bytes than the ones asked for.
     #[error("`{repository}` gave wrong bytes: expected `{expected}`, got `{actual}`")]
     WrongDigest {
@@ -212,6 +222,8 @@ pub enum KeychainError {
         origin: String,
         /// What happened. Never holds a secret.
         reason: String,
+        /// Whether the same may well succeed later.
+        passing: bool,
     },
     /// A credential helper failed.
     #[error("credential helper `{helper}`: {reason}")]
@@ -223,6 +235,13 @@ pub enum KeychainError {
     },
 }
 
+impl KeychainError {
+    /// Returns whether the same may well succeed later.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Google { passing: true, .. })
+    }
+}
+
 impl RegistryError {
     /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -230,6 +249,7 @@ impl RegistryError {
             Self::Request { source, .. } => source.kind(),
             Self::Protocol { .. }
             | Self::Stalled { .. }
+            | Self::AnsweredEarly { .. }
             | Self::RefusedPlace { .. }
             | Self::SessionLost { .. }
             | Self::Resumed { .. } => ErrorKind::Network,
@@ -249,7 +269,11 @@ impl RegistryError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Request { source, .. } => retry::is_passing(source),
-            Self::Stalled { .. } | Self::SessionLost { .. } | Self::LoginExpired { .. } => true,
+            Self::Keychain { source, .. } => source.is_passing(),
+            Self::Stalled { .. }
+            | Self::AnsweredEarly { .. }
+            | Self::SessionLost { .. }
+            | Self::LoginExpired { .. } => true,
             _ => false,
         }
     }

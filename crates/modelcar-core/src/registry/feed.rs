@@ -2,29 +2,22 @@
 //! read again for the next one.
 
 use std::{
+    future::poll_fn,
     ops::Range,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::time::{Instant, sleep};
 
-use super::error::RegistryError;
+use super::{error::RegistryError, gauge::Gauge};
 use crate::{
     Digest,
     error::{Error, Result},
     sink::{Body, Sealed},
 };
-
-/// How often the watchdog looks.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// What ends a request's body early. The reason waits in the feed.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +88,7 @@ impl<'a> Feed<'a> {
         let again_left = again.end.saturating_sub(again.start);
         let again = (again_left > 0).then(|| self.body.reread(again));
         let left = range.end - range.start;
-        Lease { live: Arc::clone(&self.live), turn: live.turn, again, again_left, left, gauge: Gauge::default() }
+        Lease { live: Arc::clone(&self.live), turn: live.turn, again, again_left, left, gauge: Gauge::new(left == 0) }
     }
 
     /// Returns what the body has proven to be so far.
@@ -110,14 +103,13 @@ impl<'a> Feed<'a> {
         live.error.take()
     }
 
-    /// Returns what the body turned out to be, after all of it was drawn.
+    /// Returns what the body turned out to be. What no request has drawn of it is read and dropped: nothing is known of
+    /// a body before its end.
     pub(super) async fn sealed(&self) -> Result<Sealed> {
+        self.revoke().map_or(Ok(()), Err)?;
+        poll_fn(|cx| self.live().poll_drain(cx)).await?;
         let (sealed, outcome) = {
             let mut live = self.live();
-            live.turn += 1;
-            if let Some(error) = live.error.take() {
-                return Err(error);
-            }
             (live.sealed.take(), live.outcome.clone())
         };
         match (outcome, sealed) {
@@ -155,6 +147,16 @@ impl Live {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.carry.len());
         self.drawn += most as u64;
         Poll::Ready(Some(Ok(self.carry.split_to(most))))
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while let Some(bytes) = ready!(self.poll_draw(cx, u64::MAX)) {
+            bytes?;
+        }
+        Poll::Ready(match self.size {
+            Some(size) if size != self.drawn => Err(self.wrong_length()),
+            _ => Ok(()),
+        })
     }
 
     /// The end must be polled for too: only then do the hashes know that they are done.
@@ -215,28 +217,20 @@ impl Lease {
         }
         Poll::Ready(bytes)
     }
-}
 
-impl Stream for Lease {
-    type Item = Result<Bytes, Broken>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        let shared = Arc::clone(&this.live);
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let shared = Arc::clone(&self.live);
         let mut live = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.turn != this.turn || live.error.is_some() {
+        if live.turn != self.turn || live.error.is_some() {
             return Poll::Ready(Some(Err(Broken)));
         }
-        if this.left == 0 {
-            this.gauge.ended.store(true, Ordering::Relaxed);
+        if self.left == 0 {
             return Poll::Ready(None);
         }
-        let next = ready!(this.poll_piece(&mut live, cx));
+        let next = ready!(self.poll_piece(&mut live, cx));
         Poll::Ready(match next {
             Some(Ok(bytes)) => {
-                this.left = this.left.saturating_sub(bytes.len() as u64);
-                this.gauge.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                this.gauge.ended.store(this.left == 0, Ordering::Relaxed);
+                self.left = self.left.saturating_sub(bytes.len() as u64);
                 Some(Ok(bytes))
             }
             Some(Err(error)) => {
@@ -248,35 +242,27 @@ impl Stream for Lease {
                 Some(Err(Broken))
             }
             None => {
-                this.gauge.ended.store(true, Ordering::Relaxed);
+                self.left = 0;
                 None
             }
         })
     }
 }
 
-/// Shows how a request's body moves.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Gauge {
-    moved: Arc<AtomicU64>,
-    ended: Arc<AtomicBool>,
-}
+impl Stream for Lease {
+    type Item = Result<Bytes, Broken>;
 
-impl Gauge {
-    /// Resolves to the seconds of silence once there were too many: `moving` while there are bytes to send,
-    /// `committing` after the last one.
-    pub(super) async fn stalled(&self, moving: Duration, committing: Duration) -> u64 {
-        let (mut seen, mut since) = (0, Instant::now());
-        loop {
-            sleep(WATCH_EVERY.min(moving).min(committing)).await;
-            let moved = self.moved.load(Ordering::Relaxed);
-            if moved != seen {
-                (seen, since) = (moved, Instant::now());
-            }
-            let patience = if self.ended.load(Ordering::Relaxed) { committing } else { moving };
-            if since.elapsed() >= patience {
-                return since.elapsed().as_secs();
-            }
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let piece = this.poll_turn(cx);
+        match &piece {
+            Poll::Pending => this.gauge.waits(),
+            Poll::Ready(_) => this.gauge.moves(this.left == 0),
         }
+        piece
     }
 }
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

@@ -47,6 +47,18 @@ pub struct Login {
     pub origin: String,
 }
 
+impl Login {
+    /// Returns what the login is and where it comes from, without it.
+    pub(super) fn describe(&self) -> String {
+        let kind = match self.credential {
+            Credential::Basic { .. } => "a name and a password",
+            Credential::IdentityToken { .. } => "an identity token",
+            Credential::RegistryToken(_) => "a registry token",
+        };
+        format!("{kind} from {}", self.origin)
+    }
+}
+
 /// Credentials that a registry has refused since it last took one. They are not offered again.
 #[derive(Debug, Clone, Default)]
 pub struct Refused(Vec<Credential>);

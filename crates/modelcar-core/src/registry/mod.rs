@@ -7,6 +7,7 @@ mod client;
 mod doctor;
 mod error;
 mod feed;
+mod gauge;
 mod google;
 mod helper;
 mod keychain;

@@ -7,62 +7,57 @@ use tokio::time::timeout;
 
 /// How long a name may take to be resolved.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
+const LINK_LOCAL: &str = "is a link-local address, as a metadata server has";
 
 /// Returns the URL that `location` means beside `base`, exactly as the registry wrote it: upload locations carry
-/// opaque state that must not be put together anew (distribution-spec "Pushing blobs").
+/// opaque state that must not be put together anew (distribution-spec "Pushing blobs"). How near it is, is left to
+/// [`check_addresses`].
 ///
 /// # Errors
-/// The host, and why it is refused: a downgrade to plain HTTP, or another host that is a private address, as a
-/// metadata server is.
+/// The host, and why it is refused: a downgrade to plain HTTP, or a link-local address, as a metadata server has.
 pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'static str)> {
     let url = base.join(location).map_err(|_| (String::from("?"), "is not a URL"))?;
     let place = url.host_str().unwrap_or("?").to_owned();
     if !matches!(url.scheme(), "http" | "https") {
         return Err((place, "is not HTTP"));
     }
-    if same_host(base, &url) {
-        return if base.scheme() == "https" && url.scheme() == "http" {
-            Err((place, "goes from https down to http"))
-        } else {
-            Ok(url)
-        };
-    }
     if base.scheme() == "https" && url.scheme() == "http" {
         return Err((place, "goes from https down to http"));
     }
-    match refusal(reach_of(base), reach_of(&url)) {
-        Some(reason) => Err((place, reason)),
-        None => Ok(url),
+    if !same_host(base, &url) && reach_of(&url) == Some(Reach::LinkLocal) {
+        return Err((place, LINK_LOCAL));
     }
+    Ok(url)
 }
 
-/// Checks what the names of another host stand for, as far as this machine can resolve them: a public name may lead to
-/// a private address. A name that can't be resolved here (behind a proxy) is left to whoever resolves it.
+/// Checks that another host is not nearer than the registry, by the addresses that their names stand for: a public name
+/// may lead to a private address, and a private registry may name itself by its address. A host that can't be resolved
+/// here (behind a proxy) is left to whoever resolves it; a registry that can't counts as a public one.
+///
+/// # Errors
+/// The host, and why it is refused.
 pub(super) async fn check_addresses(base: &Url, url: &Url) -> Result<(), (String, &'static str)> {
-    if same_host(base, url) || !matches!(url.host(), Some(url::Host::Domain(_))) {
+    if same_host(base, url) {
         return Ok(());
     }
-    let (from, to) = (resolve(base).await, resolve(url).await);
-    match from.zip(to).and_then(|(from, to)| refusal(from, to)) {
-        Some(reason) => Err((url.host_str().unwrap_or("?").to_owned(), reason)),
-        None => Ok(()),
+    let Some(to) = resolve(url).await.filter(|to| *to != Reach::Public) else { return Ok(()) };
+    let from = resolve(base).await.unwrap_or(Reach::Public);
+    let place = || url.host_str().unwrap_or("?").to_owned();
+    match to {
+        Reach::LinkLocal => Err((place(), LINK_LOCAL)),
+        _ if to > from => Err((place(), "is a private address")),
+        _ => Ok(()),
     }
 }
 
 /// Returns the most private place that a host's name leads to.
 async fn resolve(url: &Url) -> Option<Reach> {
-    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let looking = tokio::net::lookup_host((host, url.port_or_known_default()?));
+    if let Some(reach) = reach_of(url) {
+        return Some(reach);
+    }
+    let looking = tokio::net::lookup_host((url.host_str()?.to_owned(), url.port_or_known_default()?));
     let addresses = timeout(RESOLVE_PATIENCE, looking).await.ok()?.ok()?;
     addresses.map(|address| reach(address.ip())).max()
-}
-
-fn refusal(from: Reach, to: Reach) -> Option<&'static str> {
-    match to {
-        Reach::LinkLocal => Some("is a link-local address, as a metadata server has"),
-        Reach::Private | Reach::Loopback if to > from => Some("is a private address"),
-        _ => None,
-    }
 }
 
 /// Returns whether credentials for `a` may go to `b`: scheme, host and port agree.
@@ -83,15 +78,16 @@ enum Reach {
     LinkLocal,
 }
 
-/// Returns the reach of a host as it is written.
-fn reach_of(url: &Url) -> Reach {
-    let host = url.host_str().unwrap_or_default();
+/// Returns the reach of a host as far as it shows in the way it is written: of addresses, and of names that always
+/// stand for one.
+fn reach_of(url: &Url) -> Option<Reach> {
+    let host = url.host_str()?;
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     match host.parse::<IpAddr>() {
-        Ok(address) => reach(address),
-        Err(_) if host == "localhost" || host.ends_with(".localhost") => Reach::Loopback,
-        Err(_) if matches!(host, "metadata" | "metadata.google.internal" | "instance-data") => Reach::LinkLocal,
-        Err(_) => Reach::Public,
+        Ok(address) => Some(reach(address)),
+        Err(_) if host == "localhost" || host.ends_with(".localhost") => Some(Reach::Loopback),
+        Err(_) if matches!(host, "metadata" | "metadata.google.internal" | "instance-data") => Some(Reach::LinkLocal),
+        Err(_) => None,
     }
 }
 
@@ -139,33 +135,42 @@ mod tests {
         check(base, "https://store.io/up", Ok("https://store.io/up"));
         check(base, "http://r.io/up", Err("goes from https down to http"));
         check(base, "http://other.io/up", Err("goes from https down to http"));
-        let metadata = "is a link-local address, as a metadata server has";
         for from in [base, "http://127.0.0.1:5000/v2/", "http://10.0.0.1/v2/"] {
             let scheme = from.split(':').next().unwrap();
-            check(from, &format!("{scheme}://169.254.169.254/x"), Err(metadata));
-            check(from, &format!("{scheme}://metadata.google.internal./x"), Err(metadata));
-            check(from, &format!("{scheme}://[fe80::1]/x"), Err(metadata));
+            check(from, &format!("{scheme}://169.254.169.254/x"), Err(LINK_LOCAL));
+            check(from, &format!("{scheme}://metadata.google.internal./x"), Err(LINK_LOCAL));
+            check(from, &format!("{scheme}://[fe80::1]/x"), Err(LINK_LOCAL));
         }
-        check("http://10.0.0.1/v2/", "http://10.0.0.2/x", Ok("http://10.0.0.2/x"));
-        check("http://10.0.0.1/v2/", "http://127.0.0.1/x", Err("is a private address"));
-        check("http://10.0.0.1/v2/", "http://0x7f000001/x", Err("is a private address"));
-        check(base, "https://100.100.100.200/x", Err("is a private address"));
-        check(base, "https://[::ffff:10.0.0.1]/x", Err("is a private address"));
-        check(base, "https://localhost/x", Err("is a private address"));
         check(base, "file:///etc/passwd", Err("is not HTTP"));
         check("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5001/x", Ok("http://127.0.0.1:5001/x"));
     }
 
     #[tokio::test]
-    async fn a_name_is_what_it_resolves_to() {
-        let check = |base: &str, url: &str| {
-            let (base, url): (Url, Url) = (base.parse().unwrap(), url.parse().unwrap());
-            async move { check_addresses(&base, &url).await.map_err(|(_, reason)| reason) }
-        };
-        // `localhost` is the one name that every machine resolves.
-        assert_eq!(check("https://192.0.2.1/", "https://localhost/x").await, Err("is a private address"));
-        assert_eq!(check("http://127.0.0.1/", "http://localhost/x").await, Ok(()));
-        assert_eq!(check("https://192.0.2.1/", "https://nowhere.invalid/x").await, Ok(()));
+    async fn a_host_is_what_it_resolves_to() {
+        let private = Err("is a private address");
+        // `localhost` is the one name that every machine resolves; what ends in `invalid` none does.
+        let cases = [
+            ("http://10.0.0.1/v2/", "http://10.0.0.2/x", Ok(())),
+            ("http://10.0.0.1/v2/", "http://127.0.0.1/x", private),
+            ("http://10.0.0.1/v2/", "http://0x7f000001/x", private),
+            ("https://192.0.2.1/", "https://100.100.100.200/x", private),
+            ("https://192.0.2.1/", "https://[::ffff:10.0.0.1]/x", private),
+            ("https://192.0.2.1/", "https://localhost/x", private),
+            ("https://192.0.2.1/", "https://192.0.2.2/x", Ok(())),
+            ("https://192.0.2.1/", "https://nowhere.invalid/x", Ok(())),
+            ("http://127.0.0.1/", "http://localhost/x", Ok(())),
+            // A registry that is known by name here, and by its address to itself.
+            ("https://localhost/", "https://127.0.0.1:8443/x", Ok(())),
+            ("https://localhost/", "https://10.0.0.1/x", Ok(())),
+            ("https://localhost/", "https://169.254.169.254/x", Err(LINK_LOCAL)),
+            ("https://nowhere.invalid/", "https://169.254.169.254/x", Err(LINK_LOCAL)),
+            ("https://nowhere.invalid/", "https://localhost/x", private),
+            ("https://nowhere.invalid/", "https://10.0.0.1/x", private),
+        ];
+        for (base, url, expected) in cases {
+            let checked = check_addresses(&base.parse().unwrap(), &url.parse().unwrap()).await;
+            assert_eq!(checked.map_err(|(_, reason)| reason), expected, "{base} {url}");
+        }
     }
 
     #[test]

@@ -16,6 +16,15 @@ pub struct TakenTag {
     pub movable: Option<bool>,
 }
 
+/// What is known of a tag.
+#[derive(Debug)]
+pub(super) enum TagState {
+    Free,
+    Taken(TakenTag),
+    /// The registry does not tell.
+    Untold,
+}
+
 impl Repository {
     /// Checks that the repository's name has the shape that its registry wants.
     ///
@@ -46,15 +55,37 @@ impl Repository {
     }
 
     /// Returns what a tag points to, and whether it can be moved as far as that shows without harm: on ECR an
-    /// immutable tag refuses even the manifest that it has, so that this very manifest is put again.
+    /// immutable tag refuses even the manifest that it has, so that this very manifest is put again. (Whoever moves the
+    /// tag in that moment finds it moved back.) A registry that does not tell counts as one that has no such tag, with a
+    /// warning.
     ///
     /// # Errors
     /// When the registry can't be asked.
     pub async fn taken_tag(&self, tag: &str) -> Result<Option<TakenTag>, RegistryError> {
-        let Some(manifest) = self.manifest(tag).await? else { return Ok(None) };
+        Ok(match self.look_up(tag).await? {
+            TagState::Free => None,
+            TagState::Taken(taken) => Some(taken),
+            TagState::Untold => {
+                let message = format!("`{}` does not tell whether tag `{tag}` is taken (403)", self.name());
+                self.inner().progress.report(&Event::Warning { message });
+                None
+            }
+        })
+    }
+
+    pub(super) async fn look_up(&self, tag: &str) -> Result<TagState, RegistryError> {
+        let manifest = match self.manifest(tag).await {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(TagState::Free),
+            // Artifactory says so of what is not there; whoever may push may do more than read.
+            Err(RegistryError::Request { source, .. }) if source.status == Some(StatusCode::FORBIDDEN) => {
+                return Ok(TagState::Untold);
+            }
+            Err(error) => return Err(error),
+        };
         let digest = manifest.digest;
         if self.inner().quirks.fixed_tags != FixedTags::RefuseAll {
-            return Ok(Some(TakenTag { digest, movable: None }));
+            return Ok(TagState::Taken(TakenTag { digest, movable: None }));
         }
         let movable = match self.send_manifest(&manifest, tag).await {
             Ok(()) => Some(true),
@@ -68,7 +99,7 @@ impl Repository {
             }
             Err(error) => return Err(error),
         };
-        Ok(Some(TakenTag { digest, movable }))
+        Ok(TagState::Taken(TakenTag { digest, movable }))
     }
 
     /// Says which of `layers`, by title and size in bytes, are larger than the registry's makers say it takes.
@@ -102,6 +133,27 @@ mod tests {
                 self.0.lock().unwrap().push(message.clone());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn warnings_are_passed_on_in_bounded_number_and_length() {
+        let registry = modelcar_testkit::FakeRegistry::start(modelcar_testkit::RegistryConfig::default()).await;
+        for at in 0..40 {
+            let text = format!("299 - \"warning {at} {}\"", "x".repeat(5000));
+            let headers = vec![("warning".to_owned(), text)];
+            let action = modelcar_testkit::RegistryAction::ExtraHeaders(headers);
+            registry.fault(modelcar_testkit::FaultRule::new("/blobs/uploads/", action).method("POST").times(1));
+        }
+        let told = Arc::new(Told::default());
+        let image = format!("{}/a/b:v1", registry.host()).parse().unwrap();
+        let keychain = Arc::new(KeychainChain::default());
+        let repository = Repository::new(&image, keychain, RegistryOptions::default(), Arc::clone(&told) as _).unwrap();
+        for _ in 0..40 {
+            repository.check_push().await.unwrap();
+        }
+        let told = told.0.lock().unwrap();
+        assert!((1..40).contains(&told.len()), "{}", told.len());
+        assert!(told.iter().all(|text| text.len() < 500), "{told:?}");
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ pub(super) enum FixedTags {
 pub(super) struct Quirks {
     /// Name of the registry's product, for people.
     pub(super) registry: &'static str,
-    /// Hosts: a name, or a suffix that begins with a dot.
+    /// Hosts: a name, or a pattern in which `*` stands for one character or more.
     hosts: &'static [&'static str],
     /// Largest layer in bytes, as its makers document it.
     pub(super) largest_layer: Option<u64>,
@@ -67,7 +67,7 @@ const TABLE: [Quirks; 10] = [
     // "Docker API" of its reference: chunked uploads are not supported. A status request is not documented.
     Quirks {
         registry: "Artifact Registry",
-        hosts: &[".pkg.dev"],
+        hosts: &["*.pkg.dev"],
         chunks: Chunks::No,
         resume: false,
         name: Some((3, "PROJECT/REPOSITORY/IMAGE")),
@@ -79,7 +79,7 @@ const TABLE: [Quirks; 10] = [
     },
     Quirks {
         registry: "Artifact Registry (gcr.io)",
-        hosts: &["gcr.io", ".gcr.io"],
+        hosts: &["gcr.io", "*.gcr.io"],
         chunks: Chunks::No,
         resume: false,
         name: Some((2, "PROJECT/IMAGE")),
@@ -99,7 +99,13 @@ const TABLE: [Quirks; 10] = [
     // Service quotas. `Range` does not advance, and a session is dead after a broken body (BLOB_UPLOAD_INVALID).
     Quirks {
         registry: "Amazon ECR",
-        hosts: &[".amazonaws.com", ".amazonaws.com.cn"],
+        // Other hosts of that domain are load balancers, with anybody's registry behind them.
+        hosts: &[
+            "*.dkr.ecr.*.amazonaws.com",
+            "*.dkr.ecr.*.amazonaws.com.cn",
+            "*.dkr.ecr-fips.*.amazonaws.com",
+            "*.dkr-ecr.*.on.aws",
+        ],
         largest_layer: Some(52_000 * MIB),
         chunks: Chunks::No,
         resume: false,
@@ -109,7 +115,7 @@ const TABLE: [Quirks; 10] = [
     },
     Quirks {
         registry: "Amazon ECR Public",
-        hosts: &["public.ecr.aws"],
+        hosts: &["public.ecr.aws", "ecr-public.aws.com"],
         largest_layer: Some(10_000 * MIB),
         chunks: Chunks::No,
         resume: false,
@@ -128,7 +134,7 @@ const TABLE: [Quirks; 10] = [
     // Limits of its service tiers. Single requests were refused with 413 in the field.
     Quirks {
         registry: "Azure Container Registry",
-        hosts: &[".azurecr.io", ".azurecr.cn", ".azurecr.us"],
+        hosts: &["*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"],
         largest_layer: Some(200 * GIB),
         ..PLAIN
     },
@@ -145,7 +151,8 @@ const TABLE: [Quirks; 10] = [
         advice: Some("its tokens live for minutes; they are renewed by themselves"),
         ..PLAIN
     },
-    Quirks { registry: "JFrog Artifactory", hosts: &[".jfrog.io"], name: Some((2, "REPOSITORY/IMAGE")), ..PLAIN },
+    // The repository is a component of the name, or part of the host: nothing is to be said of names.
+    Quirks { registry: "JFrog Artifactory", hosts: &["*.jfrog.io"], ..PLAIN },
 ];
 
 impl Quirks {
@@ -153,10 +160,7 @@ impl Quirks {
     pub(super) fn of(registry: &str) -> Self {
         let host = registry.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let host = host.map_or(registry, |(host, _)| host).to_ascii_lowercase();
-        let knows = |pattern: &&str| match pattern.strip_prefix('.') {
-            Some(_) => host.ends_with(*pattern),
-            None => host == **pattern,
-        };
+        let knows = |pattern: &&str| matches(pattern, &host);
         TABLE.iter().find(|row| row.hosts.iter().any(knows)).copied().unwrap_or(PLAIN)
     }
 
@@ -176,6 +180,13 @@ impl Quirks {
     }
 }
 
+/// Returns whether `host` is of the form `pattern`.
+fn matches(pattern: &str, host: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else { return host == pattern };
+    let Some(rest) = host.strip_prefix(before) else { return false };
+    rest.char_indices().skip(1).any(|(at, _)| matches(after, &rest[at..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +200,11 @@ mod tests {
             ("gcr.io", "Artifact Registry (gcr.io)"),
             ("GHCR.io:443", "GitHub Container Registry"),
             ("1234.dkr.ecr.eu-west-1.amazonaws.com", "Amazon ECR"),
+            ("1234.dkr.ecr.cn-north-1.amazonaws.com.cn", "Amazon ECR"),
+            ("1234.dkr.ecr-fips.us-east-1.amazonaws.com", "Amazon ECR"),
+            ("1234.dkr-ecr.us-east-1.on.aws", "Amazon ECR"),
+            ("harbor-1.elb.eu-west-1.amazonaws.com", "this registry"),
+            (".dkr.ecr.eu-west-1.amazonaws.com", "this registry"),
             ("public.ecr.aws", "Amazon ECR Public"),
             ("quay.io", "Quay"),
             ("acme.azurecr.io", "Azure Container Registry"),
@@ -209,6 +225,7 @@ mod tests {
         assert_eq!(row.wrong_name("project/repository"), Some("PROJECT/REPOSITORY/IMAGE"));
         assert_eq!(row.wrong_name("project/repository/team/image"), None);
         assert_eq!(row.chunk(5), None);
+        assert_eq!(Quirks::of("acme-docker.jfrog.io").wrong_name("image"), None);
         assert_eq!(Quirks::of("ghcr.io").chunk(64 << 20), Some(4 << 20));
         assert_eq!(Quirks::of("r.io").chunk(64 << 20), Some(64 << 20));
     }

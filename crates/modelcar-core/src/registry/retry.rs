@@ -5,25 +5,24 @@
 //! a right (403), a name (404), a method (405), a size (413), a digest.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use reqwest::StatusCode;
+use tokio::{sync::watch, time::sleep};
 
 use super::error::RegistryError;
-use crate::{error::Error, http::HttpFailure};
+use crate::{
+    error::Error,
+    http::{self, HttpFailure},
+};
 
-/// Longest wait that a server can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-/// Longest wait that is not asked for.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Error codes that say no for good, whatever the status (distribution-spec "Error Codes").
 const FINAL_CODES: [&str; 6] =
     ["DIGEST_INVALID", "NAME_INVALID", "NAME_UNKNOWN", "DENIED", "UNSUPPORTED", "SIZE_INVALID"];
 
-/// Patience with one repository, shared by all its requests.
+/// Patience with one repository, shared by all its requests and those to its token server.
 #[derive(Debug)]
 pub(super) struct Patience {
     /// Tries of a request, and of a layer.
@@ -31,40 +30,43 @@ pub(super) struct Patience {
     base: Duration,
     budget: Duration,
     spent: Mutex<Duration>,
+    /// Whether somebody waits for all requests to end.
+    hurried: watch::Sender<bool>,
 }
 
 impl Patience {
     pub(super) fn new(attempts: u32, base: Duration, budget: Duration) -> Self {
-        Self { attempts, base, budget, spent: Mutex::default() }
+        Self { attempts, base, budget, spent: Mutex::default(), hurried: watch::Sender::new(false) }
     }
 
     /// Returns whether a try may follow the one with the number `attempt`, and waits before it. `lost` is the time
-    /// that the failed try took; waits and lost time add up over the whole push, and end it when they exceed the budget.
+    /// that the failed try took, as far as it was not reported already; waits and lost time add up over the whole push,
+    /// and end it when they exceed the budget.
     pub(super) async fn again(&self, attempt: u32, asked: Option<Duration>, lost: Duration) -> bool {
-        if attempt >= self.attempts {
+        let mut hurried = self.hurried.subscribe();
+        if attempt >= self.attempts || *hurried.borrow() {
             return false;
         }
-        let wait = self.wait(attempt, asked);
-        if !self.spend(wait + lost) {
+        let wait = http::backoff(self.base, attempt, asked);
+        if self.lose(wait + lost) > self.budget {
             return false;
         }
-        tokio::time::sleep(wait).await;
-        true
+        tokio::select! {
+            () = sleep(wait) => true,
+            _ = hurried.wait_for(|hurried| *hurried) => false,
+        }
     }
 
-    fn spend(&self, time: Duration) -> bool {
+    /// Adds to the time that was lost, and returns its sum.
+    pub(super) fn lose(&self, time: Duration) -> Duration {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         *spent = spent.saturating_add(time);
-        *spent <= self.budget
+        *spent
     }
 
-    /// Returns the wait before the next try: what the server asks for, or a lot drawn below a doubling bound ("full
-    /// jitter": many pushes that failed together do not come back together).
-    fn wait(&self, attempt: u32, asked: Option<Duration>) -> Duration {
-        let bound = self.base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-        let lot = RandomState::new().hash_one(attempt);
-        let drawn = bound.mul_f64(f64::from(u32::try_from(lot >> 32).unwrap_or_default()) / f64::from(u32::MAX));
-        asked.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
+    /// Ends waits, and lets no try follow another, as long as somebody waits for all requests to end.
+    pub(super) fn hurry(&self, hurried: bool) {
+        self.hurried.send_replace(hurried);
     }
 }
 
@@ -146,18 +148,6 @@ mod tests {
         assert!(!is_lost_session(&told(400, "")));
     }
 
-    #[test]
-    fn waits_grow_by_lot_and_servers_are_obeyed_within_a_bound() {
-        let patience = Patience::new(9, Duration::from_millis(500), Duration::MAX);
-        for attempt in 1..40 {
-            let bound = Duration::from_millis(500) * (1 << (attempt - 1).min(16));
-            assert!(patience.wait(attempt, None) <= bound.min(BACKOFF_MAX));
-        }
-        let asked = |seconds| patience.wait(1, Some(Duration::from_secs(seconds)));
-        assert_eq!(asked(7), Duration::from_secs(7));
-        assert_eq!(asked(86_400), RETRY_AFTER_MAX);
-    }
-
     #[tokio::test]
     async fn tries_and_budget_both_end_it() {
         let patience = Patience::new(3, Duration::ZERO, Duration::from_secs(10));
@@ -165,5 +155,23 @@ mod tests {
         assert!(!patience.again(3, None, Duration::ZERO).await, "three tries are over");
         assert!(patience.again(1, None, Duration::from_secs(8)).await);
         assert!(!patience.again(1, None, Duration::from_secs(2)).await, "eleven seconds were lost");
+    }
+
+    #[tokio::test]
+    async fn lost_time_is_counted_once_and_a_wait_can_be_ended() {
+        let patience = Patience::new(9, Duration::ZERO, Duration::from_secs(10));
+        assert_eq!(patience.lose(Duration::from_secs(10)), Duration::from_secs(10));
+        assert!(patience.again(1, None, Duration::ZERO).await);
+        patience.lose(Duration::from_millis(1));
+        assert!(!patience.again(1, None, Duration::ZERO).await);
+
+        let patience = Patience::new(9, Duration::ZERO, Duration::from_hours(2));
+        let waiting = patience.again(1, Some(Duration::from_mins(4)), Duration::ZERO);
+        let hurrying = async { patience.hurry(true) };
+        let ended = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(waiting, hurrying).0 }).await;
+        assert_eq!(ended, Ok(false));
+        assert!(!patience.again(1, None, Duration::ZERO).await);
+        patience.hurry(false);
+        assert!(patience.again(1, None, Duration::ZERO).await);
     }
 }

@@ -138,16 +138,33 @@ impl Inner {
         }
     }
 
-    /// Deletes every session that is still open, as far as a short time allows.
+    /// Deletes every session that is still open, as far as a short time allows. Requests for a session that are under
+    /// way are waited for, since what they open is to be deleted too; their waits for another try end.
     pub(super) async fn close_all(&self) {
-        let closing = async {
-            self.opening.close();
+        self.patience.hurry(true);
+        self.opening.close();
+        let known = self.open_places();
+        let late = async {
             self.opening.wait().await;
-            let open = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let urls: Vec<Url> = open.0.iter().filter_map(|url| url.parse().ok()).collect();
-            stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.retain(|place| !open.0.contains(place));
+            let more = self.open_places();
+            self.delete_sessions(&more.difference(&known).cloned().collect()).await;
         };
+        let closing = async { tokio::join!(self.delete_sessions(&known), late) };
         let _registries_clean_up_too = tokio::time::timeout(CLOSE_ALL_PATIENCE, closing).await;
+        self.patience.hurry(false);
+    }
+
+    fn open_places(&self) -> BTreeSet<String> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    async fn delete_sessions(&self, places: &BTreeSet<String>) {
+        let urls: Vec<Url> = places.iter().filter_map(|place| place.parse().ok()).collect();
+        stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).0.retain(|place| !places.contains(place));
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

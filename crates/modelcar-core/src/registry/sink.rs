@@ -1,12 +1,14 @@
 //! A repository as a sink.
 
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 
 use super::client::Repository;
 use crate::{
     Digest,
     error::Result,
-    sink::{Body, KnownBlob, ManifestBlob, Sealed, Sink},
+    sink::{Body, KnownBlob, ManifestBlob, Published, Sealed, Sink},
 };
 
 /// Puts an image into a repository, under tags.
@@ -14,12 +16,31 @@ use crate::{
 pub struct RegistrySink {
     repository: Repository,
     tags: Vec<String>,
+    published: Mutex<Option<Published>>,
 }
 
 impl RegistrySink {
     /// Puts the image under each of `tags`; with none it can be had by its digest alone.
     pub fn new(repository: Repository, tags: Vec<String>) -> Self {
-        Self { repository, tags }
+        Self { repository, tags, published: Mutex::default() }
+    }
+
+    /// Stores the index under a name, and remembers whether the name points to it then.
+    async fn point(&self, name: &str, index: &ManifestBlob) -> Result<()> {
+        self.note(index, |published| published.perhaps = Some(name.to_owned()));
+        let stored = self.repository.put_manifest(index, name).await;
+        self.note(index, |published| match &stored {
+            Ok(()) => published.names.extend(published.perhaps.take()),
+            // Without an answer it may have been done.
+            Err(error) if error.is_transient() => {}
+            Err(_) => published.perhaps = None,
+        });
+        Ok(stored?)
+    }
+
+    fn note(&self, index: &ManifestBlob, act: impl FnOnce(&mut Published)) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        act(published.get_or_insert_with(|| Published::new(index.digest)));
     }
 }
 
@@ -52,12 +73,17 @@ impl Sink for RegistrySink {
     /// behind.
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
         if self.tags.is_empty() {
-            self.repository.put_manifest(index, &index.digest.to_string()).await?;
+            self.point(&index.digest.to_string(), index).await?;
         }
         for tag in &self.tags {
-            self.repository.put_manifest(index, tag).await?;
+            self.point(tag, index).await?;
         }
         Ok(())
+    }
+
+    fn published(&self) -> Option<Published> {
+        let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        published.filter(|published| !published.names.is_empty() || published.perhaps.is_some())
     }
 
     async fn abandon(&self) {

@@ -1,7 +1,11 @@
 //! The registry's token server (distribution's token specification): a login becomes a short-lived bearer token.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
     Method, RequestBuilder, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -9,7 +13,7 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::keychain::Credential;
+use super::{keychain::Credential, retry::Patience};
 use crate::http::{self, HttpFailure, Secret};
 
 /// Life of a token whose server does not say (token specification).
@@ -36,10 +40,7 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(super) struct TokenServer {
     pub(super) client: reqwest::Client,
-    /// Tries of a request.
-    pub(super) attempts: u32,
-    /// Wait before the second try.
-    pub(super) retry_base: Duration,
+    pub(super) patience: Arc<Patience>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +82,10 @@ impl TokenServer {
             .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
         let authorization = basic.map(|(username, password)| basic_header(username, password)).transpose();
         let authorization = authorization.map_err(|reason| HttpFailure::protocol(Method::GET, realm, reason))?;
-        let asked = self.ask(Method::GET, realm, || {
+        let secrets = basic.map_or_else(Vec::new, |(username, password)| {
+            vec![password.expose().to_owned(), form(password.expose()), basic_text(username, password)]
+        });
+        let asked = self.ask(Method::GET, realm, &secrets, || {
             let request = self.client.get(url.clone());
             match &authorization {
                 Some(header) => request.header(AUTHORIZATION, header),
@@ -105,18 +109,21 @@ impl TokenServer {
             .append_pair("refresh_token", token.expose())
             .extend_pairs(service.map(|service| ("service", service)))
             .finish();
-        self.ask(Method::POST, realm, || {
-            let form = "application/x-www-form-urlencoded";
-            self.client.post(realm.clone()).header(CONTENT_TYPE, form).body(body.clone())
+        let secrets = [token.expose().to_owned(), form(token.expose())];
+        self.ask(Method::POST, realm, &secrets, || {
+            let content_type = "application/x-www-form-urlencoded";
+            self.client.post(realm.clone()).header(CONTENT_TYPE, content_type).body(body.clone())
         })
         .await
     }
 
-    /// Sends what `request` makes until it is answered, as often as passing failures let it.
+    /// Sends what `request` makes until it is answered, as often as passing failures let it. Servers can repeat in
+    /// their answer the `secrets` that they are sent.
     async fn ask(
         &self,
         method: Method,
         realm: &Url,
+        secrets: &[String],
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Token, HttpFailure> {
         let mut attempt = 1;
@@ -124,16 +131,20 @@ impl TokenServer {
             let begun = Instant::now();
             let failure = match request().timeout(ANSWER_PATIENCE).send().await {
                 Ok(response) if response.status().is_success() => {
-                    let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
-                    return read(&body, begun).map_err(|reason| HttpFailure::protocol(method, realm, reason));
+                    match http::read_limited(response, ANSWER_MAX_BYTES).await {
+                        Ok(body) => {
+                            return read(&body, begun).map_err(|reason| HttpFailure::protocol(method, realm, reason));
+                        }
+                        Err(error) => HttpFailure::transport(method.clone(), realm, error),
+                    }
                 }
-                Ok(response) => HttpFailure::from_response(method.clone(), response).await,
+                Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
                 Err(error) => HttpFailure::transport(method.clone(), realm, error),
             };
-            if attempt >= self.attempts || !failure.is_transient() {
+            let passing = failure.is_transient();
+            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {
                 return Err(failure);
             }
-            tokio::time::sleep(http::backoff(self.retry_base, attempt, failure.retry_after)).await;
             attempt += 1;
         }
     }
@@ -176,8 +187,16 @@ fn life(expires_in: &Value) -> Duration {
 }
 
 pub(super) fn basic_header(username: &str, password: &Secret) -> Result<HeaderValue, &'static str> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    secret_header(&format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose()))))
+    secret_header(&format!("Basic {}", basic_text(username, password)))
+}
+
+fn basic_text(username: &str, password: &Secret) -> String {
+    STANDARD.encode(format!("{username}:{}", password.expose()))
+}
+
+/// Returns a text as it stands in a form.
+fn form(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Makes a header that neither the HTTP client nor a `Debug` shows.

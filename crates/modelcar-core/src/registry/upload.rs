@@ -11,6 +11,7 @@
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use reqwest::{Method, Response, StatusCode, Url};
@@ -52,7 +53,6 @@ impl Repository {
         let mut proven = None;
         let (mut attempt, mut expired) = (1, 0);
         loop {
-            let begun = Instant::now();
             let error = match try_once(inner, body, &way, &mut proven).await {
                 Ok(sealed) => return Ok(sealed),
                 Err(error) => error,
@@ -61,8 +61,7 @@ impl Repository {
             let again = other_way || error.is_transient();
             // A login that runs out twice in the same upload does so every time.
             expired += u32::from(matches!(error, Error::Registry(RegistryError::LoginExpired { .. })));
-            let lost = begun.elapsed();
-            if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), lost).await {
+            if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO).await {
                 return Err(error);
             }
             // The reply to a commit may be lost while the commit is not.
@@ -214,6 +213,12 @@ impl Upload<'_> {
         let url = place::with_digest(&self.session.location(), &digest);
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
         *proven = self.feed.outcome();
+        // A registry that holds the blob need not read it to say so.
+        if matches!(sent, Err(Error::Registry(RegistryError::AnsweredEarly { .. })))
+            && Repository::of(self.inner).has_blob(&digest, size).await?
+        {
+            return self.feed.sealed().await;
+        }
         self.committed(&self.act, &url, &digest, sent?, size).await?;
         self.feed.sealed().await
     }
@@ -229,8 +234,7 @@ impl Upload<'_> {
         if !breaks || !self.way.resume {
             return Err(error);
         }
-        let begun = Instant::now();
-        if !self.inner.patience.again(tries.count, retry::asked(&error), begun.elapsed()).await {
+        if !self.inner.patience.again(tries.count, retry::asked(&error), Duration::ZERO).await {
             return Err(error);
         }
         match self.inner.held_bytes(self.session, &format!("ask for the state of {}", self.title)).await {
@@ -250,7 +254,8 @@ impl Upload<'_> {
         Ok(self.accept(&url, response, sent).await?)
     }
 
-    /// Sends a request with bytes of the body, and watches that they move.
+    /// Sends a request with bytes of the body, and watches that they move. When it fails, the registry's silence before
+    /// that is lost time; the time in which bytes moved is not.
     async fn send(
         &self,
         method: Method,
@@ -275,21 +280,25 @@ impl Upload<'_> {
         let lease = self.feed.bytes(bytes);
         let gauge = lease.gauge();
         let sent = request.body(reqwest::Body::wrap_stream(lease)).send();
-        let response = tokio::select! {
-            response = sent => response,
+        let (act, repository) = (self.act.clone(), inner.name());
+        let result = tokio::select! {
+            response = sent => match response {
+                Ok(response) if response.status().is_success() && !gauge.has_ended() => {
+                    Err(RegistryError::AnsweredEarly { act, repository, status: response.status().as_u16() })
+                }
+                Ok(response) => Ok(response),
+                Err(error) => Err(inner.failed(act, HttpFailure::transport(method, url, error))),
+            },
             seconds = gauge.stalled(inner.options.stall_timeout, inner.options.commit_patience) => {
-                let (act, repository) = (self.act.clone(), inner.name());
-                self.broken()?;
-                return Err(RegistryError::Stalled { act, repository, seconds }.into());
+                Err(RegistryError::Stalled { act, repository, seconds })
             }
         };
+        if !result.as_ref().is_ok_and(|response| response.status().is_success()) {
+            inner.patience.lose(gauge.silence());
+        }
         // What the body says goes before what the registry made of its end.
-        self.broken()?;
-        response.map_err(|error| inner.failed(&self.act, HttpFailure::transport(method, url, error)).into())
-    }
-
-    fn broken(&self) -> Result<()> {
-        self.feed.revoke().map_or(Ok(()), Err)
+        self.feed.revoke().map_or(Ok(()), Err)?;
+        Ok(result?)
     }
 
     /// Takes the answer to a PATCH. ECR says 201 where the specification says 202.
@@ -417,3 +426,7 @@ impl Default for Tries {
         Self { count: 1 }
     }
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use tar::EntryType;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    ManifestBlob, Sink,
+    ManifestBlob, Published, Sink,
     body::{Body, Sealed},
     layout::explain,
     layout_error::{LayoutError, io_error},
@@ -46,7 +46,7 @@ struct Archive {
     file: File,
     /// End of the last whole entry. Whatever lies behind it is left over from a blob that failed.
     end: u64,
-    published: bool,
+    published: Option<Published>,
 }
 
 impl ArchiveSink {
@@ -69,7 +69,7 @@ impl ArchiveSink {
                 return Err(io_error("replace", &target)(io::ErrorKind::IsADirectory.into()));
             }
             let file = open_locked(&opened)?;
-            let mut archive = Archive { file, end: 0, published: false };
+            let mut archive = Archive { file, end: 0, published: None };
             archive.write_preamble().map_err(|error| {
                 drop(fs::remove_file(&opened));
                 io_error("write", &opened)(error)
@@ -87,7 +87,7 @@ impl ArchiveSink {
 
     async fn lock(&self) -> Result<OwnedMutexGuard<Archive>, LayoutError> {
         let archive = Arc::clone(&self.archive).lock_owned().await;
-        if archive.published {
+        if archive.published.is_some() {
             return Err(LayoutError::Complete { path: self.path.clone() });
         }
         Ok(archive)
@@ -166,21 +166,26 @@ impl Sink for ArchiveSink {
             reason: reason.into(),
             source: None,
         })?;
-        let partial = self.partial.clone();
+        let (partial, digest) = (self.partial.clone(), index.digest);
         blocking(move || {
             archive.finish(&store::canonical(json)).map_err(io_error("write", &partial))?;
             fs::rename(&partial, &path).map_err(io_error("replace", &path))?;
-            archive.published = true;
+            archive.published = Some(Published { names: vec![path.display().to_string()], ..Published::new(digest) });
             Ok(())
         })
         .await?;
         Ok(())
     }
 
+    fn published(&self) -> Option<Published> {
+        // Whoever holds it is still writing.
+        self.archive.try_lock().ok()?.published.clone()
+    }
+
     async fn abandon(&self) {
         // A thread of a blob that was let go may still write; this waits for it.
         let archive = Arc::clone(&self.archive).lock_owned().await;
-        if !archive.published {
+        if archive.published.is_none() {
             let partial = self.partial.clone();
             // Nobody can use the outcome.
             drop(tokio::task::spawn_blocking(move || fs::remove_file(partial)).await);

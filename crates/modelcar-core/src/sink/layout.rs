@@ -5,8 +5,8 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 pub use super::layout_error::LayoutError;
 use super::{
-    ManifestBlob, Sink,
+    ManifestBlob, Published, Sink,
     body::{Body, Sealed},
     layout_error::io_error,
     store::{self, BLOBS, INDEX_FILE, LAYOUT_FILE},
@@ -40,7 +40,7 @@ struct Shared {
     dir: PathBuf,
     ref_name: Option<String>,
     created: Mutex<Created>,
-    published: AtomicBool,
+    published: OnceLock<Published>,
 }
 
 /// What [`Sink::abandon`] may remove again.
@@ -66,7 +66,7 @@ impl LayoutSink {
                 return Err(error);
             }
             let created = Mutex::new(created);
-            let shared = Shared { dir, ref_name, created, published: AtomicBool::new(false) };
+            let shared = Shared { dir, ref_name, created, published: OnceLock::new() };
             Ok(Self { shared: Arc::new(shared) })
         })
         .await
@@ -139,8 +139,12 @@ impl Sink for LayoutSink {
         Ok(blocking(move || shared.publish(&index)).await?)
     }
 
+    fn published(&self) -> Option<Published> {
+        self.shared.published.get().cloned()
+    }
+
     async fn abandon(&self) {
-        if self.shared.published.load(Ordering::Acquire) {
+        if self.shared.published.get().is_some() {
             return;
         }
         let created = std::mem::take(&mut *self.shared.created());
@@ -200,7 +204,8 @@ impl Shared {
         let file = temporary.write(&store::canonical(json))?;
         file.sync_all().map_err(io_error("write", &path))?;
         temporary.rename(&path)?;
-        self.published.store(true, Ordering::Release);
+        let names = vec![self.dir.display().to_string()];
+        let _only_once = self.published.set(Published { names, ..Published::new(index.digest) });
         sync_dir(&self.dir)
     }
 }

@@ -44,6 +44,24 @@ pub struct KnownBlob {
     pub repository: Option<String>,
 }
 
+/// What a sink has given names to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Digest of the index.
+    pub digest: Digest,
+    /// The names that point to it.
+    pub names: Vec<String>,
+    /// A name that may point to it: the sink was stopped while it was being set.
+    pub perhaps: Option<String>,
+}
+
+impl Published {
+    /// The image of this index, without a name.
+    pub fn new(digest: Digest) -> Self {
+        Self { digest, names: Vec::new(), perhaps: None }
+    }
+}
+
 /// Takes an image.
 ///
 /// The caller writes blobs first, then manifests by digest, then [`publish`](Self::publish)es the index: nothing has
@@ -75,6 +93,12 @@ pub trait Sink: Send + Sync + Debug {
 
     /// Stores the index under its digest and points the sink's names at it.
     async fn publish(&self, index: &ManifestBlob) -> Result<()>;
+
+    /// Returns what [`publish`](Self::publish) has done so far; after it was dropped or has failed, it may have done a
+    /// part. `None` when nothing has a name.
+    fn published(&self) -> Option<Published> {
+        None
+    }
 
     /// Removes what an unfinished build left. Called once, after a failure; errors are of no use to the caller.
     async fn abandon(&self);

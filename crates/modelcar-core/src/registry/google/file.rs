@@ -21,7 +21,10 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{super::error::KeychainError, AccessToken};
-use crate::http::{self, HttpFailure};
+use crate::{
+    error::chain,
+    http::{self, HttpFailure},
+};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -34,6 +37,9 @@ const RETRY_BASE: Duration = Duration::from_millis(500);
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// Members of a credential file that are secrets.
 const SECRETS: [&str; 4] = ["private_key", "client_secret", "refresh_token", "quota_token"];
+
+/// Parameters of sign-in requests whose values are secrets.
+const PARAMETERS: [&str; 5] = ["subject_token", "actor_token", "refresh_token", "client_secret", "assertion"];
 
 /// What went wrong, whether it may pass, and how long the server asks to wait.
 struct Failed {
@@ -66,7 +72,8 @@ pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) ->
             }
         };
         if !failed.passing || attempt >= TRIES {
-            return Err(KeychainError::Google { origin, reason: masked(&failed.reason, &json) });
+            let (reason, passing) = (masked(&failed.reason, &json), failed.passing);
+            return Err(KeychainError::Google { origin, reason, passing });
         }
         tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failed.retry_after)).await;
         attempt += 1;
@@ -117,7 +124,32 @@ fn lasting(reason: &str) -> Failed {
 }
 
 fn failed(error: &CredentialsError) -> Failed {
-    Failed { reason: http::chain(error), passing: error.is_transient(), retry_after: None }
+    let reason = http::one_line(&mask_parameters(&chain(error)));
+    Failed { reason, passing: error.is_transient(), retry_after: None }
+}
+
+/// Masks what a sign-in server repeats of a request that the library made: the foreign identity, above all, stands in no
+/// file.
+pub(super) fn mask_parameters(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some((start, parameter)) =
+        PARAMETERS.iter().filter_map(|name| Some((rest.find(name)?, name))).min_by_key(|(at, _)| *at)
+    {
+        let name_end = start + parameter.len();
+        let value = rest[name_end..].trim_start_matches(['"', ':', '=', ' ', '\\']);
+        let (before, value) = rest.split_at(rest.len() - value.len());
+        masked.push_str(before);
+        rest = value;
+        // `subject_token_type` is another parameter.
+        let is_whole = before[name_end..].contains([':', '=']);
+        let end = rest.find(['&', '"', ' ', '\\', '\n', ',', '}']).unwrap_or(rest.len());
+        if is_whole && end > 0 {
+            masked.push_str("[secret]");
+            rest = &rest[end..];
+        }
+    }
+    masked + rest
 }
 
 #[derive(Deserialize)]
@@ -136,15 +168,16 @@ async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Opt
     let request =
         client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(body).send();
     let tell = |failure: &HttpFailure| Failed {
-        reason: format!("{}", Told(failure)).replace(&assertion, "[secret]"),
+        reason: Told(failure).to_string(),
         passing: failure.is_transient(),
         retry_after: failure.retry_after,
     };
     let response = request.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
     if !response.status().is_success() {
-        return Err(tell(&HttpFailure::from_response(Method::POST, response).await));
+        return Err(tell(&HttpFailure::from_masked(Method::POST, response, std::slice::from_ref(&assertion)).await));
     }
     let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
+    let body = body.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| lasting("the answer holds no token"))?;
     Ok((answer.access_token, answer.expires_in.map(Duration::from_secs)))
 }

@@ -1,6 +1,6 @@
 //! The metadata server of a machine in Google Cloud, of a pod in GKE, of a step in Cloud Build.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
@@ -26,6 +26,11 @@ const ANSWER_MAX_BYTES: usize = 1 << 20;
 pub(super) struct MetadataServer {
     /// The server that the user names, which has to be there.
     named: Option<String>,
+    /// Where it is looked for when none is named.
+    usual: Vec<String>,
+    /// The one of these that gave a token, which has to be there from then on: a push that takes hours must not become
+    /// nobody's by a moment of silence.
+    proven: OnceLock<String>,
     client: reqwest::Client,
 }
 
@@ -43,7 +48,8 @@ impl MetadataServer {
             .connect_timeout(CONNECT_PATIENCE)
             .timeout(ANSWER_PATIENCE)
             .build()?;
-        Ok(Self { named: named.map(str::to_owned), client })
+        let usual = DEFAULT_HOSTS.map(str::to_owned).into();
+        Ok(Self { named: named.map(str::to_owned), usual, proven: OnceLock::new(), client })
     }
 
     pub(super) fn origin(&self) -> String {
@@ -53,12 +59,16 @@ impl MetadataServer {
     /// Returns the token of the machine's default account; `None` when this is no machine of Google's or it has no
     /// account.
     pub(super) async fn token(&self) -> Result<Option<AccessToken>, KeychainError> {
-        if let Some(host) = &self.named {
+        if let Some(host) = self.known() {
             return self.ask(&self.url(host)?).await.map_err(|failure| self.failed(&failure));
         }
-        for host in DEFAULT_HOSTS {
+        for host in &self.usual {
             match self.ask(&self.url(host)?).await {
-                Ok(token) => return Ok(token),
+                Ok(Some(token)) => {
+                    let _another_was_first = self.proven.set(host.clone());
+                    return Ok(Some(token));
+                }
+                Ok(None) => return Ok(None),
                 // Nobody is there, or somebody who is no metadata server.
                 Err(failure) if failure.status.is_none() => {
                     tracing::debug!(host, %failure, "no metadata server");
@@ -69,16 +79,22 @@ impl MetadataServer {
         Ok(None)
     }
 
+    fn known(&self) -> Option<&String> {
+        self.named.as_ref().or_else(|| self.proven.get())
+    }
+
     fn url(&self, host: &str) -> Result<Url, KeychainError> {
         format!("http://{host}/{TOKEN_PATH}").parse().map_err(|_| KeychainError::Google {
             origin: self.origin(),
             reason: "is not written HOST or HOST:PORT".to_owned(),
+            passing: false,
         })
     }
 
     fn failed(&self, failure: &HttpFailure) -> KeychainError {
         let cause = failure.cause.as_ref().map(|cause| format!(" ({})", http::chain(cause))).unwrap_or_default();
-        KeychainError::Google { origin: self.origin(), reason: format!("{failure}{cause}") }
+        let (reason, passing) = (format!("{failure}{cause}"), failure.is_transient());
+        KeychainError::Google { origin: self.origin(), reason, passing }
     }
 
     async fn ask(&self, url: &Url) -> Result<Option<AccessToken>, HttpFailure> {
@@ -88,7 +104,7 @@ impl MetadataServer {
                 Ok(token) => return Ok(token),
                 Err(failure) => failure,
             };
-            let is_there = failure.status.is_some() || self.named.is_some();
+            let is_there = failure.status.is_some() || self.known().is_some();
             if !is_there || !failure.is_transient() || attempt >= TRIES {
                 return Err(failure);
             }
@@ -101,7 +117,7 @@ impl MetadataServer {
         let request = self.client.get(url.clone()).header("metadata-flavor", "Google");
         let response = request.send().await.map_err(|error| HttpFailure::transport(Method::GET, url, error))?;
         let genuine = http::header(&response, "metadata-flavor").is_some_and(|flavor| flavor == "Google");
-        if self.named.is_none() && !genuine {
+        if self.known().is_none() && !genuine {
             // A router or a hotel's portal that answers everything.
             return Err(HttpFailure::protocol(Method::GET, url, "something else than a metadata server answers"));
         }
@@ -111,9 +127,37 @@ impl MetadataServer {
             _ => return Err(HttpFailure::from_response(Method::GET, response).await),
         }
         let body = http::read_limited(response, ANSWER_MAX_BYTES).await;
+        let body = body.map_err(|error| HttpFailure::transport(Method::GET, url, error))?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| HttpFailure::protocol(Method::GET, url, "the answer holds no token"))?;
         let life = answer.expires_in.map(Duration::from_secs);
         Ok(Some(AccessToken { value: answer.access_token.into(), life, origin: self.origin() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelcar_testkit::FakeGoogle;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_gave_a_token_is_not_taken_for_missing() {
+        let google = FakeGoogle::start_blocking(Duration::from_hours(1));
+        let mut server = MetadataServer::new(None).unwrap();
+        server.usual = vec![google.host()];
+        assert!(server.token().await.unwrap().is_some());
+        // It answers in a way that would not have shown what it is.
+        google.fail(2);
+        assert!(server.token().await.unwrap().is_some());
+        drop(google);
+        // It stops in its own time.
+        let error = loop {
+            match server.token().await {
+                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                other => break other.unwrap_err(),
+            }
+        };
+        assert!(matches!(error, KeychainError::Google { passing: true, .. }), "{error:?}");
     }
 }

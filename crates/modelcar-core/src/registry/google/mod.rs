@@ -34,6 +34,10 @@ const TOKEN_USER: &str = "oauth2accesstoken";
 const KEPT_LEFT: Duration = Duration::from_mins(5);
 /// How long a token is kept whose life is not told.
 const KEPT_UNTOLD: Duration = Duration::from_mins(1);
+/// How long such a token lives: Google's do for an hour. One that does not is refused, and not offered again.
+const LIFE_UNTOLD: Duration = Duration::from_hours(1);
+/// How long after a renewal that failed it is not tried again, while the old token still works.
+const RENEW_AGAIN: Duration = Duration::from_secs(20);
 /// How long a machine without metadata server is not asked for one again.
 const KEPT_ABSENT: Duration = Duration::from_mins(1);
 
@@ -62,8 +66,17 @@ pub struct GoogleKeychain {
 
 #[derive(Debug, Default)]
 struct State {
-    kept: Option<(Login, Instant)>,
+    kept: Option<Kept>,
     absent_until: Option<Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    login: Login,
+    /// When another one is asked for.
+    renew_at: Instant,
+    /// When it runs out.
+    good_until: Instant,
 }
 
 /// An access token and how long it is good for, as far as that is told.
@@ -116,7 +129,7 @@ impl GoogleKeychain {
     #[expect(clippy::unused_async, reason = "the other one waits")]
     async fn read_file(&self, path: &Path, _text: &[u8]) -> Result<AccessToken, KeychainError> {
         let reason = "this build reads no Google credential files (feature `gcp`)".to_owned();
-        Err(KeychainError::Google { origin: format!("`{}`", path.display()), reason })
+        Err(KeychainError::Google { origin: format!("`{}`", path.display()), reason, passing: false })
     }
 }
 
@@ -128,18 +141,29 @@ impl Keychain for GoogleKeychain {
             return Ok(None);
         }
         let mut state = self.state.lock().await;
-        if let Some((login, until)) = &state.kept
-            && Instant::now() < *until
-            && !refused.contains(&login.credential)
+        let kept = state.kept.clone().filter(|kept| !refused.contains(&kept.login.credential));
+        if let Some(kept) = &kept
+            && Instant::now() < kept.renew_at
         {
-            return Ok(Some(login.clone()));
+            return Ok(Some(kept.login.clone()));
         }
         let begun = Instant::now();
-        let Some(token) = self.fetch(&mut state).await? else { return Ok(None) };
+        let token = match (self.fetch(&mut state).await, kept) {
+            (Ok(Some(token)), _) => token,
+            // A token that still works is better than none.
+            (_, Some(kept)) if Instant::now() < kept.good_until => {
+                let login = kept.login.clone();
+                state.kept = Some(Kept { renew_at: Instant::now() + RENEW_AGAIN, ..kept });
+                return Ok(Some(login));
+            }
+            (Ok(None), _) => return Ok(None),
+            (Err(error), _) => return Err(error),
+        };
         let credential = Credential::Basic { username: TOKEN_USER.to_owned(), password: token.value };
         let login = Login { credential, origin: token.origin };
-        let keep = token.life.map_or(KEPT_UNTOLD, |life| life.saturating_sub(KEPT_LEFT));
-        state.kept = Some((login.clone(), begun + keep));
+        let renew_at = begun + token.life.map_or(KEPT_UNTOLD, |life| life.saturating_sub(KEPT_LEFT));
+        let good_until = begun + token.life.unwrap_or(LIFE_UNTOLD);
+        state.kept = Some(Kept { login: login.clone(), renew_at, good_until });
         Ok((!refused.contains(&login.credential)).then_some(login))
     }
 

@@ -127,6 +127,30 @@ async fn a_token_that_was_refused_or_is_old_is_fetched_anew() {
 }
 
 #[tokio::test]
+async fn a_token_that_can_not_be_renewed_is_used_while_it_lives() {
+    // So little is left of it that it is renewed each time.
+    let google = FakeGoogle::start_blocking(Duration::from_mins(5));
+    let keychain = Machine::new(None, Some(google.host())).keychain();
+    let first = resolve(&keychain).await.unwrap().unwrap();
+    google.fail(u32::MAX);
+    assert_eq!(resolve(&keychain).await.unwrap().unwrap(), first);
+    let mut refused = Refused::default();
+    refused.add(first.credential);
+    let image: ImageRef = IMAGE.parse().unwrap();
+    let error = keychain.resolve(&image, &refused).await.unwrap_err();
+    assert!(matches!(error, KeychainError::Google { passing: true, .. }), "{error:?}");
+    let error = RegistryError::Keychain { registry: "r.io".to_owned(), source: error };
+    assert!(error.is_transient());
+
+    let short = FakeGoogle::start_blocking(Duration::from_secs(1));
+    let keychain = Machine::new(None, Some(short.host())).keychain();
+    resolve(&keychain).await.unwrap().unwrap();
+    short.fail(u32::MAX);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    resolve(&keychain).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn many_wait_for_one_token() {
     let google = google();
     let file = google.service_account();
@@ -191,6 +215,14 @@ async fn what_fails_is_named_and_never_shown() {
     let error = resolve(&machine.keychain()).await.unwrap_err().to_string();
     assert!(error.contains("/nowhere/key.json"), "{error}");
     assert_eq!(google.calls(), [], "a file that is named and missing is not passed over");
+}
+
+#[test]
+#[cfg(feature = "gcp")]
+fn what_a_sign_in_repeats_is_masked_wherever_it_stands() {
+    let told = "bad: subject_token=abc.def&subject_token_type=jwt {\"refresh_token\": \"1//x\"} assertion=";
+    let masked = "bad: subject_token=[secret]&subject_token_type=jwt {\"refresh_token\": \"[secret]\"} assertion=";
+    assert_eq!(file::mask_parameters(told), masked);
 }
 
 #[tokio::test]

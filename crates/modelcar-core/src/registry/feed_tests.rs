@@ -1,0 +1,104 @@
+//! A body that requests have drawn in part, or not at all.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::*;
+use crate::sink::OpenBody;
+
+/// A body that proves itself only once its end was asked for, as a layer does; its pieces may not be those it said.
+#[derive(Debug)]
+struct Lazy {
+    size: Option<u64>,
+    pieces: Vec<&'static str>,
+}
+
+impl Body for Lazy {
+    fn title(&self) -> String {
+        "a body".to_owned()
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        None
+    }
+
+    fn open(&self) -> OpenBody {
+        let (tell, told) = oneshot::channel();
+        let all = self.pieces.concat();
+        let sealed = Sealed {
+            digest: Digest::of(all.as_bytes()),
+            size: all.len() as u64,
+            diff_id: Digest::of(all.as_bytes()),
+            files: Vec::new(),
+        };
+        let start = (self.pieces.clone().into_iter(), Some((tell, sealed)));
+        let pieces = stream::unfold(start, |(mut pieces, mut end)| async move {
+            if let Some(piece) = pieces.next() {
+                return Some((Ok(Bytes::from_static(piece.as_bytes())), (pieces, end)));
+            }
+            let (tell, sealed) = end.take()?;
+            tell.send(sealed).ok()?;
+            None
+        });
+        let sealed = async move { Ok(told.await.expect("the end was asked for")) };
+        OpenBody { stream: pieces.boxed(), sealed: sealed.boxed() }
+    }
+}
+
+async fn sealed(feed: &Feed<'_>) -> Result<Sealed> {
+    timeout(Duration::from_secs(10), feed.sealed()).await.expect("it ends")
+}
+
+#[tokio::test]
+async fn what_nobody_has_drawn_is_read_for_the_proof() {
+    for (pieces, drawn) in [(vec![], 0), (vec![""], 0), (vec!["ab", "cde", "f"], 0), (vec!["ab", "cde", "f"], 3)] {
+        let size = pieces.concat().len() as u64;
+        for size in [Some(size), None] {
+            let body = Lazy { size, pieces: pieces.clone() };
+            let feed = Feed::open(&body, None);
+            let mut lease = feed.bytes(0..drawn);
+            while let Some(piece) = lease.next().await {
+                piece.unwrap();
+            }
+            assert_eq!(feed.drawn(), drawn);
+            assert_eq!(sealed(&feed).await.unwrap().digest, Digest::of(pieces.concat().as_bytes()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_or_digest_is_found_out_without_a_request() {
+    for (said, pieces) in [(7, vec!["ab", "cde", "f"]), (5, vec!["ab", "cde", "f"]), (0, vec!["a"]), (1, vec![])] {
+        let body = Lazy { size: Some(said), pieces };
+        let error = sealed(&Feed::open(&body, None)).await.unwrap_err();
+        assert!(matches!(error, Error::Registry(RegistryError::WrongLength { .. })), "{error:?}");
+    }
+    let body = Lazy { size: Some(2), pieces: vec!["ab"] };
+    let error = sealed(&Feed::open(&body, Some(Digest::of("cd")))).await.unwrap_err();
+    assert!(matches!(error, Error::Registry(RegistryError::WrongBody { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_request_has_ended_when_all_of_its_bytes_were_handed_over() {
+    let body = Lazy { size: Some(6), pieces: vec!["ab", "cde", "f"] };
+    let feed = Feed::open(&body, None);
+    let mut first = feed.bytes(0..4);
+    assert!(!first.gauge().has_ended());
+    assert_eq!(first.next().await.unwrap().unwrap(), "ab");
+    assert!(!first.gauge().has_ended());
+    assert_eq!(first.next().await.unwrap().unwrap(), "cd");
+    assert!(first.gauge().has_ended());
+    // Bytes that were drawn before count as little as others until they are handed over.
+    let mut again = feed.bytes(0..4);
+    assert!(first.next().await.unwrap().is_err(), "it has no turn any more");
+    assert!(!again.gauge().has_ended());
+    assert_eq!(again.next().await.unwrap().unwrap(), "ab");
+    assert!(!again.gauge().has_ended());
+    assert!(feed.bytes(4..4).gauge().has_ended());
+}
