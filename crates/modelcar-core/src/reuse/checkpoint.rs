@@ -132,10 +132,18 @@ impl Checkpoints {
         }
     }
 
-    /// Deletes a checkpoint; returns why it stays. The tag goes first: Google's registries refuse to delete a manifest
-    /// that has one (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136). Others delete by digest alone, tags included.
+    /// Deletes a checkpoint; returns why it stays. Most registries delete by digest alone, tags included, in one step.
+    /// Google's refuse it for a manifest that has a tag (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136): there the
+    /// tag goes first.
     async fn delete(&self, digest: &Digest, tag: &str) -> Option<String> {
-        let _by_digest_elsewhere = self.repository.delete_manifest(tag).await;
+        if self.delete_by_digest(digest).await.is_some() {
+            let _the_digest_tells = self.repository.delete_manifest(tag).await;
+            return self.delete_by_digest(digest).await;
+        }
+        None
+    }
+
+    async fn delete_by_digest(&self, digest: &Digest) -> Option<String> {
         match self.repository.delete_manifest(&digest.to_string()).await {
             Ok(StatusCode::NOT_FOUND) => None,
             Ok(status) if status.is_success() => None,
