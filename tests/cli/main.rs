@@ -74,6 +74,12 @@ impl Env {
         for part in said {
             assert!(stderr.contains(part), "{args:?} does not say {part:?}:\n{stderr}");
         }
+        let told: Vec<&str> = stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix("error: ").or_else(|| line.strip_prefix("  caused by: ")))
+            .collect();
+        let twice = told.windows(2).find(|pair| pair[0].contains(pair[1]));
+        assert_eq!(twice, None, "{args:?} says its cause twice:\n{stderr}");
         assert_eq!(self.registry.tags(), [], "{args:?}");
         assert_eq!(self.registry.manifests().len(), 0, "{args:?}");
         assert_eq!(self.registry.open_sessions(), [], "{args:?}");

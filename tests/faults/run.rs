@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    iter::successors,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -318,12 +319,11 @@ fn leaks(text: &str) -> Option<String> {
     leaked.map(|secret| format!("{secret:?} is shown: {text}"))
 }
 
+/// Returns the error and its causes on one line. None may say what its cause says.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+    let texts: Vec<String> = successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    for pair in texts.windows(2) {
+        assert!(!pair[0].contains(&pair[1]), "said twice: {} of {texts:?}", pair[1]);
     }
-    text
+    texts.join(": ")
 }

@@ -1,5 +1,7 @@
 //! The library's error: a phase with its object, and the kind a caller can act on.
 
+use std::iter::successors;
+
 use crate::{
     base::BaseError, layer::LayerError, plan::PlanError, reference::InvalidReference, registry::RegistryError,
     sink::LayoutError, source::SourceError,
@@ -7,13 +9,8 @@ use crate::{
 
 /// Returns an error and its causes, one after the other.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    let texts: Vec<String> = successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 /// What a caller can do about an [`Error`]; nobody needs to read its text.

@@ -46,6 +46,7 @@ mod image;
 pub mod inspect;
 pub mod kserve;
 mod layer;
+mod layer_format;
 mod oci;
 mod path;
 mod pipeline;

@@ -5,7 +5,6 @@
 
 mod hash;
 mod reread;
-pub(crate) mod tar;
 
 use std::{
     collections::VecDeque,
@@ -28,6 +27,7 @@ use crate::{
     ContentId, ModelPath,
     digest::ContentHash,
     error::{Error, ErrorKind, Result},
+    layer_format,
     plan::Layer,
     progress::{Event, Progress},
     sink::{Body, OpenBody, Sealed},
@@ -214,15 +214,15 @@ enum Segment {
 
 fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
     let mut segments = VecDeque::new();
-    for entry in tar::entries(&layer.files) {
-        segments.push_back(Segment::Frame(tar::header(&entry, mtime)));
+    for entry in layer_format::entries(&layer.files) {
+        segments.push_back(Segment::Frame(layer_format::header(&entry, mtime)));
         if let Some(file) = entry.file {
             segments.push_back(Segment::Start(ContentHash::for_id(file.content), file.size));
             segments.push_back(Segment::Content(file.size));
-            segments.push_back(Segment::Frame(tar::padding(file.size)));
+            segments.push_back(Segment::Frame(layer_format::padding(file.size)));
         }
     }
-    segments.push_back(Segment::Frame(tar::trailer()));
+    segments.push_back(Segment::Frame(layer_format::trailer()));
     segments
 }
 

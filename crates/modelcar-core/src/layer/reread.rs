@@ -8,9 +8,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{LayerBody, PROGRESS_BYTES, tar};
+use super::{LayerBody, PROGRESS_BYTES};
 use crate::{
     error::Result,
+    layer_format,
     progress::Event,
     source::{ByteStream, Extent},
 };
@@ -60,8 +61,8 @@ impl Cut {
 fn pieces(body: &LayerBody, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>) {
     let (mut pieces, mut extents) = (VecDeque::new(), Vec::new());
     let mut cut = Cut { wanted: range.clone(), at: 0 };
-    for entry in tar::entries(&body.layer.files) {
-        pieces.extend(cut.frame(&tar::header(&entry, body.mtime)));
+    for entry in layer_format::entries(&body.layer.files) {
+        pieces.extend(cut.frame(&layer_format::header(&entry, body.mtime)));
         let Some(file) = entry.file else { continue };
         let part = cut.next(file.size);
         if part.start < part.end {
@@ -69,9 +70,9 @@ fn pieces(body: &LayerBody, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>
             pieces.push_back(Piece::Content(len));
             extents.push(Extent { file: Arc::new(file.clone()), offset: part.start, len });
         }
-        pieces.extend(cut.frame(&tar::padding(file.size)));
+        pieces.extend(cut.frame(&layer_format::padding(file.size)));
     }
-    pieces.extend(cut.frame(&tar::trailer()));
+    pieces.extend(cut.frame(&layer_format::trailer()));
     (pieces, extents)
 }
 

@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     layering::Layering,
     lock::LockFile,
-    recipe::LAYER_FORMAT,
     select::{LeftOut, Selection},
 };
+pub use crate::layer_format::LAYER_FORMAT;
 use crate::{
     Digest,
     base::{BaseImage, Platform},
     facts::ModelFacts,
-    layer::tar,
+    layer_format,
     source::{Origin, SourceFile},
 };
 
@@ -56,7 +56,7 @@ pub struct Layer {
 
 impl Layer {
     pub(crate) fn new(files: Vec<SourceFile>, mtime: u64) -> Self {
-        let size = tar::size(&files);
+        let size = layer_format::size(&files);
         let mut layer = Self { files, size, recipe: None };
         layer.recipe = recipe::digest(&layer, mtime);
         layer

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Layer;
-use crate::{ContentId, Digest, layer::tar, oci::canonical_json};
-
-/// Version of the layer format that `docs/layer-format.md` specifies. Any change of a layer's bytes raises it.
-pub const LAYER_FORMAT: u32 = 1;
+use crate::{
+    ContentId, Digest,
+    layer_format::{self, LAYER_FORMAT},
+    oci::canonical_json,
+};
 
 /// Returns the digest of the layer's recipe, or `None` while the content of a file is not known.
 pub(super) fn digest(layer: &Layer, mtime: u64) -> Option<Digest> {
@@ -21,7 +22,7 @@ pub(crate) fn digest_of(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Di
 
 fn recipe(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Value {
     let mut contents = contents.iter();
-    let entries: Vec<Value> = tar::entries(&layer.files)
+    let entries: Vec<Value> = layer_format::entries(&layer.files)
         .map(|entry| match entry.file {
             None => json!({ "path": entry.name, "mode": "0755" }),
             Some(file) => json!({

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream, stream::B
 use crate::{
     Digest, ModelPath,
     error::Result,
-    layer::tar,
+    layer_format,
     plan::Layer,
     sink::{Body, Sealed},
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
@@ -29,11 +29,11 @@ impl BlobSource {
     /// Reads the files of `layer`, whose entries have the time `mtime`, from `blob`, which is said to be it.
     pub(super) fn new(blob: Box<dyn Body>, digest: Digest, layer: &Layer, mtime: u64) -> Self {
         let (mut places, mut at) = (BTreeMap::new(), 0);
-        for entry in tar::entries(&layer.files) {
-            at += tar::header(&entry, mtime).len() as u64;
+        for entry in layer_format::entries(&layer.files) {
+            at += layer_format::header(&entry, mtime).len() as u64;
             if let Some(file) = entry.file {
                 places.insert(file.path.clone(), at);
-                at += file.size + tar::padding(file.size).len() as u64;
+                at += file.size + layer_format::padding(file.size).len() as u64;
             }
         }
         Self { blob, digest, places, origin: Origin::default() }

@@ -1,5 +1,4 @@
-//! The tar format of a layer, version [`LAYER_FORMAT`](crate::plan::LAYER_FORMAT), as `docs/layer-format.md`
-//! specifies it: headers as GNU tar writes them, byte for byte.
+//! The tar format of a layer, as `docs/layer-format.md` specifies it: headers as GNU tar writes them, byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +6,9 @@ use bytes::{Bytes, BytesMut};
 use tar::{EntryType, Header};
 
 use crate::source::SourceFile;
+
+/// Version of the layer format that `docs/layer-format.md` specifies. Any change of a layer's bytes raises it.
+pub const LAYER_FORMAT: u32 = 1;
 
 const BLOCK_BYTES: u64 = 512;
 /// Longest name that a header holds; longer ones get an `L` record before it.

@@ -1,0 +1,179 @@
+//! Rules about the code itself that no lint knows: modules depend on each other in one direction, the pure ones do no
+//! I/O, a file is small and opens with what it owns.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a file that can't be read is a failed test")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The core's modules: each may use those before it and no other.
+///
+/// `error` stands at the end of the line and at its start: its `Error` has a variant for each module's own error, and
+/// the traits' methods return it. It is held to that: it may use no module for anything else.
+const ORDER: [&str; 19] = [
+    "digest",
+    "path",
+    "reference",
+    "progress",
+    "oci",
+    "http",
+    "source",
+    "layer_format",
+    "facts",
+    "sink",
+    "registry",
+    "base",
+    "plan",
+    "layer",
+    "image",
+    "inspect",
+    "reuse",
+    "kserve",
+    "pipeline",
+];
+
+/// Modules of the core that know no runtime, network, file system or clock.
+const PURE: [&str; 8] = ["digest", "path", "reference", "oci", "layer_format", "plan", "kserve/render", "kserve/check"];
+
+/// Lines that a source file may have, without its tests.
+const FILE_LINES: usize = 600;
+
+#[test]
+fn core_modules_depend_on_earlier_ones_alone() {
+    let core = workspace().join("crates/modelcar-core/src");
+    let exports = exports(&fs::read_to_string(core.join("lib.rs")).unwrap());
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in product_files(&core).into_iter().filter(|file| !file.ends_with("lib.rs")) {
+        let code = code(&file);
+        let uses = uses(&code).map(|name| exports.get(name).cloned().unwrap_or_else(|| name.to_owned()));
+        let module = file.strip_prefix(&core).unwrap().iter().next().unwrap().to_str().unwrap();
+        modules.entry(module.trim_end_matches(".rs").to_owned()).or_default().extend(uses);
+    }
+    let place = |module: &str| ORDER.iter().position(|name| *name == module);
+    let mut wrong = Vec::new();
+    for (module, uses) in modules.iter().filter(|(module, _)| *module != "error") {
+        let Some(own) = place(module) else {
+            wrong.push(format!("{module} has no place in the order"));
+            continue;
+        };
+        let later = uses.iter().filter(|used| *used != "error" && place(used).is_none_or(|used| used > own));
+        wrong.extend(later.map(|used| format!("{module} uses {used}")));
+    }
+    let errors = code(&core.join("error.rs"));
+    for used in items(errors.split("use crate::").nth(1).unwrap()) {
+        let name = used.rsplit("::").next().unwrap();
+        if !name.ends_with("Error") && !name.starts_with("Invalid") {
+            wrong.push(format!("error uses {used}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_do_no_io() {
+    let core = workspace().join("crates/modelcar-core/src");
+    let mut wrong = Vec::new();
+    for module in PURE {
+        let files = if core.join(module).is_dir() { product_files(&core.join(module)) } else { Vec::new() };
+        let file = core.join(format!("{module}.rs"));
+        let files: Vec<PathBuf> = files.into_iter().chain(file.exists().then_some(file)).collect();
+        assert!(!files.is_empty(), "there is no {module}");
+        for file in files {
+            let code = code(&file);
+            let found = ["tokio", "reqwest", "async ", "std::fs", "fs::", "TcpStream", "SystemTime"].into_iter();
+            wrong.extend(found.filter(|io| code.contains(io)).map(|io| format!("{}: {io}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_small_and_say_what_they_own() {
+    let mut wrong = Vec::new();
+    let files: Vec<PathBuf> =
+        ["crates", "tests", "benches"].iter().flat_map(|folder| product_files(&workspace().join(folder))).collect();
+    assert!(files.len() > 100, "{} files", files.len());
+    for file in files {
+        let (text, lines) = (fs::read_to_string(&file).unwrap(), code(&file).lines().count());
+        if lines > FILE_LINES {
+            wrong.push(format!("{} has {lines} lines", file.display()));
+        }
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{} does not open with `//! `", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap().into()
+}
+
+/// Returns the Rust files under `folder` that are not a module's tests.
+fn product_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !["tests", "target"].contains(&name) {
+            files.extend(product_files(&path));
+        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Returns a file's lines without comments and without the tests at its end.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    product.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+/// Returns the first names behind each `crate::`, of a path as of a list in braces.
+fn uses(code: &str) -> impl Iterator<Item = &str> {
+    code.match_indices("crate::").flat_map(|(at, found)| heads(&code[at + found.len()..]))
+}
+
+/// Returns the modules that the names come from which `lib.rs` exports.
+fn exports(lib: &str) -> BTreeMap<String, String> {
+    let mut exports = BTreeMap::new();
+    for (at, found) in lib.match_indices("pub use self::") {
+        for item in items(&lib[at + found.len()..]) {
+            let mut names = item.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty());
+            let module = names.next().unwrap();
+            exports.extend(names.map(|name| (name.to_owned(), module.to_owned())));
+        }
+    }
+    assert!(exports.get("Digest").is_some_and(|module| module == "digest"), "{exports:?}");
+    exports
+}
+
+fn heads(tree: &str) -> Vec<&str> {
+    let head = |item: &'_ str| item.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(item.len());
+    items(tree).into_iter().map(|item| &item[..head(item)]).filter(|name| !name.is_empty()).collect()
+}
+
+/// Returns what stands between the outer commas of a list in braces, or the text up to its statement's end.
+fn items(tree: &str) -> Vec<&str> {
+    let Some(list) = tree.strip_prefix('{') else { return vec![tree.split(';').next().unwrap()] };
+    let (mut depth, mut start, mut items) = (0_u32, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                items.extend(Some(list[start..at].trim()).filter(|item| !item.is_empty()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if c == '}' && depth == 0 && start == at + 1 {
+            break;
+        }
+    }
+    items
+}
