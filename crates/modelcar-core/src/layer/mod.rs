@@ -210,6 +210,8 @@ enum Segment {
     Start(ContentHash, u64),
     /// Content of the current file still to come.
     Content(u64),
+    /// Where the source has to end.
+    End,
 }
 
 fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
@@ -222,6 +224,8 @@ fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
             segments.push_back(Segment::Frame(layer_format::padding(file.size)));
         }
     }
+    // Before the trailer, so that what the source says last keeps the layer from being whole.
+    segments.push_back(Segment::End);
     segments.push_back(Segment::Frame(layer_format::trailer()));
     segments
 }
@@ -260,6 +264,10 @@ impl Framer {
                 }
                 Some(Segment::Content(0)) => continue,
                 Some(Segment::Content(left)) => self.content(left).await?,
+                Some(Segment::End) => {
+                    self.end().await?;
+                    continue;
+                }
                 None => {
                     self.report(true);
                     drop(self.body.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -290,13 +298,28 @@ impl Framer {
         Ok(bytes)
     }
 
+    /// Lets the source end. It may say so late that a file has changed, and it may give too much.
+    async fn end(&mut self) -> Result<()> {
+        let mut extra = self.carried.len();
+        while extra == 0 {
+            match self.content.next().await {
+                Some(Ok(bytes)) => extra = bytes.len(),
+                Some(Err(source)) => return Err(self.body.source_error(source)),
+                None => return Ok(()),
+            }
+        }
+        let expected = self.body.layer.size;
+        let (layer, title) = (self.body.index, self.body.layer.title());
+        Err(LayerError::WrongSize { layer, title, expected, actual: expected + extra as u64 }.into())
+    }
+
     fn too_short(&self) -> Error {
         let missing: u64 = self
             .segments
             .iter()
             .map(|segment| match segment {
                 Segment::Content(left) => *left,
-                Segment::Frame(_) | Segment::Start(..) => 0,
+                Segment::Frame(_) | Segment::Start(..) | Segment::End => 0,
             })
             .sum();
         let expected = self.body.layer.size;

@@ -136,6 +136,42 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
 }
 
 #[tokio::test]
+async fn a_source_that_fails_after_its_last_byte_or_gives_more_seals_nothing() {
+    for chunk in [3, 4096] {
+        let mut source = memory(FILES, chunk);
+        source.fail_at = Some(usize::MAX);
+        let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
+        assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::Source { .. })));
+        assert!(matches!(sealed.unwrap_err(), Error::Layer(LayerError::Unfinished { .. })));
+
+        let layer = body(memory(FILES, chunk), &[]).await;
+        let longer = Arc::new(Longer(memory(FILES, chunk)));
+        let (bytes, _) = drain(LayerBody { source: longer, ..layer }.open()).await;
+        let Err(Error::Layer(LayerError::WrongSize { expected, actual, .. })) = bytes else { panic!("{bytes:?}") };
+        assert_eq!(actual, expected + 5);
+    }
+}
+
+/// Gives five bytes more than it lists.
+#[derive(Debug)]
+struct Longer(Memory);
+
+#[async_trait]
+impl Source for Longer {
+    fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        self.0.list().await
+    }
+
+    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
+        self.0.read(extents, window).chain(stream::iter([Ok(Bytes::from_static(b"extra"))])).boxed()
+    }
+}
+
+#[tokio::test]
 async fn any_stretch_of_a_layer_can_be_read_again() {
     let body = body(memory(FILES, 7), &[]).await;
     let whole = drain(body.open()).await.0.unwrap();

@@ -180,10 +180,10 @@ impl<'a> ExtentReader<'a> {
         Ok(Self { file, found, left: extent.len })
     }
 
-    /// Fills the beginning of `buffer`; `None` at the end, once the file has proven to be unchanged.
+    /// Fills the beginning of `buffer`; `None` at the end. The last bytes are given once the file has proven to be
+    /// unchanged.
     fn next(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, SourceError> {
         if self.left == 0 {
-            self.found.check(&self.file)?;
             return Ok(None);
         }
         let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
@@ -192,6 +192,9 @@ impl<'a> ExtentReader<'a> {
             _ => self.found.fault("read", error),
         })?;
         self.left -= want as u64;
+        if self.left == 0 {
+            self.found.check(&self.file)?;
+        }
         Ok(Some(want))
     }
 }
@@ -391,6 +394,30 @@ mod tests {
         File::options().write(true).open(dir.path().join("a")).unwrap().set_len(5).unwrap();
         let error = read_all(&source, file).await.unwrap_err();
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_while_it_is_read_never_gives_its_last_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let size = 8 * READ_BYTES;
+        fs::write(&path, vec![1; size]).unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let file = source.list().await.unwrap().remove(0);
+        let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
+        let mut stream = source.read(vec![extent], &Window::sequential());
+        let mut got = stream.next().await.unwrap().unwrap().len();
+        // Another time, for clocks that tick slowly.
+        let other = File::options().write(true).open(&path).unwrap();
+        other.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let error = loop {
+            match stream.next().await.unwrap() {
+                Ok(bytes) => got += bytes.len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+        assert!(got < size, "{got}");
     }
 
     #[tokio::test]
