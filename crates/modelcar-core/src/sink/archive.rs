@@ -56,7 +56,7 @@ impl ArchiveSink {
     /// (`org.opencontainers.image.ref.name`).
     ///
     /// # Errors
-    /// When the file can't be written, or another build is writing it.
+    /// When the file can't be written, another build is writing it, or something else than a file is there.
     pub async fn create(path: &Path, ref_name: Option<String>) -> Result<Self, LayoutError> {
         let path = path.to_owned();
         let mut partial: OsString = path.clone().into();
@@ -65,8 +65,11 @@ impl ArchiveSink {
         let opened = partial.clone();
         let target = path.clone();
         let archive = blocking(move || {
-            if target.is_dir() {
-                return Err(io_error("replace", &target)(io::ErrorKind::IsADirectory.into()));
+            // A device or a link would be replaced, not written to.
+            for path in [&target, &opened] {
+                if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+                    return Err(LayoutError::NotAFile { path: path.clone() });
+                }
             }
             let file = open_locked(&opened)?;
             let mut archive = Archive { file, end: 0, published: None };

@@ -2,37 +2,46 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use async_trait::async_trait;
+use sha2::Digest as _;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 pub use super::layout_error::LayoutError;
 use super::{
     ManifestBlob, Published, Sink,
     body::{Body, Sealed},
+    builds::Share,
     layout_error::io_error,
     store::{self, BLOBS, INDEX_FILE, LAYOUT_FILE},
+    temporary::Temporary,
     writer::{CopyError, Restarts, blocking, copy},
 };
-use crate::{Digest, error::Result};
+use crate::{
+    Digest,
+    error::{ErrorKind, Result},
+};
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.
 const MAX_JOBS: usize = 4;
 
+/// How often a layout is prepared again that another build has removed meanwhile.
+const PREPARE_TRIES: u32 = 5;
+const READ_BYTES: usize = 1 << 20;
+
 /// Writes an image into an OCI image layout directory, new or existing.
 ///
 /// Blobs are written under a temporary name and renamed once proven; `index.json` is replaced last and in one step.
-/// A reader of the layout never sees half of anything.
+/// A reader of the layout never sees half of anything, and builds may share one.
 #[derive(Debug)]
 pub struct LayoutSink {
     shared: Arc<Shared>,
+    /// Held by everything that touches the directory, threads included, so that the end can wait for it.
+    work: Arc<RwLock<()>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +49,7 @@ struct Shared {
     dir: PathBuf,
     ref_name: Option<String>,
     created: Mutex<Created>,
+    share: Mutex<Option<Share>>,
     published: OnceLock<Published>,
 }
 
@@ -60,38 +70,58 @@ impl LayoutSink {
     pub async fn create(dir: &Path, ref_name: Option<String>) -> Result<Self, LayoutError> {
         let dir = dir.to_owned();
         blocking(move || {
-            let mut created = Created::default();
-            if let Err(error) = prepare(&dir, &mut created) {
-                created.remove();
-                return Err(error);
-            }
-            let created = Mutex::new(created);
-            let shared = Shared { dir, ref_name, created, published: OnceLock::new() };
-            Ok(Self { shared: Arc::new(shared) })
+            let (created, share) = open(&dir)?;
+            let (created, share) = (Mutex::new(created), Mutex::new(Some(share)));
+            let shared = Shared { dir, ref_name, created, share, published: OnceLock::new() };
+            Ok(Self { shared: Arc::new(shared), work: Arc::default() })
         })
         .await
     }
 
     async fn write_once(&self, body: &dyn Body) -> Result<Sealed> {
-        if let (Some(digest), Some(size)) = (body.digest(), body.size())
-            && self.has_blob(&digest, size).await?
-        {
-            // Only the body knows the rest of what is returned, so it is read, not written.
-            let (_, sealed) = copy(body.open(), || Ok(io::sink())).await.map_err(|error| self.explain(error, body))?;
-            return Ok(sealed);
-        }
-        let temporary = Temporary::new(&self.shared.dir.join(BLOBS));
-        let path = temporary.path.clone();
-        let start = move || File::options().write(true).create_new(true).open(path);
-        let (file, sealed) = copy(body.open(), start).await.map_err(|error| self.explain(error, body))?;
-        let shared = Arc::clone(&self.shared);
-        let (digest, size) = (sealed.digest, sealed.size);
-        blocking(move || shared.keep(temporary, &file, &digest, size)).await?;
+        let blobs = self.shared.dir.join(BLOBS);
+        let working = self.working().await;
+        let start = move || Ok(InWork(Temporary::create(&blobs)?, working));
+        let copied = copy(body.open(), start).await;
+        let (written, sealed) = copied.map_err(|error| explain(error, body, &self.shared.dir.join(BLOBS)))?;
+        let (shared, digest) = (Arc::clone(&self.shared), sealed.digest);
+        blocking(move || {
+            let InWork(temporary, _working) = written;
+            shared.keep(temporary, &digest)
+        })
+        .await?;
         Ok(sealed)
     }
 
-    fn explain(&self, error: CopyError, body: &dyn Body) -> crate::Error {
-        explain(error, body, &self.shared.dir.join(BLOBS))
+    async fn working(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.work).read_owned().await
+    }
+
+    /// Runs file system work that [`Sink::abandon`] waits for, whoever still waits for its outcome.
+    async fn run(&self, work: impl FnOnce(&Shared) -> Result<(), LayoutError> + Send + 'static) -> Result<()> {
+        let (shared, working) = (Arc::clone(&self.shared), self.working().await);
+        let work = move || {
+            let _working = working;
+            work(&shared)
+        };
+        Ok(blocking(work).await?)
+    }
+}
+
+/// A file that is being written, and the sink's knowledge of it.
+struct InWork(Temporary, OwnedRwLockReadGuard<()>);
+
+impl io::Write for InWork {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -113,8 +143,8 @@ impl Sink for LayoutSink {
     }
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
-        let path = store::blob_path(&self.shared.dir, digest);
-        Ok(blocking(move || has_file(&path, size)).await?)
+        let (path, digest) = (store::blob_path(&self.shared.dir, digest), *digest);
+        Ok(blocking(move || is_blob(&path, &digest, size)).await?)
     }
 
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
@@ -128,15 +158,13 @@ impl Sink for LayoutSink {
     }
 
     async fn write_manifest(&self, manifest: &ManifestBlob) -> Result<()> {
-        let shared = Arc::clone(&self.shared);
         let manifest = manifest.clone();
-        Ok(blocking(move || shared.write_small(&manifest)).await?)
+        self.run(move |shared| shared.write_small(&manifest)).await
     }
 
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
-        let shared = Arc::clone(&self.shared);
         let index = index.clone();
-        Ok(blocking(move || shared.publish(&index)).await?)
+        self.run(move |shared| shared.publish(&index)).await
     }
 
     fn published(&self) -> Option<Published> {
@@ -144,27 +172,34 @@ impl Sink for LayoutSink {
     }
 
     async fn abandon(&self) {
-        if self.shared.published.get().is_some() {
-            return;
+        let shared = Arc::clone(&self.shared);
+        // Threads of what was let go still run; an index that one of them gives a name to stays.
+        let _nobody_works = self.work.write().await;
+        if shared.published.get().is_none() {
+            // Nobody can use the outcome; what could not be removed is not part of the layout.
+            drop(tokio::task::spawn_blocking(move || shared.remove_created()).await);
         }
-        let created = std::mem::take(&mut *self.shared.created());
-        // Nobody can use the outcome; what could not be removed is not part of the layout.
-        drop(tokio::task::spawn_blocking(move || created.remove()).await);
     }
 }
 
 impl Shared {
-    fn created(&self) -> std::sync::MutexGuard<'_, Created> {
+    fn created(&self) -> MutexGuard<'_, Created> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a finished temporary file its name.
-    fn keep(&self, temporary: Temporary, file: &File, digest: &Digest, size: u64) -> Result<(), LayoutError> {
-        let path = store::blob_path(&self.dir, digest);
-        if has_file(&path, size)? {
-            return Ok(());
+    /// Takes away what this build has made, unless another one may have come to rely on it.
+    fn remove_created(&self) {
+        let created = std::mem::take(&mut *self.created());
+        let share = self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(share) = share {
+            share.give_up(|| created.remove());
         }
-        file.sync_all().map_err(io_error("write", &path))?;
+    }
+
+    /// Gives a finished temporary file its name. Its bytes are proven, so it takes the place of what is there.
+    fn keep(&self, temporary: Temporary, digest: &Digest) -> Result<(), LayoutError> {
+        let path = store::blob_path(&self.dir, digest);
+        temporary.sync()?;
         // Under the lock, so that of two writers of one blob only the first calls it its own.
         let mut created = self.created();
         let is_new = !path.exists();
@@ -176,13 +211,7 @@ impl Shared {
     }
 
     fn write_small(&self, manifest: &ManifestBlob) -> Result<(), LayoutError> {
-        let size = manifest.bytes.len() as u64;
-        if has_file(&store::blob_path(&self.dir, &manifest.digest), size)? {
-            return Ok(());
-        }
-        let temporary = Temporary::new(&self.dir.join(BLOBS));
-        let file = temporary.write(&manifest.bytes)?;
-        self.keep(temporary, &file, &manifest.digest, size)
+        self.keep(Temporary::holding(&self.dir.join(BLOBS), &manifest.bytes)?, &manifest.digest)
     }
 
     fn publish(&self, index: &ManifestBlob) -> Result<(), LayoutError> {
@@ -190,8 +219,7 @@ impl Shared {
         sync_dir(&self.dir.join(BLOBS))?;
         // Two builds may add to one layout. A file system without locks gets none: the images are all there even
         // when the later build drops the earlier one's name.
-        let layout_file = self.dir.join(LAYOUT_FILE);
-        let lock = File::open(&layout_file).map_err(io_error("open", &layout_file))?;
+        let lock = File::open(&self.dir).map_err(io_error("open", &self.dir))?;
         drop(lock.lock());
         let path = self.dir.join(INDEX_FILE);
         let mut json = store::read_index(&self.dir)?.unwrap_or_else(store::empty_index);
@@ -200,9 +228,8 @@ impl Shared {
             reason: reason.into(),
             source: None,
         })?;
-        let temporary = Temporary::new(&self.dir);
-        let file = temporary.write(&store::canonical(json))?;
-        file.sync_all().map_err(io_error("write", &path))?;
+        let temporary = Temporary::holding(&self.dir, &store::canonical(json))?;
+        temporary.sync()?;
         temporary.rename(&path)?;
         let names = vec![self.dir.display().to_string()];
         let _only_once = self.published.set(Published { names, ..Published::new(index.digest) });
@@ -234,12 +261,29 @@ impl Created {
     }
 }
 
+/// Prepares the layout and takes a share in it; again when a build that failed has removed it meanwhile.
+fn open(dir: &Path) -> Result<(Created, Share), LayoutError> {
+    let blobs = dir.join(BLOBS);
+    let mut created = Created::default();
+    for last in (0..PREPARE_TRIES).rev() {
+        let share = prepare(dir, &mut created).and_then(|()| {
+            let clear = || [dir, &blobs].into_iter().for_each(Temporary::clear);
+            Share::take(&blobs, clear).map_err(io_error("open", &blobs))
+        });
+        match share {
+            Ok(share) if share.is_of(&blobs) && dir.join(LAYOUT_FILE).exists() => return Ok((created, share)),
+            Err(error) if last == 0 || error.kind() != ErrorKind::NotFound => {
+                created.remove();
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Err(LayoutError::Busy { path: dir.to_owned() })
+}
+
 fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
-    let is_new = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().transpose().map_err(io_error("read", dir))?.is_none(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(io_error("read", dir)(error)),
-    };
+    let is_new = is_new(dir)?;
     if !is_new {
         store::check_layout_file(dir)?;
         store::read_index(dir)?;
@@ -248,20 +292,48 @@ fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
     created.make_dir(&dir.join(BLOBS))?;
     if is_new {
         let path = dir.join(LAYOUT_FILE);
-        let temporary = Temporary::new(dir);
-        temporary.write(store::LAYOUT_JSON.as_bytes())?;
-        temporary.rename(&path)?;
+        Temporary::holding(dir, store::LAYOUT_JSON.as_bytes())?.rename(&path)?;
         created.files.push(path);
     }
     Ok(())
 }
 
-fn has_file(path: &Path, size: u64) -> Result<bool, LayoutError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(found.is_file() && found.len() == size),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(io_error("read", path)(error)),
+/// Returns whether a layout can be begun at `dir`: it is not there, is empty, or holds what a build makes first.
+fn is_new(dir: &Path) -> Result<bool, LayoutError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(io_error("read", dir)(error)),
+    };
+    let is_begun = |entry: fs::DirEntry| entry.file_name() == "blobs" || Temporary::is_name(&entry.file_name());
+    for entry in entries {
+        if !is_begun(entry.map_err(io_error("read", dir))?) {
+            return Ok(false);
+        }
     }
+    Ok(true)
+}
+
+/// Returns whether the file is this blob. A disk or a crash may have given it other bytes, so they are read.
+fn is_blob(path: &Path, digest: &Digest, size: u64) -> Result<bool, LayoutError> {
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io_error("read", path)(error)),
+    };
+    if !found.is_file() || found.len() != size {
+        return Ok(false);
+    }
+    let hash = || {
+        let (mut file, mut hasher, mut buffer) = (File::open(path)?, sha2::Sha256::new(), vec![0; READ_BYTES]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Digest::from(<[u8; 32]>::from(hasher.finalize()))),
+                read => hasher.update(&buffer[..read]),
+            }
+        }
+    };
+    Ok(hash().map_err(io_error("read", path))? == *digest)
 }
 
 /// Makes renames durable. Directories can't be opened everywhere; where they can't, the system does it by itself.
@@ -270,43 +342,4 @@ fn sync_dir(dir: &Path) -> Result<(), LayoutError> {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("write", dir))?;
     }
     Ok(())
-}
-
-/// A file that goes away unless it is renamed.
-#[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
-}
-
-impl Temporary {
-    /// Makes up a name that no other build has, on this machine or on another one that shares the directory.
-    fn new(dir: &Path) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { path: dir.join(format!(".{}-{time}-{count}.partial", std::process::id())) }
-    }
-
-    fn write(&self, bytes: &[u8]) -> Result<File, LayoutError> {
-        let write = || {
-            let mut file = File::options().write(true).create_new(true).open(&self.path)?;
-            file.write_all(bytes)?;
-            Ok(file)
-        };
-        write().map_err(io_error("write", &self.path))
-    }
-
-    fn rename(mut self, to: &Path) -> Result<(), LayoutError> {
-        fs::rename(&self.path, to).map_err(io_error("write", to))?;
-        self.path = PathBuf::new();
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            drop(fs::remove_file(&self.path));
-        }
-    }
 }

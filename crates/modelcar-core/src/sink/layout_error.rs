@@ -27,6 +27,12 @@ pub enum LayoutError {
         /// The directory.
         path: PathBuf,
     },
+    /// An archive can't be put where something else is.
+    #[error("`{path}` is there and is not a regular file")]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A file of a layout is not what the image-spec says it is.
     #[error("`{path}` is not valid: {reason}")]
     Invalid {
@@ -130,9 +136,11 @@ impl LayoutError {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } | Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Io,
-            Self::NotALayout { .. } | Self::Invalid { .. } | Self::Ambiguous { .. } | Self::TooLarge { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Self::NotALayout { .. }
+            | Self::NotAFile { .. }
+            | Self::Invalid { .. }
+            | Self::Ambiguous { .. }
+            | Self::TooLarge { .. } => ErrorKind::InvalidInput,
             Self::NoSuchImage { .. } | Self::Empty { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
             Self::Miscounted { .. } | Self::Complete { .. } | Self::Task(_) => ErrorKind::Internal,

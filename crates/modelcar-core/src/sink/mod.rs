@@ -2,9 +2,11 @@
 
 mod archive;
 mod body;
+mod builds;
 mod layout;
 mod layout_error;
 mod store;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -222,6 +222,76 @@ async fn a_corrupt_blob_is_noticed() {
     assert!(sealed.await.is_err());
 }
 
+#[tokio::test]
+async fn a_build_mends_a_corrupt_blob() {
+    let temp = TempDir::new().unwrap();
+    let blob = temp.path().join(BLOBS).join(Digest::of("weights").hex());
+    for _again in 0..2 {
+        let sink = layout(temp.path(), None).await;
+        assert!(!sink.has_blob(&Digest::of("weights"), 7).await.unwrap());
+        fill(&sink, b"weights", "{}").await.unwrap();
+        assert!(sink.has_blob(&Digest::of("weights"), 7).await.unwrap());
+        assert_eq!(fs::read(&blob).unwrap(), b"weights");
+        fs::write(&blob, "weightz").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_fails_takes_nothing_from_another_one() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path().join("layout");
+    let failing = layout(&dir, None).await;
+    failing.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+    let other = layout(&dir, None).await;
+    assert!(other.has_blob(&Digest::of("weights"), 7).await.unwrap());
+    failing.abandon().await;
+    other.publish(&manifest("{}")).await.unwrap();
+    assert!(other.has_blob(&Digest::of("weights"), 7).await.unwrap());
+    assert_eq!(names(&dir), ["blobs", "index.json", "oci-layout"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_build_has_left_is_cleared_once_nobody_builds() {
+    let temp = TempDir::new().unwrap();
+    let blobs = temp.path().join(BLOBS);
+    fs::create_dir_all(&blobs).unwrap();
+    let left = |dir: &Path| fs::write(dir.join(".1-2-3.partial"), "half").unwrap();
+    left(temp.path());
+    left(&blobs);
+    let sink = layout(temp.path(), None).await;
+    assert_eq!((names(temp.path()), names(&blobs).len()), (vec!["blobs".to_owned(), "oci-layout".to_owned()], 0));
+    left(&blobs);
+    drop(layout(temp.path(), None).await);
+    assert_eq!(names(&blobs), [".1-2-3.partial"], "it may belong to the build that runs");
+    drop(sink);
+    drop(layout(temp.path(), None).await);
+    assert_eq!(names(&blobs).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_is_stopped_at_any_moment_leaves_all_or_nothing() {
+    let temp = TempDir::new().unwrap();
+    let mut ends = [0, 0];
+    for round in 0..200 {
+        let dir = temp.path().join(round.to_string());
+        let sink = layout(&dir, None).await;
+        let micros = if round == 199 { 60_000_000 } else { round * 50 };
+        let stop = tokio::time::sleep(std::time::Duration::from_micros(micros));
+        tokio::select! {
+            filled = fill(&sink, b"weights", "[]") => filled.unwrap(),
+            () = stop => {}
+        }
+        sink.abandon().await;
+        assert_eq!(dir.exists(), sink.published().is_some(), "{round}");
+        if dir.exists() {
+            assert_eq!(names(&dir), ["blobs", "index.json", "oci-layout"]);
+            assert_eq!(names(&dir.join(BLOBS)).len(), 3);
+        }
+        ends[usize::from(dir.exists())] += 1;
+    }
+    assert!(ends.iter().all(|&count| count > 0), "{ends:?}");
+}
+
 fn entries(file: &Path) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(fs::File::open(file).unwrap());
     let read = |entry: std::io::Result<tar::Entry<'_, fs::File>>| {
@@ -288,8 +358,12 @@ async fn an_abandoned_archive_is_gone() {
     sink.abandon().await;
     assert_eq!(names(temp.path()), ["image.tar"]);
     assert_eq!(fs::read(&file).unwrap(), b"older");
-    assert!(ArchiveSink::create(temp.path(), None).await.is_err());
-    assert_eq!(names(temp.path()), ["image.tar"]);
+    std::os::unix::fs::symlink("/dev/null", temp.path().join("link.tar")).unwrap();
+    for taken in ["/dev/null".into(), temp.path().to_owned(), temp.path().join("link.tar")] {
+        let error = ArchiveSink::create(&taken, None).await.unwrap_err();
+        assert!(matches!(error, LayoutError::NotAFile { .. }), "{error}");
+    }
+    assert_eq!(names(temp.path()), ["image.tar", "link.tar"]);
 }
 
 #[cfg(target_os = "linux")]

@@ -1,0 +1,94 @@
+//! A file under a name that nobody looks at, until it is renamed.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, IoSlice, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use super::layout_error::{LayoutError, io_error};
+
+/// How the names of temporary files end; they begin with a dot.
+const SUFFIX: &str = ".partial";
+
+/// A file that goes away unless it is renamed.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    /// Makes a file in `dir` under a name that no other build has, on this machine or on another one that shares the
+    /// directory.
+    pub(super) fn create(dir: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let path = dir.join(format!(".{}-{time}-{count}{SUFFIX}", std::process::id()));
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    /// Writes `bytes` into a new file of `dir`.
+    pub(super) fn holding(dir: &Path, bytes: &[u8]) -> Result<Self, LayoutError> {
+        let write = || {
+            let mut temporary = Self::create(dir)?;
+            temporary.file.write_all(bytes)?;
+            Ok(temporary)
+        };
+        write().map_err(io_error("write to", dir))
+    }
+
+    /// Waits until the content is on the disk.
+    pub(super) fn sync(&self) -> Result<(), LayoutError> {
+        self.file.sync_all().map_err(io_error("write", &self.path))
+    }
+
+    /// Gives the file the name `to`, in place of what has it.
+    pub(super) fn rename(mut self, to: &Path) -> Result<(), LayoutError> {
+        fs::rename(&self.path, to).map_err(io_error("write", to))?;
+        self.path = PathBuf::new();
+        Ok(())
+    }
+
+    /// Removes the temporary files of `dir` that builds have left which were killed. None may be running.
+    pub(super) fn clear(dir: &Path) {
+        let Ok(entries) = fs::read_dir(dir) else { return };
+        for entry in entries.flatten().filter(|entry| Self::is_name(&entry.file_name())) {
+            // What can't be removed only takes room.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+
+    /// Returns whether a temporary file may be called `name`.
+    pub(super) fn is_name(name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.file.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
