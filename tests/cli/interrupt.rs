@@ -1,4 +1,4 @@
-//! Ctrl-C: the push ends at once, and nothing of it stays in the registry.
+//! Ctrl-C and its like: a command ends at once, and nothing of it stays in the registry or on the disk.
 
 use std::{
     process::Child,
@@ -34,14 +34,18 @@ impl Env {
 
     /// Runs, interrupts when `reached` says so, checks how it ends and returns what it says.
     fn stopped(&self, args: &[&str], reached: impl Fn(&FakeRegistry) -> bool) -> String {
+        self.signalled("-INT", args, || reached(&self.registry))
+    }
+
+    fn signalled(&self, signal: &str, args: &[&str], reached: impl Fn() -> bool) -> String {
         let push = self.start(args);
         let begun = Instant::now();
-        while !reached(&self.registry) {
+        while !reached() {
             assert!(begun.elapsed() < PATIENCE, "the push does not come so far: {:?}", self.registry.requests());
             thread::sleep(Duration::from_millis(5));
         }
         let pressed = Instant::now();
-        let interrupt = Command::new("kill").args(["-INT", &push.id().to_string()]).status().unwrap();
+        let interrupt = Command::new("kill").args([signal, &push.id().to_string()]).status().unwrap();
         assert!(interrupt.success());
         let output = push.wait_with_output().unwrap();
         let took = pressed.elapsed();
@@ -99,4 +103,16 @@ fn while_the_right_to_push_is_tried_out() {
     env.stopped(&["doctor", &env.image("a/b:v1")], |registry| {
         registry.requests().iter().any(|request| request.method == "POST")
     });
+}
+
+#[test]
+fn a_container_that_is_told_to_end_leaves_no_half_layout() {
+    let env = Env::new();
+    let stall = HubAction::Stall { at: 5, pause: Duration::from_mins(1) };
+    env.hub.fault(FaultRule::new("tokenizer.json", stall));
+    let layout = env.dir.path().join("new");
+    let args = ["build", MODEL, "--base", "scratch", "--output", "oci:new"];
+    let stderr = env.signalled("-TERM", &args, || layout.join("oci-layout").exists());
+    assert!(stderr.contains("interrupted: nothing was published"), "{stderr}");
+    assert!(!layout.exists());
 }

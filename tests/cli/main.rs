@@ -305,6 +305,83 @@ fn an_output_that_cannot_be_made_is_named() {
     env.refused(&["build", MODEL, "--output", "oci-archive:/dev/full/x.tar", "--base", "scratch"], &["/dev/full"]);
 }
 
+/// A limit on the size of files, because a disk can't be filled everywhere; a write fails either way.
+#[test]
+fn a_disk_that_takes_no_more_leaves_nothing() {
+    let env = Env::new();
+    let full = |output: &str| {
+        let script = "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\"";
+        let command = env.command(&["build", MODEL, "--base", "scratch", "--output", output]);
+        let output = Command::new("sh")
+            .args(["-c", script])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(env.dir.path())
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .output()
+            .unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains("File too large") && stderr.contains("nothing was published"), "{stderr}");
+        stderr
+    };
+    let entries = || fs::read_dir(env.dir.path()).unwrap().count();
+    assert!(full("oci:a/new").contains("a/new/blobs/sha256`"));
+    assert!(full("oci-archive:new.tar").contains("new.tar.partial`"));
+    assert_eq!(entries(), 0);
+
+    let build = ["build", MODEL, "--base", "scratch", "--exclude", "*.safetensors", "--output", "oci:old"];
+    let small = env.answer(&build);
+    let index = fs::read(env.dir.path().join("old/index.json")).unwrap();
+    full("oci:old");
+    assert_eq!(fs::read(env.dir.path().join("old/index.json")).unwrap(), index);
+    assert_eq!(env.answer(&build), small);
+    env.answer(&["inspect", "oci:old", "--lint", "--all", "--mode", "native"]);
+}
+
+#[test]
+fn an_output_inside_the_source_or_in_place_of_a_device_is_refused() {
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("m")).unwrap();
+    fs::create_dir(env.dir.path().join("m/sub")).unwrap();
+    for output in ["oci:m/new", "oci-archive:m/sub/x.tar", "oci:./m/sub/../new/er"] {
+        env.refused(&["build", "./m", "--base", "scratch", "--output", output], &["lies inside the source", "hint: "]);
+    }
+    let device = "oci-archive:/dev/null";
+    env.refused(&["build", "./m", "--base", "scratch", "--output", device], &["`/dev/null` is there and is not a"]);
+    env.answer(&["build", "./m", "--base", "scratch", "--output", "oci:m2"]);
+}
+
+#[test]
+fn a_corrupt_blob_of_a_layout_is_found_and_mended() {
+    let env = Env::new();
+    let build = ["build", MODEL, "--base", "scratch", "--output", "oci:out", "--format", "json"];
+    let document = env.answer(&build);
+    let layer = layers(&document).remove(0);
+    let blob = env.dir.path().join("out/blobs").join(layer.replace(':', "/"));
+    let good = fs::read(&blob).unwrap();
+    let mut wrong = good.clone();
+    let middle = wrong.len() / 2;
+    wrong[middle] ^= 1;
+    fs::write(&blob, &wrong).unwrap();
+    let lint = ["inspect", "oci:out", "--lint", "--mode", "native", "--all"];
+    env.refused(&lint, &["is corrupt", layer.trim_start_matches("sha256:")]);
+    assert_eq!(digest(&env.answer(&build)), digest(&document));
+    assert_eq!(fs::read(&blob).unwrap(), good);
+    env.answer(&lint);
+}
+
+#[test]
+fn what_stays_out_is_counted() {
+    let env = Env::new();
+    env.hub.add_repo("acme/both", "main", tiny_model().file("pytorch_model.bin", vec![7; 2048]));
+    let output = env.run(&["build", "acme/both", "--base", "scratch", "--output", "oci:out"]);
+    assert!(text(&output.stderr).contains("1 file of 2.0 KiB left out"), "{}", text(&output.stderr));
+    let output = env.run(&["build", MODEL, "--base", "scratch", "--output", "oci:out"]);
+    assert!(!text(&output.stderr).contains("left out"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_model_may_be_a_tree_of_one_file() {
     let env = Env::new();

@@ -5,6 +5,7 @@ mod commands;
 mod connection;
 mod env;
 mod hint;
+mod interrupt;
 mod names;
 mod ui;
 
@@ -16,6 +17,7 @@ use self::{
     args::{Cli, Command},
     commands::Outcome,
     hint::Failure,
+    interrupt::stoppable,
 };
 
 /// The GNU C library gives large buffers back to the system when they are freed and faults them in again; a body
@@ -40,12 +42,12 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
-        Command::Plan(args) => commands::plan::run(*args).await,
+        Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,
         Command::Push(args) => commands::push::run(*args).await,
         Command::Build(args) => commands::build::run(*args).await,
-        Command::Inspect(args) => commands::inspect::run(args).await,
+        Command::Inspect(args) => stoppable(Box::pin(commands::inspect::run(args))).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
-        Command::Render(args) => commands::render::run(*args).await,
+        Command::Render(args) => stoppable(Box::pin(commands::render::run(*args))).await,
         Command::Check(args) => commands::check::run(&args),
     }
 }

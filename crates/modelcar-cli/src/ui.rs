@@ -80,6 +80,11 @@ pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
     }
 }
 
+fn left_out(files: usize, bytes: u64) -> String {
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    format!("{files} of {} left out, `modelcar plan` says why", size(bytes))
+}
+
 /// Formats a size for people.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
@@ -139,6 +144,7 @@ impl Progress for Bars {
     fn report(&self, event: &Event) {
         match event {
             Event::Planned { bytes, .. } => self.total.set_length(*bytes),
+            Event::LeftOut { files, bytes } => self.screen.suspend(|| say(&left_out(*files, *bytes))),
             Event::LayerStarted { layer, title, size } => {
                 let bar = ProgressBar::new(*size)
                     .with_style(style("  {msg:40!} {bar:24} {bytes}/{total_bytes}"))
@@ -226,6 +232,7 @@ impl Progress for Lines {
                 self.total.store(*bytes, Ordering::Relaxed);
                 say(&format!("{layers} layers, {}", size(*bytes)));
             }
+            Event::LeftOut { files, bytes } => say(&left_out(*files, *bytes)),
             Event::LayerStarted { layer, title, size } => {
                 layers().insert(*layer, Shown { title: title.clone(), size: *size, moved: 0 });
             }

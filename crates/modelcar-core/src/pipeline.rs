@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -123,6 +123,11 @@ pub async fn build(
     options: &BuildOptions,
 ) -> Result<Built> {
     options.progress.report(&Event::Planned { layers: plan.layers().len(), bytes: plan.layer_bytes() });
+    let left_out: Vec<_> = plan.left_out().iter().filter(|file| !file.is_git()).collect();
+    if !left_out.is_empty() {
+        let bytes = left_out.iter().map(|file| file.size).sum();
+        options.progress.report(&Event::LeftOut { files: left_out.len(), bytes });
+    }
     let run = Run::new(plan, source, base, sink, options);
     let result = run.all().await;
     if result.is_err() {
@@ -142,6 +147,8 @@ struct Run<'a> {
     turns: Arc<Semaphore>,
     window: Window,
     progress: Arc<Counted>,
+    /// Whether the sink was believed to have a blob that this run has not sent.
+    believed: AtomicBool,
 }
 
 /// A weight layer that is in place.
@@ -175,7 +182,18 @@ impl<'a> Run<'a> {
         let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
-        Self { plan, source, base, sink, reuse: &options.reuse, jobs, turns, window, progress }
+        Self {
+            plan,
+            source,
+            base,
+            sink,
+            reuse: &options.reuse,
+            jobs,
+            turns,
+            window,
+            progress,
+            believed: AtomicBool::new(false),
+        }
     }
 
     async fn all(&self) -> Result<Built> {
@@ -188,7 +206,7 @@ impl<'a> Run<'a> {
         let mut images = self.images(&done)?;
         if !published {
             match self.write_images(&images, Trust::Yes).await {
-                Err(error) if is_missing_blob(&error) => {
+                Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
                     self.warn(format!("what was said to be there is not, it is sent: {}", chain(&error)));
                     let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
                     self.base_layers(Trust::No).await?;
@@ -219,6 +237,12 @@ impl<'a> Run<'a> {
         self.progress.report(&Event::Warning { message });
     }
 
+    async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
+        let has = self.sink.has_blob(digest, size).await?;
+        self.believed.fetch_or(has, Ordering::Relaxed);
+        Ok(has)
+    }
+
     /// Base layers come first: they are small, and a base that can't be read should not cost an upload.
     async fn base_layers(&self, trust: Trust) -> Result<()> {
         let mut layers: Vec<&BaseLayer> = Vec::new();
@@ -228,7 +252,7 @@ impl<'a> Run<'a> {
             }
         }
         for layer in layers {
-            if trust == Trust::No || !self.sink.has_blob(&layer.digest, layer.size).await? {
+            if trust == Trust::No || !self.has_blob(&layer.digest, layer.size).await? {
                 let body = self.base.body(layer)?;
                 self.sink.write_blob(&*body, &|_reason| ()).await?;
             }
@@ -317,6 +341,7 @@ impl<'a> Run<'a> {
                 return None;
             }
         }
+        self.believed.store(true, Ordering::Relaxed);
         let sealed = candidate.sealed(layer)?;
         let (title, size) = (layer.title(), layer.size);
         let reused = Event::LayerReused { layer: index, title, size, from: candidate.from.clone() };
@@ -334,7 +359,7 @@ impl<'a> Run<'a> {
         for image in images {
             let config = BytesBody::new(format!("config for {}", image.platform), image.config.clone());
             let (digest, size) = (Digest::of(&image.config), image.config.len() as u64);
-            if trust == Trust::No || !self.sink.has_blob(&digest, size).await? {
+            if trust == Trust::No || !self.has_blob(&digest, size).await? {
                 self.sink.write_blob(&config as &dyn Body, &|_reason| ()).await?;
             }
             self.sink.write_manifest(&image.manifest).await?;

@@ -1,9 +1,9 @@
 //! What a running build tells whoever watches it.
 //!
-//! Order of events: one [`Event::Planned`]; then for each layer [`Event::LayerStarted`], any number of
-//! [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one [`Event::LayerDone`]; or a lone
-//! [`Event::LayerReused`]. Layers run side by side, so events of different layers interleave. Last comes
-//! [`Event::Published`]. After an error no further event is promised.
+//! Order of events: one [`Event::Planned`], perhaps an [`Event::LeftOut`]; then for each layer [`Event::LayerStarted`],
+//! any number of [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one
+//! [`Event::LayerDone`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
+//! interleave. Last comes [`Event::Published`]. After an error no further event is promised.
 
 use crate::Digest;
 
@@ -16,6 +16,14 @@ pub enum Event {
         /// Number of weight layers.
         layers: usize,
         /// Sum of the layers' sizes in bytes.
+        bytes: u64,
+    },
+    /// Files of the source stay out of the image, git's own not counted. [`Plan::left_out`](crate::Plan::left_out) has
+    /// the reasons.
+    LeftOut {
+        /// Number of files.
+        files: usize,
+        /// Sum of their sizes in bytes.
         bytes: u64,
     },
     /// A layer's bytes begin to flow.

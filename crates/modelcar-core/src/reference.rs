@@ -74,7 +74,13 @@ impl ImageRef {
     /// # Errors
     /// When `tag` is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, InvalidReference> {
-        format!("{}/{}:{tag}", self.registry, self.repository).parse()
+        let text = format!("{}/{}:{tag}", self.registry, self.repository);
+        let image: Self = text.parse()?;
+        if image.tag.as_deref() == Some(tag) && image.digest.is_none() {
+            Ok(image)
+        } else {
+            Err(InvalidReference { text, reason: format!("`{tag}` is not a tag") })
+        }
     }
 
     /// Returns whether the registry is on this machine (`localhost`, `127.0.0.0/8`, `[::1]`).
@@ -182,6 +188,15 @@ mod tests {
             format!("ghcr.io/acme/q:v1@{digest}"),
         ] {
             assert_eq!(good.parse::<ImageRef>().unwrap().to_string(), good);
+        }
+    }
+
+    #[test]
+    fn a_tag_is_a_tag_and_nothing_more() {
+        let image: ImageRef = "ghcr.io/a/b:v1".parse().unwrap();
+        assert_eq!(image.with_tag("v2").unwrap().to_string(), "ghcr.io/a/b:v2");
+        for bad in [String::new(), "a b".to_owned(), "v2:v3".to_owned(), format!("v2@{}", Digest::of("x"))] {
+            assert!(image.with_tag(&bad).is_err(), "{bad}");
         }
     }
 

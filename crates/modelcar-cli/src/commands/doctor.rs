@@ -15,6 +15,7 @@ use crate::{
     args::{DoctorArgs, Format},
     connection::Connection,
     hint::Failure,
+    interrupt::interrupt,
 };
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
@@ -24,7 +25,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let repository = connection.repository(&image, &progress)?;
     let checks = tokio::select! {
         checks = repository.examine(image.tag().unwrap_or("latest")) => checks,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt() => {
             // The right to push is tried out by an upload, which is not left open.
             RegistrySink::new(repository, Vec::new()).abandon().await;
             return Ok(Outcome::Interrupted(None));

@@ -28,6 +28,7 @@ use crate::{
     connection::Connection,
     env,
     hint::Failure,
+    interrupt::interrupt,
     names::{self, OpenBase, OpenSource, SourceName},
     ui,
 };
@@ -158,11 +159,11 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
 enum Ended {
     /// With an image, after so many seconds.
     Built(Built, f64),
-    /// By Ctrl-C; what had a name by then.
+    /// By an interrupt; what had a name by then.
     Interrupted(Option<Published>),
 }
 
-/// Builds into `sink`; Ctrl-C stops it and removes what is unfinished. Names are set one after the other: what ends a
+/// Builds into `sink`; an interrupt stops it and removes what is unfinished. Names are set one after the other: what ends a
 /// build between them leaves the first ones, and that is said.
 async fn build_into(prepared: &Prepared, sink: &dyn Sink, options: BuildOptions) -> Result<Ended, Failure> {
     let start = Instant::now();
@@ -170,7 +171,7 @@ async fn build_into(prepared: &Prepared, sink: &dyn Sink, options: BuildOptions)
     let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
     let built = tokio::select! {
         built = building => Some(built),
-        _ = tokio::signal::ctrl_c() => None,
+        () = interrupt() => None,
     };
     match built {
         Some(Ok(built)) => Ok(Ended::Built(built, start.elapsed().as_secs_f64())),

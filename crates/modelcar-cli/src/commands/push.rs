@@ -22,6 +22,7 @@ use crate::{
     args::{Format, PushArgs},
     connection::Connection,
     hint::Failure,
+    interrupt::interrupt,
     ui,
 };
 
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     };
     let (prepared, reuse) = tokio::select! {
         ready = ready => ready?,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt() => {
             sink.abandon().await;
             return Ok(Outcome::Interrupted(None));
         }

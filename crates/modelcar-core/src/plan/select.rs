@@ -31,6 +31,13 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl LeftOut {
+    /// Returns whether the file is git's own, which nobody misses.
+    pub fn is_git(&self) -> bool {
+        is_git(&self.path)
+    }
+}
+
 impl Selection {
     /// Splits `files` into those that go into the image and those that stay out.
     ///
@@ -82,32 +89,40 @@ fn is_git(path: &ModelPath) -> bool {
     path.as_str().split('/').any(|component| component.starts_with(".git"))
 }
 
-/// Which formats of the weights a repository offers.
+/// Where a repository offers its weights as safetensors.
 struct Formats {
-    safetensors: bool,
+    folders: BTreeSet<String>,
 }
+
+/// Folders at the root that hold a whole model once more.
+const WHOLE_COPIES: [&str; 3] = ["original", "onnx", "openvino"];
 
 impl Formats {
     fn of(files: &[SourceFile]) -> Self {
         // Mistral's `consolidated.safetensors` alone is the model; beside shards it is a copy of them.
-        let safetensors = |file: &SourceFile| {
+        let safetensors = |file: &&SourceFile| {
             let name = file.path.file_name();
             has_extension(name, "safetensors")
                 && !name.starts_with("consolidated")
                 && !in_folder(&file.path, "original")
         };
-        Self { safetensors: files.iter().any(safetensors) }
+        Self { folders: files.iter().filter(safetensors).map(|file| folder(&file.path).to_owned()).collect() }
     }
 
     /// Returns why a file is a copy of weights that the image holds as safetensors already.
+    ///
+    /// Only beside safetensors are other formats copies: a part of a model in a folder of its own (a dense layer, a
+    /// language model) may come in another format alone.
     fn duplicate(&self, path: &ModelPath) -> Option<String> {
         let name = path.file_name();
-        if !self.safetensors || name.starts_with("tokenizer") {
+        if self.folders.is_empty() || name.starts_with("tokenizer") {
             return None;
         }
-        let by_folder = ["original", "onnx"].into_iter().find(|folder| in_folder(path, folder));
-        if let Some(folder) = by_folder {
+        if let Some(folder) = WHOLE_COPIES.into_iter().find(|folder| in_folder(path, folder)) {
             return Some(format!("`{folder}/` repeats the weights that safetensors files hold"));
+        }
+        if !self.folders.contains(folder(path)) {
+            return None;
         }
         if name.starts_with("consolidated") {
             return Some("`consolidated*` repeats the weights that safetensors shards hold".to_owned());
@@ -115,8 +130,12 @@ impl Formats {
         ["bin", "pth", "h5", "msgpack"]
             .into_iter()
             .find(|extension| has_extension(name, extension))
-            .map(|extension| format!("`*.{extension}` repeats the weights that safetensors files hold"))
+            .map(|extension| format!("`*.{extension}` repeats the weights that the safetensors beside it hold"))
     }
+}
+
+fn folder(path: &ModelPath) -> &str {
+    path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn has_extension(name: &str, extension: &str) -> bool {
@@ -187,6 +206,20 @@ mod tests {
             ["LICENSE", "chat_template.jinja", "config.json", "model.safetensors", "modeling.py", "tokenizer.bin"];
         check(&Selection::default(), MIXED, &kept);
         check(&Selection { all: true, ..Selection::default() }, MIXED, MIXED);
+    }
+
+    #[test]
+    fn a_part_in_another_format_alone_is_the_model() {
+        let parts = [
+            "1_Dense/model.safetensors",
+            "1_Dense/pytorch_model.bin",
+            "2_Dense/pytorch_model.bin",
+            "language_model/5gram.bin",
+            "model.safetensors",
+            "openvino/openvino_model.bin",
+            "openvino/openvino_model.xml",
+        ];
+        check(&Selection::default(), &parts, &[parts[0], parts[2], parts[3], parts[4]]);
     }
 
     #[test]

@@ -20,15 +20,19 @@ use crate::{ContentId, ModelPath};
 
 /// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
 const READ_BYTES: usize = 512 * 1024;
+/// Where `hf download --local-dir` keeps track of its files.
+const CLIENT_NOTES: &str = ".cache/huggingface";
 /// Reads that may wait for the consumer.
 const READS_AHEAD: usize = 2;
 
 /// The files below a directory, as they were when it was opened.
 ///
 /// Symbolic links that stay inside are read as what they point to; so are the links of a Hugging Face cache snapshot,
-/// whose files lie in the `blobs` folder beside it. `.git` and `.cache` folders are passed over.
+/// whose files lie in the `blobs` folder beside it. Passed over is what is not the model's: `.git`, and at the root the
+/// notes that the Hub's client keeps of its downloads, `.cache/huggingface`.
 #[derive(Debug)]
 pub struct DirSource {
+    root: PathBuf,
     files: Arc<BTreeMap<ModelPath, Found>>,
     origin: Origin,
 }
@@ -61,12 +65,17 @@ impl DirSource {
     /// a name that is not UTF-8.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let root = root.into();
-        let files = task::spawn_blocking(move || walk(&root)).await.map_err(|error| SourceError::Io {
+        let (root, files) = task::spawn_blocking(move || walk(&root)).await.map_err(|error| SourceError::Io {
             act: "walk",
             path: PathBuf::new(),
             source: io::Error::other(error),
         })??;
-        Ok(Self { files: Arc::new(files), origin: Origin::default() })
+        Ok(Self { root, files: Arc::new(files), origin: Origin::default() })
+    }
+
+    /// Returns the directory, absolute and without links.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Reads every file once, one on each core, and returns the files with their SHA-256, so that a lock file can pin
@@ -265,7 +274,7 @@ impl Drop for Buffer {
     }
 }
 
-fn walk(root: &Path) -> Result<BTreeMap<ModelPath, Found>, SourceError> {
+fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceError> {
     let fault = |act, path: &Path| {
         let path = path.to_owned();
         move |source| SourceError::Io { act, path, source }
@@ -276,7 +285,7 @@ fn walk(root: &Path) -> Result<BTreeMap<ModelPath, Found>, SourceError> {
     }
     let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new() };
     walk.folder(&home, "")?;
-    Ok(walk.files)
+    Ok((home, walk.files))
 }
 
 /// Returns the folder that links may not leave: the directory itself or, for a snapshot of the Hugging Face cache
@@ -305,10 +314,11 @@ impl Walk {
             let place = entry.path();
             let name = entry.file_name();
             let name = name.to_str().ok_or_else(|| bad(&place, "has a name that is not UTF-8"))?;
-            if name == ".git" || name == ".cache" {
+            let path = format!("{prefix}{name}");
+            if name == ".git" || path == CLIENT_NOTES {
                 continue;
             }
-            self.entry(&place, &format!("{prefix}{name}"))?;
+            self.entry(&place, &path)?;
         }
         self.above.pop();
         Ok(())
@@ -369,6 +379,23 @@ mod tests {
         symlink("/etc/hostname", dir.path().join("out")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
         assert!(error.contains("out` is a link that leaves the directory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn git_and_the_notes_of_the_hubs_client_are_not_the_models() {
+        let dir = tempfile::tempdir().unwrap();
+        let files =
+            [".git/config", "a/.git", ".cache/huggingface/x", ".cache/y", "a/.cache/huggingface/z", ".gitignore"];
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let files = source.list().await.unwrap();
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, [".cache/y", ".gitignore", "a/.cache/huggingface/z"]);
+        assert_eq!(source.root(), dir.path().canonicalize().unwrap());
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub enum Depth {
     /// Small layers whole, the first names of large ones.
     #[default]
     Names,
-    /// Every layer to its end.
+    /// Every layer to its end; one that has not its digest is an error.
     All,
 }
 

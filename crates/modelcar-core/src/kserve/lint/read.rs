@@ -162,15 +162,21 @@ impl Reading<'_> {
                 LayerNames::read(chunks.take(most))
             }
         });
-        let mut stream = open.stream;
+        let whole = self.depth == Depth::All;
+        let (mut stream, mut is_read) = (open.stream, true);
         while let Some(chunk) = stream.next().await {
-            // The parser has enough of it.
-            if sender.send(chunk?).await.is_err() {
+            let chunk = chunk?;
+            // At its end the parser has enough of it.
+            is_read = is_read && sender.send(chunk).await.is_ok();
+            if !is_read && !whole {
                 break;
             }
         }
         drop(stream);
         drop(sender);
+        if whole {
+            open.sealed.await?;
+        }
         Ok(Some(Arc::new(parser.await?)))
     }
 }
