@@ -157,10 +157,23 @@ fn a_lock_file_replays() {
 
     tiny_model().write_to(&env.dir.path().join("model")).unwrap();
     env.answer(&["plan", "./model", "--base", "scratch", "--output", "dir.json"]);
-    fs::write(env.dir.path().join("model/config.json"), "{}").unwrap();
-    let output = env.run(&["push", &env.image("a/c:v1"), "--plan", "dir.json"]);
-    assert_eq!(output.status.code(), Some(2), "a changed file is not what the lock file pins");
-    assert!(env.registry.tags().iter().all(|(repository, _, _)| repository != "a/c"));
+    let other = FakeRegistry::start_blocking(RegistryConfig::default());
+    let refused = |said: &str| {
+        let output = env.run(&["push", &format!("{}/a/c:v1", other.host()), "--plan", "dir.json"]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+        assert_eq!((other.tags().len(), other.manifests().len()), (0, 0));
+    };
+    let config = env.dir.path().join("model/config.json");
+    let pinned = fs::read_to_string(&config).unwrap();
+    fs::write(&config, pinned.replace("llama", "Llama")).unwrap();
+    refused("content of `config.json` is wrong: expected `sha256:");
+    fs::write(&config, "{}").unwrap();
+    refused(&format!("file `config.json` has 2 bytes, {} are pinned", pinned.len()));
+    fs::remove_file(&config).unwrap();
+    fs::remove_file(env.dir.path().join("model/tokenizer.json")).unwrap();
+    refused("`./model` is not what the lock file pins: file `config.json` is not there and 1 more");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use modelcar_core::{
     progress::Progress,
     reuse::Reuse,
     sink::{Published, Sink},
+    source::SourceFile,
 };
 use serde_json::{Value, json};
 
@@ -131,7 +132,29 @@ async fn replay(
         return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
             .hint("write the lock file again with `modelcar plan SOURCE --output`"));
     }
+    let wrong = unlike(&lock.plan, &source.source.list().await?);
+    if let Some(first) = wrong.first() {
+        let more = match wrong.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        return Err(Failure::say(format!("`{}` is not what the lock file pins: {first}{more}", source.pinned))
+            .hint("`modelcar plan --check FILE` tells all that has moved since the lock file was written"));
+    }
     Ok(Prepared { source, base, plan: lock.plan, described: true })
+}
+
+/// Tells which files of the plan are not listed as they are in it: that should end a build before anything is read.
+fn unlike(plan: &Plan, listed: &[SourceFile]) -> Vec<String> {
+    let listed: BTreeMap<_, _> = listed.iter().map(|file| (&file.path, file)).collect();
+    let wrong = |file: &SourceFile| match listed.get(&file.path) {
+        None => Some(format!("file `{}` is not there", file.path)),
+        Some(found) if found.size != file.size => {
+            Some(format!("file `{}` has {} bytes, {} are pinned", file.path, found.size, file.size))
+        }
+        Some(_) => None,
+    };
+    plan.layers().iter().flat_map(|layer| &layer.files).filter_map(wrong).collect()
 }
 
 fn read_lock(file: &Path) -> Result<LockFile, Failure> {
