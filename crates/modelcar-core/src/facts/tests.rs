@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
+use proptest::{option, prelude::*};
 use serde_json::json;
 
 use super::*;
@@ -330,4 +331,47 @@ fn facts_survive_the_way_through_annotations() {
     let read = ModelFacts::from_annotations(&broken);
     assert_eq!((read.format, read.task, read.parameters, read.chat_template), (None, None, None, None));
     assert_eq!(ModelFacts::from_annotations(&ModelFacts::default().to_annotations()), ModelFacts::default());
+}
+
+proptest! {
+    /// An image that is made again from what it states has the same annotations, so the same digest.
+    #[test]
+    fn what_is_written_reads_back_as_it_was(
+        texts in [(); 3].map(|()| option::of("[a-zA-Z0-9 \n\u{e9}]{0,200}")),
+        numbers in [(); 4].map(|()| option::of(any::<u64>())),
+        name in "[a-z \u{e9}/]{0,400}\\.gguf",
+        kind in 0..4_usize,
+        chat_template in option::of(any::<bool>()),
+    ) {
+        let [architecture, dtype, quantization] = texts;
+        let [parameters, weight_bytes, context_length, cache_bytes_per_token] = numbers;
+        let format = [None, Some(WeightFormat::Gguf), Some(WeightFormat::Onnx), Some(WeightFormat::Safetensors)][kind];
+        let task = [None, Some(Task::TextToText), Some(Task::Embedding), Some(Task::TextGeneration)][kind];
+        let facts = ModelFacts {
+            format, architecture, task, dtype, quantization, parameters, weight_bytes, context_length,
+            cache_bytes_per_token, chat_template, file: Some(name.clone()),
+        };
+        let path = name.parse();
+        let files = path.map(|path| SourceFile { path, size: 1, content: Some(ContentId::Sha256([7; 32])) });
+        let mut written = BTreeMap::new();
+        facts.annotate(&mut written);
+        let stated = StatedFacts::new(&written, files.into_iter().collect()).unwrap();
+        let mut again = BTreeMap::new();
+        stated.facts.annotate(&mut again);
+        prop_assert_eq!(again, written);
+    }
+}
+
+#[tokio::test]
+async fn a_long_name_is_stated_and_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("{}/{}.gguf", "d".repeat(80), "q".repeat(80));
+    fs::create_dir(dir.path().join("d".repeat(80))).unwrap();
+    write(dir.path(), &name, "no header");
+    let read = facts(dir.path()).await;
+    assert_eq!(read.file.as_deref(), Some(name.as_str()));
+    let mut annotations = BTreeMap::new();
+    read.annotate(&mut annotations);
+    let files = known(dir.path()).await;
+    assert_eq!(StatedFacts::new(&annotations, files).unwrap().facts, read);
 }
