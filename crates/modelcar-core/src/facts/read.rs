@@ -9,7 +9,10 @@ use super::{
     ModelFacts, StatedFacts, Task, WeightFormat, config, gguf,
     safetensors::{self, Tensors},
 };
-use crate::source::{Extent, Source, SourceError, SourceFile, Window};
+use crate::{
+    path,
+    source::{Extent, Source, SourceError, SourceFile, Window},
+};
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer_config.json";
@@ -156,7 +159,7 @@ impl Reader<'_> {
 
     async fn gguf(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
         let mut files = files.to_vec();
-        files.sort_by_key(|file| is_projector(file));
+        files.sort_by_key(|file| path::is_projector(file.path.as_str()));
         facts.file = files.first().map(|file| file.path.to_string());
         let mut parameters = Some(0_u64);
         for (index, file) in files.iter().enumerate() {
@@ -203,14 +206,8 @@ impl Reader<'_> {
     }
 }
 
-/// The part of a GGUF model that turns images into tokens: it can't be served alone.
-fn is_projector(file: &SourceFile) -> bool {
-    file.path.file_name().to_ascii_lowercase().contains("mmproj")
-}
-
 fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {
     let name = file.path.file_name();
-    name.rsplit_once('.').is_some_and(|(_, extension)| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
-        // A vocabulary, not weights.
-        && !name.starts_with("tokenizer")
+    // A vocabulary is no weights.
+    !name.starts_with("tokenizer") && extensions.iter().any(|extension| path::has_extension(name, extension))
 }

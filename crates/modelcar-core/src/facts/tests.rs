@@ -232,6 +232,28 @@ async fn a_projector_is_not_the_model() {
 }
 
 #[test]
+fn numbers_of_a_gguf_header_that_make_no_sense_are_left_out() {
+    let good = gguf(3);
+    let key = "qwen2.context_length";
+    let at = good.windows(key.len()).position(|part| part == key.as_bytes()).unwrap() + key.len();
+    for (kind, bytes, expected) in [
+        (5_u32, (-1_i32).to_le_bytes().to_vec(), None),
+        (5, 4096_i32.to_le_bytes().to_vec(), Some(4096)),
+        (11, (-5_i64).to_le_bytes().to_vec(), None),
+        (11, 4096_i64.to_le_bytes().to_vec(), Some(4096)),
+        (10, u64::MAX.to_le_bytes().to_vec(), None),
+        (10, (1_u64 << 40).to_le_bytes().to_vec(), None),
+        (4, u32::MAX.to_le_bytes().to_vec(), Some(u64::from(u32::MAX))),
+        (4, 0_u32.to_le_bytes().to_vec(), None),
+    ] {
+        let other = [&good[..at], &kind.to_le_bytes(), &bytes, &good[at + 8..]].concat();
+        let mut facts = ModelFacts::default();
+        gguf::parse(&other).unwrap().add_to(&mut facts);
+        assert_eq!(facts.context_length, expected, "{kind} {bytes:?}");
+    }
+}
+
+#[test]
 fn gguf_headers_that_lie_are_refused() {
     let good = gguf(3);
     assert!(gguf::parse(&good).is_ok());
