@@ -94,7 +94,8 @@ impl Header {
     /// Adds what the header of a model's first file says to `facts`.
     pub(super) fn add_to(&self, facts: &mut ModelFacts) {
         let Some(architecture) = self.texts.get("general.architecture") else { return };
-        let number = |key: &str| self.numbers.get(&format!("{architecture}.{key}")).copied().filter(|value| is_count(*value));
+        let number =
+            |key: &str| self.numbers.get(&format!("{architecture}.{key}")).copied().filter(|value| is_count(*value));
         facts.architecture = Some(architecture.clone());
         facts.task = Some(if architecture.contains("bert") { Task::Embedding } else { Task::TextGeneration });
         facts.context_length = number("context_length");

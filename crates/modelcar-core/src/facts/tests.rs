@@ -91,6 +91,44 @@ async fn a_header_that_lies_leaves_the_counts_open() {
     }
 }
 
+#[test]
+fn a_header_is_understood_or_not_as_a_whole() {
+    let elements = |header: &str| safetensors::parse(header.as_bytes()).and_then(|tensors| tensors.elements());
+    let tensor = |dtype: &str, shape: &str| format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,8]}}"#);
+    let two = format!(r#"{{"a":{},"b":{}}}"#, tensor("F8", "[2,3]"), tensor("F32", "[]"));
+    assert_eq!(elements(&two), Some(7));
+    // What metadata looks like is nobody's business.
+    let metadata = format!(r#"{{"__metadata__":{{"shape":"x","dtype":[1]}},"a":{}}}"#, tensor("F8", "[2,3]"));
+    assert_eq!(elements(&metadata), Some(6));
+    assert_eq!(elements(&format!(r#"{{"a":{}}}"#, tensor("F8", "[1,1,1,1,1,1,1,2]"))), Some(2));
+    let formats = |count: usize| {
+        let tensors: Vec<_> = (0..count).map(|at| format!(r#""{at}":{}"#, tensor(&format!("F{at}"), "[1]"))).collect();
+        format!("{{{}}}", tensors.join(","))
+    };
+    assert_eq!(elements(&formats(64)), Some(64));
+    for bad in [
+        formats(65),
+        format!(r#"{{"a":{}}}"#, tensor("F8", "[1,1,1,1,1,1,1,1,1]")),
+        format!(r#"{{"a":{}}}"#, tensor("F8", "[-1]")),
+        format!(r#"{{"a":{}}}"#, tensor("", "[1]")),
+        r#"{"a":{"dtype":"F8","shape":[1]}}"#.to_owned(),
+        r#"{"a":7}"#.to_owned(),
+        "[]".to_owned(),
+        format!(r#"{{"a":{}}} x"#, tensor("F8", "[1]")),
+    ] {
+        assert_eq!(elements(&bad), None, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn long_headers_are_read_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        write(dir.path(), &format!("{name}.safetensors"), safetensors(&[("t", "BF16", &[3, 5], 30)], 3 << 20));
+    }
+    assert_eq!(facts(dir.path()).await.parameters, Some(45));
+}
+
 #[tokio::test]
 async fn a_configuration_that_is_none_is_no_error() {
     for config in ["", "[]", "{\"architectures\": 7}", "{\"architectures\": [\"a\\nb\"], \"num_hidden_layers\": -1}"] {
