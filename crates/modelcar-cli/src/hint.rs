@@ -247,6 +247,11 @@ fn plan_hints(error: &PlanError) -> Vec<String> {
         }
         PlanError::NoPlatform { .. } => "choose another --platform or another --base",
         PlanError::BadLock(_) | PlanError::InconsistentLock(_) => "write it again with `modelcar plan SOURCE --output`",
+        PlanError::SameName { .. } | PlanError::FileAndFolder { .. } => "leave one of them out with --exclude",
+        PlanError::TooManyFolders => "leave folders out with --exclude, or name what is needed with --include",
+        PlanError::ManifestTooLarge { .. } => {
+            "leave files out with --exclude, or pack those that belong together into one file"
+        }
         PlanError::BadPattern { .. } => "quote patterns in the shell; `*` crosses `/`, `[` opens a set",
         _ => return Vec::new(),
     };
