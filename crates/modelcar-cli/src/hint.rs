@@ -138,6 +138,7 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
+        Error::Inspect(_) => "it is not an image as the OCI specification has it: ask whoever made it",
         Error::Registry(error) => return registry_hints(error, "the registry"),
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
         _ => "this is a defect of modelcar, please report it",
