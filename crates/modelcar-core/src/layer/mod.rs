@@ -150,8 +150,8 @@ impl Body for LayerBody {
         format!("layer {} (`{}`)", self.index, self.layer.title())
     }
 
-    fn size(&self) -> Option<u64> {
-        Some(self.layer.size)
+    fn size(&self) -> u64 {
+        self.layer.size
     }
 
     fn digest(&self) -> Option<crate::Digest> {
