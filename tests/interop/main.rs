@@ -319,6 +319,6 @@ fn frame_layer(model: &Path, readers: &mut [Child]) {
                 pipe.write_all(&bytes).unwrap();
             }
         }
-        assert_eq!(Some(open.sealed.await.unwrap().size), body.size());
+        assert_eq!(open.sealed.await.unwrap().size, body.size());
     });
 }

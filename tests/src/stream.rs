@@ -31,6 +31,8 @@ pub(crate) struct Tweaks {
     pub(crate) throttle: Option<u64>,
     /// Answer range requests with the whole file.
     pub(crate) ignore_range: bool,
+    /// Answer range requests with at most this many bytes, and say so.
+    pub(crate) most: Option<u64>,
 }
 
 /// Where sent bytes are counted.
@@ -61,7 +63,7 @@ pub(crate) fn serve_content(
     let range = range.filter(|_| !tweaks.ignore_range).and_then(|text| parse_range(text, size));
     let (status, start, len) = match range {
         None => (200, 0, size),
-        Some(Ok((first, last))) => (206, first, last - first + 1),
+        Some(Ok((first, last))) => (206, first, (last - first + 1).min(tweaks.most.unwrap_or(u64::MAX))),
         Some(Err(())) => {
             let mut refused = empty(416);
             set_header(&mut refused, "content-range", &format!("bytes */{size}"));

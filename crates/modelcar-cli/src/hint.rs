@@ -138,6 +138,7 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
         Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
+        Error::Inspect(_) => "it is not an image as the OCI specification has it: ask whoever made it",
         Error::Registry(error) => return registry_hints(error, "the registry"),
         Error::Layout(error) => return by_kind(error.kind(), "the output"),
         _ => "this is a defect of modelcar, please report it",
@@ -247,6 +248,11 @@ fn plan_hints(error: &PlanError) -> Vec<String> {
         }
         PlanError::NoPlatform { .. } => "choose another --platform or another --base",
         PlanError::BadLock(_) | PlanError::InconsistentLock(_) => "write it again with `modelcar plan SOURCE --output`",
+        PlanError::SameName { .. } | PlanError::FileAndFolder { .. } => "leave one of them out with --exclude",
+        PlanError::TooManyFolders => "leave folders out with --exclude, or name what is needed with --include",
+        PlanError::ManifestTooLarge { .. } => {
+            "leave files out with --exclude, or pack those that belong together into one file"
+        }
         PlanError::BadPattern { .. } => "quote patterns in the shell; `*` crosses `/`, `[` opens a set",
         _ => return Vec::new(),
     };

@@ -3,8 +3,8 @@
 use std::iter::successors;
 
 use crate::{
-    base::BaseError, layer::LayerError, plan::PlanError, reference::InvalidReference, registry::RegistryError,
-    sink::LayoutError, source::SourceError,
+    base::BaseError, inspect::InspectError, layer::LayerError, plan::PlanError, reference::InvalidReference,
+    registry::RegistryError, sink::LayoutError, source::SourceError,
 };
 
 /// Returns an error and its causes, one after the other.
@@ -56,6 +56,9 @@ pub enum Error {
     /// The base image could not be used.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// An image's manifests can't be read.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
     /// The registry refused or failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -81,6 +84,7 @@ impl Error {
             Self::Source(error) => error.kind(),
             Self::Layer(error) => error.kind(),
             Self::Base(error) => error.kind(),
+            Self::Inspect(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Layout(error) => error.kind(),
             Self::Image(_) | Self::Task(_) => ErrorKind::Internal,

@@ -14,11 +14,12 @@ use oci_spec::{
 };
 
 use crate::{
-    Digest,
+    ContentId, Digest,
     base::{BasePlatform, Platform},
+    error::Result,
     oci::{canonical_json, canonical_value},
-    plan::{Layer, Plan, recipe},
-    sink::{ManifestBlob, Sealed},
+    plan::{Layer, Plan, PlanError, recipe},
+    sink::{MAX_JSON_BYTES, ManifestBlob, Sealed},
 };
 
 /// KServe's default user for the sidecar. It has no entry in a passwd file, on purpose: one with another group would
@@ -39,6 +40,28 @@ pub(crate) struct PlatformImage {
     pub(crate) platform: Platform,
     pub(crate) config: Bytes,
     pub(crate) manifest: ManifestBlob,
+}
+
+/// Checks that the image's manifests will be ones that registries take. Nothing has to be made for it: what is not known
+/// before the bytes are, digests, has a known length.
+///
+/// # Errors
+/// [`PlanError::ManifestTooLarge`].
+pub fn check_manifests(plan: &Plan) -> Result<()> {
+    let (digest, unknown) = (Digest::from([0; 32]), ContentId::Sha256([0; 32]));
+    let sealed = |layer: &Layer| {
+        let files = layer.files.iter().map(|file| file.content.unwrap_or(unknown)).collect();
+        Sealed { digest, size: layer.size, diff_id: digest, files }
+    };
+    let sealed: Vec<Sealed> = plan.layers().iter().map(sealed).collect();
+    for target in &plan.base().platforms {
+        let bytes = platform_image(plan, target, &sealed)?.manifest.bytes.len() as u64;
+        if bytes > MAX_JSON_BYTES {
+            let files = plan.layers().iter().map(|layer| layer.files.len()).sum();
+            return Err(PlanError::ManifestTooLarge { files, bytes, max: MAX_JSON_BYTES }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Makes the image for `target` from a plan and its layers.
@@ -200,6 +223,29 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds), text);
         }
+    }
+
+    fn many(files: usize, name_bytes: usize) -> Plan {
+        let name = |at: usize| format!("{at:05}{}", "n".repeat(name_bytes - 5));
+        let content = |at: usize| [None, Some(ContentId::GitSha1([7; 20])), Some(ContentId::Sha256([9; 32]))][at % 3];
+        let file = |at: usize| SourceFile { path: name(at).parse().unwrap(), size: 10, content: content(at) };
+        let files = (0..files).map(file).collect();
+        Plan::new(&Origin::default(), files, &Base::scratch().image, &PlanOptions::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn more_files_than_a_manifest_holds_are_refused_before_anything_moves() {
+        check_manifests(&many(20_000, 40)).unwrap();
+        let plan = many(30_000, 40);
+        // It reads nothing: the source has none of the files.
+        let dir = tempfile::tempdir().unwrap();
+        let source = std::sync::Arc::new(crate::source::DirSource::open(dir.path()).await.unwrap());
+        let sink = crate::sink::LayoutSink::create(&dir.path().join("image"), None).await.unwrap();
+        let options = crate::BuildOptions::default();
+        let error = crate::build(&plan, source, &Base::scratch(), &sink, &options).await.unwrap_err();
+        let crate::Error::Plan(PlanError::ManifestTooLarge { files, bytes, max }) = error else { panic!("{error}") };
+        assert_eq!((files, max), (30_000, 4 << 20));
+        assert!(bytes > max);
     }
 
     /// The exact bytes: a change here changes every image's digest.

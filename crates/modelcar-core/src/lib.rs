@@ -63,6 +63,7 @@ pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, Result},
+    image::check_manifests,
     layer::{LayerBody, LayerError},
     path::{InvalidPath, ModelPath},
     pipeline::{BuildOptions, Built, BuiltLayer, BuiltManifest, build},

@@ -9,7 +9,8 @@ use crate::digest::serde_as_text;
 /// A relative path with `/` separators that stays inside the model's folder.
 ///
 /// Never empty, never absolute, no `.`, `..` or empty component, no control character, no backslash, no component
-/// that starts with `.wh.` (reserved for whiteouts, image-spec layer.md). At most 4096 bytes, 255 a component.
+/// that starts with `.wh.` (reserved for whiteouts, image-spec layer.md). At most 4096 bytes and 64 components of at most
+/// 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelPath(String);
 
@@ -38,6 +39,18 @@ impl ModelPath {
     }
 }
 
+/// Returns whether a file's name or path ends in an extension, in capitals or not. `.gguf` alone is a name.
+pub(crate) fn has_extension(name: &str, extension: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    name.rsplit_once('.').is_some_and(|(stem, found)| !stem.is_empty() && found.eq_ignore_ascii_case(extension))
+}
+
+/// Returns whether a file is the part of a GGUF model that turns images into tokens, by its name or path: it can't be
+/// served alone, and is no model beside the one it belongs to.
+pub(crate) fn is_projector(name: &str) -> bool {
+    name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase().contains("mmproj")
+}
+
 impl FromStr for ModelPath {
     type Err = InvalidPath;
 
@@ -49,7 +62,9 @@ impl FromStr for ModelPath {
     }
 }
 
-const COMPONENTS_MAX: usize = 64;
+/// Most names in a path, the file's own among them: each folder is an entry of the layer, with the names of all above
+/// it.
+pub(crate) const COMPONENTS_MAX: usize = 64;
 
 fn flaw(path: &str) -> Option<&'static str> {
     if path.is_empty() {
@@ -67,9 +82,8 @@ fn flaw(path: &str) -> Option<&'static str> {
     if path.contains('\\') {
         return Some("holds a backslash");
     }
-    // Each folder is an entry of the layer, with the names of all above it.
     if path.split('/').count() > COMPONENTS_MAX {
-        return Some("is deeper than 64 folders");
+        return Some("has more than 64 components");
     }
     path.split('/').find_map(|component| match component {
         "" => Some("has an empty component"),
@@ -100,6 +114,22 @@ mod tests {
         }
         assert!("a/".repeat(2100).parse::<ModelPath>().is_err());
         assert!("a".repeat(256).parse::<ModelPath>().is_err());
+        assert!(format!("{}a", "a/".repeat(63)).parse::<ModelPath>().is_ok());
+        assert!(format!("{}a", "a/".repeat(64)).parse::<ModelPath>().is_err());
+    }
+
+    #[test]
+    fn names_tell_what_a_file_is() {
+        for (name, extension, has) in [
+            ("m.gguf", "gguf", true),
+            ("a/M.GGUF", "gguf", true),
+            ("a.gguf/m", "gguf", false),
+            ("a/.gguf", "gguf", false),
+            ("gguf", "gguf", false),
+        ] {
+            assert_eq!(has_extension(name, extension), has, "{name}");
+        }
+        assert!(is_projector("m-MMPROJ-f16.gguf") && is_projector("a/mmproj.gguf") && !is_projector("mmproj/m.gguf"));
     }
 
     #[test]

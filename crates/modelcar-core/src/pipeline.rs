@@ -197,6 +197,7 @@ impl<'a> Run<'a> {
     }
 
     async fn all(&self) -> Result<Built> {
+        image::check_manifests(self.plan)?;
         if !self.reuse.is_published() {
             self.base_layers(Trust::Yes).await?;
         }

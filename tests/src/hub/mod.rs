@@ -99,6 +99,11 @@ pub enum HubAction {
     },
     /// Answer a range request with 200 and the whole file.
     IgnoreRange,
+    /// Answer a range request with fewer bytes than asked for, and say so, as a server may.
+    ShortRange {
+        /// Body bytes sent at most; more than 0.
+        most: u64,
+    },
     /// Add or replace headers of an otherwise normal answer.
     ExtraHeaders(Vec<(String, String)>),
     /// Remove a header of an otherwise normal answer.
@@ -316,6 +321,7 @@ async fn early_fault(call: &mut Call, fault: Option<&HubAction>) -> Result<Optio
         Some(HubAction::Corrupt { at }) => call.tweaks.corrupt = Some(*at),
         Some(HubAction::Stall { at, pause }) => call.tweaks.stall = Some((*at, *pause)),
         Some(HubAction::IgnoreRange) => call.tweaks.ignore_range = true,
+        Some(HubAction::ShortRange { most }) => call.tweaks.most = Some(*most),
         Some(HubAction::ExtraHeaders(_) | HubAction::WithoutHeader(_)) | None => {}
     }
     Ok(None)

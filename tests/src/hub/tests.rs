@@ -227,6 +227,11 @@ async fn scripted_faults_break_bodies() {
     assert_eq!(whole.status(), 200);
     assert_eq!(whole.bytes().await.unwrap(), truth);
 
+    hub.fault(rule(HubAction::ShortRange { most: 7 }));
+    let short = client().get(&url).header("range", "bytes=100-199").send().await.unwrap();
+    assert_eq!(header(&short, "content-range"), format!("bytes 100-106/{}", truth.len()));
+    assert_eq!(short.bytes().await.unwrap(), truth.slice(100..107));
+
     hub.fault(rule(HubAction::Stall { at: 10, pause: Duration::from_millis(80) }));
     hub.set_throttle(Some(1_000_000));
     let started = std::time::Instant::now();

@@ -63,7 +63,9 @@ impl Prepared {
         }
         let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
         let facts = ModelFacts::read(&*self.source.source, &packed, stated).await?;
-        Ok(Self { plan: self.plan.with_facts(&facts), described: true, ..self })
+        let plan = self.plan.with_facts(&facts);
+        modelcar_core::check_manifests(&plan)?;
+        Ok(Self { plan, described: true, ..self })
     }
 }
 

@@ -248,7 +248,7 @@ impl Body for LayerBody {
         self.blob.title()
     }
 
-    fn size(&self) -> Option<u64> {
+    fn size(&self) -> u64 {
         self.blob.size()
     }
 

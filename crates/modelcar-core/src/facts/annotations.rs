@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ModelFacts, Task, WeightFormat, config};
+use crate::ModelPath;
 
 /// What all of them begin with.
 const PREFIX: &str = "io.modelcar.model.";
@@ -34,21 +35,23 @@ impl ModelFacts {
         }
     }
 
-    /// Returns the annotations that state these facts.
+    /// Returns the annotations that state these facts. What [`Self::from_annotations`] would leave out is not written:
+    /// an image made from what another states has that one's annotations, byte for byte.
     pub fn to_annotations(&self) -> BTreeMap<String, String> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
+        let text = |value: &Option<String>| value.as_deref().and_then(config::text);
         let pairs = [
             (FORMAT, self.format.map(|format| format.to_string())),
-            (ARCHITECTURE, self.architecture.clone()),
+            (ARCHITECTURE, text(&self.architecture)),
             (TASK, self.task.map(|task| task.to_string())),
-            (DTYPE, self.dtype.clone()),
-            (QUANTIZATION, self.quantization.clone()),
+            (DTYPE, text(&self.dtype)),
+            (QUANTIZATION, text(&self.quantization)),
             (PARAMETERS, number(self.parameters)),
             (WEIGHT_BYTES, number(self.weight_bytes)),
             (CONTEXT_LENGTH, number(self.context_length)),
             (CACHE_BYTES, number(self.cache_bytes_per_token)),
             (CHAT_TEMPLATE, self.chat_template.map(|has| has.to_string())),
-            (FILE, self.file.clone()),
+            (FILE, self.file.as_deref().and_then(path)),
         ];
         pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
@@ -69,7 +72,12 @@ impl ModelFacts {
             context_length: number(CONTEXT_LENGTH),
             cache_bytes_per_token: number(CACHE_BYTES),
             chat_template: annotations.get(CHAT_TEMPLATE).and_then(|text| text.parse().ok()),
-            file: text(FILE),
+            file: annotations.get(FILE).and_then(|value| path(value)),
         }
     }
+}
+
+/// A file's name may be longer than other texts: it is that of a file in the image.
+fn path(value: &str) -> Option<String> {
+    value.parse::<ModelPath>().ok().map(|path| path.to_string())
 }

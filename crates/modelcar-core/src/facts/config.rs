@@ -9,6 +9,11 @@ const TEXT_MAX_CHARS: usize = 128;
 /// Larger numbers are no lengths and no counts.
 const NUMBER_MAX: u64 = 1 << 40;
 
+/// Returns whether a number can be a length or a count.
+pub(super) fn is_count(number: u64) -> bool {
+    (1..NUMBER_MAX).contains(&number)
+}
+
 /// Adds what a model's configuration says to `facts`.
 pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
     facts.architecture = config["architectures"][0].as_str().and_then(text);
@@ -44,7 +49,7 @@ struct Part<'a> {
 impl Part<'_> {
     fn number(&self, keys: &[&str]) -> Option<u64> {
         let find = |part: &Value| keys.iter().find_map(|key| part[*key].as_u64());
-        find(self.inner).or_else(|| find(self.outer)).filter(|number| (1..NUMBER_MAX).contains(number))
+        find(self.inner).or_else(|| find(self.outer)).filter(|number| is_count(*number))
     }
 }
 

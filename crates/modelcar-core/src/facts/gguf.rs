@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ModelFacts, Task, config::text};
+use super::{
+    ModelFacts, Task,
+    config::{is_count, text},
+};
 
 /// Longest header that is read. Tokenizers lie in it, so it may take megabytes.
 pub(super) const HEADER_MAX_BYTES: u64 = 64 << 20;
@@ -80,11 +83,8 @@ impl Header {
             ARRAY => cursor.skip_array(0)?,
             kind => {
                 let bytes = cursor.take(scalar_bytes(kind)?)?;
-                // Unsigned and signed integers of four and eight bytes; other scalars are of no interest.
-                if matches!(kind, 4 | 5 | 10 | 11) {
-                    let mut wide = [0; 8];
-                    wide[..bytes.len()].copy_from_slice(bytes);
-                    self.numbers.insert(key, u64::from_le_bytes(wide));
+                if let Some(number) = integer(kind, bytes) {
+                    self.numbers.insert(key, number);
                 }
             }
         }
@@ -94,7 +94,8 @@ impl Header {
     /// Adds what the header of a model's first file says to `facts`.
     pub(super) fn add_to(&self, facts: &mut ModelFacts) {
         let Some(architecture) = self.texts.get("general.architecture") else { return };
-        let number = |key: &str| self.numbers.get(&format!("{architecture}.{key}")).copied().filter(|value| *value > 0);
+        let number =
+            |key: &str| self.numbers.get(&format!("{architecture}.{key}")).copied().filter(|value| is_count(*value));
         facts.architecture = Some(architecture.clone());
         facts.task = Some(if architecture.contains("bert") { Task::Embedding } else { Task::TextGeneration });
         facts.context_length = number("context_length");
@@ -135,6 +136,17 @@ fn file_type_name(kind: u64) -> Option<&'static str> {
         32 => "BF16",
         _ => return None,
     })
+}
+
+/// Returns an integer of four or eight bytes, signed or not, unless it is negative. Other scalars are of no interest.
+fn integer(kind: u32, bytes: &[u8]) -> Option<u64> {
+    match kind {
+        4 => Some(u32::from_le_bytes(bytes.try_into().ok()?).into()),
+        5 => u64::try_from(i32::from_le_bytes(bytes.try_into().ok()?)).ok(),
+        10 => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
+        11 => u64::try_from(i64::from_le_bytes(bytes.try_into().ok()?)).ok(),
+        _ => None,
+    }
 }
 
 fn scalar_bytes(kind: u32) -> Result<u64, Stop> {

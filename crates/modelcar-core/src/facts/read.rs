@@ -1,15 +1,19 @@
 //! Reads what facts are made of from a source: small files whole, and the first bytes of weight files.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
+use tokio::{sync::Mutex, task};
 
 use super::{
     ModelFacts, StatedFacts, Task, WeightFormat, config, gguf,
     safetensors::{self, Tensors},
 };
-use crate::source::{Extent, Source, SourceError, SourceFile, Window};
+use crate::{
+    path,
+    source::{Extent, Source, SourceError, SourceFile, Window},
+};
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer_config.json";
@@ -29,6 +33,8 @@ const CONFIG_MAX_BYTES: u64 = 2 << 20;
 const TOKENIZER_MAX_BYTES: u64 = 8 << 20;
 /// First read of a header. Most headers fit, so that one request is enough.
 const FIRST_READ_BYTES: u64 = 64 << 10;
+/// Longer headers of safetensors files are held and parsed one at a time, where no other task waits for them.
+const LONG_HEADER_BYTES: u64 = 1 << 20;
 /// Files read side by side.
 const READERS: usize = 8;
 
@@ -45,7 +51,7 @@ impl ModelFacts {
         if let Some(same) = stated.iter().find(|stated| stated.are_of(files)) {
             return Ok(same.facts.clone());
         }
-        let reader = Reader { source, window: window() };
+        let reader = Reader { source, window: window(), long_headers: Mutex::new(()) };
         let mut facts = Self::default();
         if let Some(value) = reader.json(files, CONFIG, CONFIG_MAX_BYTES).await? {
             config::add(&mut facts, &value);
@@ -83,6 +89,8 @@ fn window() -> Window {
 struct Reader<'a> {
     source: &'a dyn Source,
     window: Window,
+    /// Held while a long header is.
+    long_headers: Mutex<()>,
 }
 
 impl Reader<'_> {
@@ -91,7 +99,8 @@ impl Reader<'_> {
         let Some(file) = files.iter().find(|file| file.path.as_str() == name && file.size <= max) else {
             return Ok(None);
         };
-        let bytes = self.bytes(file, 0, file.size).await?;
+        let mut bytes = Vec::new();
+        self.read_to(file, file.size, &mut bytes).await?;
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
@@ -142,21 +151,27 @@ impl Reader<'_> {
         if file.size < safetensors::PREFIX_BYTES {
             return Ok(None);
         }
-        let first = self.bytes(file, 0, file.size.min(FIRST_READ_BYTES)).await?;
-        let Some(len) = safetensors::header_len(&first, file.size) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        self.read_to(file, file.size.min(FIRST_READ_BYTES), &mut bytes).await?;
+        let Some(len) = safetensors::header_len(&bytes, file.size) else { return Ok(None) };
         let end = safetensors::PREFIX_BYTES + len;
-        let mut bytes = first;
-        let have = bytes.len() as u64;
-        if end > have {
-            bytes.extend(self.bytes(file, have, end - have).await?);
+        let is_long = len > LONG_HEADER_BYTES;
+        let _alone = if is_long { Some(self.long_headers.lock().await) } else { None };
+        self.read_to(file, end, &mut bytes).await?;
+        let parse = move || usize::try_from(end).ok().and_then(|end| bytes.get(8..end)).and_then(safetensors::parse);
+        if !is_long {
+            return Ok(parse());
         }
-        let header = usize::try_from(end).ok().and_then(|end| bytes.get(8..end));
-        Ok(header.and_then(safetensors::parse))
+        task::spawn_blocking(parse).await.map_err(|error| SourceError::Io {
+            act: "parse the header of",
+            path: file.path.as_str().into(),
+            source: io::Error::other(error),
+        })
     }
 
     async fn gguf(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
         let mut files = files.to_vec();
-        files.sort_by_key(|file| is_projector(file));
+        files.sort_by_key(|file| path::is_projector(file.path.as_str()));
         facts.file = files.first().map(|file| file.path.to_string());
         let mut parameters = Some(0_u64);
         for (index, file) in files.iter().enumerate() {
@@ -177,10 +192,7 @@ impl Reader<'_> {
         let mut bytes: Vec<u8> = Vec::new();
         let mut wanted = most.min(FIRST_READ_BYTES);
         loop {
-            let have = bytes.len() as u64;
-            if wanted > have {
-                bytes.extend(self.bytes(file, have, wanted - have).await?);
-            }
+            self.read_to(file, wanted, &mut bytes).await?;
             match gguf::parse(&bytes) {
                 Ok(header) => return Ok(Some(header)),
                 Err(gguf::Stop::NeedMore) if wanted < most => wanted = most.min(wanted.saturating_mul(16)),
@@ -189,28 +201,22 @@ impl Reader<'_> {
         }
     }
 
-    async fn bytes(&self, file: &SourceFile, offset: u64, len: u64) -> Result<Vec<u8>, SourceError> {
-        if len == 0 {
-            return Ok(Vec::new());
-        }
+    /// Reads on until `bytes` are the first `end` ones of the file.
+    async fn read_to(&self, file: &SourceFile, end: u64, bytes: &mut Vec<u8>) -> Result<(), SourceError> {
+        let offset = bytes.len() as u64;
+        let Some(len) = end.checked_sub(offset).filter(|len| *len > 0) else { return Ok(()) };
+        bytes.reserve_exact(usize::try_from(len).unwrap_or_default());
         let extent = Extent { file: Arc::new(file.clone()), offset, len };
-        let mut bytes = Vec::new();
         let mut stream = self.source.read(vec![extent], &self.window);
         while let Some(chunk) = stream.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
+        Ok(())
     }
-}
-
-/// The part of a GGUF model that turns images into tokens: it can't be served alone.
-fn is_projector(file: &SourceFile) -> bool {
-    file.path.file_name().to_ascii_lowercase().contains("mmproj")
 }
 
 fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {
     let name = file.path.file_name();
-    name.rsplit_once('.').is_some_and(|(_, extension)| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
-        // A vocabulary, not weights.
-        && !name.starts_with("tokenizer")
+    // A vocabulary is no weights.
+    !name.starts_with("tokenizer") && extensions.iter().any(|extension| path::has_extension(name, extension))
 }

@@ -1,13 +1,23 @@
 //! The header of a safetensors file: eight bytes of length, then JSON (<https://github.com/huggingface/safetensors>).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 /// Bytes before the JSON.
 pub(super) const PREFIX_BYTES: u64 = 8;
 /// Longest header that is read: what the Hub's own client reads.
 pub(super) const HEADER_MAX_BYTES: u64 = 25_000_000;
+
+/// Tensors with more sides do not occur.
+const SIDES_MAX: usize = 8;
+/// More number formats than there are.
+const FORMATS_MAX: usize = 64;
+/// The one entry that is no tensor.
+const METADATA: &str = "__metadata__";
 
 /// Elements and bytes by number format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,12 +30,72 @@ pub(super) struct Count {
     pub(super) bytes: u64,
 }
 
+/// A tensor, as the header describes it.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Tensor { dtype: String, shape: Vec<u64>, data_offsets: (u64, u64) },
-    // `__metadata__`, whatever it holds.
-    Other(serde::de::IgnoredAny),
+struct Tensor {
+    dtype: String,
+    shape: Elements,
+    data_offsets: (u64, u64),
+}
+
+/// The product of a tensor's sides. They are not kept: a hostile header has millions.
+struct Elements(u64);
+
+impl<'de> Deserialize<'de> for Elements {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sides;
+
+        impl<'de> Visitor<'de> for Sides {
+            type Value = Elements;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {SIDES_MAX} sides")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sides: A) -> Result<Elements, A::Error> {
+                let (mut product, mut count) = (1_u64, 0);
+                while let Some(side) = sides.next_element()? {
+                    count += 1;
+                    let fits = (count <= SIDES_MAX).then(|| product.checked_mul(side)).flatten();
+                    product = fits.ok_or_else(|| A::Error::custom("a tensor with too many sides or elements"))?;
+                }
+                Ok(Elements(product))
+            }
+        }
+
+        deserializer.deserialize_seq(Sides)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tensors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Header;
+
+        impl<'de> Visitor<'de> for Header {
+            type Value = Tensors;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tensors, A::Error> {
+                let mut tensors = Tensors::default();
+                while let Some(name) = entries.next_key::<String>()? {
+                    if name == METADATA {
+                        entries.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let Tensor { dtype, shape, data_offsets: (start, end) } = entries.next_value()?;
+                    let count = end.checked_sub(start).map(|bytes| Count { elements: shape.0, bytes });
+                    let added = count.and_then(|count| tensors.add(&dtype, count));
+                    added.ok_or_else(|| A::Error::custom("a tensor that makes no sense"))?;
+                }
+                Ok(tensors)
+            }
+        }
+
+        deserializer.deserialize_map(Header)
+    }
 }
 
 /// Returns the length of the header's JSON, when the file can be what it says it is.
@@ -34,21 +104,18 @@ pub(super) fn header_len(prefix: &[u8], file_size: u64) -> Option<u64> {
     (len <= HEADER_MAX_BYTES && len <= file_size.checked_sub(PREFIX_BYTES)?).then_some(len)
 }
 
-/// Counts the tensors of a header.
+/// Counts the tensors of a header; `None` when it is none.
 pub(super) fn parse(header: &[u8]) -> Option<Tensors> {
-    let entries: BTreeMap<String, Entry> = serde_json::from_slice(header).ok()?;
-    let mut tensors = Tensors::default();
-    for entry in entries.into_values() {
-        let Entry::Tensor { dtype, shape, data_offsets: (start, end) } = entry else { continue };
-        let elements = shape.iter().try_fold(1_u64, |product, side| product.checked_mul(*side))?;
-        tensors.add(&dtype, Count { elements, bytes: end.checked_sub(start)? })?;
-    }
-    Some(tensors)
+    serde_json::from_slice(header).ok()
 }
 
 impl Tensors {
     fn add(&mut self, dtype: &str, more: Count) -> Option<()> {
-        let count = self.0.entry(super::config::text(dtype)?).or_default();
+        let dtype = super::config::text(dtype)?;
+        if self.0.len() == FORMATS_MAX && !self.0.contains_key(&dtype) {
+            return None;
+        }
+        let count = self.0.entry(dtype).or_default();
         count.elements = count.elements.checked_add(more.elements)?;
         count.bytes = count.bytes.checked_add(more.bytes)?;
         Some(())

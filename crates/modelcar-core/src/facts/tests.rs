@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
+use proptest::{option, prelude::*};
 use serde_json::json;
 
 use super::*;
@@ -88,6 +89,44 @@ async fn a_header_that_lies_leaves_the_counts_open() {
         assert_eq!((facts.parameters, facts.dtype), (None, None), "{name}");
         assert_eq!(facts.weight_bytes, Some((good.len() + bad.len()) as u64), "{name}");
     }
+}
+
+#[test]
+fn a_header_is_understood_or_not_as_a_whole() {
+    let elements = |header: &str| safetensors::parse(header.as_bytes()).and_then(|tensors| tensors.elements());
+    let tensor = |dtype: &str, shape: &str| format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,8]}}"#);
+    let two = format!(r#"{{"a":{},"b":{}}}"#, tensor("F8", "[2,3]"), tensor("F32", "[]"));
+    assert_eq!(elements(&two), Some(7));
+    // What metadata looks like is nobody's business.
+    let metadata = format!(r#"{{"__metadata__":{{"shape":"x","dtype":[1]}},"a":{}}}"#, tensor("F8", "[2,3]"));
+    assert_eq!(elements(&metadata), Some(6));
+    assert_eq!(elements(&format!(r#"{{"a":{}}}"#, tensor("F8", "[1,1,1,1,1,1,1,2]"))), Some(2));
+    let formats = |count: usize| {
+        let tensors: Vec<_> = (0..count).map(|at| format!(r#""{at}":{}"#, tensor(&format!("F{at}"), "[1]"))).collect();
+        format!("{{{}}}", tensors.join(","))
+    };
+    assert_eq!(elements(&formats(64)), Some(64));
+    for bad in [
+        formats(65),
+        format!(r#"{{"a":{}}}"#, tensor("F8", "[1,1,1,1,1,1,1,1,1]")),
+        format!(r#"{{"a":{}}}"#, tensor("F8", "[-1]")),
+        format!(r#"{{"a":{}}}"#, tensor("", "[1]")),
+        r#"{"a":{"dtype":"F8","shape":[1]}}"#.to_owned(),
+        r#"{"a":7}"#.to_owned(),
+        "[]".to_owned(),
+        format!(r#"{{"a":{}}} x"#, tensor("F8", "[1]")),
+    ] {
+        assert_eq!(elements(&bad), None, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn long_headers_are_read_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        write(dir.path(), &format!("{name}.safetensors"), safetensors(&[("t", "BF16", &[3, 5], 30)], 3 << 20));
+    }
+    assert_eq!(facts(dir.path()).await.parameters, Some(45));
 }
 
 #[tokio::test]
@@ -231,6 +270,28 @@ async fn a_projector_is_not_the_model() {
 }
 
 #[test]
+fn numbers_of_a_gguf_header_that_make_no_sense_are_left_out() {
+    let good = gguf(3);
+    let key = "qwen2.context_length";
+    let at = good.windows(key.len()).position(|part| part == key.as_bytes()).unwrap() + key.len();
+    for (kind, bytes, expected) in [
+        (5_u32, (-1_i32).to_le_bytes().to_vec(), None),
+        (5, 4096_i32.to_le_bytes().to_vec(), Some(4096)),
+        (11, (-5_i64).to_le_bytes().to_vec(), None),
+        (11, 4096_i64.to_le_bytes().to_vec(), Some(4096)),
+        (10, u64::MAX.to_le_bytes().to_vec(), None),
+        (10, (1_u64 << 40).to_le_bytes().to_vec(), None),
+        (4, u32::MAX.to_le_bytes().to_vec(), Some(u64::from(u32::MAX))),
+        (4, 0_u32.to_le_bytes().to_vec(), None),
+    ] {
+        let other = [&good[..at], &kind.to_le_bytes(), &bytes, &good[at + 8..]].concat();
+        let mut facts = ModelFacts::default();
+        gguf::parse(&other).unwrap().add_to(&mut facts);
+        assert_eq!(facts.context_length, expected, "{kind} {bytes:?}");
+    }
+}
+
+#[test]
 fn gguf_headers_that_lie_are_refused() {
     let good = gguf(3);
     assert!(gguf::parse(&good).is_ok());
@@ -330,4 +391,47 @@ fn facts_survive_the_way_through_annotations() {
     let read = ModelFacts::from_annotations(&broken);
     assert_eq!((read.format, read.task, read.parameters, read.chat_template), (None, None, None, None));
     assert_eq!(ModelFacts::from_annotations(&ModelFacts::default().to_annotations()), ModelFacts::default());
+}
+
+proptest! {
+    /// An image that is made again from what it states has the same annotations, so the same digest.
+    #[test]
+    fn what_is_written_reads_back_as_it_was(
+        texts in [(); 3].map(|()| option::of("[a-zA-Z0-9 \n\u{e9}]{0,200}")),
+        numbers in [(); 4].map(|()| option::of(any::<u64>())),
+        name in "[a-z \u{e9}/]{0,400}\\.gguf",
+        kind in 0..4_usize,
+        chat_template in option::of(any::<bool>()),
+    ) {
+        let [architecture, dtype, quantization] = texts;
+        let [parameters, weight_bytes, context_length, cache_bytes_per_token] = numbers;
+        let format = [None, Some(WeightFormat::Gguf), Some(WeightFormat::Onnx), Some(WeightFormat::Safetensors)][kind];
+        let task = [None, Some(Task::TextToText), Some(Task::Embedding), Some(Task::TextGeneration)][kind];
+        let facts = ModelFacts {
+            format, architecture, task, dtype, quantization, parameters, weight_bytes, context_length,
+            cache_bytes_per_token, chat_template, file: Some(name.clone()),
+        };
+        let path = name.parse();
+        let files = path.map(|path| SourceFile { path, size: 1, content: Some(ContentId::Sha256([7; 32])) });
+        let mut written = BTreeMap::new();
+        facts.annotate(&mut written);
+        let stated = StatedFacts::new(&written, files.into_iter().collect()).unwrap();
+        let mut again = BTreeMap::new();
+        stated.facts.annotate(&mut again);
+        prop_assert_eq!(again, written);
+    }
+}
+
+#[tokio::test]
+async fn a_long_name_is_stated_and_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("{}/{}.gguf", "d".repeat(80), "q".repeat(80));
+    fs::create_dir(dir.path().join("d".repeat(80))).unwrap();
+    write(dir.path(), &name, "no header");
+    let read = facts(dir.path()).await;
+    assert_eq!(read.file.as_deref(), Some(name.as_str()));
+    let mut annotations = BTreeMap::new();
+    read.annotate(&mut annotations);
+    let files = known(dir.path()).await;
+    assert_eq!(StatedFacts::new(&annotations, files).unwrap().facts, read);
 }

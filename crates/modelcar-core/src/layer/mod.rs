@@ -150,8 +150,8 @@ impl Body for LayerBody {
         format!("layer {} (`{}`)", self.index, self.layer.title())
     }
 
-    fn size(&self) -> Option<u64> {
-        Some(self.layer.size)
+    fn size(&self) -> u64 {
+        self.layer.size
     }
 
     fn digest(&self) -> Option<crate::Digest> {
@@ -288,7 +288,7 @@ impl Framer {
             self.carried = match self.content.next().await {
                 Some(Ok(bytes)) => bytes,
                 Some(Err(source)) => return Err(self.body.source_error(source)),
-                None => return Err(self.too_short()),
+                None => return Err(self.too_short(left)),
             };
         }
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(self.carried.len());
@@ -313,8 +313,9 @@ impl Framer {
         Err(LayerError::WrongSize { layer, title, expected, actual: expected + extra as u64 }.into())
     }
 
-    fn too_short(&self) -> Error {
-        let missing: u64 = self
+    /// The content ends `left` bytes before the current file does.
+    fn too_short(&self, left: u64) -> Error {
+        let queued: u64 = self
             .segments
             .iter()
             .map(|segment| match segment {
@@ -324,7 +325,7 @@ impl Framer {
             .sum();
         let expected = self.body.layer.size;
         let (layer, title) = (self.body.index, self.body.layer.title());
-        LayerError::WrongSize { layer, title, expected, actual: expected.saturating_sub(missing) }.into()
+        LayerError::WrongSize { layer, title, expected, actual: expected.saturating_sub(left + queued) }.into()
     }
 
     fn report(&mut self, at_end: bool) {

@@ -95,7 +95,7 @@ async fn a_layer_is_the_same_bytes_however_the_source_cuts_them() {
         for _again in 0..2 {
             let (bytes, sealed) = drain(body.open()).await;
             let (bytes, sealed) = (bytes.unwrap(), sealed.unwrap());
-            assert_eq!(Some(bytes.len() as u64), body.size());
+            assert_eq!(bytes.len() as u64, body.size());
             assert_eq!(sealed.digest, Digest::of(&bytes));
             seen.push((bytes, sealed));
         }
@@ -133,6 +133,12 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let short = memory(&[("a/one", "first"), ("b", ""), ("c", "short"), ("d/e/f", "4")], 5);
     let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
     assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::WrongSize { .. })));
+
+    let layer = body(memory(&[("only", "ten bytes!")], 4), &[]).await;
+    let short = memory(&[("only", "seven b")], 4);
+    let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
+    let told = bytes.unwrap_err().to_string();
+    assert_eq!(told, "layer 0 (`only`) got 2557 bytes, expected 2560");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! written to a file is the lock file: replayed anywhere, equal contents give an equal digest.
 
 mod layering;
+mod limits;
 mod lock;
 pub(crate) mod recipe;
 mod select;
@@ -19,7 +20,7 @@ pub use self::{
 };
 pub use crate::layer_format::LAYER_FORMAT;
 use crate::{
-    Digest,
+    Digest, ModelPath,
     base::{BaseImage, Platform},
     facts::ModelFacts,
     layer_format,
@@ -127,6 +128,39 @@ pub enum PlanError {
     /// The files are more than an image can hold.
     #[error("the model's size overflows")]
     TooLarge,
+    /// Two files would be one on a file system that folds letter case or Unicode forms.
+    #[error("`{first}` and `{second}` differ only in letter case or Unicode form")]
+    SameName {
+        /// One of them.
+        first: ModelPath,
+        /// The other.
+        second: ModelPath,
+    },
+    /// A path can't be both.
+    #[error("`{file}` is a file and the folder of `{inside}`")]
+    FileAndFolder {
+        /// The file.
+        file: ModelPath,
+        /// A file below it.
+        inside: ModelPath,
+    },
+    /// The manifest, which names every file, would be one that no registry takes.
+    #[error("a manifest that names {files} files has {bytes} bytes, registries take {max}")]
+    ManifestTooLarge {
+        /// Number of files.
+        files: usize,
+        /// Size of the manifest in bytes.
+        bytes: u64,
+        /// Largest size that is taken.
+        max: u64,
+    },
+    /// The files lie in more folders than any model has.
+    #[error(
+        "the files lie in too many folders: at most {}, with names of at most {} MiB in all",
+        limits::FOLDERS_MAX,
+        limits::FOLDER_NAMES_MAX_BYTES >> 20
+    )]
+    TooManyFolders,
     /// A time that no tar header holds.
     #[error("the time {0} is later than a tar header can hold, {MAX_TIME}")]
     BadTime(u64),
@@ -159,6 +193,7 @@ impl Plan {
         if !is_bounded(&files) {
             return Err(PlanError::TooLarge);
         }
+        limits::check(files.iter().map(|file| &file.path))?;
         let base = narrow(base, &options.platforms)?;
         let below = base.platforms.iter().map(|platform| platform.layers.len()).max().unwrap_or(0);
         let room = options.layering.max_layers.saturating_sub(below);
@@ -255,6 +290,9 @@ impl Plan {
             if layer.files.is_empty() || !sorted || !layer.files.iter().all(|file| seen.insert(&file.path)) {
                 return wrong(format!("layer `{}` is empty, unsorted or repeats a file", layer.title()));
             }
+        }
+        limits::check(seen.iter().copied())?;
+        for layer in &self.layers {
             if Layer::new(layer.files.clone(), self.mtime) != *layer {
                 return wrong(format!("size or recipe of layer `{}` does not follow from its files", layer.title()));
             }

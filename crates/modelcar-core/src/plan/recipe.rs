@@ -1,12 +1,11 @@
 //! The recipe of a layer: everything its bytes follow from, in a form whose digest can be compared.
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 use super::Layer;
 use crate::{
     ContentId, Digest,
     layer_format::{self, LAYER_FORMAT},
-    oci::canonical_json,
 };
 
 /// Returns the digest of the layer's recipe, or `None` while the content of a file is not known.
@@ -17,21 +16,65 @@ pub(super) fn digest(layer: &Layer, mtime: u64) -> Option<Digest> {
 
 /// Returns the digest of the recipe with these contents of the layer's files.
 pub(crate) fn digest_of(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Digest {
-    Digest::of(canonical_json(&recipe(layer, mtime, contents)))
+    Digest::of(text(layer, mtime, contents))
 }
 
-fn recipe(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Value {
-    let mut contents = contents.iter();
-    let entries: Vec<Value> = layer_format::entries(&layer.files)
-        .map(|entry| match entry.file {
-            None => json!({ "path": entry.name, "mode": "0755" }),
-            Some(file) => json!({
-                "path": entry.name,
-                "mode": "0644",
-                "size": file.size,
-                "content": contents.next().map(ToString::to_string),
-            }),
-        })
-        .collect();
-    json!({ "format": LAYER_FORMAT, "compression": "none", "mtime": mtime, "entries": entries })
+/// Returns the recipe as canonical JSON. It is written as it is told, without a tree of values in between: a layer may
+/// have a hundred thousand members.
+fn text(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Vec<u8> {
+    let entries = Entries { layer, contents };
+    serde_json::to_vec(&Recipe { compression: "none", entries, format: LAYER_FORMAT, mtime }).unwrap_or_default()
+}
+
+/// Fields stand in the order of their names here and below: that is what makes the text canonical.
+#[derive(Serialize)]
+struct Recipe<'a> {
+    compression: &'static str,
+    entries: Entries<'a>,
+    format: u32,
+    mtime: u64,
+}
+
+struct Entries<'a> {
+    layer: &'a Layer,
+    contents: &'a [ContentId],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    File { content: Option<&'a ContentId>, mode: &'static str, path: String, size: u64 },
+    Folder { mode: &'static str, path: String },
+}
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut contents = self.contents.iter();
+        let members = layer_format::entries(&self.layer.files).map(|entry| match entry.file {
+            None => Member::Folder { mode: "0755", path: entry.name },
+            Some(file) => Member::File { content: contents.next(), mode: "0644", path: entry.name, size: file.size },
+        });
+        serializer.collect_seq(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{oci::canonical_json, source::SourceFile};
+
+    #[test]
+    fn the_text_is_canonical() {
+        let contents = [ContentId::GitSha1([7; 20]), ContentId::Sha256([8; 32])];
+        let file = |path: &str| SourceFile { path: path.parse().unwrap(), size: 9, content: None };
+        let layer = Layer::new(vec![file("a \"b\"/\u{e9}\u{2028}.txt"), file("z")], 5);
+        let text = text(&layer, 5, &contents);
+        let value: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(String::from_utf8(canonical_json(&value)).unwrap(), String::from_utf8(text).unwrap());
+        assert_eq!(value["entries"][2]["content"], contents[0].to_string());
+        assert_eq!(value["entries"][3]["size"], 9);
+        assert_eq!(value["entries"].as_array().unwrap().len(), 4);
+    }
 }

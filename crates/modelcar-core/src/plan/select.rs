@@ -6,7 +6,11 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
-use crate::{ModelPath, source::SourceFile};
+use crate::{
+    ModelPath,
+    path::{has_extension, is_projector},
+    source::SourceFile,
+};
 
 /// What the user says about files. Patterns are globs whose `*` crosses `/`, as on the Hub; `dir/` stands for all
 /// below it.
@@ -138,10 +142,6 @@ fn folder(path: &ModelPath) -> &str {
     path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-fn has_extension(name: &str, extension: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(stem, found)| !stem.is_empty() && found.eq_ignore_ascii_case(extension))
-}
-
 fn in_folder(path: &ModelPath, folder: &str) -> bool {
     path.as_str().split_once('/').is_some_and(|(first, _)| first == folder)
 }
@@ -151,7 +151,7 @@ fn refuse_several_quantizations(files: &[SourceFile]) -> Result<(), PlanError> {
     let models: BTreeSet<String> = files
         .iter()
         .map(|file| file.path.as_str())
-        .filter(|path| has_extension(path, "gguf") && !path.rsplit('/').next().unwrap_or(path).contains("mmproj"))
+        .filter(|path| has_extension(path, "gguf") && !is_projector(path))
         .map(without_shard_number)
         .collect();
     match models.len() {
@@ -246,6 +246,8 @@ mod tests {
     fn several_quantizations_need_a_choice() {
         let shards = ["q4-00001-of-00002.gguf", "q4-00002-of-00002.gguf"];
         check(&Selection::default(), &shards, &shards);
+        let shown = ["m-MMPROJ-f16.gguf", "m-Q4_K_M.gguf"];
+        check(&Selection::default(), &shown, &shown);
         let error = Selection::default().apply(files(&["m-Q4.gguf", "m-Q8.gguf"])).unwrap_err();
         assert!(matches!(error, PlanError::SeveralQuantizations { models } if models == ["m-Q4.gguf", "m-Q8.gguf"]));
     }

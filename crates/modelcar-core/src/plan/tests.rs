@@ -59,6 +59,22 @@ fn a_lock_file_reads_back_and_a_forged_one_does_not() {
 }
 
 #[test]
+fn files_that_collide_are_refused_unless_one_is_left_out() {
+    let files = || vec![file("README.md", 1, Some(&sha(1))), file("readme.md", 1, Some(&sha(2)))];
+    let error = plan(files(), &PlanOptions::default()).unwrap_err().to_string();
+    assert_eq!(error, "`README.md` and `readme.md` differ only in letter case or Unicode form");
+    let selection = Selection { exclude: vec!["readme.md".to_owned()], ..Selection::default() };
+    let one = plan(files(), &PlanOptions { selection, ..PlanOptions::default() }).unwrap();
+    assert_eq!(one.layers()[0].files.len(), 1);
+    // A lock file is held to the same, whoever made it: all else in this one follows from its files.
+    let mut forged = one;
+    let own = SourceFile { path: "README.md/x".parse().unwrap(), ..forged.layers[0].files[0].clone() };
+    forged.layers.push(Layer::new(vec![own], 0));
+    let error = LockFile::parse(LockFile::new("dir:m", "scratch", forged).to_json().as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "`README.md` is a file and the folder of `README.md/x`");
+}
+
+#[test]
 fn platforms_narrow_the_base() {
     let options = |text: &str| PlanOptions { platforms: vec![text.parse().unwrap()], ..PlanOptions::default() };
     let one = plan(vec![file("a", 1, None)], &options("linux/arm64")).unwrap();

@@ -216,7 +216,7 @@ impl Body for LayerLike {
         self.0.title()
     }
 
-    fn size(&self) -> Option<u64> {
+    fn size(&self) -> u64 {
         self.0.size()
     }
 

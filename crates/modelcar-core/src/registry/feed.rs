@@ -36,7 +36,7 @@ struct Live {
     stream: BoxStream<'static, Result<Bytes>>,
     sealed: Option<BoxFuture<'static, Result<Sealed>>>,
     outcome: Option<Sealed>,
-    size: Option<u64>,
+    size: u64,
     /// The last piece is held back until the body has proven to be this.
     gate: Option<Digest>,
     title: String,
@@ -137,11 +137,11 @@ impl Live {
             }
         }
         let upto = self.drawn + self.carry.len() as u64;
-        if self.size.is_some_and(|size| upto > size) {
+        if upto > self.size {
             // The HTTP client cuts a body that is longer than its announced length without a word.
             return Poll::Ready(Some(Err(self.wrong_length())));
         }
-        if self.size == Some(upto) {
+        if upto == self.size {
             ready!(self.poll_end(cx))?;
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.carry.len());
@@ -153,10 +153,7 @@ impl Live {
         while let Some(bytes) = ready!(self.poll_draw(cx, u64::MAX)) {
             bytes?;
         }
-        Poll::Ready(match self.size {
-            Some(size) if size != self.drawn => Err(self.wrong_length()),
-            _ => Ok(()),
-        })
+        Poll::Ready(if self.drawn == self.size { Ok(()) } else { Err(self.wrong_length()) })
     }
 
     /// The end must be polled for too: only then do the hashes know that they are done.
@@ -184,7 +181,7 @@ impl Live {
     }
 
     fn wrong_length(&self) -> Error {
-        let (title, expected) = (self.title.clone(), self.size.unwrap_or_default());
+        let (title, expected) = (self.title.clone(), self.size);
         RegistryError::WrongLength { title, expected, actual: self.drawn + self.carry.len() as u64 }.into()
     }
 }
@@ -237,13 +234,9 @@ impl Lease {
                 live.error = Some(error);
                 Some(Err(Broken))
             }
-            None if live.size.is_some() => {
+            None => {
                 live.error = Some(live.wrong_length());
                 Some(Err(Broken))
-            }
-            None => {
-                self.left = 0;
-                None
             }
         })
     }

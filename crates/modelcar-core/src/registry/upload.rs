@@ -81,8 +81,8 @@ impl Repository {
 struct Way {
     /// The digest, when it is known beforehand.
     digest: Option<Digest>,
-    /// Size, when it is known beforehand.
-    size: Option<u64>,
+    /// Size of the body.
+    size: u64,
     /// Whether to go on in a session that broke.
     resume: bool,
     /// Whether the length of a whole body is announced, or the body is sent in HTTP's own chunks.
@@ -145,14 +145,14 @@ impl Inner {
 async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut Option<Sealed>) -> Result<Sealed> {
     let title = body.title();
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
-    let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0 && way.size.is_some();
+    let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0;
     let gate = way.digest.filter(|_| !chunked && way.announce);
     let act = format!("upload {title}");
     let upload = Upload { inner, session: &session, feed: Feed::open(body, gate), way, title, act };
-    let result = match (gate, way.size) {
-        (Some(digest), Some(size)) => upload.whole(size, digest, proven).await,
-        (_, Some(size)) if chunked => upload.in_chunks(size, proven).await,
-        (_, size) => upload.streamed(size, proven).await,
+    let result = match gate {
+        Some(digest) => upload.whole(way.size, digest, proven).await,
+        None if chunked => upload.in_chunks(way.size, proven).await,
+        None => upload.streamed(way.size, proven).await,
     };
     match &result {
         Ok(_) => inner.forget_session(&session),
@@ -173,13 +173,12 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     /// Sends everything in one PATCH, goes on where it breaks, and commits.
-    async fn streamed(&self, size: Option<u64>, proven: &mut Option<Sealed>) -> Result<Sealed> {
-        let all = size.unwrap_or(u64::MAX);
+    async fn streamed(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
         let mut at = 0;
         let mut tries = Tries::default();
-        while at < all || all == 0 {
-            let rest = size.filter(|_| self.way.announce).map(|size| size - at);
-            match self.patch(at..all, rest, at > 0).await {
+        while at < size || size == 0 {
+            let rest = self.way.announce.then_some(size - at);
+            match self.patch(at..size, rest, at > 0).await {
                 Ok(()) => break,
                 Err(error) => at = self.go_on(at, 1, &mut tries, error).await?,
             }
@@ -249,7 +248,7 @@ impl Upload<'_> {
 
     async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
         let url = self.session.location();
-        let sent = length.or(self.way.size).unwrap_or(0);
+        let sent = length.unwrap_or(self.way.size);
         let response = self.send(Method::PATCH, &url, bytes, length, ranged).await?;
         Ok(self.accept(&url, response, sent).await?)
     }

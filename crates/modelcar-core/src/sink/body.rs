@@ -44,8 +44,8 @@ pub trait Body: Send + Sync + Debug {
     /// Returns what the blob is, for messages: ``layer 3 (`model-00001.safetensors`)``.
     fn title(&self) -> String;
 
-    /// Returns the number of bytes, when it is known before they are made. It always is without compression.
-    fn size(&self) -> Option<u64>;
+    /// Returns the number of bytes. It is known before they are made, since layers are not compressed.
+    fn size(&self) -> u64;
 
     /// Returns the digest, when it is known beforehand.
     fn digest(&self) -> Option<Digest>;
@@ -100,8 +100,8 @@ impl Body for BytesBody {
         self.title.clone()
     }
 
-    fn size(&self) -> Option<u64> {
-        Some(self.bytes.len() as u64)
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     fn digest(&self) -> Option<Digest> {

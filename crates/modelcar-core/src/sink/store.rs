@@ -140,8 +140,8 @@ impl Body for BlobBody {
         self.title.clone()
     }
 
-    fn size(&self) -> Option<u64> {
-        Some(self.size)
+    fn size(&self) -> u64 {
+        self.size
     }
 
     fn digest(&self) -> Option<Digest> {

@@ -45,8 +45,8 @@ impl Body for Flaky {
         self.inner.title()
     }
 
-    fn size(&self) -> Option<u64> {
-        None
+    fn size(&self) -> u64 {
+        self.inner.size()
     }
 
     fn digest(&self) -> Option<Digest> {

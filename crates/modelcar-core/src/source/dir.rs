@@ -16,8 +16,11 @@ use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
 use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
-use crate::{ContentId, ModelPath};
+use crate::{ContentId, ModelPath, path::COMPONENTS_MAX};
 
+/// Most entries that are looked at, as many as the Hub is believed to list: links to folders can make a few of them
+/// very many.
+const ENTRIES_MAX: usize = 100_000;
 /// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
 const READ_BYTES: usize = 512 * 1024;
 /// Where `hf download --local-dir` keeps track of its files.
@@ -283,7 +286,7 @@ fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceErro
     if !home.is_dir() {
         return Err(SourceError::BadEntry { path: root.to_owned(), reason: "is not a directory".to_owned() });
     }
-    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new() };
+    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new(), entries: 0 };
     walk.folder(&home, "")?;
     Ok((home, walk.files))
 }
@@ -303,15 +306,25 @@ struct Walk {
     files: BTreeMap<ModelPath, Found>,
     /// The folders being walked, to notice a link that leads back up.
     above: Vec<PathBuf>,
+    /// Entries seen so far.
+    entries: usize,
 }
 
 impl Walk {
     fn folder(&mut self, folder: &Path, prefix: &str) -> Result<(), SourceError> {
         let fault = |source| SourceError::Io { act: "list", path: folder.to_owned(), source };
+        if self.above.len() == COMPONENTS_MAX {
+            return Err(bad(folder, &format!("lies too deep: a path has at most {COMPONENTS_MAX} components")));
+        }
         self.above.push(folder.to_owned());
         for entry in fs::read_dir(folder).map_err(fault)? {
             let entry = entry.map_err(fault)?;
             let place = entry.path();
+            self.entries += 1;
+            if self.entries > ENTRIES_MAX {
+                let reason = format!("is one entry too many: {ENTRIES_MAX} are looked at, what links lead to included");
+                return Err(bad(&place, &reason));
+            }
             let name = entry.file_name();
             let name = name.to_str().ok_or_else(|| bad(&place, "has a name that is not UTF-8"))?;
             let path = format!("{prefix}{name}");
@@ -326,7 +339,9 @@ impl Walk {
 
     fn entry(&mut self, place: &Path, path: &str) -> Result<(), SourceError> {
         let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
-        let real = fs::canonicalize(place).map_err(fault)?;
+        // The folder is a real one: only a link can lead elsewhere.
+        let is_link = fs::symlink_metadata(place).map_err(fault)?.is_symlink();
+        let real = if is_link { fs::canonicalize(place).map_err(fault)? } else { place.to_owned() };
         if !real.starts_with(&self.fence) {
             return Err(bad(place, &format!("is a link that leaves the directory, to `{}`", real.display())));
         }
@@ -396,6 +411,30 @@ mod tests {
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, [".cache/y", ".gitignore", "a/.cache/huggingface/z"]);
         assert_eq!(source.root(), dir.path().canonicalize().unwrap());
+    }
+
+    #[tokio::test]
+    async fn links_that_multiply_and_folders_without_end_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for level in 0..23 {
+            let folder = dir.path().join(format!("{level}"));
+            fs::create_dir(&folder).unwrap();
+            let next = format!("../{}", level + 1);
+            symlink(&next, folder.join("a")).unwrap();
+            symlink(&next, folder.join("b")).unwrap();
+        }
+        fs::create_dir(dir.path().join("23")).unwrap();
+        let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains("is one entry too many: 100000 are looked at"), "{error}");
+
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("d/".repeat(63))).unwrap();
+        fs::write(dir.path().join("d/".repeat(63)).join("f"), b"x").unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        assert_eq!(source.list().await.unwrap().len(), 1);
+        fs::create_dir(dir.path().join("d/".repeat(64))).unwrap();
+        let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains("lies too deep: a path has at most 64 components"), "{error}");
     }
 
     #[tokio::test]

@@ -50,6 +50,14 @@ enum Place {
     Store(Url),
 }
 
+/// What a body holds of a part.
+struct Held {
+    /// Bytes before the part.
+    lead: u64,
+    /// Bytes of the part that are still to be asked for after it.
+    missing: u64,
+}
+
 /// What the Hub answers to a request for content.
 enum Found {
     Here(Response),
@@ -150,8 +158,8 @@ impl Fetcher {
         }
     }
 
-    /// Returns how many bytes of the body come before the part.
-    fn lead(&self, part: &Extent, response: &Response, asked: &Asked<'_>) -> Result<u64, Fault> {
+    /// Returns what of the part the body holds.
+    fn held(&self, part: &Extent, response: &Response, asked: &Asked<'_>) -> Result<Held, Fault> {
         let file = &part.file;
         let refuse = |why: String| Fault::fatal(protocol(response.url(), asked, why));
         let encoding = header(response, CONTENT_ENCODING.as_str());
@@ -166,7 +174,7 @@ impl Fetcher {
             if part.offset > 0 && file.size > self.part_bytes {
                 return Err(refuse(format!("the whole file came though bytes from {} were asked for", part.offset)));
             }
-            return Ok(part.offset);
+            return Ok(Held { lead: part.offset, missing: 0 });
         }
         let told = header(response, CONTENT_RANGE.as_str());
         let range = told.as_deref().and_then(content_range);
@@ -179,10 +187,10 @@ impl Fetcher {
             let (first, last) = (range.first, range.last);
             return Err(refuse(format!("bytes {first}-{last} came though {} were asked for", range_of(part))));
         }
-        Ok(0)
+        Ok(Held { lead: 0, missing: part.offset + part.len - 1 - range.last })
     }
 
-    /// Moves the body into the sink.
+    /// Moves the body into the sink. A server may cut a range short and say so; that is no failure.
     async fn pump(
         &self,
         part: &Extent,
@@ -190,7 +198,7 @@ impl Fetcher {
         sink: &mut PartSink,
         asked: &Asked<'_>,
     ) -> Result<(), Fault> {
-        let mut lead = self.lead(part, &response, asked)?;
+        let Held { mut lead, missing } = self.held(part, &response, asked)?;
         let url = response.url().clone();
         let (path, size) = (&part.file.path, part.file.size);
         // A whole file may be longer than the part; then the connection is given up instead of read to its end.
@@ -200,12 +208,13 @@ impl Fetcher {
                 return Ok(());
             }
             let next = timeout(self.hub.stall, response.chunk()).await;
-            let complete = sink.left() == 0;
+            let complete = sink.left() == missing;
             let cause = match next {
                 Ok(Ok(Some(mut chunk))) => {
                     let skipped = usize::try_from(lead).unwrap_or(usize::MAX).min(chunk.len());
                     lead -= skipped as u64;
-                    if sink.push(chunk.split_off(skipped)) || !to_the_end {
+                    let fits = sink.push(chunk.split_off(skipped)) && sink.left() >= missing;
+                    if fits || !to_the_end {
                         continue;
                     }
                     return Err(Fault::fatal(protocol(&url, asked, "the body is longer than the range asked for")));
@@ -267,3 +276,7 @@ fn etag_mismatch(response: &Response, file: &SourceFile) -> Option<String> {
 fn changed(file: &SourceFile, reason: String) -> SourceError {
     SourceError::Changed { path: PathBuf::from(file.path.as_str()), reason }
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -41,11 +41,14 @@ const SLOW_LEAST: Duration = Duration::from_secs(1);
 const SLOW_TRIES: u32 = 2;
 /// How often the reader looks whether the part that it waits for is slow.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A try that brought so many bytes before it broke is progress: failures are counted from there anew.
+const PROGRESS_BYTES: u64 = 256 << 10;
 
 /// Brings one part.
 #[async_trait]
 pub(super) trait FetchPart: Send + Sync + 'static {
-    /// Pushes the bytes of `part` into `sink`. After an error the rest is asked for again, from where the sink is.
+    /// Pushes the bytes of `part` into `sink`, or fewer where the server says so. The rest is asked for again, from
+    /// where the sink is.
     async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault>;
 
     /// Returns who serves, for errors.
@@ -255,11 +258,9 @@ impl<F: FetchPart> Job<F> {
         let mut failures = 0;
         loop {
             let Ok(permit) = self.permits.acquire().await else { return };
-            let begun = Instant::now();
-            let part = &self.part;
-            let rest = Extent { file: Arc::clone(&part.file), offset: part.offset + sink.received, len: sink.left };
+            let (begun, before) = (Instant::now(), sink.received);
             let outcome = tokio::select! {
-                outcome = self.fetcher.fetch(&rest, &mut sink) => outcome,
+                outcome = self.rest(&mut sink) => outcome,
                 () = self.again.notified() => continue,
             };
             // Others may transfer while this one waits.
@@ -268,6 +269,9 @@ impl<F: FetchPart> Job<F> {
                 self.usual.learn(begun.elapsed());
                 return;
             };
+            if sink.received - before >= PROGRESS_BYTES {
+                failures = 0;
+            }
             failures += 1;
             match self.retry.after(fault, failures) {
                 Ok(delay) => sleep(delay).await,
@@ -275,6 +279,25 @@ impl<F: FetchPart> Job<F> {
                     let _gone = sink.queue.send(Err(error));
                     return;
                 }
+            }
+        }
+    }
+
+    /// Fetches what is still to come. A server may send less than it was asked for (RFC 9110, 15.3.7): then it is asked
+    /// on at once, as long as it sends anything at all.
+    async fn rest(&self, sink: &mut PartSink) -> Result<(), Fault> {
+        let part = &self.part;
+        loop {
+            let (at, left) = (part.offset + sink.received, sink.left);
+            let rest = Extent { file: Arc::clone(&part.file), offset: at, len: left };
+            self.fetcher.fetch(&rest, sink).await?;
+            if sink.left == 0 {
+                return Ok(());
+            }
+            if sink.left == left {
+                let (path, size) = (part.file.path.clone(), part.file.size);
+                let host = self.fetcher.host();
+                return Err(Fault::passing(SourceError::BrokenBody { path, host, at, size, source: None }));
             }
         }
     }

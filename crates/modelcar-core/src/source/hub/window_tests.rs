@@ -217,6 +217,37 @@ async fn an_error_ends_the_stream_after_the_attempts() {
     assert_eq!(memory.asked.lock().unwrap().len(), 1);
 }
 
+/// Ends every answer after so many bytes, as a server may.
+struct Short(u64, AtomicUsize);
+
+#[async_trait]
+impl FetchPart for Short {
+    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault> {
+        self.1.fetch_add(1, SeqCst);
+        send(part.offset..part.offset + part.len.min(self.0), sink);
+        Ok(())
+    }
+
+    fn host(&self) -> String {
+        "h".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_leaves_out_is_asked_for_at_once() {
+    let begun = Instant::now();
+    let short = Arc::new(Short(9, AtomicUsize::new(0)));
+    let stream = read(Arc::clone(&short), vec![extent(0, 300)], &Window::new(2, 150), RETRY);
+    assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
+    assert_eq!(short.1.load(SeqCst), 2 * 17);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+
+    let empty = Arc::new(Short(0, AtomicUsize::new(0)));
+    let error = collect(read(Arc::clone(&empty), vec![extent(0, 300)], &Window::new(1, 300), RETRY)).await.unwrap_err();
+    assert!(matches!(error, SourceError::BrokenBody { at: 0, size: 10_000, .. }), "{error}");
+    assert_eq!(empty.1.load(SeqCst), 3);
+}
+
 #[tokio::test]
 #[should_panic(expected = "asked to")]
 async fn a_panic_is_not_swallowed() {
