@@ -23,7 +23,8 @@ pub(crate) fn digest_of(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Di
 /// have a hundred thousand members.
 fn text(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Vec<u8> {
     let entries = Entries { layer, contents };
-    serde_json::to_vec(&Recipe { compression: "none", entries, format: LAYER_FORMAT, mtime }).unwrap_or_default()
+    #[expect(clippy::expect_used, reason = "the types hold no map with odd keys and nothing that refuses")]
+    serde_json::to_vec(&Recipe { compression: "none", entries, format: LAYER_FORMAT, mtime }).expect("it is plain data")
 }
 
 /// Fields stand in the order of their names here and below: that is what makes the text canonical.
