@@ -9,6 +9,7 @@
 )]
 
 mod doctor;
+mod hints;
 mod interrupt;
 mod kserve;
 mod reuse;
@@ -159,7 +160,9 @@ fn a_lock_file_replays() {
     env.answer(&["plan", "./model", "--base", "scratch", "--output", "dir.json"]);
     fs::write(env.dir.path().join("model/config.json"), "{}").unwrap();
     let output = env.run(&["push", &env.image("a/c:v1"), "--plan", "dir.json"]);
-    assert_eq!(output.status.code(), Some(2), "a changed file is not what the lock file pins");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("config.json` changed while it was read"), "{stderr}");
     assert!(env.registry.tags().iter().all(|(repository, _, _)| repository != "a/c"));
 }
 

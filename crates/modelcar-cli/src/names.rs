@@ -1,6 +1,9 @@
 //! What a name on the command line means: a model on the Hub or a directory, a base, an output.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use modelcar_core::{
     base::{Base, BaseRef},
@@ -9,7 +12,12 @@ use modelcar_core::{
     source::{DirSource, HubOptions, HubSource, Source},
 };
 
-use crate::{args::ImageArgs, connection::Connection, env, hint::Failure};
+use crate::{
+    args::{DEFAULT_BASE, ImageArgs},
+    connection::Connection,
+    env,
+    hint::Failure,
+};
 
 const SCHEME: &str = "hf://";
 
@@ -95,7 +103,27 @@ pub(crate) async fn open_base(
 ) -> Result<OpenBase, Failure> {
     match &image.base_binary {
         Some(path) => open_base_named(&format!("{BINARY}{}", path.display()), connection, progress).await,
-        None => open_base_named(&image.base, connection, progress).await,
+        None => {
+            let given = if image.base == DEFAULT_BASE { "the default base" } else { "--base" };
+            let failed = |failure: Failure| failure.during(format!("use {given} `{}`", image.base));
+            BaseRef::parse(&image.base).map_err(|error| failed(error.into()).or_meant(&image.base))?;
+            open_base_named(&image.base, connection, progress).await.map_err(failed)
+        }
+    }
+}
+
+impl Failure {
+    /// The failure to take `text` for an image, with the advice for what it seems to name instead.
+    pub(crate) fn or_meant(self, text: &str) -> Self {
+        let path = text.strip_prefix("oci-archive:").unwrap_or(text);
+        let exists = Path::new(path).exists();
+        if path != text || (exists && !Path::new(path).is_dir()) {
+            return self.hint("archives are not read: unpack it, `mkdir DIR && tar -xf FILE -C DIR`, and name oci:DIR");
+        }
+        if exists || text.starts_with(['.', '/', '~']) {
+            return self.hint(format!("an image layout is written oci:{text}"));
+        }
+        self
     }
 }
 

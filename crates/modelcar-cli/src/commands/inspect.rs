@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use modelcar_core::{
-    ImageRef,
+    ImageRef, InvalidReference,
     inspect::{self, Inspection},
     kserve::{
         one_line,
@@ -36,7 +36,8 @@ impl Place {
             };
             return Ok(Self::Layout { dir, name });
         }
-        let image: ImageRef = args.image.parse()?;
+        let image: ImageRef =
+            args.image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(&args.image))?;
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
         let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
         Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
@@ -49,9 +50,10 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
         return lint::run(&args, place).await;
     }
     let inspection = match &place {
-        Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await?,
-        Place::Registry { repository, image } => inspect::registry(repository, image).await?,
+        Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await,
+        Place::Registry { repository, image } => inspect::registry(repository, image).await,
     };
+    let inspection = inspection.map_err(Failure::of_image)?;
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
         Format::Json => document(&inspection)?,

@@ -18,9 +18,10 @@ use crate::{
 pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
     let report = match place {
-        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await?,
-        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await?,
+        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await,
+        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await,
     };
+    let report = report.map_err(Failure::of_image)?;
     let text = match args.format {
         Format::Text => table(&args.image, &report),
         Format::Json => {

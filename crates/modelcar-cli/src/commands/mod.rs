@@ -93,7 +93,8 @@ async fn plan_source(
     let (source, base) = tokio::try_join!(name.open(&connection.hub), names::open_base(image, connection, progress))?;
     let listed = source.source.list().await?;
     let origin = source.source.origin();
-    let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
+    let mut plan = Plan::new(origin, listed, &base.base.image, &options)
+        .map_err(|error| Failure::from(error).during(format!("plan `{}`", source.pinned)))?;
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);
@@ -135,7 +136,7 @@ async fn replay(
 
 fn read_lock(file: &Path) -> Result<LockFile, Failure> {
     let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
-    Ok(LockFile::parse(&json)?)
+    LockFile::parse(&json).map_err(|error| Failure::from(error).during(format!("use lock file `{}`", file.display())))
 }
 
 /// A model in a lock file is a model, whatever lies in the current directory.

@@ -104,7 +104,7 @@ async fn preflight(
 /// Returns whether the image may be the one that `plan` makes: it holds the same files. Then a tag that can't be moved
 /// need not be.
 async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -> Result<bool, Failure> {
-    let there = inspect::registry(repository, image).await?;
+    let there = inspect::registry(repository, image).await.map_err(Failure::of_image)?;
     let Some(manifest) = there.manifests.first() else { return Ok(false) };
     let files = |file: &SourceFile| (file.path.to_string(), file.size);
     let mut held: Vec<_> = manifest.layers.iter().flat_map(|layer| layer.files.iter().map(files)).collect();

@@ -29,8 +29,15 @@ const READS_AHEAD: usize = 2;
 /// whose files lie in the `blobs` folder beside it. `.git` and `.cache` folders are passed over.
 #[derive(Debug)]
 pub struct DirSource {
-    files: Arc<BTreeMap<ModelPath, Found>>,
+    files: Arc<Listed>,
     origin: Origin,
+}
+
+/// What a directory held when it was opened.
+#[derive(Debug)]
+struct Listed {
+    root: PathBuf,
+    files: BTreeMap<ModelPath, Found>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,7 +68,8 @@ impl DirSource {
     /// a name that is not UTF-8.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let root = root.into();
-        let files = task::spawn_blocking(move || walk(&root)).await.map_err(|error| SourceError::Io {
+        let listed = move || walk(&root).map(|files| Listed { root, files });
+        let files = task::spawn_blocking(listed).await.map_err(|error| SourceError::Io {
             act: "walk",
             path: PathBuf::new(),
             source: io::Error::other(error),
@@ -100,7 +108,7 @@ impl Source for DirSource {
             size: found.stamp.size,
             content: None,
         };
-        Ok(self.files.iter().map(file).collect())
+        Ok(self.files.files.iter().map(file).collect())
     }
 
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
@@ -128,7 +136,7 @@ impl Source for DirSource {
     }
 }
 
-fn identify(files: &BTreeMap<ModelPath, Found>, mut file: SourceFile) -> Result<SourceFile, SourceError> {
+fn identify(files: &Listed, mut file: SourceFile) -> Result<SourceFile, SourceError> {
     let mut hasher = sha2::Sha256::new();
     if file.size > 0 {
         let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
@@ -143,7 +151,7 @@ fn identify(files: &BTreeMap<ModelPath, Found>, mut file: SourceFile) -> Result<
 }
 
 fn read_extent(
-    files: &BTreeMap<ModelPath, Found>,
+    files: &Listed,
     extent: &Extent,
     buffers: &Buffers,
     sender: &mpsc::Sender<Result<Bytes, SourceError>>,
@@ -168,10 +176,9 @@ struct ExtentReader<'a> {
 }
 
 impl<'a> ExtentReader<'a> {
-    fn open(files: &'a BTreeMap<ModelPath, Found>, extent: &Extent) -> Result<Self, SourceError> {
-        let Some(found) = files.get(&extent.file.path) else {
-            let path = PathBuf::from(extent.file.path.as_str());
-            return Err(SourceError::Io { act: "open", path, source: io::ErrorKind::NotFound.into() });
+    fn open(listed: &'a Listed, extent: &Extent) -> Result<Self, SourceError> {
+        let Some(found) = listed.files.get(&extent.file.path) else {
+            return Err(SourceError::NotListed { path: listed.root.join(extent.file.path.as_str()) });
         };
         let mut file = File::open(&found.place).map_err(|error| found.fault("open", error))?;
         found.check(&file)?;
@@ -269,7 +276,7 @@ fn walk(root: &Path) -> Result<BTreeMap<ModelPath, Found>, SourceError> {
     };
     let home = fs::canonicalize(root).map_err(fault("open", root))?;
     if !home.is_dir() {
-        return Err(SourceError::BadEntry { path: root.to_owned(), reason: "is not a directory".to_owned() });
+        return Err(SourceError::NotADirectory { path: root.to_owned() });
     }
     let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new() };
     walk.folder(&home, "")?;
@@ -313,7 +320,12 @@ impl Walk {
 
     fn entry(&mut self, place: &Path, path: &str) -> Result<(), SourceError> {
         let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
-        let real = fs::canonicalize(place).map_err(fault)?;
+        let real = match (fs::canonicalize(place), fs::read_link(place)) {
+            (Err(error), Ok(target)) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SourceError::DanglingLink { path: place.to_owned(), target });
+            }
+            (real, _) => real.map_err(fault)?,
+        };
         if !real.starts_with(&self.fence) {
             return Err(bad(place, &format!("is a link that leaves the directory, to `{}`", real.display())));
         }
@@ -363,6 +375,11 @@ mod tests {
         let files = source.list().await.unwrap();
         assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["link", "sub/real"]);
         assert_eq!(read_all(&source, files[0].clone()).await.unwrap(), b"content");
+        symlink("gone", dir.path().join("dangling")).unwrap();
+        let error = DirSource::open(dir.path()).await.unwrap_err();
+        assert!(matches!(&error, SourceError::DanglingLink { .. }), "{error}");
+        assert!(error.to_string().ends_with("dangling` is a link to `gone`, which is not there"), "{error}");
+        fs::remove_file(dir.path().join("dangling")).unwrap();
         symlink("/etc/hostname", dir.path().join("out")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
         assert!(error.contains("out` is a link that leaves the directory"), "{error}");
@@ -394,10 +411,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_of_another_directory_is_named_with_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let file = SourceFile { path: "sub/a".parse().unwrap(), size: 1, content: None };
+        let error = read_all(&source, file).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("`{}` is not there", dir.path().join("sub/a").display()));
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
     async fn a_missing_directory_and_a_file_say_so() {
         let error = DirSource::open("/nonexistent/x").await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::NotFound);
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(DirSource::open(file.path()).await.unwrap_err().to_string().contains("is not a directory"));
+        let error = DirSource::open(file.path()).await.unwrap_err();
+        assert!(matches!(&error, SourceError::NotADirectory { path } if path == file.path()), "{error}");
     }
 }
