@@ -14,6 +14,7 @@ mod interrupt;
 mod kserve;
 mod reuse;
 mod tls;
+mod usage;
 
 use std::{
     fs,

@@ -5,7 +5,7 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, LayerError,
     base::BaseError,
-    kserve::check::CheckError,
+    kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
     registry::{KeychainError, RegistryError},
     render::RenderError,
@@ -69,21 +69,21 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The failure, its causes, and the hints: what stands on stderr.
+    /// The failure, its causes, and the hints: what stands on stderr. Each is one line, whatever is in a file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn std::error::Error + 'static) = &*self.error;
         let mut cause = if let Some(act) = &self.act {
-            write!(f, "error: {act}")?;
+            write!(f, "error: {}", one_line(act))?;
             Some(first)
         } else {
-            write!(f, "error: {first}")?;
+            write!(f, "error: {}", one_line(&first.to_string()))?;
             first.source()
         };
         while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
+            write!(f, "\n  caused by: {}", one_line(&error.to_string()))?;
             cause = error.source();
         }
-        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", one_line(hint)))
     }
 }
 
@@ -228,6 +228,10 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
         RegistryError::Request { source, .. } if source.is_without_tls() => {
             "what answers does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
         }
+        RegistryError::BadName { repository, reason, .. } => {
+            let host = repository.split('/').next().unwrap_or_default();
+            format!("write the image in that shape: {host}/{reason}:TAG")
+        }
         other => match upload_hint(other) {
             Some(hint) => hint.to_owned(),
             None if other.kind() == ErrorKind::InvalidInput => format!(
@@ -278,10 +282,6 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
              raise the cap, or try a smaller --chunk-size where the registry takes chunks"
         }
         RegistryError::NoChunks { .. } => "leave out --chunk-size",
-        RegistryError::BadName { .. } => {
-            "write the image in that shape, for example REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG on Artifact \
-             Registry"
-        }
         RegistryError::TagTaken { .. } => "push under another tag",
         RegistryError::LoginExpired { .. } => {
             "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"

@@ -16,7 +16,10 @@ use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
 use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
-use crate::{ContentId, ModelPath};
+use crate::{
+    ContentId, ModelPath,
+    progress::{Event, NoProgress, Progress},
+};
 
 /// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
 const READ_BYTES: usize = 512 * 1024;
@@ -31,6 +34,7 @@ const READS_AHEAD: usize = 2;
 pub struct DirSource {
     files: Arc<Listed>,
     origin: Origin,
+    progress: Arc<dyn Progress>,
 }
 
 /// What a directory held when it was opened.
@@ -74,7 +78,14 @@ impl DirSource {
             path: PathBuf::new(),
             source: io::Error::other(error),
         })??;
-        Ok(Self { files: Arc::new(files), origin: Origin::default() })
+        Ok(Self { files: Arc::new(files), origin: Origin::default(), progress: Arc::new(NoProgress) })
+    }
+
+    /// Returns the source with somebody who is told how far [`identify`](Self::identify) is.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// Reads every file once, one on each core, and returns the files with their SHA-256, so that a lock file can pin
@@ -83,16 +94,23 @@ impl DirSource {
     /// # Errors
     /// When a file can't be read or changes meanwhile.
     pub async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        if files.is_empty() {
+            return Ok(files);
+        }
+        let bytes = files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        self.progress.report(&Event::HashStarted { files: files.len(), bytes });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let identified = files.into_iter().map(|file| async {
-            let (known, path) = (Arc::clone(&self.files), PathBuf::from(file.path.as_str()));
-            task::spawn_blocking(move || identify(&known, file)).await.map_err(|error| SourceError::Io {
-                act: "hash",
-                path,
-                source: io::Error::other(error),
-            })?
-        });
-        stream::iter(identified).buffered(cores).try_collect().await
+        let identified =
+            files.into_iter().map(|file| async {
+                let (known, path) = (Arc::clone(&self.files), PathBuf::from(file.path.as_str()));
+                let progress = Arc::clone(&self.progress);
+                task::spawn_blocking(move || identify(&known, file, &*progress))
+                    .await
+                    .map_err(|error| SourceError::Io { act: "hash", path, source: io::Error::other(error) })?
+            });
+        let identified = stream::iter(identified).buffered(cores).try_collect().await?;
+        self.progress.report(&Event::HashDone);
+        Ok(identified)
     }
 }
 
@@ -136,15 +154,24 @@ impl Source for DirSource {
     }
 }
 
-fn identify(files: &Listed, mut file: SourceFile) -> Result<SourceFile, SourceError> {
+/// Bytes of a file that are told of at once.
+const TOLD_BYTES: u64 = 1 << 20;
+
+fn identify(files: &Listed, mut file: SourceFile, progress: &dyn Progress) -> Result<SourceFile, SourceError> {
     let mut hasher = sha2::Sha256::new();
     if file.size > 0 {
         let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
         let mut reader = ExtentReader::open(files, &extent)?;
         let mut buffer = vec![0; READ_BYTES];
+        let mut untold = 0;
         while let Some(read) = reader.next(&mut buffer)? {
             hasher.update(&buffer[..read]);
+            untold += read as u64;
+            if untold >= TOLD_BYTES {
+                progress.report(&Event::HashAdvanced { bytes: std::mem::take(&mut untold) });
+            }
         }
+        progress.report(&Event::HashAdvanced { bytes: untold });
     }
     file.content = Some(ContentId::Sha256(hasher.finalize().into()));
     Ok(file)
@@ -408,6 +435,36 @@ mod tests {
         File::options().write(true).open(dir.path().join("a")).unwrap().set_len(5).unwrap();
         let error = read_all(&source, file).await.unwrap_err();
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    }
+
+    #[derive(Debug, Default)]
+    struct Noted(Mutex<Vec<Event>>);
+
+    impl Progress for Noted {
+        fn report(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    #[tokio::test]
+    async fn hashing_tells_how_far_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), vec![1; 5 * READ_BYTES]).unwrap();
+        fs::write(dir.path().join("b"), b"").unwrap();
+        let noted = Arc::new(Noted::default());
+        let source = DirSource::open(dir.path()).await.unwrap().with_progress(Arc::clone(&noted) as _);
+        let files = source.list().await.unwrap();
+        assert!(source.identify(files).await.unwrap().iter().all(|file| file.content.is_some()));
+        assert!(source.identify(Vec::new()).await.unwrap().is_empty());
+        let events = noted.0.lock().unwrap().clone();
+        let whole = 5 * READ_BYTES as u64;
+        assert!(
+            matches!(events.first(), Some(Event::HashStarted { files: 2, bytes }) if *bytes == whole),
+            "{events:?}"
+        );
+        assert!(matches!(events.last(), Some(Event::HashDone)), "{events:?}");
+        let told = |event: &Event| if let Event::HashAdvanced { bytes } = event { *bytes } else { 0 };
+        assert_eq!(events.iter().map(told).collect::<Vec<_>>(), [0, TOLD_BYTES, TOLD_BYTES, READ_BYTES as u64, 0]);
     }
 
     #[tokio::test]
