@@ -11,8 +11,10 @@
 mod doctor;
 mod hints;
 mod interrupt;
+mod json;
 mod kserve;
 mod reuse;
+mod shown;
 mod tls;
 mod usage;
 

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     ///
     /// Moves no weights.
     #[command(after_long_help = after::PLAN)]
+    #[command(override_usage = "modelcar plan [OPTIONS] <SOURCE> [IMAGE]\n       \
+                                modelcar plan [OPTIONS] --check <FILE>")]
     Plan(Box<PlanArgs>),
     /// Stream a model into a registry and print the pinned image
     ///
@@ -273,6 +275,8 @@ pub(crate) struct PlannedArgs {
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// Replay a lock file of `plan --output` instead of planning
+    ///
+    /// The answer of `plan --format json` will do too, unless it is of a directory: it does not pin the files' content.
     #[arg(
         long,
         value_name = "FILE",
