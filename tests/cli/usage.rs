@@ -69,6 +69,18 @@ fn push_takes_one_name_with_a_plan_and_two_without() {
 }
 
 #[test]
+fn hashing_a_directory_is_told_unless_nothing_is_to_be() {
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    let plan = ["plan", "./model", "--base", "scratch", "--output", "plan.json"];
+    let said = |args: &[&str]| text(&env.run(args).stderr);
+    assert_eq!(said(&plan), "hashing 7 files, 196.3 KiB\n");
+    assert_eq!(said(&[&plan[..], &["--progress", "none"]].concat()), "");
+    assert_eq!(said(&["plan", "--check", "plan.json"]), "hashing 7 files, 196.3 KiB\n");
+    assert_eq!(said(&plan[..4]), "", "without a lock file nothing is hashed");
+}
+
+#[test]
 fn sizes_and_names_that_make_no_sense_are_named() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 

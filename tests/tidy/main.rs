@@ -46,9 +46,12 @@ fn core_modules_depend_on_earlier_ones_alone() {
     let exports = exports(&fs::read_to_string(core.join("lib.rs")).unwrap());
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in product_files(&core).into_iter().filter(|file| !file.ends_with("lib.rs")) {
-        let code = code(&file);
-        let uses = uses(&code).map(|name| exports.get(name).cloned().unwrap_or_else(|| name.to_owned()));
-        let module = file.strip_prefix(&core).unwrap().iter().next().unwrap().to_str().unwrap();
+        let text = code(&file);
+        let uses = uses(&text).map(|name| exports.get(name).cloned().unwrap_or_else(|| name.to_owned()));
+        let within = file.strip_prefix(&core).unwrap();
+        let depth = within.iter().filter(|part| *part != "mod.rs").count();
+        assert!(!text.contains(&"super::".repeat(depth)), "{}: write `crate::`", within.display());
+        let module = within.iter().next().unwrap().to_str().unwrap();
         modules.entry(module.trim_end_matches(".rs").to_owned()).or_default().extend(uses);
     }
     let place = |module: &str| ORDER.iter().position(|name| *name == module);
@@ -81,9 +84,9 @@ fn pure_modules_do_no_io() {
         let files: Vec<PathBuf> = files.into_iter().chain(file.exists().then_some(file)).collect();
         assert!(!files.is_empty(), "there is no {module}");
         for file in files {
-            let code = code(&file);
+            let text = code(&file);
             let found = ["tokio", "reqwest", "async ", "std::fs", "fs::", "TcpStream", "SystemTime"].into_iter();
-            wrong.extend(found.filter(|io| code.contains(io)).map(|io| format!("{}: {io}", file.display())));
+            wrong.extend(found.filter(|io| text.contains(io)).map(|io| format!("{}: {io}", file.display())));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -119,7 +122,7 @@ fn product_files(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !["tests", "target"].contains(&name) {
             files.extend(product_files(&path));
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !name.ends_with("tests.rs") {
             files.push(path);
         }
     }
@@ -130,7 +133,7 @@ fn product_files(folder: &Path) -> Vec<PathBuf> {
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    product.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    product.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//")).collect()
 }
 
 /// Returns the first names behind each `crate::`, of a path as of a list in braces.

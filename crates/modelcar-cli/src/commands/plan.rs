@@ -189,7 +189,8 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
                 0 if decided.is_none() => (index.to_string(), size(layer.size)),
                 _ => (String::new(), String::new()),
             };
-            let _infallible = writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", file.path, size(file.size));
+            let _infallible =
+                writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", one_line(file.path.as_str()), size(file.size));
         }
         if let more @ 1.. = layer.files.len().saturating_sub(LISTED_FILES) {
             let _infallible = writeln!(text, "{:>5}  {:>10}  and {more} more", "", "");
@@ -199,6 +200,6 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
         let _infallible = writeln!(text, "\nLEFT OUT");
     }
     for file in plan.left_out() {
-        let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), file.path, file.reason);
+        let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use modelcar_core::progress::{Event, Progress};
+use modelcar_core::{
+    kserve::one_line,
+    progress::{Event, Progress},
+};
 
 use super::warn;
 
@@ -77,7 +80,7 @@ impl Progress for Bars {
                 self.total.reset_eta();
             }
             Event::LayerStarted { layer, title, size } => {
-                let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(title.clone());
+                let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(one_line(title));
                 let bar = self.screen.insert_before(&self.total, bar);
                 self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(*layer, bar);
             }

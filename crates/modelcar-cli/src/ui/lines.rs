@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelcar_core::progress::{Event, Progress};
+use modelcar_core::{
+    kserve::one_line,
+    progress::{Event, Progress},
+};
 
 use super::{count, say, size, warn};
 
@@ -100,7 +103,7 @@ impl Progress for Lines {
                 say(&format!("{}, {}", count(*layers, "layer"), size(*bytes)));
             }
             Event::LayerStarted { layer, title, size } => {
-                layers().insert(*layer, Shown { title: title.clone(), size: *size, moved: 0 });
+                layers().insert(*layer, Shown { title: one_line(title), size: *size, moved: 0 });
             }
             Event::LayerAdvanced { layer, bytes } => self.advance(*layer, *bytes),
             Event::LayerRestarted { layer, reason } => {
@@ -116,7 +119,7 @@ impl Progress for Lines {
             }
             Event::LayerReused { layer, title, size: bytes, from } => {
                 self.total.fetch_sub(*bytes, Ordering::Relaxed);
-                say(&format!("layer {layer} {title} {} is reused from {from}", size(*bytes)));
+                say(&format!("layer {layer} {} {} is reused from {}", one_line(title), size(*bytes), one_line(from)));
             }
             Event::Warning { message } => warn(message),
             _ => {}
