@@ -9,10 +9,14 @@
 )]
 
 mod doctor;
+mod hints;
 mod interrupt;
+mod json;
 mod kserve;
 mod reuse;
+mod shown;
 mod tls;
+mod usage;
 
 use std::{
     fs,

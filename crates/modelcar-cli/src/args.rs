@@ -1,11 +1,15 @@
 //! What can be typed. The doc comments are the help texts.
 
+mod after;
 mod render;
 
-use std::{num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{ffi::OsString, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use modelcar_core::base::Platform;
 
 pub(crate) use self::render::RenderArgs;
@@ -15,6 +19,7 @@ pub(crate) use self::render::RenderArgs;
 /// Exit status: 0 done, 1 checked and the answer is no, 2 could not, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
+#[command(after_long_help = after::TOP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -24,57 +29,43 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show which file goes into which layer, why others stay out, and what a push would do
     ///
-    /// Moves no weights. Examples:
-    ///   modelcar plan Qwen/Qwen2.5-0.5B-Instruct --base scratch
-    ///   modelcar plan Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
-    ///   modelcar plan --check plan.json
-    ///   modelcar plan ./my-model --output plan.json
-    #[command(verbatim_doc_comment)]
+    /// Moves no weights.
+    #[command(after_long_help = after::PLAN)]
+    #[command(override_usage = "modelcar plan [OPTIONS] <SOURCE> [IMAGE]\n       \
+                                modelcar plan [OPTIONS] --check <FILE>")]
     Plan(Box<PlanArgs>),
     /// Stream a model into a registry and print the pinned image
     ///
-    /// The answer on stdout is one line, `IMAGE@sha256:…`. Examples:
-    ///   modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
-    ///   modelcar push ./my-model localhost:5000/my-model:v1 --base scratch
-    #[command(verbatim_doc_comment)]
+    /// The answer on stdout is one line, `IMAGE@sha256:…`.
+    #[command(after_long_help = after::PUSH)]
+    #[command(override_usage = "modelcar push [OPTIONS] <SOURCE> <IMAGE>\n       \
+                                modelcar push [OPTIONS] --plan <FILE> [SOURCE] <IMAGE>")]
+    #[command(allow_missing_positional = true)]
     Push(Box<PushArgs>),
     /// Write the image as an OCI image layout or archive
     ///
-    /// The answer on stdout is the index's digest. Examples:
-    ///   modelcar build ./my-model --output oci:./image --base scratch
-    ///   modelcar build owner/name --output oci-archive:image.tar
-    #[command(verbatim_doc_comment)]
+    /// The answer on stdout is the index's digest.
+    #[command(after_long_help = after::BUILD)]
+    #[command(override_usage = "modelcar build [OPTIONS] --output <OUTPUT> <SOURCE>\n       \
+                                modelcar build [OPTIONS] --output <OUTPUT> --plan <FILE> [SOURCE]")]
     Build(Box<BuildArgs>),
     /// Show an image's platforms, layers and files
-    ///
-    /// Examples:
-    ///   modelcar inspect europe-docker.pkg.dev/p/r/qwen:v1
-    ///   modelcar inspect oci:./image --format json
-    ///   modelcar inspect --lint quay.io/somebody/modelcar:1
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = after::INSPECT)]
     Inspect(InspectArgs),
     /// Check that a push to IMAGE can work: name, network, login, rights, tag
     ///
-    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked. Examples:
-    ///   modelcar doctor europe-docker.pkg.dev/p/r/qwen:v1
-    ///   modelcar doctor localhost:5000/qwen:v1 --format json
-    #[command(verbatim_doc_comment)]
+    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked.
+    #[command(after_long_help = after::DOCTOR)]
     Doctor(DoctorArgs),
     /// Write the KServe manifests that serve an image
     ///
-    /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do. Examples:
-    ///   modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
-    ///   modelcar render $IMAGE --kind smoke-test --runtime-version v0.23.0
-    ///   modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native
-    #[command(verbatim_doc_comment)]
+    /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
+    #[command(after_long_help = after::RENDER)]
     Render(Box<RenderArgs>),
     /// Say from pods whether KServe injected the model, how, and what will fail
     ///
     /// Reads what kubectl prints: pods, deployments, or a list. Exit status 1: something fails.
-    /// Examples:
-    ///   kubectl get pod -l serving.kserve.io/inferenceservice=qwen -o json | modelcar check -
-    ///   modelcar check pod.json --expect sha256:… --format json
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = after::CHECK)]
     Check(CheckArgs),
 }
 
@@ -148,7 +139,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
     /// Memory for reading ahead over all connections, which have 1 MiB each at least
-    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = read_ahead)]
     pub(crate) read_ahead: ByteSize,
     /// Progress on stderr
     #[arg(long, value_enum, default_value_t)]
@@ -161,7 +152,7 @@ pub(crate) struct RunArgs {
 /// How registries are spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
-    /// Speak plain HTTP to registries that are not on this machine
+    /// Speak plain HTTP to registries; to those on loopback addresses it is spoken without this
     #[arg(long)]
     pub(crate) plain_http: bool,
     /// Trust the certificate authorities in this PEM file too, for registries and the Hub (can be repeated)
@@ -180,10 +171,10 @@ pub(crate) struct LoginArgs {
     /// The variables `MODELCAR_REGISTRY_USERNAME` and `MODELCAR_REGISTRY_PASSWORD` do the same. Without either, logins
     /// come from Docker's and podman's files and their helpers, and for Google's registries from the machine's or the
     /// user's Google account.
-    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    #[arg(long, value_name = "NAME", requires_all = ["password_stdin", "image"])]
     pub(crate) username: Option<String>,
     /// Read the password from stdin
-    #[arg(long, requires = "username")]
+    #[arg(long, requires_all = ["username", "image"])]
     pub(crate) password_stdin: bool,
 }
 
@@ -207,37 +198,48 @@ pub(crate) struct ReuseArgs {
     /// Look for layers in this image too (can be repeated)
     ///
     /// Another tag, another repository of the same registry, or with --copy an image of another registry.
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", requires = "image")]
     pub(crate) reuse_from: Vec<String>,
-    /// Copy layers from images of other registries instead of downloading them
-    #[arg(long)]
+    /// Copy layers from the images of --reuse-from that are in other registries instead of downloading them
+    #[arg(long, requires = "reuse_from")]
     pub(crate) copy: bool,
     /// Download and upload every layer
-    #[arg(long, conflicts_with_all = ["reuse_from", "copy", "verify_reuse"])]
+    #[arg(long, requires = "image", conflicts_with_all = ["reuse_from", "copy", "verify_reuse"])]
     pub(crate) no_reuse: bool,
     /// Read every reused layer from the registry and check it before it is used
-    #[arg(long)]
+    #[arg(long, requires = "image")]
     pub(crate) verify_reuse: bool,
     /// Folder of the local cache of recipes [default: modelcar in the user's cache folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "image")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// Neither use nor write the local cache
-    #[arg(long, conflicts_with = "cache_dir")]
+    #[arg(long, requires = "image", conflicts_with = "cache_dir")]
     pub(crate) no_cache: bool,
     /// Write no checkpoints into the registry, and look for none
-    #[arg(long)]
+    #[arg(long, requires = "image")]
     pub(crate) no_checkpoint: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
-    #[arg(required_unless_present = "check")]
+    #[arg(required_unless_present = "check", value_parser = utf8())]
     pub(crate) source: Option<String>,
     /// Image that a push would go to: shows for each layer whether it is uploaded
+    ///
+    /// `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`.
+    #[arg(value_parser = utf8())]
     pub(crate) image: Option<String>,
     /// Check whether a lock file is still what its names lead to: exit status 1 when revision, base or files have moved
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "source", "image"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "output", "source", "image", "tag", "include", "exclude", "all", "base", "base_binary", "platform",
+            "annotation", "reuse_from", "copy", "no_reuse", "verify_reuse", "cache_dir", "no_cache", "no_checkpoint",
+            "username", "password_stdin",
+        ]
+    )]
     pub(crate) check: Option<PathBuf>,
     /// Tag that the push would give the image too (can be repeated)
     #[arg(long, value_name = "TAG", requires = "image")]
@@ -257,6 +259,9 @@ pub(crate) struct PlanArgs {
     /// Files of a directory are read once, so that the lock file pins their content.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Progress on stderr, where the files of a directory are read
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) progress: ProgressMode,
     /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -270,6 +275,8 @@ pub(crate) struct PlannedArgs {
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// Replay a lock file of `plan --output` instead of planning
+    ///
+    /// The answer of `plan --format json` will do too, unless it is of a directory: it does not pin the files' content.
     #[arg(
         long,
         value_name = "FILE",
@@ -280,13 +287,17 @@ pub(crate) struct PlannedArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
-    /// SOURCE and IMAGE, or IMAGE alone with --plan
+    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
     ///
-    /// SOURCE is `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`); IMAGE is
-    /// `REGISTRY/REPOSITORY:TAG`. With --plan a SOURCE replaces the one in the lock file.
-    #[arg(value_names = ["SOURCE", "IMAGE"], num_args = 1..=2, required = true)]
-    pub(crate) names: Vec<String>,
+    /// With --plan it may be left out; else it replaces the one in the lock file.
+    #[arg(required_unless_present = "plan", value_parser = utf8())]
+    pub(crate) source: Option<String>,
+    /// Where the image goes: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
+    #[arg(required = true, value_parser = utf8())]
+    pub(crate) image: String,
     /// Write the index's digest into this file too, once the image is there
+    ///
+    /// The file is emptied when the push begins, so that one that fails leaves no digest of an earlier one.
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
     /// Tag the image with this name too (can be repeated)
@@ -308,8 +319,10 @@ pub(crate) struct PushArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path; left out with --plan
-    #[arg(required_unless_present = "plan")]
+    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    ///
+    /// With --plan it may be left out; else it replaces the one in the lock file.
+    #[arg(required_unless_present = "plan", value_parser = utf8())]
     pub(crate) source: Option<String>,
     /// Where the image goes: `oci:DIR[:NAME]` or `oci-archive:FILE[:NAME]`
     #[arg(long, value_name = "OUTPUT")]
@@ -325,6 +338,7 @@ pub(crate) struct BuildArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// Image: a reference or `oci:DIR[:NAME]`
+    #[arg(value_parser = utf8())]
     pub(crate) image: String,
     /// Say instead whether KServe can serve the image, and why not
     ///
@@ -348,7 +362,8 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Image as a push would name it: `REGISTRY/REPOSITORY:TAG`
+    /// Image as a push would name it: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
+    #[arg(value_parser = utf8())]
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
@@ -385,12 +400,34 @@ pub(crate) struct CheckArgs {
 /// Least size of chunks that makes sense: every chunk costs a round trip.
 const LEAST_CHUNK_BYTES: u64 = 64 << 10;
 
+/// Least memory for reading ahead: what one connection has.
+const LEAST_READ_AHEAD_BYTES: u64 = 1 << 20;
+
+/// More than any size that is asked for; what does not fit into a number of bytes is read as the largest one.
+const MOST_BYTES: u64 = 1 << 40;
+
 fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = size(text, LEAST_CHUNK_BYTES)?;
+    NonZeroU64::new(bytes).ok_or_else(|| "expected a size above 0".to_owned())
+}
+
+fn read_ahead(text: &str) -> Result<ByteSize, String> {
+    size(text, LEAST_READ_AHEAD_BYTES).map(ByteSize)
+}
+
+fn size(text: &str, least: u64) -> Result<u64, String> {
     let bytes = text.parse::<ByteSize>().map_err(|_| "expected a size such as 64MiB or 100MB".to_owned())?.0;
-    match NonZeroU64::new(bytes) {
-        Some(bytes) if bytes.get() >= LEAST_CHUNK_BYTES => Ok(bytes),
-        _ => Err("chunks have at least 64 KiB".to_owned()),
+    if (least..=MOST_BYTES).contains(&bytes) {
+        return Ok(bytes);
     }
+    let shown = |bytes| ByteSize(bytes).display().iec();
+    Err(format!("expected at least {} and at most {}", shown(least), shown(MOST_BYTES)))
+}
+
+/// Reads a name. What is not UTF-8 is refused with the argument's name; without this, clap names neither.
+fn utf8() -> impl TypedValueParser<Value = String> {
+    let text = |given: OsString| given.into_string().map_err(|_| "it is not UTF-8");
+    OsStringValueParser::new().try_map(text)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -418,12 +455,28 @@ mod tests {
 
     #[test]
     fn sizes_and_times_have_units() {
-        use super::{chunk_size, duration};
-        let sizes = ["64MiB", "100MB", "65536", "1k", "0", "x"].map(|text| chunk_size(text).ok().map(u64::from));
-        assert_eq!(sizes, [Some(64 << 20), Some(100_000_000), Some(65536), None, None, None]);
+        use super::{chunk_size, duration, read_ahead};
+        let sizes = ["64MiB", "100MB", "65536", "1k", "0", "x", "99999999999999999999GiB"];
+        let sizes = sizes.map(|text| chunk_size(text).ok().map(u64::from));
+        assert_eq!(sizes, [Some(64 << 20), Some(100_000_000), Some(65536), None, None, None, None]);
+        let sizes = ["32MiB", "0", "x", "99999999999999999999GiB"].map(|text| read_ahead(text).map(|size| size.0));
+        let bounds = Err("expected at least 1.0 MiB and at most 1.0 TiB".to_owned());
+        let words = Err("expected a size such as 64MiB or 100MB".to_owned());
+        assert_eq!(sizes, [Ok(32 << 20), bounds.clone(), words, bounds]);
         let times = ["90s", "30m", "2h", "0s", "5", "h", "-1s", "1d"].map(|text| duration(text).ok());
         let seconds = times.map(|time| time.map(|time| time.as_secs()));
         assert_eq!(seconds, [Some(90), Some(1800), Some(7200), Some(0), None, None, None, None]);
+    }
+
+    #[test]
+    fn the_help_names_every_variable() {
+        let help = super::Cli::command().render_long_help().to_string();
+        let quoted: Vec<&str> = include_str!("env.rs").split('"').skip(1).step_by(2).collect();
+        let is_name = |text: &&&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let names: Vec<_> = quoted.iter().filter(is_name).collect();
+        assert!(names.len() > 15, "{names:?}");
+        let missing: Vec<_> = names.iter().filter(|name| !help.contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, LayerError,
     base::BaseError,
-    kserve::check::CheckError,
-    plan::PlanError,
+    kserve::{check::CheckError, one_line},
+    plan::{LeftOut, PlanError},
     registry::{KeychainError, RegistryError},
     render::RenderError,
     source::SourceError,
@@ -31,6 +31,25 @@ impl Failure {
         Self { error: message.into().into(), act: None, hints: Vec::new() }
     }
 
+    /// A failure to read the image that a command is about: neither a base nor an output.
+    pub(crate) fn of_image(error: impl Into<Error>) -> Self {
+        let error = error.into();
+        let hints = match &error {
+            Error::Base(BaseError::Registry(error)) | Error::Registry(error) => registry_hints(error, Object::Image),
+            Error::Base(BaseError::Layout(error)) | Error::Layout(error) => by_kind(error.kind(), Object::Image),
+            Error::Base(error) => by_kind(error.kind(), Object::Image),
+            other => hints(other),
+        };
+        Self { error: error.into(), act: None, hints }
+    }
+
+    /// Names what was being done, where the error does not say with what.
+    #[must_use]
+    pub(crate) fn during(mut self, act: impl Into<String>) -> Self {
+        self.act = Some(act.into());
+        self
+    }
+
     /// Returns whether what was named is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         self.error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
@@ -50,21 +69,21 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The failure, its causes, and the hints: what stands on stderr.
+    /// The failure, its causes, and the hints: what stands on stderr. Each is one line, whatever is in a file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn std::error::Error + 'static) = &*self.error;
         let mut cause = if let Some(act) = &self.act {
-            write!(f, "error: {act}")?;
+            write!(f, "error: {}", one_line(act))?;
             Some(first)
         } else {
-            write!(f, "error: {first}")?;
+            write!(f, "error: {}", one_line(&first.to_string()))?;
             first.source()
         };
         while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
+            write!(f, "\n  caused by: {}", one_line(&error.to_string()))?;
             cause = error.source();
         }
-        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", one_line(hint)))
     }
 }
 
@@ -136,11 +155,14 @@ fn hints(error: &Error) -> Vec<String> {
         Error::Layer(error) if error.kind() == ErrorKind::Integrity => {
             "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
         }
-        Error::Base(BaseError::Registry(error)) => return registry_hints(error, "the base (--base)"),
-        Error::Base(error) => return by_kind(error.kind(), "the base (--base, --base-binary)"),
+        Error::Base(BaseError::Reference(_) | BaseError::InvalidText { .. }) => {
+            "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch; a folder is written oci:DIR"
+        }
+        Error::Base(BaseError::Registry(error)) => return base_hints(error),
+        Error::Base(error) => return by_kind(error.kind(), Object::Base),
         Error::Inspect(_) => "it is not an image as the OCI specification has it: ask whoever made it",
-        Error::Registry(error) => return registry_hints(error, "the registry"),
-        Error::Layout(error) => return by_kind(error.kind(), "the output"),
+        Error::Registry(error) => return registry_hints(error, Object::Registry),
+        Error::Layout(error) => return by_kind(error.kind(), Object::Output),
         _ => "this is a defect of modelcar, please report it",
     };
     vec![hint.to_owned()]
@@ -157,16 +179,31 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         }
         SourceError::Gated { .. } => "accept the terms on the model's page with the account the token belongs to",
         SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
+        SourceError::Http { source, .. } if source.is_untrusted() => UNTRUSTED,
         SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
-        SourceError::BadEntry { .. } => "leave it out by moving it away; links may point only inside the directory",
+        SourceError::BadEntry { .. } => "move it out of the directory; links may point only inside it",
+        SourceError::DanglingLink { .. } => "bring back what the link points to, or remove the link",
+        SourceError::NotADirectory { .. } => "name the folder that holds the model's files",
+        SourceError::BadEndpoint { .. } => "HF_ENDPOINT names it: write https://HOST, or unset it for huggingface.co",
+        SourceError::BadToken => "write the token in HF_TOKEN or the token file anew, on one line",
+        SourceError::NotListed { .. } => {
+            "a lock file is replayed with the files that it names: check the folder, or write the lock file again with \
+             `modelcar plan SOURCE --output`"
+        }
+        SourceError::Http { source, .. } if source.is_without_tls() => {
+            "what answers does not speak TLS: write http:// in HF_ENDPOINT if the mirror speaks plain HTTP"
+        }
         SourceError::Changed { .. } => "run again when nothing writes to the directory",
         other if other.kind() == ErrorKind::Auth => "set HF_TOKEN to a token that the Hub takes, or `hf auth login`",
-        other => return by_kind(other.kind(), "the source"),
+        other => return by_kind(other.kind(), Object::Source),
     };
     vec![hint.to_owned()]
 }
 
-fn registry_hints(error: &RegistryError, object: &str) -> Vec<String> {
+const UNTRUSTED: &str = "the certificate is not from an authority that is trusted here: name that authority's file with \
+                         --ca-file or SSL_CERT_FILE";
+
+fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
     let hint = match error {
         RegistryError::NoLogin { registry, .. } => format!(
             "log in: `docker login {registry}`, `gcloud auth configure-docker {registry}` or `gcloud auth \
@@ -188,21 +225,53 @@ fn registry_hints(error: &RegistryError, object: &str) -> Vec<String> {
                 .to_owned()
         }
         RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
-        RegistryError::Request { source, .. } if source.is_untrusted() => {
-            "the certificate is not from an authority that is trusted here: name that authority's file with --ca-file \
-             or SSL_CERT_FILE"
-                .to_owned()
+        RegistryError::Request { source, .. } if source.is_untrusted() => UNTRUSTED.to_owned(),
+        RegistryError::Request { source, .. } if source.is_without_tls() => {
+            "what answers does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
+        }
+        RegistryError::BadName { repository, reason, .. } => {
+            let host = repository.split('/').next().unwrap_or_default();
+            format!("write the image in that shape: {host}/{reason}:TAG")
         }
         other => match upload_hint(other) {
             Some(hint) => hint.to_owned(),
             None if other.kind() == ErrorKind::InvalidInput => format!(
-                "{object} takes no such request, and would not the next time: what it says against it stands above; \
-                 `modelcar doctor IMAGE` checks name, rights and tag"
+                "{} takes no such request, and would not the next time: what it says against it stands above; \
+                 `modelcar doctor IMAGE` checks name, rights and tag",
+                object.name()
             ),
             None => return by_kind(other.kind(), object),
         },
     };
     vec![hint]
+}
+
+/// A base is the one thing that a push from a directory into a registry of one's own asks others for.
+fn base_hints(error: &RegistryError) -> Vec<String> {
+    let mut hints = registry_hints(error, Object::Base);
+    if error.kind() == ErrorKind::Network {
+        hints.push(
+            "without that registry: --base scratch (serves oci+native:// alone), --base-binary PATH (a static \
+             busybox), --base oci:DIR, or --base with a mirror"
+                .to_owned(),
+        );
+    }
+    hints
+}
+
+/// Most files that are told one by one.
+const LISTED: usize = 5;
+
+fn nothing_left(left_out: &[LeftOut]) -> String {
+    if left_out.is_empty() {
+        return "name a folder or a model that holds files; `.git` and `.cache` are passed over".to_owned();
+    }
+    let mut told: Vec<_> =
+        left_out.iter().take(LISTED).map(|file| format!("`{}` {}", file.path, file.reason)).collect();
+    if let more @ 1.. = left_out.len().saturating_sub(LISTED) {
+        told.push(format!("and {more} more"));
+    }
+    format!("{}; see --include, --exclude and --all", told.join(", "))
 }
 
 const FIXED_TAG: &str = "where tags are immutable a tag that is taken can't be moved: push under another tag";
@@ -214,10 +283,6 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
              raise the cap, or try a smaller --chunk-size where the registry takes chunks"
         }
         RegistryError::NoChunks { .. } => "leave out --chunk-size",
-        RegistryError::BadName { .. } => {
-            "write the image in that shape, for example REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG on Artifact \
-             Registry"
-        }
         RegistryError::TagTaken { .. } => "push under another tag",
         RegistryError::LoginExpired { .. } => {
             "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"
@@ -242,7 +307,7 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
 
 fn plan_hints(error: &PlanError) -> Vec<String> {
     let hint = match error {
-        PlanError::NoFiles { .. } => "`modelcar plan SOURCE` shows the reason for each file; see --include and --all",
+        PlanError::NoFiles { left_out } => return vec![nothing_left(left_out)],
         PlanError::SeveralQuantizations { .. } => {
             "name one with --include, for example --include '*Q4_K_M*' --include '*.json'; or take all with --all"
         }
@@ -259,16 +324,61 @@ fn plan_hints(error: &PlanError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
-fn by_kind(kind: ErrorKind, object: &str) -> Vec<String> {
+/// What a failure is about, in the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// SOURCE.
+    Source,
+    /// What `--base` or `--base-binary` names.
+    Base,
+    /// An image that is read.
+    Image,
+    /// The registry that is pushed to.
+    Registry,
+    /// What `--output` names.
+    Output,
+}
+
+impl Object {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Source => "the source",
+            Self::Base => "the base (--base, --base-binary)",
+            Self::Image => "the image",
+            Self::Registry => "the registry",
+            Self::Output => "the output (--output)",
+        }
+    }
+
+    fn missing(self) -> &'static str {
+        match self {
+            Self::Source => "check the name of the source",
+            Self::Base => "check the name, tag or path of the base (--base, --base-binary)",
+            Self::Image => "check the name, tag or path of the image; nothing is there by that name",
+            Self::Registry => "check the name; the repository may have to be created in the registry first",
+            Self::Output => "check the path of the output (--output)",
+        }
+    }
+
+    fn rights(self) -> &'static str {
+        match self {
+            Self::Registry | Self::Output => "read and write",
+            _ => "read",
+        }
+    }
+}
+
+fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
+    let name = object.name();
     let hint = match kind {
         ErrorKind::Auth => format!(
-            "log in to the host of {object}: `docker login`, `gcloud auth configure-docker` or an auth file in \
+            "log in to the host of {name}: `docker login`, `gcloud auth configure-docker` or an auth file in \
              DOCKER_CONFIG or REGISTRY_AUTH_FILE"
         ),
-        ErrorKind::Denied => format!("the login is known but lacks the right; {object} must grant read and write"),
-        ErrorKind::NotFound => format!("check the name; {object} may have to be created first"),
-        ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {object}"),
-        ErrorKind::Network => format!("run again: {object} failed or could not be reached"),
+        ErrorKind::Denied => format!("the login is known but lacks the right; {name} must grant {}", object.rights()),
+        ErrorKind::NotFound => object.missing().to_owned(),
+        ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {name}"),
+        ErrorKind::Network => format!("run again: {name} failed or could not be reached"),
         ErrorKind::Integrity => "run again and, if it stays so, report it".to_owned(),
         ErrorKind::Io => "check space and rights of the path".to_owned(),
         _ => return Vec::new(),

@@ -1,15 +1,24 @@
 //! What a name on the command line means: a model on the Hub or a directory, a base, an output.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use modelcar_core::{
+    ImageRef,
     base::{Base, BaseRef},
     http::Network,
     progress::Progress,
     source::{DirSource, HubOptions, HubSource, Source},
 };
 
-use crate::{args::ImageArgs, connection::Connection, env, hint::Failure};
+use crate::{
+    args::{DEFAULT_BASE, ImageArgs},
+    connection::Connection,
+    env,
+    hint::Failure,
+};
 
 const SCHEME: &str = "hf://";
 
@@ -47,10 +56,10 @@ impl SourceName {
     }
 
     /// Connects to the source and pins it.
-    pub(crate) async fn open(&self, network: &Network) -> Result<OpenSource, Failure> {
+    pub(crate) async fn open(&self, network: &Network, progress: &Arc<dyn Progress>) -> Result<OpenSource, Failure> {
         match self {
             Self::Dir(path) => {
-                let dir = Arc::new(DirSource::open(path.clone()).await?);
+                let dir = Arc::new(DirSource::open(path.clone()).await?.with_progress(Arc::clone(progress)));
                 Ok(OpenSource { pinned: path.display().to_string(), source: Arc::clone(&dir) as _, dir: Some(dir) })
             }
             Self::Hub { model, revision } => {
@@ -93,9 +102,37 @@ pub(crate) async fn open_base(
     connection: &Connection,
     progress: &Arc<dyn Progress>,
 ) -> Result<OpenBase, Failure> {
-    match &image.base_binary {
-        Some(path) => open_base_named(&format!("{BINARY}{}", path.display()), connection, progress).await,
-        None => open_base_named(&image.base, connection, progress).await,
+    if let Some(path) = &image.base_binary {
+        return open_base_named(&format!("{BINARY}{}", path.display()), connection, progress).await;
+    }
+    let given = if image.base == DEFAULT_BASE { "the default base" } else { "--base" };
+    let failed = |failure: Failure| failure.during(format!("use {given} `{}`", image.base));
+    BaseRef::parse(&image.base).map_err(|error| failed(error.into()).or_meant(&image.base))?;
+    open_base_named(&image.base, connection, progress).await.map_err(failed)
+}
+
+/// Reads the IMAGE that a push goes to.
+pub(crate) fn target(text: &str) -> Result<ImageRef, Failure> {
+    let image: ImageRef = text.parse()?;
+    match image.digest() {
+        None => Ok(image),
+        Some(_) => Err(Failure::say(format!("image `{image}` names a digest, which only a push can tell"))
+            .hint("give a tag: REGISTRY/REPOSITORY:TAG")),
+    }
+}
+
+impl Failure {
+    /// The failure to take `text` for an image, with the advice for what it seems to name instead.
+    pub(crate) fn or_meant(self, text: &str) -> Self {
+        let path = text.strip_prefix("oci-archive:").unwrap_or(text);
+        let exists = Path::new(path).exists();
+        if path != text || (exists && !Path::new(path).is_dir()) {
+            return self.hint("archives are not read: unpack it, `mkdir DIR && tar -xf FILE -C DIR`, and name oci:DIR");
+        }
+        if exists || text.starts_with(['.', '/', '~']) {
+            return self.hint(format!("an image layout is written oci:{text}"));
+        }
+        self
     }
 }
 

@@ -217,22 +217,34 @@ impl HttpFailure {
             None => {
                 self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect())
                     && !self.is_untrusted()
+                    && !self.is_without_tls()
             }
         }
     }
 
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
     pub fn is_untrusted(&self) -> bool {
+        matches!(self.tls_error(), Some(rustls::Error::InvalidCertificate(_)))
+    }
+
+    /// Returns whether what answers does not speak TLS, as a server of plain HTTP does not: its first bytes are no
+    /// record of TLS.
+    pub fn is_without_tls(&self) -> bool {
+        use rustls::{Error, InvalidMessage};
+        matches!(self.tls_error(), Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)))
+    }
+
+    fn tls_error(&self) -> Option<&rustls::Error> {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-                return true;
+            if let Some(tls) = error.downcast_ref() {
+                return Some(tls);
             }
             // An I/O error that wraps another error passes over it in its chain of causes.
             let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             cause = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
         }
-        false
+        None
     }
 
     /// Returns the kind of failure that the status stands for.

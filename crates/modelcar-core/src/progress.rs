@@ -3,7 +3,9 @@
 //! Order of events: one [`Event::Planned`], perhaps an [`Event::LeftOut`]; then for each layer [`Event::LayerStarted`],
 //! any number of [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one
 //! [`Event::LayerDone`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
-//! interleave. Last comes [`Event::Published`]. After an error no further event is promised.
+//! interleave. Last comes [`Event::Published`]. Before [`Event::Planned`], a directory's files may be hashed:
+//! [`Event::HashStarted`], any number of [`Event::HashAdvanced`], and [`Event::HashDone`]; this may happen more than once,
+//! never side by side. After an error no further event is promised.
 
 use crate::Digest;
 
@@ -11,6 +13,20 @@ use crate::Digest;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// Files of a directory are read to learn their content, and nothing else.
+    HashStarted {
+        /// Number of files.
+        files: usize,
+        /// Sum of their sizes in bytes.
+        bytes: u64,
+    },
+    /// More bytes of those files were hashed.
+    HashAdvanced {
+        /// Bytes since the last event.
+        bytes: u64,
+    },
+    /// All of those files are hashed.
+    HashDone,
     /// The plan is fixed and work begins.
     Planned {
         /// Number of weight layers.
@@ -88,7 +104,8 @@ pub enum Event {
 }
 
 /// Receives [`Event`]s. Called from many tasks at once and on the path of the bytes: implementations must not block
-/// and must not panic. Byte counts come coalesced, at most one event a mebibyte and layer.
+/// and must not panic. Byte counts come coalesced, at most one event a mebibyte and layer
+/// or file.
 pub trait Progress: Send + Sync + std::fmt::Debug {
     /// Takes note of `event`.
     fn report(&self, event: &Event);

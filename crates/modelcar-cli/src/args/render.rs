@@ -8,7 +8,7 @@ use modelcar_core::{
     render::{Autoscaler, DeploymentMode, Kind, RenderOptions, objects::Toleration},
 };
 
-use super::{LoginArgs, RegistryArgs, key_value};
+use super::{LoginArgs, RegistryArgs, key_value, utf8};
 
 /// What is rendered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -51,6 +51,7 @@ pub(crate) enum RenderAutoscaler {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RenderArgs {
     /// Image, pinned: REGISTRY/REPOSITORY@sha256:…
+    #[arg(value_parser = utf8())]
     pub(crate) image: String,
     /// What to render
     #[arg(long, value_enum, default_value_t)]

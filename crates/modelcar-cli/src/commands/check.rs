@@ -14,6 +14,8 @@ use modelcar_core::{
     },
 };
 
+use serde_json::json;
+
 use super::Outcome;
 use crate::{
     args::{CheckArgs, Format},
@@ -29,9 +31,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),
-        Format::Json => {
-            serde_json::to_string(&report).map_err(|error| Failure::new(error, "write the answer as JSON"))?
-        }
+        Format::Json => super::document(serde_json::to_value(&report), json!({"ok": report.is_ok()}))?,
     };
     Ok(if report.is_ok() { Outcome::Answer(text) } else { Outcome::No(text) })
 }

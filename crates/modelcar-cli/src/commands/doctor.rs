@@ -3,7 +3,6 @@
 use std::{fmt::Write, sync::Arc};
 
 use modelcar_core::{
-    ImageRef,
     progress::{NoProgress, Progress},
     registry::{Check, RegistrySink, Verdict},
     sink::Sink,
@@ -16,10 +15,11 @@ use crate::{
     connection::Connection,
     hint::Failure,
     interrupt::interrupt,
+    names,
 };
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
-    let image: ImageRef = args.image.parse()?;
+    let image = names::target(&args.image)?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
         Format::Text => table(&checks),
         Format::Json => {
             let ok = !has(Verdict::No) && !has(Verdict::Unknown);
-            json!({"schemaVersion": 1, "image": image.to_string(), "ok": ok, "checks": checks}).to_string()
+            super::document(Ok(json!({"checks": checks})), json!({"image": image.to_string(), "ok": ok}))?
         }
     };
     Ok(if has(Verdict::No) {

@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use modelcar_core::{
-    ImageRef,
+    ImageRef, InvalidReference,
     inspect::{self, Inspection},
     kserve::{
         one_line,
@@ -13,13 +13,15 @@ use modelcar_core::{
     registry::Repository,
 };
 
+use serde_json::json;
+
 use super::{Outcome, lint};
 use crate::{
     args::{Format, InspectArgs},
     connection::Connection,
     hint::Failure,
     names::Output,
-    ui::{self, size},
+    ui::{self, count, size},
 };
 
 /// Where an image is.
@@ -36,7 +38,8 @@ impl Place {
             };
             return Ok(Self::Layout { dir, name });
         }
-        let image: ImageRef = args.image.parse()?;
+        let image: ImageRef =
+            args.image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(&args.image))?;
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
         let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
         Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
@@ -49,22 +52,17 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
         return lint::run(&args, place).await;
     }
     let inspection = match &place {
-        Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await?,
-        Place::Registry { repository, image } => inspect::registry(repository, image).await?,
+        Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await,
+        Place::Registry { repository, image } => inspect::registry(repository, image).await,
     };
+    let inspection = inspection.map_err(Failure::of_image)?;
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
-        Format::Json => document(&inspection)?,
+        Format::Json => super::document(
+            serde_json::to_value(&inspection),
+            json!({"image": args.image, "nodeDisk": node_disk(&inspection)}),
+        )?,
     }))
-}
-
-fn document(inspection: &Inspection) -> Result<String, Failure> {
-    let failed = |error| Failure::new(error, "write the answer as JSON");
-    let mut document = serde_json::to_value(inspection).map_err(failed)?;
-    if let Some(disk) = node_disk(inspection) {
-        document["nodeDisk"] = serde_json::to_value(disk).map_err(failed)?;
-    }
-    Ok(document.to_string())
 }
 
 /// The disk for the largest platform.
@@ -72,10 +70,14 @@ fn node_disk(inspection: &Inspection) -> Option<NodeDisk> {
     ImageBytes::of_largest(inspection).map(NodeDisk::new)
 }
 
+/// Most files of a layer that are named.
+const NAMED_FILES: usize = 4;
+
 fn table(name: &str, inspection: &Inspection) -> String {
     let mut text = format!("image   {name}\ndigest  {}\n", inspection.digest);
+    let width = inspection.annotations.keys().map(|key| key.chars().count()).max().unwrap_or_default();
     for (key, value) in &inspection.annotations {
-        let _infallible = writeln!(text, "{}  {}", one_line(key), one_line(value));
+        let _infallible = writeln!(text, "{:<width$}  {}", one_line(key), one_line(value));
     }
     if let Some(disk) = node_disk(inspection) {
         text.push_str(&ui::node_disk(&disk));
@@ -88,11 +90,11 @@ fn table(name: &str, inspection: &Inspection) -> String {
             let files = match layer.files.as_slice() {
                 [] => layer.media_type.clone(),
                 [file] => file.path.to_string(),
-                files => format!(
-                    "{} files: {}",
-                    files.len(),
-                    files.iter().take(4).map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ")
-                ),
+                files => {
+                    let named: Vec<_> = files.iter().take(NAMED_FILES).map(|file| file.path.as_str()).collect();
+                    let more = if files.len() > NAMED_FILES { ", …" } else { "" };
+                    format!("{}: {}{more}", count(files.len(), "file"), named.join(", "))
+                }
             };
             let _infallible = writeln!(text, "  {}  {:>10}  {}", layer.digest, size(layer.size), one_line(&files));
         }

@@ -9,26 +9,28 @@ use modelcar_core::kserve::{
     one_line,
 };
 
+use serde_json::json;
+
 use super::{Outcome, inspect::Place};
 use crate::{
     args::{Format, InspectArgs, LintMode},
     hint::Failure,
+    ui::count,
 };
 
 pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
     let report = match place {
-        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await?,
-        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await?,
+        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await,
+        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await,
     };
+    let report = report.map_err(Failure::of_image)?;
+    let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
     let text = match args.format {
         Format::Text => table(&args.image, &report),
-        Format::Json => {
-            serde_json::to_string(&report).map_err(|error| Failure::new(error, "write the answer as JSON"))?
-        }
+        Format::Json => super::document(serde_json::to_value(&report), json!({"image": args.image, "ok": ok}))?,
     };
-    let serves = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
-    Ok(if serves { Outcome::Answer(text) } else { Outcome::No(text) })
+    Ok(if ok { Outcome::Answer(text) } else { Outcome::No(text) })
 }
 
 fn serving(mode: LintMode) -> ServingMode {
@@ -47,7 +49,7 @@ fn table(image: &str, report: &LintReport) -> String {
     }
     report.findings.iter().for_each(|finding| line(&mut text, finding));
     for platform in &report.platforms {
-        let _infallible = writeln!(text, "{}, {} layers", one_line(&platform.platform), platform.layers);
+        let _infallible = writeln!(text, "{}, {}", one_line(&platform.platform), count(platform.layers, "layer"));
         platform.findings.iter().for_each(|finding| line(&mut text, finding));
     }
     text

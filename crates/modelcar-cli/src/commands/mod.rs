@@ -94,10 +94,12 @@ async fn plan_source(
 ) -> Result<Prepared, Failure> {
     let options = plan_options(select, image)?;
     let name = SourceName::parse(source)?;
-    let (source, base) = tokio::try_join!(name.open(&connection.hub), names::open_base(image, connection, progress))?;
+    let (source, base) =
+        tokio::try_join!(name.open(&connection.hub, progress), names::open_base(image, connection, progress))?;
     let listed = source.source.list().await?;
     let origin = source.source.origin();
-    let mut plan = Plan::new(origin, listed, &base.base.image, &options)?;
+    let mut plan = Plan::new(origin, listed, &base.base.image, &options)
+        .map_err(|error| Failure::from(error).during(format!("plan `{}`", source.pinned)))?;
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);
@@ -125,11 +127,11 @@ async fn replay(
 ) -> Result<Prepared, Failure> {
     let lock = read_lock(file)?;
     let name = source.map_or_else(|| SourceName::parse(&scheme(&lock)), SourceName::parse)?;
-    let (source, base) =
-        tokio::try_join!(name.open(&connection.hub), names::open_base_named(&lock.base, connection, progress))
-            .map_err(|failure| {
-                failure.hint("the lock file pins what is not there any more, or can't be reached now")
-            })?;
+    let (source, base) = tokio::try_join!(
+        name.open(&connection.hub, progress),
+        names::open_base_named(&lock.base, connection, progress)
+    )
+    .map_err(|failure| failure.hint("the lock file pins what is not there any more, or can't be reached now"))?;
     if !base.base.image.covers(lock.plan.base()) {
         return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
             .hint("write the lock file again with `modelcar plan SOURCE --output`"));
@@ -161,7 +163,41 @@ fn unlike(plan: &Plan, listed: &[SourceFile]) -> Vec<String> {
 
 fn read_lock(file: &Path) -> Result<LockFile, Failure> {
     let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
-    Ok(LockFile::parse(&json)?)
+    let act = || format!("use lock file `{}`", file.display());
+    let (json, is_answer) = without_extras(json);
+    let lock = LockFile::parse(&json).map_err(|error| Failure::from(error).during(act()))?;
+    let mut files = lock.plan.layers().iter().flat_map(|layer| &layer.files);
+    match files.find(|file| file.content.is_none()) {
+        Some(file) if is_answer => Err(Failure::new(format!("it does not pin the content of `{}`", file.path), act())
+            .hint(
+                "files of a directory are read for a lock file alone: write it with `modelcar plan SOURCE --output`",
+            )),
+        _ => Ok(lock),
+    }
+}
+
+/// What `plan --format json` says beside the lock file.
+const PLAN_EXTRAS: [&str; 4] = ["contentBytes", "layerBytes", "nodeDisk", "push"];
+
+/// Takes off what the answer of `plan --format json` has beside the lock file; tells whether it was one.
+fn without_extras(json: Vec<u8>) -> (Vec<u8>, bool) {
+    let Ok(Value::Object(mut document)) = serde_json::from_slice(&json) else { return (json, false) };
+    let found = PLAN_EXTRAS.iter().filter(|extra| document.remove(**extra).is_some()).count();
+    match found {
+        0 => (json, false),
+        _ => (Value::Object(document).to_string().into_bytes(), true),
+    }
+}
+
+/// Returns a JSON answer: `body`, and what all answers have.
+fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Failure> {
+    let failed = |error| Failure::new(error, "write the answer as JSON");
+    let mut document = body.map_err(failed)?;
+    document["schemaVersion"] = json!(1);
+    if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
+        document.extend(more);
+    }
+    Ok(document.to_string())
 }
 
 /// A model in a lock file is a model, whatever lies in the current directory.
@@ -210,17 +246,12 @@ async fn build_into(prepared: &Prepared, sink: &dyn Sink, options: BuildOptions)
 
 /// The JSON answer of `push` and `build`.
 fn report(prepared: &Prepared, built: &Built, seconds: f64, name: (&str, Value)) -> Result<String, Failure> {
-    let mut document = json!({
-        "schemaVersion": 1,
+    let mut more = json!({
         "source": prepared.source.pinned,
         "base": prepared.base.pinned,
         "contentBytes": prepared.plan.content_bytes(),
         "seconds": (seconds * 1000.0).round() / 1000.0,
     });
-    let built = serde_json::to_value(built).map_err(|error| Failure::new(error, "write the answer as JSON"))?;
-    if let (Some(document), Value::Object(built)) = (document.as_object_mut(), built) {
-        document.extend(built);
-        document.insert(name.0.to_owned(), name.1);
-    }
-    Ok(document.to_string())
+    more[name.0] = name.1;
+    document(serde_json::to_value(built), more)
 }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use modelcar_core::{
-    ContentId, ImageRef, ModelPath,
-    plan::LockFile,
-    progress::{NoProgress, Progress},
-    source::SourceFile,
+    ContentId, Digest, ImageRef, ModelPath, kserve::one_line, plan::LockFile, progress::Progress, source::SourceFile,
 };
 use serde_json::json;
 
@@ -16,48 +13,95 @@ use crate::{
     connection::Connection,
     hint::Failure,
     names::{self, OpenSource, SourceName},
+    ui::count,
 };
 
 /// Most changed files that are told one by one.
 const LISTED: usize = 20;
 
-pub(crate) async fn run(file: &Path, connection: &Connection, format: Format) -> Result<Outcome, Failure> {
+/// Something that is not as the lock file has it.
+struct Moved {
+    /// `source`, `revision`, `file` or `base`.
+    kind: &'static str,
+    name: String,
+    was: Option<String>,
+    is: Option<String>,
+    /// The same for people.
+    text: String,
+}
+
+impl Moved {
+    fn file(path: &ModelPath, was: Option<String>, is: Option<String>, text: &str) -> Self {
+        Self { kind: "file", name: path.to_string(), was, is, text: format!("file `{path}` {text}") }
+    }
+}
+
+pub(crate) async fn run(
+    file: &Path,
+    connection: &Connection,
+    progress: &Arc<dyn Progress>,
+    format: Format,
+) -> Result<Outcome, Failure> {
     let lock = read_lock(file)?;
-    let (mut moved, base) = tokio::try_join!(source(&lock, connection), base(&lock, connection))?;
+    let (mut moved, base) = tokio::try_join!(source(&lock, connection, progress), base(&lock, connection, progress))?;
     moved.extend(base);
     let same = moved.is_empty();
     let answer = match format {
-        Format::Json => json!({"schemaVersion": 1, "ok": same, "moved": moved}).to_string(),
+        Format::Json => {
+            let moved: Vec<_> = moved
+                .iter()
+                .map(|moved| json!({"kind": moved.kind, "name": moved.name, "was": moved.was, "is": moved.is}))
+                .collect();
+            super::document(Ok(json!({"moved": moved})), json!({"ok": same}))?
+        }
         Format::Text if same => format!("{} and {} are as the lock file has them", lock.source, lock.base),
-        Format::Text => moved.join("\n"),
+        Format::Text => text(&moved),
     };
     Ok(if same { Outcome::Answer(answer) } else { Outcome::No(answer) })
 }
 
+/// Tells what has moved; the files among it as far as they are few.
+fn text(moved: &[Moved]) -> String {
+    let (files, others): (Vec<_>, Vec<_>) = moved.iter().partition(|moved| moved.kind == "file");
+    let more = files.len().saturating_sub(LISTED);
+    let more = (more > 0).then(|| format!("and {}", count(more, "more file")));
+    let told = others.iter().chain(files.iter().take(LISTED)).map(|moved| one_line(&moved.text));
+    told.chain(more).collect::<Vec<_>>().join("\n")
+}
+
 /// Follows the names that the lock file was made from, not what they were pinned to.
-async fn source(lock: &LockFile, connection: &Connection) -> Result<Vec<String>, Failure> {
+async fn source(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let origin = lock.plan.origin();
     let pinned = SourceName::parse(&scheme(lock))?;
     let name = match (pinned, &origin.version) {
         (SourceName::Hub { model, .. }, Some(revision)) => SourceName::Hub { model, revision: revision.clone() },
         (pinned, _) => pinned,
     };
-    let open = match name.open(&connection.hub).await {
-        Err(failure) if failure.is_not_found() => return Ok(vec![format!("source: {}", failure.cause())]),
+    let open = match name.open(&connection.hub, progress).await {
+        Err(failure) if failure.is_not_found() => {
+            let (name, text) = (lock.source.clone(), format!("source: {}", failure.cause()));
+            return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.clone()), is: None, text }]);
+        }
         open => open?,
     };
     let mut moved = Vec::new();
     let now = open.source.origin();
     if now.commit != origin.commit {
-        let text = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
+        let shown = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
         let revision = origin.version.as_deref().unwrap_or("the revision");
-        moved.push(format!("revision `{revision}` has moved: {} is now {}", text(&origin.commit), text(&now.commit)));
+        moved.push(Moved {
+            kind: "revision",
+            name: revision.to_owned(),
+            was: origin.commit.clone(),
+            is: now.commit.clone(),
+            text: format!("revision `{revision}` has moved: {} is now {}", shown(&origin.commit), shown(&now.commit)),
+        });
     }
     moved.extend(files(lock, &open).await?);
     Ok(moved)
 }
 
-async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<String>, Failure> {
+async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure> {
     let planned: Vec<&SourceFile> = lock.plan.layers().iter().flat_map(|layer| &layer.files).collect();
     let listed = open.source.list().await?;
     let mut there: BTreeMap<ModelPath, (u64, Option<ContentId>)> =
@@ -69,16 +113,19 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<String>, Failur
             there.insert(file.path, (file.size, file.content));
         }
     }
+    let bytes = |size: u64| count(size, "byte");
+    let id = |content: Option<ContentId>| content.map(|content| content.to_string());
     let mut moved = Vec::new();
     for file in planned {
         let path = &file.path;
         match there.remove(path) {
-            None => moved.push(format!("file `{path}` is gone")),
+            None => moved.push(Moved::file(path, Some(bytes(file.size)), None, "is gone")),
             Some((size, _)) if size != file.size => {
-                moved.push(format!("file `{path}` has {size} bytes, it had {}", file.size));
+                let text = format!("has {}, it had {}", bytes(size), file.size);
+                moved.push(Moved::file(path, Some(bytes(file.size)), Some(bytes(size)), &text));
             }
             Some((_, content)) if file.content.is_some() && content != file.content => {
-                moved.push(format!("file `{path}` has other content"));
+                moved.push(Moved::file(path, id(file.content), id(content), "has other content"));
             }
             Some(_) => {}
         }
@@ -86,29 +133,27 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<String>, Failur
     for file in lock.plan.left_out() {
         there.remove(&file.path);
     }
-    moved.extend(there.keys().map(|path| format!("file `{path}` is new")));
-    let more = moved.len().saturating_sub(LISTED);
-    if more > 0 {
-        moved.truncate(LISTED);
-        moved.push(format!("and {more} more files"));
-    }
+    moved.extend(there.iter().map(|(path, (size, _))| Moved::file(path, None, Some(bytes(*size)), "is new")));
     Ok(moved)
 }
 
-async fn base(lock: &LockFile, connection: &Connection) -> Result<Vec<String>, Failure> {
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+async fn base(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let planned = lock.plan.base();
     // What a tag was resolved to is pinned; the question is what it points to now.
     let has_tag = |name: &&String| name.parse::<ImageRef>().is_ok_and(|image| image.tag().is_some());
     let name = planned.name.as_ref().filter(|_| lock.base.contains('@')).filter(has_tag).unwrap_or(&lock.base);
-    let now = match names::open_base_named(name, connection, &progress).await {
-        Err(failure) if failure.is_not_found() => return Ok(vec![format!("base: {}", failure.cause())]),
+    let digest = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+    let moved = |is: Option<Digest>, text: String| {
+        vec![Moved { kind: "base", name: name.clone(), was: digest(planned.digest), is: digest(is), text }]
+    };
+    let now = match names::open_base_named(name, connection, progress).await {
+        Err(failure) if failure.is_not_found() => return Ok(moved(None, format!("base: {}", failure.cause()))),
         open => open?.base.image,
     };
     if now.covers(planned) {
         return Ok(Vec::new());
     }
-    let text =
-        |digest: Option<modelcar_core::Digest>| digest.map_or("other layers".to_owned(), |digest| digest.to_string());
-    Ok(vec![format!("base `{name}` has moved: {} is now {}", text(planned.digest), text(now.digest))])
+    let shown = |found: Option<Digest>| digest(found).unwrap_or_else(|| "other layers".to_owned());
+    let text = format!("base `{name}` has moved: {} is now {}", shown(planned.digest), shown(now.digest));
+    Ok(moved(now.digest, text))
 }

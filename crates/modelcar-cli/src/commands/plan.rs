@@ -4,7 +4,10 @@ use std::{fmt::Write, fs, sync::Arc};
 
 use modelcar_core::{
     ImageRef,
-    kserve::sizing::{ImageBytes, NodeDisk},
+    kserve::{
+        one_line,
+        sizing::{ImageBytes, NodeDisk},
+    },
     plan::{Layer, LockFile, Plan},
     progress::Progress,
     reuse::{Decision, Knowledge, Reuse, Way},
@@ -13,20 +16,21 @@ use serde_json::json;
 
 use super::{Outcome, Prepared, moved, plan_source, push, reuse};
 use crate::{
-    args::{Format, PlanArgs, ProgressMode},
+    args::{Format, PlanArgs},
     connection::Connection,
     hint::Failure,
-    ui::{self, size},
+    names,
+    ui::{self, count, size},
 };
 
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
-    let image: Option<ImageRef> = args.image.as_deref().map(str::parse).transpose()?;
+    let image: Option<ImageRef> = args.image.as_deref().map(names::target).transpose()?;
     let connection = Connection::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
     if let Some(file) = &args.check {
-        return moved::run(file, &connection, args.format).await;
+        return moved::run(file, &connection, &ui::progress(args.progress), args.format).await;
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
-    let progress = ui::progress(ProgressMode::Plain);
+    let progress = ui::progress(args.progress);
     let identify = args.output.is_some();
     let planning = plan_source(source, &args.select, &args.base, &connection, &progress, identify);
     let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, image, &connection, &progress))?;
@@ -115,12 +119,13 @@ impl Decided {
 }
 
 fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failure> {
-    let mut document = serde_json::to_value(lock).map_err(|error| Failure::new(error, "write the plan as JSON"))?;
-    document["contentBytes"] = json!(lock.plan.content_bytes());
-    document["layerBytes"] = json!(lock.plan.layer_bytes());
-    document["nodeDisk"] = json!(node_disk(&lock.plan));
+    let mut more = json!({
+        "contentBytes": lock.plan.content_bytes(),
+        "layerBytes": lock.plan.layer_bytes(),
+        "nodeDisk": node_disk(&lock.plan),
+    });
     if let Some(decided) = decided {
-        document["push"] = json!({
+        more["push"] = json!({
             "image": decided.image,
             "published": decided.published,
             "fetchBytes": decided.fetch,
@@ -128,20 +133,20 @@ fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failur
             "layers": decided.decisions,
         });
     }
-    Ok(document.to_string())
+    super::document(serde_json::to_value(lock), more)
 }
 
 fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     let plan = &lock.plan;
-    let mut text = format!("source  {}\nbase    {}\n\n", lock.source, lock.base);
+    let mut text = format!("source  {}\nbase    {}\n\n", one_line(&lock.source), one_line(&lock.base));
     let platforms: Vec<_> = plan.base().platforms.iter().map(|base| base.platform.to_string()).collect();
     layers(&mut text, plan, decided);
     let _infallible = write!(
         text,
-        "\n{} layers of weights, {} in {} files, for {}",
-        plan.layers().len(),
+        "\n{} of weights, {} in {}, for {}",
+        count(plan.layers().len(), "layer"),
         size(plan.layer_bytes()),
-        plan.layers().iter().map(|layer| layer.files.len()).sum::<usize>(),
+        count(plan.layers().iter().map(|layer| layer.files.len()).sum::<usize>(), "file"),
         platforms.join(" and ")
     );
     text.push('\n');
@@ -184,7 +189,8 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
                 0 if decided.is_none() => (index.to_string(), size(layer.size)),
                 _ => (String::new(), String::new()),
             };
-            let _infallible = writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", file.path, size(file.size));
+            let _infallible =
+                writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", one_line(file.path.as_str()), size(file.size));
         }
         if let more @ 1.. = layer.files.len().saturating_sub(LISTED_FILES) {
             let _infallible = writeln!(text, "{:>5}  {:>10}  and {more} more", "", "");
@@ -194,6 +200,6 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
         let _infallible = writeln!(text, "\nLEFT OUT");
     }
     for file in plan.left_out() {
-        let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), file.path, file.reason);
+        let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);
     }
 }

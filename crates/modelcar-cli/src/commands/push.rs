@@ -23,11 +23,12 @@ use crate::{
     connection::Connection,
     hint::Failure,
     interrupt::interrupt,
-    ui,
+    names, ui,
 };
 
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
-    let (source, image) = names(&args)?;
+    // The image is read first: a mistake in it should cost no request.
+    let image = names::target(&args.image)?;
     let tags = tags(&image, &args.tag)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let progress = ui::progress(args.run.progress);
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let sink = RegistrySink::new(repository.clone(), tags.clone());
     let ready = async {
         let (prepared, knowledge) = tokio::try_join!(
-            prepare(source, &args.planned, &connection, &progress),
+            prepare(args.source.as_deref(), &args.planned, &connection, &progress),
             reuse::gather(&args.reuse, &connection, &repository, &tags, &progress),
         )?;
         let stated = knowledge.as_ref().map_or(&[][..], Knowledge::stated_facts);
@@ -105,7 +106,7 @@ async fn preflight(
 /// Returns whether the image may be the one that `plan` makes: it holds the same files. Then a tag that can't be moved
 /// need not be.
 async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -> Result<bool, Failure> {
-    let there = inspect::registry(repository, image).await?;
+    let there = inspect::registry(repository, image).await.map_err(Failure::of_image)?;
     let Some(manifest) = there.manifests.first() else { return Ok(false) };
     let files = |file: &SourceFile| (file.path.to_string(), file.size);
     let mut held: Vec<_> = manifest.layers.iter().flat_map(|layer| layer.files.iter().map(files)).collect();
@@ -135,24 +136,6 @@ impl<'a> DigestFile<'a> {
 
     fn failed(path: &Path, error: io::Error) -> Failure {
         Failure::new(error, format!("write the digest to `{}`", path.display()))
-    }
-}
-
-/// Tells SOURCE and IMAGE apart. The image is read first: a mistake in it should cost no request.
-fn names(args: &PushArgs) -> Result<(Option<&str>, ImageRef), Failure> {
-    let (source, image) = match (args.names.as_slice(), &args.planned.plan) {
-        ([source, image], _) => (Some(source.as_str()), image),
-        ([image], Some(_)) => (None, image),
-        _ => {
-            return Err(Failure::say("push takes SOURCE and IMAGE")
-                .hint("for example `modelcar push owner/name localhost:5000/name:v1`"));
-        }
-    };
-    let image: ImageRef = image.parse()?;
-    match image.digest() {
-        None => Ok((source, image)),
-        Some(_) => Err(Failure::say(format!("image `{image}` names a digest, which only a push can tell"))
-            .hint("give a tag: REGISTRY/REPOSITORY:TAG")),
     }
 }
 

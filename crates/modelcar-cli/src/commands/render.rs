@@ -19,7 +19,8 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let template = template.transpose()?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
-    let inspection = inspect::registry(&connection.repository(&image, &progress)?, &image).await?;
+    let repository = connection.repository(&image, &progress)?;
+    let inspection = inspect::registry(&repository, &image).await.map_err(Failure::of_image)?;
     if image.digest().is_none() && !args.resolve {
         let pinned = image.with_digest(&inspection.digest);
         return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))

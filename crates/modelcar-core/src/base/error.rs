@@ -47,8 +47,8 @@ pub enum BaseError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The base image is not one that layers can be put on.
-    #[error("base image `{image}`: {what} {reason}")]
+    /// The image is not one that can be read, or that layers can be put on.
+    #[error("image `{image}`: {what} {reason}")]
     Image {
         /// The image.
         image: String,
@@ -60,7 +60,7 @@ pub enum BaseError {
         source: Option<serde_json::Error>,
     },
     /// Bytes do not have the digest they were asked for by.
-    #[error("base image `{image}`: content of `{expected}` is {found}")]
+    #[error("image `{image}`: content of `{expected}` is {found}")]
     Corrupt {
         /// The image.
         image: String,

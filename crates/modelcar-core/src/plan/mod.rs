@@ -95,10 +95,10 @@ pub struct Plan {
 #[non_exhaustive]
 pub enum PlanError {
     /// Nothing to pack.
-    #[error("no file is left to pack{}", match *.left_out { 0 => ": the source is empty".to_owned(), n => format!(": all {n} were left out") })]
+    #[error("no file is left to pack{}", match .left_out.len() { 0 => ": the source is empty".to_owned(), 1 => ": the only one was left out".to_owned(), n => format!(": all {n} were left out") })]
     NoFiles {
-        /// Number of files that were left out.
-        left_out: usize,
+        /// The files that were left out.
+        left_out: Vec<LeftOut>,
     },
     /// A pattern is no glob.
     #[error("`{pattern}` is not a pattern")]

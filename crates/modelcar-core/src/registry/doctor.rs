@@ -141,8 +141,13 @@ async fn reach(inner: &Inner) -> Check {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let failure = HttpFailure::transport(Method::GET, &url, error);
+            let advice = if failure.is_without_tls() {
+                "what answers does not speak TLS: a registry of plain HTTP is named with --plain-http"
+            } else {
+                "check the host's name, the network and, for TLS, the authority that signed its certificate"
+            };
             return Check::new("reach", Verdict::Unknown, format!("{place} gives no answer: {}", chain(&failure)))
-                .advise("check the host's name, the network and, for TLS, the authority that signed its certificate");
+                .advise(advice);
         }
         Err(_) => {
             return Check::new("reach", Verdict::Unknown, format!("{place} gives no answer in 30 s"))

@@ -16,7 +16,11 @@ use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
 use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
-use crate::{ContentId, ModelPath, path::COMPONENTS_MAX};
+use crate::{
+    ContentId, ModelPath,
+    path::COMPONENTS_MAX,
+    progress::{Event, NoProgress, Progress},
+};
 
 /// Most entries that are looked at, as many as the Hub is believed to list: links to folders can make a few of them
 /// very many.
@@ -35,9 +39,17 @@ const READS_AHEAD: usize = 2;
 /// notes that the Hub's client keeps of its downloads, `.cache/huggingface`.
 #[derive(Debug)]
 pub struct DirSource {
-    root: PathBuf,
-    files: Arc<BTreeMap<ModelPath, Found>>,
+    files: Arc<Listed>,
     origin: Origin,
+    progress: Arc<dyn Progress>,
+}
+
+/// What a directory held when it was opened.
+#[derive(Debug)]
+struct Listed {
+    /// Absolute and without links.
+    root: PathBuf,
+    files: BTreeMap<ModelPath, Found>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,17 +80,25 @@ impl DirSource {
     /// a name that is not UTF-8.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let root = root.into();
-        let (root, files) = task::spawn_blocking(move || walk(&root)).await.map_err(|error| SourceError::Io {
+        let listed = move || walk(&root).map(|(root, files)| Listed { root, files });
+        let files = task::spawn_blocking(listed).await.map_err(|error| SourceError::Io {
             act: "walk",
             path: PathBuf::new(),
             source: io::Error::other(error),
         })??;
-        Ok(Self { root, files: Arc::new(files), origin: Origin::default() })
+        Ok(Self { files: Arc::new(files), origin: Origin::default(), progress: Arc::new(NoProgress) })
     }
 
     /// Returns the directory, absolute and without links.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.files.root
+    }
+
+    /// Returns the source with somebody who is told how far [`identify`](Self::identify) is.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// Reads every file once, one on each core, and returns the files with their SHA-256, so that a lock file can pin
@@ -87,16 +107,23 @@ impl DirSource {
     /// # Errors
     /// When a file can't be read or changes meanwhile.
     pub async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        if files.is_empty() {
+            return Ok(files);
+        }
+        let bytes = files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        self.progress.report(&Event::HashStarted { files: files.len(), bytes });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let identified = files.into_iter().map(|file| async {
-            let (known, path) = (Arc::clone(&self.files), PathBuf::from(file.path.as_str()));
-            task::spawn_blocking(move || identify(&known, file)).await.map_err(|error| SourceError::Io {
-                act: "hash",
-                path,
-                source: io::Error::other(error),
-            })?
-        });
-        stream::iter(identified).buffered(cores).try_collect().await
+        let identified =
+            files.into_iter().map(|file| async {
+                let (known, path) = (Arc::clone(&self.files), PathBuf::from(file.path.as_str()));
+                let progress = Arc::clone(&self.progress);
+                task::spawn_blocking(move || identify(&known, file, &*progress))
+                    .await
+                    .map_err(|error| SourceError::Io { act: "hash", path, source: io::Error::other(error) })?
+            });
+        let identified = stream::iter(identified).buffered(cores).try_collect().await?;
+        self.progress.report(&Event::HashDone);
+        Ok(identified)
     }
 }
 
@@ -112,7 +139,7 @@ impl Source for DirSource {
             size: found.stamp.size,
             content: None,
         };
-        Ok(self.files.iter().map(file).collect())
+        Ok(self.files.files.iter().map(file).collect())
     }
 
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
@@ -140,22 +167,31 @@ impl Source for DirSource {
     }
 }
 
-fn identify(files: &BTreeMap<ModelPath, Found>, mut file: SourceFile) -> Result<SourceFile, SourceError> {
+/// Bytes of a file that are told of at once.
+const TOLD_BYTES: u64 = 1 << 20;
+
+fn identify(files: &Listed, mut file: SourceFile, progress: &dyn Progress) -> Result<SourceFile, SourceError> {
     let mut hasher = sha2::Sha256::new();
     if file.size > 0 {
         let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
         let mut reader = ExtentReader::open(files, &extent)?;
         let mut buffer = vec![0; READ_BYTES];
+        let mut untold = 0;
         while let Some(read) = reader.next(&mut buffer)? {
             hasher.update(&buffer[..read]);
+            untold += read as u64;
+            if untold >= TOLD_BYTES {
+                progress.report(&Event::HashAdvanced { bytes: std::mem::take(&mut untold) });
+            }
         }
+        progress.report(&Event::HashAdvanced { bytes: untold });
     }
     file.content = Some(ContentId::Sha256(hasher.finalize().into()));
     Ok(file)
 }
 
 fn read_extent(
-    files: &BTreeMap<ModelPath, Found>,
+    files: &Listed,
     extent: &Extent,
     buffers: &Buffers,
     sender: &mpsc::Sender<Result<Bytes, SourceError>>,
@@ -180,10 +216,9 @@ struct ExtentReader<'a> {
 }
 
 impl<'a> ExtentReader<'a> {
-    fn open(files: &'a BTreeMap<ModelPath, Found>, extent: &Extent) -> Result<Self, SourceError> {
-        let Some(found) = files.get(&extent.file.path) else {
-            let path = PathBuf::from(extent.file.path.as_str());
-            return Err(SourceError::Io { act: "open", path, source: io::ErrorKind::NotFound.into() });
+    fn open(listed: &'a Listed, extent: &Extent) -> Result<Self, SourceError> {
+        let Some(found) = listed.files.get(&extent.file.path) else {
+            return Err(SourceError::NotListed { path: listed.root.join(extent.file.path.as_str()) });
         };
         let mut file = File::open(&found.place).map_err(|error| found.fault("open", error))?;
         found.check(&file)?;
@@ -284,7 +319,7 @@ fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceErro
     };
     let home = fs::canonicalize(root).map_err(fault("open", root))?;
     if !home.is_dir() {
-        return Err(SourceError::BadEntry { path: root.to_owned(), reason: "is not a directory".to_owned() });
+        return Err(SourceError::NotADirectory { path: root.to_owned() });
     }
     let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new(), entries: 0 };
     walk.folder(&home, "")?;
@@ -341,7 +376,7 @@ impl Walk {
         let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
         // The folder is a real one: only a link can lead elsewhere.
         let is_link = fs::symlink_metadata(place).map_err(fault)?.is_symlink();
-        let real = if is_link { fs::canonicalize(place).map_err(fault)? } else { place.to_owned() };
+        let real = if is_link { follow(place)? } else { place.to_owned() };
         if !real.starts_with(&self.fence) {
             return Err(bad(place, &format!("is a link that leaves the directory, to `{}`", real.display())));
         }
@@ -359,6 +394,16 @@ impl Walk {
         self.files.insert(path, Found { place: real, stamp: Stamp::of(&meta) });
         Ok(())
     }
+}
+
+/// Returns what a link leads to, through all links on the way.
+fn follow(link: &Path) -> Result<PathBuf, SourceError> {
+    fs::canonicalize(link).map_err(|source| match fs::read_link(link) {
+        Ok(target) if source.kind() == io::ErrorKind::NotFound => {
+            SourceError::DanglingLink { path: link.to_owned(), target }
+        }
+        _ => SourceError::Io { act: "look at", path: link.to_owned(), source },
+    })
 }
 
 fn bad(place: &Path, reason: &str) -> SourceError {
@@ -391,6 +436,11 @@ mod tests {
         let files = source.list().await.unwrap();
         assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["link", "sub/real"]);
         assert_eq!(read_all(&source, files[0].clone()).await.unwrap(), b"content");
+        symlink("gone", dir.path().join("dangling")).unwrap();
+        let error = DirSource::open(dir.path()).await.unwrap_err();
+        assert!(matches!(&error, SourceError::DanglingLink { .. }), "{error}");
+        assert!(error.to_string().ends_with("dangling` is a link to `gone`, which is not there"), "{error}");
+        fs::remove_file(dir.path().join("dangling")).unwrap();
         symlink("/etc/hostname", dir.path().join("out")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
         assert!(error.contains("out` is a link that leaves the directory"), "{error}");
@@ -462,6 +512,46 @@ mod tests {
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
     }
 
+    #[derive(Debug, Default)]
+    struct Noted(Mutex<Vec<Event>>);
+
+    impl Progress for Noted {
+        fn report(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    #[tokio::test]
+    async fn hashing_tells_how_far_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), vec![1; 5 * READ_BYTES]).unwrap();
+        fs::write(dir.path().join("b"), b"").unwrap();
+        let noted = Arc::new(Noted::default());
+        let source = DirSource::open(dir.path()).await.unwrap().with_progress(Arc::clone(&noted) as _);
+        let files = source.list().await.unwrap();
+        assert!(source.identify(files).await.unwrap().iter().all(|file| file.content.is_some()));
+        assert!(source.identify(Vec::new()).await.unwrap().is_empty());
+        let events = noted.0.lock().unwrap().clone();
+        let whole = 5 * READ_BYTES as u64;
+        assert!(
+            matches!(events.first(), Some(Event::HashStarted { files: 2, bytes }) if *bytes == whole),
+            "{events:?}"
+        );
+        assert!(matches!(events.last(), Some(Event::HashDone)), "{events:?}");
+        let told = |event: &Event| if let Event::HashAdvanced { bytes } = event { *bytes } else { 0 };
+        assert_eq!(events.iter().map(told).collect::<Vec<_>>(), [0, TOLD_BYTES, TOLD_BYTES, READ_BYTES as u64, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_directory_is_named_with_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let file = SourceFile { path: "sub/a".parse().unwrap(), size: 1, content: None };
+        let error = read_all(&source, file).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("`{}` is not there", dir.path().join("sub/a").display()));
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+    }
+
     #[tokio::test]
     async fn a_file_that_changes_while_it_is_read_never_gives_its_last_byte() {
         let dir = tempfile::tempdir().unwrap();
@@ -491,6 +581,7 @@ mod tests {
         let error = DirSource::open("/nonexistent/x").await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::NotFound);
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(DirSource::open(file.path()).await.unwrap_err().to_string().contains("is not a directory"));
+        let error = DirSource::open(file.path()).await.unwrap_err();
+        assert!(matches!(&error, SourceError::NotADirectory { path } if path == file.path()), "{error}");
     }
 }

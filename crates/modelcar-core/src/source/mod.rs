@@ -172,6 +172,37 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// What should be the model's directory is something else.
+    #[error("`{path}` is not a directory")]
+    NotADirectory {
+        /// Path on the file system.
+        path: PathBuf,
+    },
+    /// A link in a directory leads nowhere.
+    #[error("`{path}` is a link to `{target}`, which is not there")]
+    DanglingLink {
+        /// Path on the file system.
+        path: PathBuf,
+        /// What the link says.
+        target: PathBuf,
+    },
+    /// A file was asked for that the directory did not hold when it was opened.
+    #[error("`{path}` is not there")]
+    NotListed {
+        /// Path on the file system.
+        path: PathBuf,
+    },
+    /// The Hub's address is not one.
+    #[error("the Hub's address {address} {reason}")]
+    BadEndpoint {
+        /// The address in backquotes, or words for one that can't be shown.
+        address: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The Hub's token can't be sent. It is not shown.
+    #[error("the Hub's token holds a character that no header can carry")]
+    BadToken,
     /// A file is not the one that was listed any more.
     #[error("`{path}` changed while it was read: {reason}")]
     Changed {
@@ -205,9 +236,17 @@ impl SourceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::RepositoryNotFound { anonymous: true, .. } | Self::Gated { anonymous: true, .. } => ErrorKind::Auth,
-            Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } => ErrorKind::NotFound,
+            Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } | Self::NotListed { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Gated { .. } => ErrorKind::Denied,
-            Self::InvalidRepository(_) | Self::HostileListing { .. } | Self::BadEntry { .. } => ErrorKind::InvalidInput,
+            Self::InvalidRepository(_)
+            | Self::HostileListing { .. }
+            | Self::BadEntry { .. }
+            | Self::NotADirectory { .. }
+            | Self::DanglingLink { .. }
+            | Self::BadEndpoint { .. }
+            | Self::BadToken => ErrorKind::InvalidInput,
             Self::Http { source, .. } => source.kind(),
             Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
             Self::Changed { .. } => ErrorKind::Integrity,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ModelPath,
-    http::{HttpFailure, RedactedUrl, client_builder, header},
+    http::{HttpFailure, RedactedUrl, client_builder, header, one_line},
     source::SourceError,
 };
 
@@ -95,10 +95,7 @@ impl Hub {
                 value
             })
         });
-        let token = token.transpose().map_err(|_| SourceError::BadEntry {
-            path: "the Hub's token".into(),
-            reason: "holds a character that no header can carry".to_owned(),
-        })?;
+        let token = token.transpose().map_err(|_| SourceError::BadToken)?;
         let retry = Retry { attempts: options.attempts.max(1), base: options.retry_base };
         Ok(Self { api, body, endpoint, token, retry, stall: options.stall_timeout })
     }
@@ -350,18 +347,20 @@ fn parse<T: DeserializeOwned>(page: &Page, asked: &Asked<'_>) -> Result<T, Sourc
 }
 
 fn parse_endpoint(text: &str) -> Result<Url, SourceError> {
-    // The text itself is not shown: what does not parse can't be masked either.
-    let unparsed = || SourceError::BadEntry { path: "the Hub's endpoint".into(), reason: "is not a URL".to_owned() };
-    let url = Url::parse(text.trim()).map_err(|_| unparsed())?;
+    // What does not parse can't be masked either: it is shown where no password and no signature can be in it.
+    let may_hold_secret = text.contains(['@', '?', '#']);
+    let address = || if may_hold_secret { "(not shown)".to_owned() } else { format!("`{}`", one_line(text)) };
+    let unparsed = || SourceError::BadEndpoint { address: address(), reason: "is not a URL" };
+    let url = Url::parse(text.trim()).ok().filter(|url| !url.cannot_be_a_base()).ok_or_else(unparsed)?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let good = matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.password().is_none();
     if good { Ok(url) } else { Err(bad_endpoint(&url)) }
 }
 
 fn bad_endpoint(url: &Url) -> SourceError {
-    SourceError::BadEntry {
-        path: RedactedUrl::new(url).to_string().into(),
-        reason: "is not a Hub: expected an http or https URL without user, query and fragment".to_owned(),
+    SourceError::BadEndpoint {
+        address: format!("`{}`", RedactedUrl::new(url)),
+        reason: "is not one of a Hub: expected an http or https URL without user, query and fragment",
     }
 }
 
@@ -405,6 +404,10 @@ mod tests {
             let error = parse_endpoint(bad).unwrap_err().to_string();
             assert!(!error.contains("u:p"), "{error}");
         }
+        let said = |bad| parse_endpoint(bad).unwrap_err().to_string();
+        assert_eq!(said("foo"), "the Hub's address `foo` is not a URL");
+        assert_eq!(said("//u:p@h"), "the Hub's address (not shown) is not a URL");
+        assert_eq!(said("u:p@h"), said("v:q@h"), "the password is in neither");
         assert!(parse_endpoint("https://h:8443/prefix").is_ok());
     }
 

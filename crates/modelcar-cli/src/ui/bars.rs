@@ -1,0 +1,194 @@
+//! Progress as bars on a terminal.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use modelcar_core::{
+    kserve::one_line,
+    progress::{Event, Progress},
+};
+
+use super::{left_out, say, warn};
+
+/// Bars on a terminal: one for the total and one for each layer in flight.
+#[derive(Debug)]
+pub(super) struct Bars {
+    screen: MultiProgress,
+    total: ProgressBar,
+    layers: Mutex<BTreeMap<usize, ProgressBar>>,
+    /// The files of a directory that are being hashed.
+    hashed: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    pub(super) fn new(target: ProgressDrawTarget) -> Self {
+        let screen = MultiProgress::with_draw_target(target);
+        let total = screen.add(ProgressBar::new(0).with_style(style(TOTAL)));
+        Self { screen, total, layers: Mutex::default(), hashed: Mutex::default() }
+    }
+
+    fn hashed(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.hashed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_layer(&self, layer: usize, act: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&layer) {
+            act(bar);
+        }
+    }
+
+    fn end_layer(&self, layer: usize) {
+        if let Some(bar) = self.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&layer) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A row of the screen each: beside what stands in full, the bar takes what is left.
+const LAYER: &str = "  {msg:32!} {wide_bar} {bytes}/{total_bytes}";
+const HASHED: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
+const TOTAL: &str = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Progress for Bars {
+    fn report(&self, event: &Event) {
+        match event {
+            Event::HashStarted { bytes, .. } => {
+                let bar = ProgressBar::new(*bytes).with_style(style(HASHED)).with_message("hashing the files");
+                *self.hashed() = Some(self.screen.insert_before(&self.total, bar));
+            }
+            Event::HashAdvanced { bytes } => {
+                if let Some(bar) = &*self.hashed() {
+                    bar.inc(*bytes);
+                }
+            }
+            Event::HashDone => {
+                if let Some(bar) = self.hashed().take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Planned { bytes, .. } => {
+                self.total.set_length(*bytes);
+                // Planning and hashing are not part of the rate.
+                self.total.reset_elapsed();
+                self.total.reset_eta();
+            }
+            Event::LeftOut { files, bytes } => self.screen.suspend(|| say(&left_out(*files, *bytes))),
+            Event::LayerStarted { layer, title, size } => {
+                let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(one_line(title));
+                let bar = self.screen.insert_before(&self.total, bar);
+                self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(*layer, bar);
+            }
+            Event::LayerAdvanced { layer, bytes } => {
+                self.total.inc(*bytes);
+                self.with_layer(*layer, |bar| bar.inc(*bytes));
+            }
+            Event::LayerRestarted { layer, reason } => {
+                self.with_layer(*layer, |bar| {
+                    self.total.set_position(self.total.position().saturating_sub(bar.position()));
+                    bar.set_position(0);
+                });
+                self.screen.suspend(|| warn(&format!("layer {layer} starts over: {reason}")));
+            }
+            // Counted as moved, it would falsify the rate and the time left.
+            Event::LayerReused { size, .. } => {
+                self.total.set_length(self.total.length().unwrap_or_default().saturating_sub(*size));
+            }
+            Event::LayerDone { layer, .. } => self.end_layer(*layer),
+            Event::Published { .. } => self.total.finish_and_clear(),
+            Event::Warning { message } => self.screen.suspend(|| warn(message)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Arc};
+
+    use indicatif::TermLike;
+    use modelcar_core::Digest;
+
+    use super::*;
+
+    /// A terminal of 80 columns that remembers what was written.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<String>>>);
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push(text.to_owned());
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn bars() -> (Screen, Bars) {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
+        (screen, Bars::new(target))
+    }
+
+    const LAYER_BYTES: u64 = 1_073_000_000;
+
+    #[test]
+    fn a_bar_is_one_row_of_80_columns() {
+        let (screen, bars) = bars();
+        bars.report(&Event::HashStarted { files: 2, bytes: LAYER_BYTES });
+        bars.report(&Event::HashAdvanced { bytes: 1 << 20 });
+        bars.report(&Event::HashDone);
+        bars.report(&Event::Planned { layers: 1, bytes: LAYER_BYTES });
+        let title = "model-00001-of-00002.safetensors and more that finds no room".to_owned();
+        bars.report(&Event::LayerStarted { layer: 0, title, size: LAYER_BYTES });
+        for _ in 0..10 {
+            bars.report(&Event::LayerAdvanced { layer: 0, bytes: LAYER_BYTES / 11 });
+        }
+        let rows = screen.0.lock().unwrap().clone();
+        for said in ["hashing the files", "model-00001-of-00002.safetensors ", "left"] {
+            assert!(rows.iter().any(|row| row.contains(said)), "{said}: {rows:#?}");
+        }
+        let wide: Vec<_> = rows.iter().filter(|row| row.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+    }
+
+    #[test]
+    fn what_is_reused_does_not_count_as_moved() {
+        let (_, bars) = bars();
+        bars.report(&Event::Planned { layers: 2, bytes: 100 });
+        let (title, from) = ("a".to_owned(), "b".to_owned());
+        bars.report(&Event::LayerReused { layer: 0, title: title.clone(), size: 90, from });
+        bars.report(&Event::LayerStarted { layer: 1, title, size: 10 });
+        bars.report(&Event::LayerAdvanced { layer: 1, bytes: 10 });
+        assert_eq!((bars.total.position(), bars.total.length()), (10, Some(10)));
+        bars.report(&Event::LayerDone { layer: 1, digest: Digest::of("x") });
+    }
+}

@@ -1,0 +1,151 @@
+//! What failures advise: it has to fit the command and the thing that failed.
+
+use modelcar_testkit::ConnectProxy;
+
+use super::*;
+
+impl Env {
+    /// Runs what must fail with advice in which each of `said` stands, and none of `unsaid`.
+    fn advises(&self, args: &[&str], said: &[&str], unsaid: &[&str]) {
+        self.refused(args, said);
+        let stderr = text(&self.run(args).stderr);
+        assert!(stderr.contains("\nhint: "), "{args:?}: {stderr}");
+        for part in unsaid {
+            assert!(!stderr.contains(part), "{args:?} says {part:?}:\n{stderr}");
+        }
+    }
+}
+
+const OF_A_PUSH: [&str; 3] = ["--base", "output", "created"];
+
+#[test]
+fn an_image_that_is_read_is_neither_base_nor_output() {
+    let env = Env::new();
+    let missing = env.image("a/missing:v1");
+    let pinned = env.image(&format!("a/missing@sha256:{}", "0".repeat(64)));
+    // Nothing listens on port 1.
+    for args in [&["inspect", "127.0.0.1:1/x"][..], &["inspect", "--lint", "127.0.0.1:1/x"]] {
+        env.advises(args, &["run again: the image failed or could not be reached"], &OF_A_PUSH);
+    }
+    for args in [&["inspect", &missing][..], &["inspect", "--lint", &missing], &["render", &pinned]] {
+        env.advises(args, &["a/missing", "check the name, tag or path of the image"], &OF_A_PUSH);
+    }
+    for args in [&["inspect", "oci:nope"][..], &["inspect", "--lint", "oci:nope"]] {
+        env.advises(args, &["nope", "check the name, tag or path of the image"], &OF_A_PUSH);
+    }
+}
+
+#[test]
+fn a_registry_of_plain_http_on_another_host_wants_a_flag() {
+    let env = Env::new();
+    // A name that is not of this machine leads to the fake registry, which speaks no TLS.
+    let proxy = ConnectProxy::start(&[("registry.test:5000", env.registry.host().parse().unwrap())], None);
+    let run = |args: &[&str]| env.command(args).env("https_proxy", proxy.url()).output().unwrap();
+    let image = "registry.test:5000/a/b:v1";
+    for args in [&["push", MODEL, image, "--base", "scratch"][..], &["inspect", image]] {
+        let output = run(args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains("hint: what answers does not speak TLS") && stderr.contains("--plain-http"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("run again"), "{stderr}");
+    }
+    let shown = text(&run(&["doctor", image]).stdout);
+    assert!(shown.contains("--plain-http") && !shown.contains("authority"), "{shown}");
+
+    let mut plan = env.command(&["plan", MODEL, "--base", "scratch"]);
+    let output =
+        plan.env("HF_ENDPOINT", "https://registry.test:5000").env("https_proxy", proxy.url()).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("write http:// in HF_ENDPOINT"), "{stderr}");
+}
+
+#[test]
+fn a_source_that_can_not_be_read_says_why() {
+    let env = Env::new();
+    let model = env.dir.path().join("model");
+    tiny_model().write_to(&model).unwrap();
+    let moving = ["moving", "link"];
+    env.advises(&["plan", "./model/config.json"], &["config.json` is not a directory", "name the folder"], &moving);
+    std::os::unix::fs::symlink("../gone", model.join("tokenizer.model")).unwrap();
+    env.advises(
+        &["plan", "./model", "--base", "scratch"],
+        &["tokenizer.model` is a link to `../gone`, which is not there", "remove the link"],
+        &["created"],
+    );
+    for (endpoint, said) in [("foo", "`foo` is not a URL"), ("ftp://hub.test", "`ftp://hub.test/` is not one of a Hub")]
+    {
+        let output = env.command(&["plan", MODEL, "--base", "scratch"]).env("HF_ENDPOINT", endpoint).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(&format!("the Hub's address {said}")), "{stderr}");
+        assert!(stderr.contains("hint: HF_ENDPOINT names it") && !stderr.contains("links"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_source_of_which_nothing_is_left_is_named_with_the_reasons() {
+    let env = Env::new();
+    fs::create_dir(env.dir.path().join("empty")).unwrap();
+    let plan = |source: &str, more: &[&str], said: &[&str]| {
+        env.advises(&[&["plan", source, "--base", "scratch"], more].concat(), said, &["shows the reason"]);
+    };
+    plan("./empty", &[], &["plan `./empty`", "the source is empty", "name a folder or a model that holds files"]);
+    plan(
+        MODEL,
+        &["--exclude", "*"],
+        &["plan `acme/tiny@", "were left out", "`config.json` matches --exclude", "and ", " more; see --include"],
+    );
+}
+
+#[test]
+fn a_lock_file_that_does_not_fit_is_named() {
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    tiny_model().without("config.json").write_to(&env.dir.path().join("other")).unwrap();
+    env.answer(&["plan", "./model", "--base", "scratch", "--output", "plan.json"]);
+    fs::write(env.dir.path().join("broken.json"), "{").unwrap();
+    let image = env.image("a/b:v1");
+    env.advises(&["push", &image, "--plan", "broken.json"], &["lock file `broken.json`", "write it again"], &[]);
+    env.advises(&["plan", "--check", "broken.json"], &["lock file `broken.json`"], &[]);
+    env.advises(
+        &["push", "./other", &image, "--plan", "plan.json"],
+        &["`./other/config.json` is not there", "a lock file is replayed with the files that it names"],
+        &["created"],
+    );
+}
+
+#[test]
+fn a_base_that_is_none_says_what_one_is() {
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    env.answer(&["build", "./model", "--base", "scratch", "--output", "oci:lay"]);
+    env.answer(&["build", "./model", "--base", "scratch", "--output", "oci-archive:lay.tar"]);
+    let forms = "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch";
+    for (base, said) in [
+        ("nope", forms),
+        ("./lay", "an image layout is written oci:./lay"),
+        ("lay", "an image layout is written oci:lay"),
+        ("oci-archive:lay.tar", "archives are not read: unpack it"),
+        ("./lay.tar", "archives are not read: unpack it"),
+    ] {
+        env.advises(
+            &["plan", "./model", "--base", base],
+            &[&format!("use --base `{base}`"), forms, said],
+            &["created"],
+        );
+        if base != "nope" {
+            env.advises(&["inspect", base], &[said], &[]);
+        }
+    }
+    let missing = env.image("no/base:v1");
+    env.advises(&["plan", "./model", "--base", &missing], &["no/base", "check the name, tag or path of the base"], &[]);
+    // The way out is closed, as for a first try without a network.
+    let mut plan = env.command(&["plan", "./model"]);
+    let stderr = text(&plan.env("https_proxy", "http://127.0.0.1:1").output().unwrap().stderr);
+    for said in ["use the default base `public.ecr.aws/", "--base scratch", "--base-binary PATH"] {
+        assert!(stderr.contains(said), "{said}: {stderr}");
+    }
+}

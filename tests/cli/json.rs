@@ -1,0 +1,159 @@
+//! The JSON answers against their description, `docs/json.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// Real answers of every command, by the command's heading in the description.
+fn answers(env: &Env) -> Vec<(&'static str, Value)> {
+    let image = env.image("a/b:v1");
+    let base = env.image("base/tools:v1");
+    env.registry.add_base_image("base/tools", "v1", &["linux/amd64", "linux/arm64"]);
+    fs::write(env.dir.path().join("pods.json"), PODS).unwrap();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    let json = |args: &[&str]| {
+        let output = env.run(&[args, &["--format", "json"]].concat());
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?}: {}", text(&output.stderr));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (document, output.status.success())
+    };
+    let mut answers = Vec::new();
+    let mut add = |heading: &'static str, args: &[&str]| {
+        let (document, ok) = json(args);
+        assert_eq!(document["schemaVersion"], json!(1), "{args:?}");
+        let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "check");
+        assert_eq!(document.get("ok"), is_verdict.then_some(&json!(ok)), "{args:?}");
+        answers.push((heading, document));
+    };
+    env.answer(&["plan", MODEL, "--base", &base, "--output", "plan.json"]);
+    add("plan", &["plan", MODEL, &image, "--base", &base, "--exclude", "tokenizer.json"]);
+    add("push", &["push", MODEL, &image, "--base", &base]);
+    add("plan", &["plan", MODEL, &image, "--base", &base]);
+    add("push", &["push", MODEL, &image, "--base", &base]);
+    add("build", &["build", MODEL, "--base", &base, "--output", "oci:lay"]);
+    add("inspect", &["inspect", &image]);
+    add("inspect", &["inspect", "oci:lay"]);
+    add("inspect --lint", &["inspect", "--lint", &image]);
+    env.answer(&["push", MODEL, &env.image("a/scratch:v1"), "--base", "scratch"]);
+    add("inspect --lint", &["inspect", "--lint", &env.image("a/scratch:v1")]);
+    add("doctor", &["doctor", &image]);
+    add("check", &["check", "pods.json", "--expect", &format!("sha256:{}", "1".repeat(64))]);
+    add("plan --check", &["plan", "--check", "plan.json"]);
+    let config = std::sync::Arc::clone(tiny_model().get("config.json").unwrap());
+    let renamed = tiny_model().without("config.json").file("sub/config.json", config.content.clone());
+    env.hub.add_repo(MODEL, "main", renamed);
+    add("plan --check", &["plan", "--check", "plan.json"]);
+    add("plan", &["plan", MODEL, &image, "--base", &base]);
+    answers
+}
+
+/// A pod with the image as a volume, and one with the sidecar of an old KServe. Neither image is the expected one.
+const PODS: &str = r#"{"kind": "List", "items": [
+    {"kind": "Pod", "metadata": {"name": "p", "namespace": "n"}, "spec": {
+        "volumes": [{"name": "mnt-models", "image": {"reference": "r.io/m:v1"}}],
+        "containers": [{"name": "kserve-container", "volumeMounts": [
+            {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]}},
+    {"kind": "Pod", "metadata": {"name": "q", "namespace": "n"}, "spec": {
+        "shareProcessNamespace": true,
+        "volumes": [{"name": "kserve-provision-location", "emptyDir": {}}],
+        "containers": [
+            {"name": "kserve-container", "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}]},
+            {"name": "modelcar", "image": "r.io/m:v1",
+             "args": ["sh", "-c", "ln -s /proc/$$$$/root/models /mnt/models && sleep infinity"],
+             "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}]}]}}]}"#;
+
+/// Adds the paths of all values in a document. Annotations have keys of their own.
+fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if !path.ends_with("annotations") => {
+            let dot = if path.is_empty() { "" } else { "." };
+            map.iter().for_each(|(key, value)| fields(value, &format!("{path}{dot}{key}"), found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, &format!("{path}[]"), found)),
+        Value::Null => {}
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+/// Reads the fields off the tables of the page, by heading: the first column holds paths in backquotes, and one that
+/// begins with a dot takes the place of the last part of the one before it.
+fn described(page: &str) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut sections: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut heading = "";
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            heading = name;
+        }
+        let Some(cell) = line.strip_prefix("| `").and_then(|rest| rest.split(" | ").next()) else { continue };
+        let mut last = String::new();
+        for path in format!("`{cell}").split('`').skip(1).step_by(2) {
+            last = match (path.strip_prefix('.'), last.rsplit_once('.')) {
+                (Some(part), Some((above, _))) => format!("{above}.{part}"),
+                _ => path.to_owned(),
+            };
+            sections.entry(heading).or_default().insert(last.clone());
+        }
+    }
+    sections
+}
+
+#[test]
+fn the_page_lists_the_fields_that_answers_have() {
+    let page = described(include_str!("../../docs/json.md"));
+    let mut real: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (heading, document) in answers(&Env::new()) {
+        fields(&document, "", real.entry(heading).or_default());
+    }
+    let mut wrong = Vec::new();
+    for heading in page.keys().chain(real.keys()).collect::<BTreeSet<_>>() {
+        let none = BTreeSet::new();
+        let (page, real) = (page.get(heading).unwrap_or(&none), real.get(heading).unwrap_or(&none));
+        wrong.extend(real.difference(page).map(|field| format!("{heading}: {field} is not on the page")));
+        wrong.extend(page.difference(real).map(|field| format!("{heading}: {field} is in no answer")));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_has_moved_is_told_in_fields() {
+    let env = Env::new();
+    env.answer(&["plan", MODEL, "--base", "scratch", "--output", "plan.json"]);
+    let changed = tiny_model().file("config.json", "{}").file("new.json", "{}").without("tokenizer.json");
+    let old = env.answer(&["plan", MODEL, "--base", "scratch", "--format", "json"]);
+    let commit = env.hub.add_repo(MODEL, "main", changed);
+    let output = env.run(&["plan", "--check", "plan.json", "--format", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let old: Value = serde_json::from_str(&old).unwrap();
+    let sizes =
+        ["config.json", "tokenizer.json"].map(|path| format!("{} bytes", tiny_model().get(path).unwrap().size()));
+    assert_eq!(
+        document["moved"],
+        json!([
+            {"kind": "revision", "name": "main", "was": old["plan"]["origin"]["commit"], "is": commit},
+            {"kind": "file", "name": "config.json", "was": sizes[0], "is": "2 bytes"},
+            {"kind": "file", "name": "tokenizer.json", "was": sizes[1], "is": null},
+            {"kind": "file", "name": "new.json", "was": null, "is": "2 bytes"},
+        ])
+    );
+}
+
+#[test]
+fn the_answer_of_plan_replays_where_it_pins_all_content() {
+    let env = Env::new();
+    let answer = env.answer(&["plan", MODEL, &env.image("a/b:v1"), "--base", "scratch", "--format", "json"]);
+    fs::write(env.dir.path().join("answer.json"), &answer).unwrap();
+    let replayed = env.answer(&["push", "--plan", "answer.json", &env.image("a/b:v1")]);
+    assert_eq!(replayed, env.answer(&["push", MODEL, &env.image("a/b:v2"), "--base", "scratch"]));
+    assert!(env.answer(&["plan", "--check", "answer.json"]).contains("are as the lock file has them"));
+
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    let answer = env.answer(&["plan", "./model", "--base", "scratch", "--format", "json"]);
+    fs::write(env.dir.path().join("answer.json"), &answer).unwrap();
+    let said = ["`answer.json`", "does not pin the content of `1_Pooling/config.json`", "plan SOURCE --output"];
+    env.refused(&["push", "--plan", "answer.json", &env.image("a/b:v1")], &said);
+    fs::write(env.dir.path().join("answer.json"), answer.replacen('{', "{\"other\": 1, ", 1)).unwrap();
+    env.refused(&["push", "--plan", "answer.json", &env.image("a/b:v1")], &["unknown field `other`"]);
+}

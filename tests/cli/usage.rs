@@ -1,0 +1,111 @@
+//! The command line: what is refused before anything is asked, and what the helps say.
+
+use super::*;
+
+/// Runs what clap or a command refuses before any request.
+fn refused(env: &Env, args: &[&str], said: &[&str]) {
+    let asked = env.registry.requests().len();
+    env.refused(args, said);
+    assert_eq!(env.registry.requests().len(), asked, "{args:?} asked the registry");
+}
+
+#[test]
+fn a_digest_is_no_place_to_push_to() {
+    let env = Env::new();
+    let image = env.image(&format!("a/b@sha256:{}", "0".repeat(64)));
+    for args in [&["push", MODEL, &image][..], &["plan", MODEL, &image], &["doctor", &image]] {
+        refused(&env, args, &["names a digest, which only a push can tell", "give a tag"]);
+    }
+}
+
+#[test]
+fn an_option_that_would_do_nothing_is_refused() {
+    let env = Env::new();
+    fs::write(env.dir.path().join("plan.json"), "{}").unwrap();
+    for option in [
+        &["--include", "*"][..],
+        &["--exclude", "*"],
+        &["--all"],
+        &["--base", "scratch"],
+        &["--base-binary", "busybox"],
+        &["--platform", "linux/amd64"],
+        &["--annotation", "a=b"],
+        &["--reuse-from", "localhost/a"],
+        &["--no-reuse"],
+        &["--no-cache"],
+        &["--tag", "v1"],
+        &["--username", "me", "--password-stdin"],
+    ] {
+        refused(&env, &[&["plan", "--check", "plan.json"], option].concat(), &["cannot be used with", option[0]]);
+    }
+    for option in [
+        &["--reuse-from", "localhost/a"][..],
+        &["--reuse-from", "localhost/a", "--copy"],
+        &["--no-checkpoint"],
+        &["--verify-reuse"],
+        &["--no-reuse"],
+        &["--no-cache"],
+        &["--cache-dir", "cache"],
+        &["--username", "me", "--password-stdin"],
+    ] {
+        refused(&env, &[&["plan", MODEL], option].concat(), &["not provided", "<IMAGE>"]);
+    }
+    refused(&env, &["push", MODEL, &env.image("a/b:v1"), "--copy"], &["--reuse-from"]);
+}
+
+#[test]
+fn push_takes_one_name_with_a_plan_and_two_without() {
+    let env = Env::new();
+    let usage =
+        "modelcar push [OPTIONS] <SOURCE> <IMAGE>\n       modelcar push [OPTIONS] --plan <FILE> [SOURCE] <IMAGE>";
+    refused(&env, &["push"], &["<IMAGE>", usage]);
+    refused(&env, &["push", MODEL], &["<SOURCE>", usage]);
+    refused(&env, &["push", "--plan", "plan.json"], &["<IMAGE>", usage]);
+    refused(&env, &["push", "a", "b", "c"], &["unexpected argument 'c'"]);
+    env.answer(&["plan", MODEL, "--base", "scratch", "--output", "plan.json"]);
+    let one = env.answer(&["push", "--plan", "plan.json", &env.image("a/b:v1")]);
+    let two = env.answer(&["push", MODEL, &env.image("a/b:v2"), "--plan", "plan.json"]);
+    assert_eq!(one, two);
+}
+
+#[test]
+fn hashing_a_directory_is_told_unless_nothing_is_to_be() {
+    let env = Env::new();
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    let plan = ["plan", "./model", "--base", "scratch", "--output", "plan.json"];
+    let said = |args: &[&str]| text(&env.run(args).stderr);
+    assert_eq!(said(&plan), "hashing 7 files, 196.3 KiB\n");
+    assert_eq!(said(&[&plan[..], &["--progress", "none"]].concat()), "");
+    assert_eq!(said(&["plan", "--check", "plan.json"]), "hashing 7 files, 196.3 KiB\n");
+    assert_eq!(said(&plan[..4]), "", "without a lock file nothing is hashed");
+}
+
+#[test]
+fn sizes_and_names_that_make_no_sense_are_named() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let env = Env::new();
+    let push = |option: &str, value: &str, said: &str| {
+        refused(&env, &["push", MODEL, &env.image("a/b:v1"), option, value], &[option, value, said]);
+    };
+    push("--read-ahead", "foo", "expected a size such as 64MiB");
+    push("--read-ahead", "0", "expected at least 1.0 MiB");
+    push("--chunk-size", "99999999999999999999GiB", "at most 1.0 TiB");
+    refused(
+        &env,
+        &["push", MODEL, "ghcr.io/name:v1", "--base", "scratch"],
+        &["hint: ", "shape: ghcr.io/OWNER/IMAGE:TAG"],
+    );
+
+    let output = env.command(&["plan"]).arg(OsStr::from_bytes(b"mod\xffel")).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("mod\u{fffd}el") && stderr.contains("[SOURCE]") && stderr.contains("UTF-8"), "{stderr}");
+
+    let model = env.dir.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("a\nhint: run \u{1b}[31mrm -rf"), "").unwrap();
+    let stderr = text(&env.run(&["plan", "./model", "--base", "scratch"]).stderr);
+    assert!(stderr.contains("can't be packed") && !stderr.contains('\u{1b}'), "{stderr:?}");
+    assert!(!stderr.lines().any(|line| line.starts_with("hint: run")), "{stderr:?}");
+}
