@@ -7,8 +7,7 @@ use super::*;
 impl Env {
     /// Runs what must fail with advice in which each of `said` stands, and none of `unsaid`.
     fn advises(&self, args: &[&str], said: &[&str], unsaid: &[&str]) {
-        self.refused(args, said);
-        let stderr = text(&self.run(args).stderr);
+        let stderr = self.refused(args, said);
         assert!(stderr.contains("\nhint: "), "{args:?}: {stderr}");
         for part in unsaid {
             assert!(!stderr.contains(part), "{args:?} says {part:?}:\n{stderr}");

@@ -69,8 +69,9 @@ impl Env {
         stdout.strip_suffix('\n').expect("an answer ends in a line end").to_owned()
     }
 
-    /// Runs what must fail: exit status 2, nothing on stdout, nothing published, and each of `said` on stderr.
-    fn refused(&self, args: &[&str], said: &[&str]) {
+    /// Runs what must fail: exit status 2, nothing on stdout, nothing published, and each of `said` on stderr, which
+    /// is returned.
+    fn refused(&self, args: &[&str], said: &[&str]) -> String {
         let output = self.run(args);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
@@ -87,6 +88,7 @@ impl Env {
         assert_eq!(self.registry.tags(), [], "{args:?}");
         assert_eq!(self.registry.manifests().len(), 0, "{args:?}");
         assert_eq!(self.registry.open_sessions(), [], "{args:?}");
+        stderr
     }
 }
 
