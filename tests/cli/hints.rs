@@ -111,7 +111,10 @@ fn a_lock_file_that_does_not_fit_is_named() {
     env.advises(&["plan", "--check", "broken.json"], &["lock file `broken.json`"], &[]);
     env.advises(
         &["push", "./other", &image, "--plan", "plan.json"],
-        &["`./other/config.json` is not there", "a lock file is replayed with the files that it names"],
+        &[
+            "`./other` is not what the lock file pins: file `config.json` is not there",
+            "a lock file is replayed with the files that it names",
+        ],
         &["created"],
     );
 }

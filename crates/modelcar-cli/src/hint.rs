@@ -264,7 +264,7 @@ const LISTED: usize = 5;
 
 fn nothing_left(left_out: &[LeftOut]) -> String {
     if left_out.is_empty() {
-        return "name a folder or a model that holds files; `.git` and `.cache` are passed over".to_owned();
+        return "name a folder or a model that holds files; `.git` and `.cache/huggingface` are passed over".to_owned();
     }
     let mut told: Vec<_> =
         left_out.iter().take(LISTED).map(|file| format!("`{}` {}", file.path, file.reason)).collect();

@@ -142,8 +142,9 @@ async fn replay(
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        return Err(Failure::say(format!("`{}` is not what the lock file pins: {first}{more}", source.pinned))
-            .hint("`modelcar plan --check FILE` tells all that has moved since the lock file was written"));
+        return Err(Failure::say(format!("`{}` is not what the lock file pins: {first}{more}", source.pinned)).hint(
+            "a lock file is replayed with the files that it names; `modelcar plan --check FILE` tells what has moved",
+        ));
     }
     Ok(Prepared { source, base, plan: lock.plan, described: true })
 }
