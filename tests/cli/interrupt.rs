@@ -12,16 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Env {
     fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_modelcar"))
-            .args(args)
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .env("HF_ENDPOINT", self.hub.endpoint())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Pushes, interrupts when `reached` says so, and checks that nothing was published.
@@ -103,6 +94,26 @@ fn while_the_right_to_push_is_tried_out() {
     env.stopped(&["doctor", &env.image("a/b:v1")], |registry| {
         registry.requests().iter().any(|request| request.method == "POST")
     });
+}
+
+/// Another process keeps the layout to itself, so that the sink can't be opened for a while.
+#[test]
+fn while_the_output_is_being_opened() {
+    let env = Env::new();
+    let build = ["build", MODEL, "--base", "scratch", "--output", "oci:lay"];
+    env.answer(&build);
+    let index = std::fs::read(env.dir.path().join("lay/index.json")).unwrap();
+    let blobs = std::fs::File::open(env.dir.path().join("lay/blobs/sha256")).unwrap();
+    blobs.lock().unwrap();
+    let again = env.start(&["build", MODEL, "--base", "scratch", "--output", "oci:lay:again"]);
+    let signal = || Command::new("kill").args(["-TERM", &again.id().to_string()]).status().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    assert!(signal().success());
+    thread::sleep(Duration::from_millis(300));
+    blobs.unlock().unwrap();
+    let output = again.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read(env.dir.path().join("lay/index.json")).unwrap(), index);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Debian's nginx on a free port, with TLS before a registry and its token server.
+//! Debian's nginx on a free port before a registry: with TLS and a token server, or with a cap on requests.
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
@@ -35,6 +35,30 @@ impl Nginx {
         let files = TempDir::new().unwrap();
         fs::write(files.path().join("server.crt"), &identity.certificate).unwrap();
         fs::write(files.path().join("server.key"), &identity.key).unwrap();
+        let server = format!(
+            "listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
+             client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
+             proxy_set_header X-Forwarded-Proto $scheme;
+             location = /v2/token {{ proxy_pass http://{token_server}/token; }}"
+        );
+        Self::serve(address, files, &server, registry)
+    }
+
+    /// Starts on a free port before `registry` and refuses requests of more than `cap`, as nginx writes sizes.
+    pub(crate) fn capped(registry: SocketAddr, cap: &str) -> Self {
+        let start = |_try| {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let server = format!("listen {address}; client_max_body_size {cap};");
+            Self::serve(address, TempDir::new().unwrap(), &server, registry)
+        };
+        (0..5).find_map(start).expect("nginx answers")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn serve(address: SocketAddr, files: TempDir, server: &str, registry: SocketAddr) -> Option<Self> {
         let user = if files::is_root() { "user root;" } else { "" };
         let config = format!(
             "daemon off; {user} pid nginx.pid; error_log error.log; events {{}}
@@ -42,10 +66,8 @@ impl Nginx {
               access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
               uwsgi_temp_path uwsgi; scgi_temp_path scgi;
               server {{
-                listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
-                client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
-                proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
-                location = /v2/token {{ proxy_pass http://{token_server}/token; }}
+                {server}
+                proxy_set_header Host $http_host;
                 location / {{ proxy_pass http://{registry}; }}
               }}
             }}"

@@ -3,9 +3,8 @@
 use std::{
     fs,
     io::Write,
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
+    path::Path,
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    parts::{Part, available, command, modelcar, run},
+    nginx::Nginx,
+    parts::{Part, available, modelcar, run},
     registry::Registry,
 };
 
@@ -121,8 +121,8 @@ fn a_proxy_that_caps_requests_gets_chunks() {
     let direct: Value = serde_json::from_str(&run(&mut push(model.path(), &direct, work.path()))).unwrap();
     // nginx's default, and a size that two of the client's sizes fit into.
     for cap in ["1m", "8m"] {
-        let proxy = Proxy::start(registry.address(), cap);
-        let image = format!("{}/team/capped-{cap}:v1", proxy.address);
+        let proxy = Nginx::capped(registry.address(), cap);
+        let image = format!("{}/team/capped-{cap}:v1", proxy.address());
         let output = push(model.path(), &image, work.path()).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
@@ -137,58 +137,5 @@ fn a_proxy_that_caps_requests_gets_chunks() {
         let seen = run(modelcar(work.path()).args(["inspect", &name, "--format", "json"]));
         let seen: Value = serde_json::from_str(&seen).unwrap();
         assert_eq!(seen["digest"], direct["digest"]);
-    }
-}
-
-/// nginx before a registry, with a cap on the size of a request.
-struct Proxy {
-    address: SocketAddr,
-    process: Child,
-    _dir: TempDir,
-}
-
-impl Proxy {
-    fn start(registry: SocketAddr, cap: &str) -> Self {
-        (0..5).find_map(|_| Self::try_start(registry, cap)).expect("nginx answers")
-    }
-
-    fn try_start(registry: SocketAddr, cap: &str) -> Option<Self> {
-        let dir = TempDir::new().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("  {kind}_temp_path {};\n", dir.path().join(kind).display()))
-            .concat();
-        let config = format!(
-            "daemon off;\nmaster_process off;\npid {dir}/pid;\nerror_log {dir}/error.log;\nevents {{}}\nhttp {{\n\
-             {temporary}  access_log off;\n  server {{\n    listen {address};\n    client_max_body_size {cap};\n    \
-             location / {{\n      proxy_pass http://{registry};\n      proxy_set_header Host $http_host;\n    }}\n  }}\n}}\n",
-            dir = dir.path().display()
-        );
-        let file: PathBuf = dir.path().join("nginx.conf");
-        fs::write(&file, config).unwrap();
-        let mut nginx = command("nginx");
-        nginx
-            .arg("-c")
-            .arg(&file)
-            .arg("-e")
-            .arg(dir.path().join("start.log"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut proxy = Self { address, process: nginx.spawn().unwrap(), _dir: dir };
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(10) && matches!(proxy.process.try_wait(), Ok(None)) {
-            if TcpStream::connect(address).is_ok() {
-                return Some(proxy);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        None
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
     }
 }

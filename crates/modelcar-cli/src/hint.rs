@@ -9,6 +9,7 @@ use modelcar_core::{
     plan::{LeftOut, PlanError},
     registry::{KeychainError, RegistryError},
     render::RenderError,
+    sink::LayoutError,
     source::SourceError,
 };
 
@@ -134,14 +135,7 @@ macro_rules! failure_from {
         }
     )+};
 }
-failure_from!(
-    SourceError,
-    PlanError,
-    modelcar_core::InvalidReference,
-    BaseError,
-    RegistryError,
-    modelcar_core::sink::LayoutError
-);
+failure_from!(SourceError, PlanError, modelcar_core::InvalidReference, BaseError, RegistryError, LayoutError);
 
 fn hints(error: &Error) -> Vec<String> {
     let hint = match error {
@@ -162,6 +156,7 @@ fn hints(error: &Error) -> Vec<String> {
         Error::Base(error) => return by_kind(error.kind(), Object::Base),
         Error::Inspect(_) => "it is not an image as the OCI specification has it: ask whoever made it",
         Error::Registry(error) => return registry_hints(error, Object::Registry),
+        Error::Layout(LayoutError::Busy { .. }) => "wait for the other build to end, or name another output",
         Error::Layout(error) => return by_kind(error.kind(), Object::Output),
         _ => "this is a defect of modelcar, please report it",
     };
@@ -193,7 +188,10 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::Http { source, .. } if source.is_without_tls() => {
             "what answers does not speak TLS: write http:// in HF_ENDPOINT if the mirror speaks plain HTTP"
         }
-        SourceError::Changed { .. } => "run again when nothing writes to the directory",
+        SourceError::TooManyLinked { .. } => {
+            "links to folders multiply what is in them: remove those that lead to the same files again"
+        }
+        SourceError::Changed { .. } => "run again when nothing changes the source",
         other if other.kind() == ErrorKind::Auth => "set HF_TOKEN to a token that the Hub takes, or `hf auth login`",
         other => return by_kind(other.kind(), Object::Source),
     };

@@ -19,7 +19,7 @@ use modelcar_core::{
 };
 
 use self::{bars::Bars, lines::Lines};
-use crate::{args::ProgressMode, commands::Outcome, hint::Failure};
+use crate::{args::ProgressMode, commands::Outcome, hint::Failure, interrupt::INTERRUPTED};
 
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
@@ -29,7 +29,7 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
         Ok(Outcome::Interrupted(published)) => {
             say(&format!("interrupted: {}", self::published(published.as_ref())));
-            ExitCode::from(130)
+            ExitCode::from(INTERRUPTED)
         }
         Err(failure) => {
             say(&failure.to_string());

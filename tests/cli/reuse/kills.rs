@@ -48,13 +48,10 @@ impl Watcher {
 }
 
 fn start_all() -> (Env, Arc<FakeRegistry>) {
-    let mut env = Env::new();
+    let env = Env::new();
     env.hub.add_repo(MODEL, "main", synthetic_model(SHARDS, SHARD));
     let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
-    let registry = Arc::new(FakeRegistry::start_blocking(config));
-    env.hub.clear_requests();
-    env.registry = FakeRegistry::start_blocking(RegistryConfig::default());
-    (env, registry)
+    (env, Arc::new(FakeRegistry::start_blocking(config)))
 }
 
 /// The finishing step of the splitmix64 generator.

@@ -15,8 +15,8 @@ const CHECKPOINT: &str = "modelcar-part-";
 
 /// A command that sees no home but `home`.
 fn modelcar(env: &Env, home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_modelcar"));
-    command.args(args).current_dir(env.dir.path()).env_clear().env("HOME", home).env("HF_ENDPOINT", env.hub.endpoint());
+    let mut command = env.command(args);
+    command.env("HOME", home);
     command
 }
 

@@ -100,6 +100,8 @@ async fn plan_source(
     let origin = source.source.origin();
     let mut plan = Plan::new(origin, listed, &base.base.image, &options)
         .map_err(|error| Failure::from(error).during(format!("plan `{}`", source.pinned)))?;
+    // Before a directory is read for its contents.
+    modelcar_core::check_manifests(&plan)?;
     if let (true, Some(dir)) = (identify, &source.dir) {
         let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
         plan = plan.with_contents(dir.identify(files).await?);

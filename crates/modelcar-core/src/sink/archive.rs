@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
     io::{self, IoSlice, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
 };
@@ -257,14 +258,15 @@ impl Write for Tail {
     }
 }
 
-/// Opens the unfinished archive. One that a killed build left is overwritten; one in use is not.
+/// Opens the unfinished archive. One that a killed build left is overwritten; one in use is not, nor one that was
+/// published or removed while it was being opened.
 fn open_locked(partial: &Path) -> Result<File, LayoutError> {
     let file = File::options().write(true).create(true).truncate(false).open(partial);
     let file = file.map_err(io_error("create", partial))?;
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        return Err(LayoutError::Busy { path: partial.to_owned() });
-    }
-    Ok(file)
+    let is_free = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    let same = |held: fs::Metadata, there: fs::Metadata| (held.dev(), held.ino()) == (there.dev(), there.ino());
+    let is_there = file.metadata().and_then(|held| Ok(same(held, fs::metadata(partial)?))).unwrap_or(false);
+    if is_free && is_there { Ok(file) } else { Err(LayoutError::Busy { path: partial.to_owned() }) }
 }
 
 fn blob_name(digest: &Digest) -> String {

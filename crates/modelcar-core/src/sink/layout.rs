@@ -15,7 +15,7 @@ pub use super::layout_error::LayoutError;
 use super::{
     ManifestBlob, Published, Sink,
     body::{Body, Sealed},
-    builds::Share,
+    builds::{Seen, Share},
     layout_error::io_error,
     store::{self, BLOBS, INDEX_FILE, LAYOUT_FILE},
     temporary::Temporary,
@@ -50,6 +50,8 @@ struct Shared {
     ref_name: Option<String>,
     created: Mutex<Created>,
     share: Mutex<Option<Share>>,
+    /// The index that was there at first.
+    index: Option<Seen>,
     published: OnceLock<Published>,
 }
 
@@ -61,7 +63,8 @@ struct Created {
 }
 
 impl LayoutSink {
-    /// Opens the layout at `dir`, or makes one where there is nothing or an empty directory.
+    /// Opens the layout at `dir`, or makes one where there is nothing, an empty directory, or the beginning of a layout
+    /// that a build has left which was killed.
     ///
     /// The image gets the name `ref_name` (`org.opencontainers.image.ref.name`) and replaces the one that had it.
     ///
@@ -71,8 +74,9 @@ impl LayoutSink {
         let dir = dir.to_owned();
         blocking(move || {
             let (created, share) = open(&dir)?;
+            let index = Seen::at(&dir.join(INDEX_FILE));
             let (created, share) = (Mutex::new(created), Mutex::new(Some(share)));
-            let shared = Shared { dir, ref_name, created, share, published: OnceLock::new() };
+            let shared = Shared { dir, ref_name, created, share, index, published: OnceLock::new() };
             Ok(Self { shared: Arc::new(shared), work: Arc::default() })
         })
         .await
@@ -187,12 +191,17 @@ impl Shared {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away what this build has made, unless another one may have come to rely on it.
+    /// Takes away what this build has made, unless another one may have come to rely on it: one that runs, or one that
+    /// has published since this one began. What stays is part of no image and takes room alone.
     fn remove_created(&self) {
         let created = std::mem::take(&mut *self.created());
         let share = self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(share) = share {
-            share.give_up(|| created.remove());
+            share.give_up(|| {
+                if Seen::at(&self.dir.join(INDEX_FILE)) == self.index {
+                    created.remove();
+                }
+            });
         }
     }
 
@@ -271,7 +280,7 @@ fn open(dir: &Path) -> Result<(Created, Share), LayoutError> {
             Share::take(&blobs, clear).map_err(io_error("open", &blobs))
         });
         match share {
-            Ok(share) if share.is_of(&blobs) && dir.join(LAYOUT_FILE).exists() => return Ok((created, share)),
+            Ok(Some(share)) if share.is_of(&blobs) && dir.join(LAYOUT_FILE).exists() => return Ok((created, share)),
             Err(error) if last == 0 || error.kind() != ErrorKind::NotFound => {
                 created.remove();
                 return Err(error);
@@ -300,14 +309,32 @@ fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
 
 /// Returns whether a layout can be begun at `dir`: it is not there, is empty, or holds what a build makes first.
 fn is_new(dir: &Path) -> Result<bool, LayoutError> {
-    let entries = match fs::read_dir(dir) {
+    holds_only(dir, |entry| {
+        let begun = || holds_only(&entry.path(), |inner| Ok(inner.file_name() == "sha256" && has_blobs_only(&inner)?));
+        Ok(Temporary::is_name(&entry.file_name()) || (entry.file_name() == "blobs" && begun()?))
+    })
+}
+
+fn has_blobs_only(folder: &fs::DirEntry) -> Result<bool, LayoutError> {
+    let is_blob = |name: &str| format!("sha256:{name}").parse::<Digest>().is_ok();
+    holds_only(&folder.path(), |entry| {
+        let name = entry.file_name();
+        Ok(Temporary::is_name(&name) || name.to_str().is_some_and(is_blob))
+    })
+}
+
+/// Returns whether all entries of a folder are as they should be; one that is not there has none.
+fn holds_only(
+    folder: &Path,
+    should_be: impl Fn(fs::DirEntry) -> Result<bool, LayoutError>,
+) -> Result<bool, LayoutError> {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(io_error("read", dir)(error)),
+        Err(error) => return Err(io_error("read", folder)(error)),
     };
-    let is_begun = |entry: fs::DirEntry| entry.file_name() == "blobs" || Temporary::is_name(&entry.file_name());
     for entry in entries {
-        if !is_begun(entry.map_err(io_error("read", dir))?) {
+        if !should_be(entry.map_err(io_error("read", folder))?)? {
             return Ok(false);
         }
     }

@@ -113,10 +113,10 @@ pub enum LayoutError {
         /// Bytes that arrived.
         written: u64,
     },
-    /// Another build writes the same archive.
+    /// Another build writes the same archive, or keeps a layout to itself.
     #[error("`{path}` is being written by another build")]
     Busy {
-        /// The unfinished archive.
+        /// The unfinished archive, or the layout.
         path: PathBuf,
     },
     /// The archive was published already.

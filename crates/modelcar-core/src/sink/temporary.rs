@@ -22,8 +22,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes a file in `dir` under a name that no other build has, on this machine or on another one that shares the
-    /// directory.
+    /// Makes a file in `dir` under a name that no other build has.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -64,10 +63,13 @@ impl Temporary {
         }
     }
 
-    /// Returns whether a temporary file may be called `name`.
+    /// Returns whether a temporary file may be called `name`: a dot, three numbers, and the ending.
     pub(super) fn is_name(name: &OsStr) -> bool {
-        let name = name.as_encoded_bytes();
-        name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
+        let numbers = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX));
+        numbers.is_some_and(|numbers| {
+            let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            numbers.split('-').count() == 3 && numbers.split('-').all(is_number)
+        })
     }
 }
 

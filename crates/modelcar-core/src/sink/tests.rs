@@ -248,6 +248,43 @@ async fn a_build_that_fails_takes_nothing_from_another_one() {
     other.publish(&manifest("{}")).await.unwrap();
     assert!(other.has_blob(&Digest::of("weights"), 7).await.unwrap());
     assert_eq!(names(&dir), ["blobs", "index.json", "oci-layout"]);
+    drop(other);
+
+    // Nor from one that began later and has ended before; a name that it took again counts too.
+    for round in 0..3 {
+        let failing = layout(&dir, None).await;
+        failing.write_blob(&BytesBody::new("layer 1", vec![round]), &|_| {}).await.unwrap();
+        let other = layout(&dir, Some("v1")).await;
+        assert!(other.has_blob(&Digest::of([round]), 1).await.unwrap());
+        other.publish(&manifest("{}")).await.unwrap();
+        drop(other);
+        failing.abandon().await;
+        assert!(layout(&dir, None).await.has_blob(&Digest::of([round]), 1).await.unwrap());
+    }
+    let fresh = temp.path().join("fresh");
+    let (first, second) = (layout(&fresh, None).await, layout(&fresh, None).await);
+    fill(&first, b"weights", "{}").await.unwrap();
+    drop(first);
+    second.abandon().await;
+    assert_eq!(names(&fresh), ["blobs", "index.json", "oci-layout"]);
+    let alone = layout(&fresh, None).await;
+    alone.write_blob(&BytesBody::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
+    alone.abandon().await;
+    assert_eq!(names(&fresh.join(BLOBS)).len(), 2);
+}
+
+#[tokio::test]
+async fn what_only_looks_like_the_beginning_of_a_layout_is_not_touched() {
+    for taken in [".notes.partial", "blobs/photo", "blobs/sha256/photo", ".1-2.partial", "blobs/sha256/.x-1-2.partial"]
+    {
+        let temp = TempDir::new().unwrap();
+        let file = temp.path().join(taken);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "x").unwrap();
+        let error = LayoutSink::create(temp.path(), None).await.unwrap_err();
+        assert!(matches!(error, LayoutError::NotALayout { .. }), "{taken}: {error}");
+        assert!(file.exists(), "{taken}");
+    }
 }
 
 #[tokio::test]

@@ -22,9 +22,9 @@ use crate::{
     progress::{Event, NoProgress, Progress},
 };
 
-/// Most entries that are looked at, as many as the Hub is believed to list: links to folders can make a few of them
-/// very many.
-const ENTRIES_MAX: usize = 100_000;
+/// Most entries that are looked at through links, as many as the Hub is believed to list: links to folders can make a
+/// few of them very many.
+const LINKED_MAX: usize = 100_000;
 /// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
 const READ_BYTES: usize = 512 * 1024;
 /// Where `hf download --local-dir` keeps track of its files.
@@ -321,7 +321,7 @@ fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceErro
     if !home.is_dir() {
         return Err(SourceError::NotADirectory { path: root.to_owned() });
     }
-    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new(), entries: 0 };
+    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new(), links: 0, linked: 0 };
     walk.folder(&home, "")?;
     Ok((home, walk.files))
 }
@@ -341,8 +341,10 @@ struct Walk {
     files: BTreeMap<ModelPath, Found>,
     /// The folders being walked, to notice a link that leads back up.
     above: Vec<PathBuf>,
-    /// Entries seen so far.
-    entries: usize,
+    /// Links to folders that have led here.
+    links: usize,
+    /// Entries seen so far behind such links.
+    linked: usize,
 }
 
 impl Walk {
@@ -355,10 +357,9 @@ impl Walk {
         for entry in fs::read_dir(folder).map_err(fault)? {
             let entry = entry.map_err(fault)?;
             let place = entry.path();
-            self.entries += 1;
-            if self.entries > ENTRIES_MAX {
-                let reason = format!("is one entry too many: {ENTRIES_MAX} are looked at, what links lead to included");
-                return Err(bad(&place, &reason));
+            self.linked += usize::from(self.links > 0);
+            if self.linked > LINKED_MAX {
+                return Err(SourceError::TooManyLinked { path: place, max: LINKED_MAX });
             }
             let name = entry.file_name();
             let name = name.to_str().ok_or_else(|| bad(&place, "has a name that is not UTF-8"))?;
@@ -385,7 +386,10 @@ impl Walk {
             if self.above.contains(&real) {
                 return Err(bad(place, "is a link to a folder above itself"));
             }
-            return self.folder(&real, &format!("{path}/"));
+            self.links += usize::from(is_link);
+            self.folder(&real, &format!("{path}/"))?;
+            self.links -= usize::from(is_link);
+            return Ok(());
         }
         if !meta.is_file() {
             return Err(bad(place, "is neither a file nor a folder"));
@@ -475,7 +479,7 @@ mod tests {
         }
         fs::create_dir(dir.path().join("23")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
-        assert!(error.contains("is one entry too many: 100000 are looked at"), "{error}");
+        assert!(error.ends_with("is one entry too many: 100000 are looked at behind links to folders"), "{error}");
 
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("d/".repeat(63))).unwrap();

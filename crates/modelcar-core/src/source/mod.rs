@@ -178,6 +178,14 @@ pub enum SourceError {
         /// Path on the file system.
         path: PathBuf,
     },
+    /// Links to folders make more of a directory's entries than are looked at.
+    #[error("`{path}` is one entry too many: {max} are looked at behind links to folders")]
+    TooManyLinked {
+        /// Path on the file system.
+        path: PathBuf,
+        /// The limit.
+        max: usize,
+    },
     /// A link in a directory leads nowhere.
     #[error("`{path}` is a link to `{target}`, which is not there")]
     DanglingLink {
@@ -245,6 +253,7 @@ impl SourceError {
             | Self::BadEntry { .. }
             | Self::NotADirectory { .. }
             | Self::DanglingLink { .. }
+            | Self::TooManyLinked { .. }
             | Self::BadEndpoint { .. }
             | Self::BadToken => ErrorKind::InvalidInput,
             Self::Http { source, .. } => source.kind(),
