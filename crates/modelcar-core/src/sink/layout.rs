@@ -73,8 +73,9 @@ impl LayoutSink {
     pub async fn create(dir: &Path, ref_name: Option<String>) -> Result<Self, LayoutError> {
         let dir = dir.to_owned();
         blocking(move || {
-            let (created, share) = open(&dir)?;
+            // Before anything is made, so that whatever is published from then on tells that it is relied on.
             let index = Seen::at(&dir.join(INDEX_FILE));
+            let (created, share) = open(&dir)?;
             let (created, share) = (Mutex::new(created), Mutex::new(Some(share)));
             let shared = Shared { dir, ref_name, created, share, index, published: OnceLock::new() };
             Ok(Self { shared: Arc::new(shared), work: Arc::default() })
