@@ -15,7 +15,11 @@ BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelc
 # What pushes: `make modelcar-build MODELCAR=modelcar …` takes an installed one.
 MODELCAR ?= $(STATIC)
 
-.PHONY: help static static-env modelcar-build builder-image cloud-build model-and-image builder
+# The release of KServe in the test cluster.
+KSERVE ?= 0.20.0
+
+.PHONY: help static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
+	cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,3 +47,23 @@ model-and-image:
 
 builder:
 	@test -n '$(BUILDER)' || { echo 'say BUILDER=registry/repository, the image that holds the binary' >&2; exit 2; }
+
+CLUSTER := cargo run --locked --quiet -p modelcar-cluster --
+
+cluster-programs: ## Build the programs of the test cluster (Go, once)
+	@$(CLUSTER) build
+
+cluster-test: ## Run every manifest on a real Kubernetes with KServe: ARGS='--only NAME' KSERVE=0.19.0
+	@$(CLUSTER) test --kserve $(KSERVE) $(ARGS)
+
+cluster-up: ## Start the test cluster and leave it running
+	@$(CLUSTER) up --kserve $(KSERVE)
+
+cluster-apply: ## Apply manifests in the running cluster and wait until Ready: FILE=manifests.yaml
+	@$(CLUSTER) apply --kserve $(KSERVE) '$(FILE)'
+
+cluster-exec: ## Run a command in the running cluster: RUN='kubectl get pods'
+	@$(CLUSTER) exec --kserve $(KSERVE) -- sh -c '$(RUN)'
+
+cluster-down: ## End the running test cluster
+	@$(CLUSTER) down

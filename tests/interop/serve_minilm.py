@@ -1,7 +1,8 @@
 """Embeds sentences with a MiniLM model read from a folder, alone or behind KServe's own model server.
 
 `embed FOLDER` prints the embeddings of SENTENCES as JSON. `serve FOLDER PORT` answers KServe's V1 protocol as the model
-`minilm`. `ask PORT` sends SENTENCES there and prints the embeddings of the answer.
+`minilm`. `runtime OPTIONS` does so as KServe's runtimes are called: `--model_name=NAME`, /mnt/models, port 8080.
+`ask PORT` sends SENTENCES there and prints the embeddings of the answer.
 
 The folder is opened again for every load, by the path that was given: no path is made real.
 """
@@ -127,5 +128,7 @@ if __name__ == "__main__":
         print(json.dumps([model.embed(sentence) for sentence in SENTENCES]))
     elif command == "serve":
         serve(rest[0], int(rest[1]))
+    elif command == "runtime":
+        serve("/mnt/models", 8080)
     else:
         print(json.dumps(ask(int(rest[0]))))

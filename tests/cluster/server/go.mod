@@ -1,0 +1,3 @@
+module modelcar.test/cluster/server
+
+go 1.26.0

@@ -1,0 +1,104 @@
+//! The models that scenarios serve, pushed once.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cluster::Cluster,
+    images::real_parts,
+    registry,
+    scene::{Model, push, push_to},
+    wait::Result,
+};
+
+/// A static shell for the base of images.
+pub(super) const SHELL: [&str; 2] = ["--base-binary", "/usr/bin/busybox"];
+
+/// Models in the test registries.
+pub(super) struct Models {
+    /// A model that generates text.
+    pub(super) tiny: Model,
+    /// The same with another shard.
+    pub(super) revised: Model,
+    /// The first one, where a login is needed.
+    pub(super) private: Model,
+    /// The first one without anything below its weights.
+    pub(super) scratch: Model,
+    /// One file in GGUF.
+    pub(super) gguf: Model,
+    /// A sentence embedder that works, or why there is none.
+    pub(super) real: std::result::Result<Real, String>,
+}
+
+/// A real model with the Python that serves it.
+pub(super) struct Real {
+    pub(super) model: Model,
+    pub(super) python: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+impl Models {
+    pub(super) fn push(cluster: &Cluster) -> Result<Self> {
+        let tiny = cluster.parts.workspace.join("fixtures/tiny-model");
+        let (revised, gguf) = (cluster.state.join("models/revised"), cluster.state.join("models/gguf"));
+        copy(&tiny, &revised)?;
+        let shard = revised.join("model-00002-of-00002.safetensors");
+        let mut bytes = fs::read(&shard)?;
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        fs::write(shard, bytes)?;
+        fs::create_dir_all(&gguf)?;
+        fs::write(gguf.join("tiny-Q4_K_M.gguf"), gguf_bytes())?;
+        fs::copy(tiny.join("config.json"), gguf.join("config.json"))?;
+        let real = real_parts().and_then(|(python, folder)| {
+            let make = || {
+                cluster.images.real_server(&cluster.parts, &python)?;
+                push(cluster, &folder, "minilm", &SHELL)
+            };
+            let model = make().map_err(|error| error.to_string())?;
+            Ok(Real { model, python, folder })
+        });
+        Ok(Self {
+            tiny: push(cluster, &tiny, "tiny", &SHELL)?,
+            revised: push(cluster, &revised, "tiny", &SHELL)?,
+            private: push_to(cluster, &tiny, registry::PRIVATE, "tiny", &SHELL)?,
+            scratch: push(cluster, &tiny, "scratch", &["--base", "scratch"])?,
+            gguf: push(cluster, &gguf, "gguf", &SHELL)?,
+            real,
+        })
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the header of a GGUF file with one entry and no tensors, and bytes behind it.
+fn gguf_bytes() -> Vec<u8> {
+    let mut bytes = b"GGUF".to_vec();
+    bytes.extend(3_u32.to_le_bytes());
+    bytes.extend(0_u64.to_le_bytes());
+    bytes.extend(1_u64.to_le_bytes());
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    };
+    text(&mut bytes, "general.architecture");
+    bytes.extend(8_u32.to_le_bytes());
+    text(&mut bytes, "llama");
+    bytes.extend([7_u8; 4096]);
+    bytes
+}
