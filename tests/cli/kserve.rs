@@ -67,6 +67,9 @@ fn render_pins() {
     assert_eq!(yaml, env.answer(&["render", &format!("oci://{pinned}"), "--native"]));
     assert!(yaml.contains(&format!("storageUri: oci+native://{pinned}\n")), "{yaml}");
     assert!(yaml.starts_with("# acme/tiny at "), "{yaml}");
+    assert!(yaml.contains("runAsUser: 1010\n"), "{yaml}");
+    assert!(env.answer(&["render", &pinned, "--native", "--kserve-uid", "7"]).contains("runAsUser: 7\n"));
+    assert!(!env.answer(&["render", &pinned, "--native", "--kserve-uid", "none"]).contains("runAsUser"));
     assert!(yaml.contains("LlamaForCausalLM, 100 k parameters"), "{yaml}");
 }
 
@@ -86,6 +89,10 @@ fn render_refuses_what_can_not_work() {
     refused(&["--native", "--kserve-version", "0.19"], &["came with 0.20", "hint:"]);
     refused(&["--native", "--name", "A"], &["not a Kubernetes name", "--name"]);
     refused(&["--kserve-version", "0.3"], &["between 0.15 and 0.20"]);
+    for bad in ["-1", "2147483648", "root", ""] {
+        refused(&["--kserve-uid", bad], &["`", "is not a user: write a number from 0 to 2147483647, or none"]);
+    }
+    refused(&["--native", "--kserve-uid", "0"], &["an image volume and the user root do not go together", "hint:"]);
     refused(&["--native", "--template", "nothing.j2"], &["nothing.j2"]);
     fs::write(env.dir.path().join("bad.j2"), "{{ nothing }}").unwrap();
     refused(&["--native", "--template", "bad.j2"], &["fill the template", "docs/kserve.md"]);

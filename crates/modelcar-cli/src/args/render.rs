@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use modelcar_core::{
     kserve::KserveVersion,
-    render::{Autoscaler, DeploymentMode, Kind, RenderOptions, objects::Toleration},
+    render::{Autoscaler, DeploymentMode, Kind, RenderOptions, SidecarUser, objects::Toleration},
 };
 
 use super::{LoginArgs, RegistryArgs, key_value, utf8};
@@ -130,6 +130,12 @@ pub(crate) struct RenderArgs {
     /// Taint that it stands: KEY or KEY=VALUE, and maybe :EFFECT (can be repeated)
     #[arg(long, value_name = "TAINT")]
     pub(crate) toleration: Vec<Toleration>,
+    /// User of KServe's sidecars: uidModelcar of its configuration
+    ///
+    /// It stands in the `ConfigMap` inferenceservice-config. The pod gets it, with group 0. `none` writes neither, for
+    /// namespaces that set the user themselves (OpenShift). With --native it is the server's user.
+    #[arg(long, value_name = "N|none", default_value_t, allow_hyphen_values = true)]
+    pub(crate) kserve_uid: SidecarUser,
     /// Service account
     #[arg(long, value_name = "NAME")]
     pub(crate) service_account: Option<String>,
@@ -194,6 +200,7 @@ impl RenderArgs {
             memory: self.memory.clone(),
             node_selector: self.node_selector.iter().cloned().collect(),
             tolerations: self.toleration.clone(),
+            kserve_uid: self.kserve_uid,
             service_account: self.service_account.clone(),
             image_pull_secrets: self.image_pull_secret.clone(),
             args: self.arg.clone(),

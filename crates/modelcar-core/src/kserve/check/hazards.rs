@@ -273,7 +273,7 @@ fn pair(pod: &Pod, target: &Container, sidecar: &Container, found: &mut Vec<Find
                 a.map_or_else(|| "0 by default".to_owned(), |id| id.to_string()),
                 b.map_or_else(|| "0 by default".to_owned(), |id| id.to_string())
             ),
-            "set runAsGroup for the pod and not for the container",
+            "set runAsUser and runAsGroup for the pod, and no runAsGroup for the container",
         ),
     }
     let drops = target.security_context.as_ref().and_then(|own| own.capabilities.as_ref());

@@ -266,7 +266,7 @@ fn groups(platform: &Platform, names: &[&LayerNames], found: &mut Findings) {
         }
         let message = format!(
             "/etc/passwd gives user {id} the group {group}: the server has group 0 and may not look into the sidecar, \
-             unless the pod sets runAsGroup"
+             unless the pod sets runAsUser and runAsGroup"
         );
         if *id == DEFAULT_USER {
             return add(found, Severity::Error, "passwd-group", SIDECAR, message);

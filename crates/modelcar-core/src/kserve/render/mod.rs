@@ -8,6 +8,7 @@ mod header;
 pub mod objects;
 mod options;
 mod pods;
+mod rights;
 mod services;
 mod subject;
 mod template;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use self::{choice::Choice, objects::Namespace};
 pub use self::{
     objects::Object,
-    options::{Autoscaler, DeploymentMode, InvalidToleration, Kind, RenderOptions},
+    options::{Autoscaler, DeploymentMode, InvalidToleration, InvalidUser, Kind, RenderOptions, SidecarUser},
     subject::Subject,
     warnings::Warning,
 };
@@ -155,6 +156,7 @@ fn yaml(object: &impl Serialize) -> Result<String, RenderError> {
 fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> {
     let version = options.version;
     let llm = options.kind == Kind::LlmInferenceService;
+    let prepull = options.kind == Kind::Prepull;
     let unsupported = |what, since| Err(RenderError::Unsupported { version, what, since });
     if options.native && !version.has_native() {
         return unsupported("image volumes (`oci+native://`)", "0.20");
@@ -176,6 +178,8 @@ fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> 
         (llm && options.runtime.is_some(), "an LLMInferenceService", "a runtime"),
         (llm && options.runtime_version.is_some(), "an LLMInferenceService", "a runtime version"),
         (options.mode == DeploymentMode::Knative && options.autoscaler.is_some(), "Knative", "an autoscaler"),
+        // The kubelet refuses a root that must not be root, which beside an image volume stands in the pod.
+        (options.native && options.kserve_uid == SidecarUser::Uid(0) && !prepull, "an image volume", "the user root"),
         (options.min_replicas > options.max_replicas.or(options.min_replicas), "these smallest", "largest replicas"),
     ];
     if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use super::{
     choice::{Choice, Family, MODEL_PATH},
     objects::{
-        Capabilities, Container, DaemonSet, DaemonSetSpec, EmptyDir, EnvVar, ImageVolume, LocalObjectReference, Object,
-        ObjectMeta, PodSecurityContext, PodSpec, PodTemplate, Resources, SeccompProfile, SecurityContext, Selector,
-        Volume, VolumeMount,
+        Container, DaemonSet, DaemonSetSpec, EmptyDir, EnvVar, ImageVolume, LocalObjectReference, Object, ObjectMeta,
+        PodSpec, PodTemplate, Resources, Selector, Volume, VolumeMount,
     },
     options::Kind,
+    rights,
 };
 use crate::facts::{ModelFacts, Task};
 
 /// Variables of every server: nothing is fetched, and a user without an entry in `/etc/passwd` has a home to write to.
 ///
-/// KServe runs the server as the sidecar's user, 1010, which no server image knows: without `HOME` caches go to `/`,
-/// and `getpass.getuser()` in `PyTorch` fails without `USER`.
+/// KServe runs the server as the sidecar's user, 1010 unless it is configured otherwise, which no server image knows:
+/// without `HOME` caches go to `/`, and `getpass.getuser()` in `PyTorch` fails without `USER`.
 const ENVIRONMENT: [(&str, &str); 9] = [
     ("HF_HUB_OFFLINE", "1"),
     ("TRANSFORMERS_OFFLINE", "1"),
@@ -108,56 +108,6 @@ fn task_arguments(facts: &ModelFacts) -> Vec<&'static str> {
     std::iter::once("--backend=huggingface").chain(task).collect()
 }
 
-/// The user that the server runs as beside an image volume; that of KServe's sidecar.
-const USER: u32 = 1010;
-const SECCOMP: SeccompProfile = SeccompProfile { profile: "RuntimeDefault" };
-
-/// Returns users and groups of every container of the pod.
-///
-/// Beside a sidecar: the server reads the sidecar's files through `/proc`, which the kernel allows only when both have
-/// the same user *and* group. The group is 0 unless an image's `/etc/passwd` says otherwise; written down, it is 0 in
-/// any case. With an image volume: what the Pod Security level `restricted` asks for and KServe's runtimes leave out.
-///
-/// Knative takes none unless a feature flag is set: [`container_rights`] has the same.
-pub(super) fn pod_security_context(choice: &Choice<'_>) -> Option<PodSecurityContext> {
-    let context = if choice.is_sidecar() {
-        PodSecurityContext { run_as_group: Some(0), ..PodSecurityContext::default() }
-    } else {
-        PodSecurityContext {
-            run_as_user: Some(USER),
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SECCOMP),
-            ..PodSecurityContext::default()
-        }
-    };
-    (!choice.is_knative()).then_some(context)
-}
-
-/// Returns what of [`pod_security_context`] stands at the server itself.
-pub(super) fn container_rights(choice: &Choice<'_>) -> Option<SecurityContext> {
-    let context = if choice.is_sidecar() {
-        SecurityContext { run_as_group: Some(0), ..SecurityContext::default() }
-    } else {
-        SecurityContext {
-            run_as_user: Some(USER),
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SECCOMP),
-            ..SecurityContext::default()
-        }
-    };
-    choice.is_knative().then_some(context)
-}
-
-/// Returns the rights of a server that needs none, over those that stand at the server anyway.
-pub(super) fn without_rights(over: Option<SecurityContext>) -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        capabilities: Some(Capabilities { drop: vec!["ALL".to_owned()] }),
-        run_as_non_root: Some(true),
-        ..over.unwrap_or_default()
-    }
-}
-
 pub(super) fn pull_secrets(choice: &Choice<'_>) -> Vec<LocalObjectReference> {
     choice.options.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect()
 }
@@ -175,11 +125,7 @@ pub(super) fn prepull(choice: &Choice<'_>) -> Object {
     let mut holder = Container {
         name: "hold".to_owned(),
         resources: Some(Resources { requests: amounts.clone(), limits: amounts }),
-        security_context: Some(SecurityContext {
-            run_as_user: Some(USER),
-            seccomp_profile: Some(SECCOMP),
-            ..without_rights(None)
-        }),
+        security_context: Some(rights::of_holder(choice)),
         ..Container::default()
     };
     let mut volumes = Vec::new();

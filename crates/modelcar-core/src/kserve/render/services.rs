@@ -10,7 +10,7 @@ use super::{
         StorageUri,
     },
     options::DeploymentMode,
-    pods,
+    pods, rights,
 };
 
 /// The container that KServe looks for.
@@ -28,7 +28,7 @@ pub(super) fn inference_service(choice: &Choice<'_>) -> Object {
         image_pull_secrets: pods::pull_secrets(choice),
         node_selector: choice.node_selector(),
         tolerations: options.tolerations.clone(),
-        security_context: pods::pod_security_context(choice),
+        security_context: rights::at_pod(choice),
         ..Predictor::default()
     };
     if options.storage_uris {
@@ -57,7 +57,7 @@ fn model(choice: &Choice<'_>) -> Model {
         args: pods::arguments(choice),
         env: pods::environment(choice),
         resources: Some(pods::resources(choice)),
-        security_context: pods::container_rights(choice),
+        security_context: rights::at_container(choice),
     }
 }
 
@@ -86,7 +86,7 @@ fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor)
         env,
         ports: vec![Port { container_port: PORT, protocol: "TCP" }],
         resources: Some(pods::resources(choice)),
-        security_context: Some(pods::without_rights(pods::container_rights(choice))),
+        security_context: Some(rights::of_custom_container(choice)),
         volume_mounts: vec![mount],
         // Half an hour for large models; Knative has its own deadline.
         startup_probe: (!choice.is_knative()).then(|| probe(180)),
@@ -116,7 +116,7 @@ pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
         node_selector: choice.node_selector(),
         tolerations: options.tolerations.clone(),
         // Beside an image volume the template of KServe has what is needed.
-        security_context: pods::pod_security_context(choice).filter(|_| choice.is_sidecar()),
+        security_context: rights::at_pod(choice).filter(|_| choice.is_sidecar()),
         containers: vec![container],
         ..PodSpec::default()
     };

@@ -1,6 +1,7 @@
 //! Every kind and option against the schemas of KServe, and the YAML to look at.
 
 mod hostile;
+mod rights;
 mod schema;
 mod server;
 mod snapshots;
@@ -150,6 +151,7 @@ fn what_does_not_go_together_is_refused() {
     refused(&qwen(), &|o| (o.mode, o.autoscaler) = (DeploymentMode::Knative, Some(Autoscaler::Hpa)), "go together");
     refused(&qwen(), &|o| (o.min_replicas, o.max_replicas) = (Some(3), Some(2)), "go together");
     refused(&qwen(), &|o| (o.runtime_image, o.runtime_version) = (Some("i".into()), Some("v".into())), "go together");
+    refused(&qwen(), &|o| (o.native, o.kserve_uid) = (true, SidecarUser::Uid(0)), "go together");
     refused(&gguf(), &|o| o.kind = Kind::LlmInferenceService, "GGUF");
     for name in ["", "Qwen", "1qwen", "a.b", "a-", "-a", &"a".repeat(54)] {
         refused(&qwen(), &|o| o.name = Some(name.into()), "is not a Kubernetes name");
@@ -245,30 +247,6 @@ fn commands_name_the_namespace() {
     let text = yaml(&qwen(), &options);
     assert!(text.contains("kubectl rollout status daemonset/prepull-m -n team --timeout=60m\n"), "{text}");
     assert!(text.contains("kubectl delete daemonset/prepull-m -n team\n"), "{text}");
-}
-
-/// What the Pod Security level `restricted` asks of a pod: at the pod or at every container.
-#[test]
-fn an_image_volume_is_admitted_where_the_sidecar_is_not() {
-    let rights = |change: &dyn Fn(&mut RenderOptions)| {
-        let rendered = render(&qwen(), &options(change)).unwrap();
-        serde_json::to_value(rendered.objects.last().unwrap()).unwrap()
-    };
-    let restricted = serde_json::json!({
-        "runAsUser": 1010, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    assert_eq!(rights(&|o| o.native = true)["spec"]["predictor"]["securityContext"], restricted);
-    let knative = rights(&|o| (o.native, o.mode) = (true, DeploymentMode::Knative));
-    assert_eq!(knative["spec"]["predictor"]["securityContext"], serde_json::Value::Null);
-    assert_eq!(knative["spec"]["predictor"]["model"]["securityContext"], restricted);
-    let sidecar = rights(&|_| ());
-    assert_eq!(sidecar["spec"]["predictor"]["securityContext"], serde_json::json!({"runAsGroup": 0}));
-    let mut whole = restricted;
-    whole["allowPrivilegeEscalation"] = serde_json::json!(false);
-    whole["capabilities"] = serde_json::json!({"drop": ["ALL"]});
-    for native in [true, false] {
-        let set = rights(&|o| (o.kind, o.native) = (Kind::Prepull, native));
-        assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["securityContext"], whole);
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     choice::{Choice, Family},
-    options::{Autoscaler, DeploymentMode, Kind},
+    options::{Autoscaler, DeploymentMode, Kind, SidecarUser},
 };
 use crate::kserve::one_line;
 
@@ -43,6 +43,7 @@ pub(super) fn find(choice: &Choice<'_>) -> Vec<Warning> {
         scratch(choice, &mut found);
         server::find(choice, &mut found);
         memory(choice, &mut found);
+        users(choice, &mut found);
     }
     release(choice, &mut found);
     if choice.is_sidecar() {
@@ -123,6 +124,8 @@ fn left_out(choice: &Choice<'_>, found: &mut Vec<Warning>) {
         (options.mode == DeploymentMode::Knative, "--mode knative"),
         (options.autoscaler.is_some(), "--autoscaler"),
         (options.model_format.is_some(), "--model-format"),
+        // Beside an image volume the user is that of KServe's template.
+        (options.native && options.kserve_uid != SidecarUser::default(), "--kserve-uid"),
     ];
     let given: Vec<&str> = given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect();
     if !given.is_empty() {
@@ -180,6 +183,37 @@ fn memory(choice: &Choice<'_>, found: &mut Vec<Warning>) {
                 choice.gpus
             ),
         );
+    }
+}
+
+/// Who may read the model, where KServe's configuration is not what it comes with.
+fn users(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+    let options = choice.options;
+    match options.kserve_uid {
+        SidecarUser::None if choice.is_sidecar() => warn(
+            found,
+            "no-user",
+            "no user is written: the server runs as the user of its image and the sidecar as that of the model's image \
+             (of modelcar: user 1010, group 0), unless the namespace sets one, as OpenShift does. User and group of \
+             both must be the same, or the server may not read the model",
+        ),
+        SidecarUser::None if options.kind != Kind::LlmInferenceService => warn(
+            found,
+            "no-user",
+            "no user is written: unless the namespace sets one, as OpenShift does, the server's image must have a \
+             numeric user that is not root",
+        ),
+        SidecarUser::Uid(0) if options.custom_container.is_some() => {
+            warn(found, "root", "server and sidecar run as root, because KServe's uidModelcar is 0");
+        }
+        SidecarUser::Uid(0) => warn(
+            found,
+            "root",
+            "uidModelcar is 0: a server that must not be root or drops its capabilities, as those of KServe's runtimes \
+             do, does not start or may not read the model. Set uidModelcar to 1010 in the ConfigMap \
+             inferenceservice-config, and leave --kserve-uid out",
+        ),
+        SidecarUser::Uid(_) | SidecarUser::None => {}
     }
 }
 

@@ -111,7 +111,7 @@ type Change = (&'static str, fn(&mut RenderOptions));
 fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
     let mut sets = Vec::new();
     let kinds = [Kind::InferenceService, Kind::LlmInferenceService, Kind::SmokeTest, Kind::Prepull];
-    let changes: [Change; 17] = [
+    let changes: [Change; 20] = [
         ("nothing", |_| ()),
         ("native", |o| o.native = true),
         ("storage URIs", |o| o.storage_uris = true),
@@ -128,6 +128,9 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
         ("no GPU", |o| o.gpus = Some(0)),
         ("8 GPUs", |o| (o.gpus, o.gpu_type) = (Some(8), Some("nvidia-l4".into()))),
         ("stopped", |o| o.stop = true),
+        ("no user", |o| o.kserve_uid = SidecarUser::None),
+        ("no user, native", |o| (o.kserve_uid, o.native) = (SidecarUser::None, true)),
+        ("root", |o| (o.kserve_uid, o.custom_container) = (SidecarUser::Uid(0), Some("i:1".into()))),
         ("all", |o| *o = RenderOptions { kind: o.kind, ..all_options(o.version) }),
     ];
     for subject in [qwen(), minilm(), gguf(), stranger()] {

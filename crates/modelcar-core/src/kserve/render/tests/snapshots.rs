@@ -31,6 +31,7 @@ fn inference_services() {
     snapshot!("all-options", qwen(), all_options(KserveVersion::LATEST));
     snapshot!("embedding", minilm(), pinned(&|_| ()));
     snapshot!("gguf", gguf(), pinned(&|_| ()));
+    snapshot!("no-user", qwen(), pinned(&|o| o.kserve_uid = SidecarUser::None));
     snapshot!("unknown-model", stranger(), options(|_| ()));
     snapshot!("kserve-0.15", qwen(), options(|o| o.version = KserveVersion::FIRST));
 }
