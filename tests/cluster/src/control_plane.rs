@@ -84,6 +84,8 @@ pub(crate) fn start(parts: &Parts, state: &Path, identity: &Identity, programs: 
     server.args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"]);
     server.args(["--authorization-mode=RBAC", "--allow-privileged=true", "--endpoint-reconciler-type=none"]);
     server.arg(format!("--service-cluster-ip-range={SERVICES}"));
+    // No name service knows the node.
+    server.arg("--kubelet-preferred-address-types=InternalIP");
     server.arg("--service-account-issuer=https://kubernetes.default.svc");
     for (flag, file) in [
         ("tls-cert-file", "apiserver.crt"),

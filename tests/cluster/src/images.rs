@@ -47,15 +47,19 @@ impl Images {
         Ok(images)
     }
 
-    /// Returns the place of an image: a layout of its own, because umoci's changes to one would overtake each other.
+    /// Returns the layout of an image: one for each, because umoci's changes to one would overtake each other.
+    pub(crate) fn layout(&self, tag: &str) -> PathBuf {
+        self.folder.join("layouts").join(tag)
+    }
+
     fn tag(&self, tag: &str) -> String {
-        format!("{}:image", self.folder.join("layouts").join(tag).display())
+        format!("{}:image", self.layout(tag).display())
     }
 
     /// Makes the image `tag` of a folder, which becomes its root.
     pub(crate) fn make(&self, tag: &str, root: &Path, config: Run<'_>) -> Result {
         fs::create_dir_all(self.folder.join("layouts"))?;
-        run(Command::new("umoci").args(["init", "--layout"]).arg(self.folder.join("layouts").join(tag)))?;
+        run(Command::new("umoci").args(["init", "--layout"]).arg(self.layout(tag)))?;
         run(Command::new("umoci").args(["new", "--image", &self.tag(tag)]))?;
         run(Command::new("umoci").args(["insert", "--image", &self.tag(tag)]).arg(root).arg("/"))?;
         self.configure(tag, config)

@@ -103,7 +103,7 @@ cgroupDriver: cgroupfs
 cgroupRoot: /{CONTROL_GROUP}
 enforceNodeAllocatable: []
 oomScoreAdj: 0
-address: 127.0.0.1
+address: {ADDRESS}
 authentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}
 authorization: {{mode: AlwaysAllow}}
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock

@@ -231,16 +231,16 @@ impl<'a> Scene<'a> {
         Err(format!("the server sees other files than the source has: {differs:?}, {extra:?}").into())
     }
 
-    /// Runs `modelcar inspect --lint` and returns its status with the codes of the errors.
+    /// Runs `modelcar inspect --lint` and returns its status with the codes of the findings, as `SEVERITY CODE`.
     pub(crate) fn lint(&self, image: &str) -> Result<(i32, Vec<String>)> {
         let mut lint = self.cluster.modelcar();
         let answer = output(lint.args(["inspect", image, "--lint", "--format", "json"]))?;
         let report: Value = serde_json::from_slice(&answer.stdout)
             .map_err(|_| format!("inspect --lint {image}: {}", text(&answer.stderr)))?;
-        let platforms = report["platforms"].as_array().cloned().unwrap_or_default();
-        let findings = platforms.iter().flat_map(|platform| platform["findings"].as_array().into_iter().flatten());
-        let errors = findings.filter(|finding| finding["severity"] == "error");
-        let codes = errors.filter_map(|finding| finding["code"].as_str().map(str::to_owned)).collect();
+        let platforms = report["platforms"].as_array().into_iter().flatten();
+        let parts = platforms.chain([&report]).flat_map(|part| part["findings"].as_array().into_iter().flatten());
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+        let codes = parts.map(|finding| format!("{} {}", text(finding, "severity"), text(finding, "code"))).collect();
         Ok((answer.status.code().unwrap_or(-1), codes))
     }
 

@@ -260,7 +260,7 @@ fn llm_pull_secret(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
 /// Without the secret the kubelet can't pull; `check` has its words.
 fn pull_secret_missing(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     scene.apply(&render_private(scene, models, &["--custom-container", SERVER])?)?;
-    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["image-pull"], "401")? })
+    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["image-pull"], "no basic auth credentials")? })
 }
 
 /// On a tainted node only the service that tolerates the taint gets a place.
