@@ -47,12 +47,14 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     answers
 }
 
-/// A pod with the image as a volume, and one with the sidecar of an old KServe. Neither image is the expected one.
+/// A pod with the image as a volume, which is Ready, and one with the sidecar of an old KServe. Neither image is the
+/// expected one.
 const PODS: &str = r#"{"kind": "List", "items": [
     {"kind": "Pod", "metadata": {"name": "p", "namespace": "n"}, "spec": {
         "volumes": [{"name": "mnt-models", "image": {"reference": "r.io/m:v1"}}],
         "containers": [{"name": "kserve-container", "volumeMounts": [
-            {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]}},
+            {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}},
     {"kind": "Pod", "metadata": {"name": "q", "namespace": "n"}, "spec": {
         "shareProcessNamespace": true,
         "volumes": [{"name": "kserve-provision-location", "emptyDir": {}}],

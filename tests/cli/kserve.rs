@@ -200,6 +200,42 @@ fn check_answers_with_its_status() {
 }
 
 #[test]
+fn check_waits_for_ready_and_prints_no_cursor() {
+    let env = Env::new();
+    let words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.\n\u{1b}[2J";
+    let with = |status: Value| {
+        json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "resourceVersion": "7"}, "status": status,
+            "spec": {"volumes": [{"name": "mnt-models", "image": {"reference": format!("r.io/m@sha256:{}", "0".repeat(64))}}],
+                "containers": [{"name": "kserve-container", "volumeMounts": [
+                    {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]}})
+    };
+    let ask = |pod: Value, options: &[&str]| {
+        fs::write(env.dir.path().join("pod.json"), pod.to_string()).unwrap();
+        let output = env.run(&[&["check", "pod.json"], options].concat());
+        (output.status.code(), text(&output.stdout))
+    };
+    let (status, shown) = ask(with(json!({"conditions": [{"type": "Ready", "status": "True"}]})), &[]);
+    assert_eq!(status, Some(0));
+    assert!(shown.starts_with("Pod n/p\n  ready   yes\n  mode    native\n") && shown.ends_with("\nok\n"), "{shown}");
+    let waits = with(json!({"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]}));
+    let (status, shown) = ask(waits.clone(), &[]);
+    assert_eq!(status, Some(1));
+    assert!(
+        shown.contains("  ready   no\n") && shown.contains("the scheduler says Unschedulable: 0/1 nodes"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    let (_, document) = ask(waits, &["--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&document).unwrap()["pods"][0]["ready"], json!(false));
+    let service = json!({"kind": "InferenceService", "metadata": {"name": "m"}, "spec": {
+        "predictor": {"securityContext": {"runAsGroup": 0}, "model": {"storageUri": "oci://r.io/m:v1"}}}});
+    let (status, shown) = ask(service, &[]);
+    assert_eq!(status, Some(1));
+    assert!(shown.contains("runAsGroup 0 and no runAsUser") && !shown.contains("ready"), "{shown}");
+}
+
+#[test]
 fn a_model_of_one_file_has_no_facts() {
     let env = Env::new();
     env.hub.add_repo("acme/one", "main", ModelTree::new().file("notes.txt", "hello"));

@@ -62,9 +62,11 @@ pub(crate) enum Command {
     /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
     #[command(after_long_help = after::RENDER)]
     Render(Box<RenderArgs>),
-    /// Say from pods whether KServe injected the model, how, and what will fail
+    /// Say from pods whether they are Ready, what the cluster says if not, and how KServe injected the model
     ///
-    /// Reads what kubectl prints: pods, deployments, or a list. Exit status 1: something fails.
+    /// Reads what kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that should
+    /// serve the model is Ready and nothing else is wrong, 1 one is not or something fails, 2 nothing could be checked.
+    /// A manifest, and what a dry run answers, is judged by what was injected alone.
     #[command(after_long_help = after::CHECK)]
     Check(CheckArgs),
 }

@@ -66,4 +66,5 @@ Examples:
 pub(super) const CHECK: &str = "\
 Examples:
   kubectl get pod -l serving.kserve.io/inferenceservice=qwen -o json | modelcar check -
+  kubectl get isvc,deploy,rs,pod,events -o json | modelcar check -
   modelcar check pod.json --expect sha256:… --format json";

@@ -58,6 +58,9 @@ fn table(report: &CheckReport) -> String {
     for pod in &report.pods {
         let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
         let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name));
+        if let Some(ready) = pod.ready {
+            let _infallible = writeln!(text, "  ready   {}", if ready { "yes" } else { "no" });
+        }
         let _infallible = writeln!(text, "  mode    {}", pod.mode);
         let _infallible = writeln!(text, "  kserve  {}", pod.kserve);
         if let Some(image) = &pod.image {

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pod::{Metadata, Pod, Spec, Status};
+use super::{
+    events::Event,
+    evidence::{SERVICE_LABEL, SOURCE_ANNOTATION},
+    groups,
+    pod::{Metadata, Pod, Spec, Status},
+};
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +42,29 @@ pub(super) struct Namespace {
     pub(super) labels: BTreeMap<String, String>,
 }
 
+/// Where a service describes the pods of one of its parts, and where the model's address stands.
+struct Part {
+    spec: &'static str,
+    uri: &'static str,
+}
+
+const SERVICE_PARTS: [Part; 3] = [
+    Part { spec: "/spec/predictor", uri: "/spec/predictor/model/storageUri" },
+    Part { spec: "/spec/transformer", uri: "" },
+    Part { spec: "/spec/explainer", uri: "" },
+];
+const LLM_PARTS: [Part; 4] = [
+    Part { spec: "/spec/template", uri: "/spec/model/uri" },
+    Part { spec: "/spec/worker", uri: "/spec/model/uri" },
+    Part { spec: "/spec/prefill/template", uri: "/spec/model/uri" },
+    Part { spec: "/spec/prefill/worker", uri: "/spec/model/uri" },
+];
+
 #[derive(Debug, Default)]
 pub(super) struct Documents {
     pub(super) pods: Vec<Pod>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
+    pub(super) events: Vec<Event>,
 }
 
 pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
@@ -80,7 +104,35 @@ impl Documents {
             "Namespace" => {
                 self.namespaces.insert(metadata.name, Namespace { labels: metadata.labels });
             }
+            // Words that explain; one that can't be read explains nothing.
+            "Event" => self.events.extend(serde_json::from_value(object.clone()).ok()),
+            "InferenceService" => self.service(object, kind, &metadata, &SERVICE_PARTS)?,
+            "LLMInferenceService" => self.service(object, kind, &metadata, &LLM_PARTS)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the pods that a service wishes for where they can't be made as they are wished for. Nothing else of them
+    /// shows in a service: KServe's webhook acts on pods.
+    fn service(&mut self, object: &Value, kind: &str, owner: &Metadata, parts: &[Part]) -> Result<(), CheckError> {
+        for Part { spec, uri } in parts {
+            let Some(wish) = object.pointer(spec) else { continue };
+            let security = Spec { security_context: part(object, &wish["securityContext"], kind)?, ..Spec::default() };
+            if !groups::lacks_user(&security) {
+                continue;
+            }
+            let uri = object.pointer(uri).and_then(Value::as_str);
+            self.pods.push(Pod {
+                kind: kind.to_owned(),
+                namespace: owner.namespace.clone(),
+                name: owner.name.clone(),
+                labels: [(SERVICE_LABEL.to_owned(), owner.name.clone())].into(),
+                annotations: uri.map(|uri| (SOURCE_ANNOTATION.to_owned(), uri.to_owned())).into_iter().collect(),
+                spec: part(object, wish, kind)?,
+                is_template: true,
+                ..Pod::default()
+            });
         }
         Ok(())
     }
@@ -105,6 +157,8 @@ impl Documents {
             spec,
             status,
             is_template,
+            is_stored: !owner.resource_version.is_empty(),
+            is_terminating: !owner.deletion_timestamp.is_empty(),
         });
         Ok(())
     }

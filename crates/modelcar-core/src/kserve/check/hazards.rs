@@ -57,10 +57,7 @@ fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, is_sh
              the pod",
         ),
         Mode::Deferred if is_shown => {
-            found.info(
-                "look-at-pods",
-                "this is a template: a pod of this document shows what KServe's webhook made of it",
-            );
+            found.info("look-at-pods", "this is a template: a pod of this document shows what became of it");
         }
         Mode::None if is_shown => {
             found.info("no-model", "nothing here speaks of an OCI model; another pod of this document has it");
@@ -120,7 +117,7 @@ fn missed(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, fou
 fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Vec<Finding>) {
     let images = evidence.images();
     if let (Mode::Modelcar | Mode::Native, Some(wanted)) = (evidence.mode, evidence.wanted)
-        && !images.iter().any(|image| image.reference == wanted.image)
+        && !images.iter().any(|image| is_wanted(image.reference, wanted.image))
     {
         let run: Vec<String> = images.iter().map(|image| format!("`{}`", image.reference)).collect();
         found.error(
@@ -146,6 +143,16 @@ fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Ve
             (None, missed) => unpinned(image.reference, missed.as_deref(), found),
         }
     }
+}
+
+/// Returns whether a pod that runs `image` runs what it wants. A policy of the cluster may have pinned a tag to its digest.
+fn is_wanted(image: &str, wanted: &str) -> bool {
+    let Some((name, _)) = image.split_once('@').filter(|_| !wanted.contains('@')) else { return image == wanted };
+    let repository = |name: &str| match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
+        _ => name.to_owned(),
+    };
+    name == wanted || name == repository(wanted)
 }
 
 fn unpinned(image: &str, missed: Option<&str>, found: &mut Vec<Finding>) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::evidence::SERVICE_LABEL;
+
 use serde::{Deserialize, Deserializer};
 
 /// A pod, or the template of pods.
@@ -16,6 +18,92 @@ pub(super) struct Pod {
     pub(super) status: Status,
     /// Whether it is a template, on which the webhook has not acted.
     pub(super) is_template: bool,
+    /// Whether the API server has stored the object: what it answers to a dry run has no version.
+    pub(super) is_stored: bool,
+    /// Whether it is being deleted.
+    pub(super) is_terminating: bool,
+}
+
+/// Label with which KServe marks what belongs to an `LLMInferenceService`, and the label with the service's name.
+const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
+const LLM_PART: &str = "llminferenceservice";
+const NAME_LABEL: &str = "app.kubernetes.io/name";
+/// Label that tells a predictor's pods from a transformer's.
+const COMPONENT_LABEL: &str = "component";
+
+/// The service that a pod or a template is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Service<'a> {
+    namespace: &'a str,
+    name: Option<&'a str>,
+}
+
+impl Pod {
+    pub(super) fn service(&self) -> Service<'_> {
+        let llm = self.labels.get(NAME_LABEL).filter(|_| self.is_of_llm());
+        let name = self.labels.get(SERVICE_LABEL).or(llm);
+        Service { namespace: &self.namespace, name: name.map(String::as_str) }
+    }
+
+    /// Returns the part of a service that the pod plays: `predictor`, `transformer` …
+    pub(super) fn component(&self) -> Option<&str> {
+        self.labels.get(COMPONENT_LABEL).map(String::as_str)
+    }
+
+    /// Returns whether KServe made it for a service.
+    pub(super) fn is_of_kserve(&self) -> bool {
+        self.labels.contains_key(SERVICE_LABEL) || self.is_of_llm()
+    }
+
+    fn is_of_llm(&self) -> bool {
+        self.labels.get(PART_OF_LABEL).is_some_and(|part| part == LLM_PART)
+    }
+
+    /// Returns whether the pod is tried by a cluster. A manifest and what a dry run answers are not, nor is a template.
+    pub(super) fn is_tried(&self) -> bool {
+        let status = &self.status;
+        let has_status = !status.conditions.is_empty() || status.containers().next().is_some();
+        let has_left_pending = !matches!(status.phase.as_str(), "" | "Pending");
+        !self.is_template && (self.is_stored || has_status || has_left_pending)
+    }
+
+    /// Returns whether the pod is Ready; nothing for what is not tried.
+    pub(super) fn ready(&self) -> Option<bool> {
+        self.is_tried().then(|| self.condition("Ready").is_some_and(|ready| ready.status == "True"))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready() == Some(true)
+    }
+
+    pub(super) fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.status.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Returns whether the container runtime made the pod's sandbox: something ran in it, or was tried.
+    pub(super) fn has_sandbox(&self) -> bool {
+        let made = self.condition("PodReadyToStartContainers").is_some_and(|made| made.status == "True");
+        made || self.status.containers().any(ContainerStatus::was_tried)
+    }
+}
+
+impl Status {
+    /// Returns the init containers' statuses, then the others'.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init_container_statuses.iter().chain(&self.container_statuses)
+    }
+}
+
+impl ContainerStatus {
+    /// Returns whether the kubelet came as far as this container.
+    fn was_tried(&self) -> bool {
+        let begins = |reason: &Reason| matches!(reason.reason.as_str(), "" | "PodInitializing" | "ContainerCreating");
+        let state = &self.state;
+        state.running.is_some()
+            || state.terminated.is_some()
+            || self.last_state.terminated.is_some()
+            || state.waiting.as_ref().is_some_and(|waiting| !begins(waiting))
+    }
 }
 
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -36,6 +124,8 @@ macro_rules! parsed {
 parsed! {
     Metadata {
         name: String,
+        resource_version: String,
+        deletion_timestamp: String,
         namespace: String,
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
@@ -84,6 +174,7 @@ parsed! {
         reference: String,
     }
     Status {
+        phase: String,
         reason: String,
         message: String,
         init_container_statuses: Vec<ContainerStatus>,
@@ -91,6 +182,7 @@ parsed! {
         conditions: Vec<Condition>,
     }
     State {
+        running: Option<serde_json::Value>,
         waiting: Option<Reason>,
         terminated: Option<Reason>,
     }
@@ -99,10 +191,19 @@ parsed! {
         message: String,
         exit_code: i64,
     }
-    Condition {
-        reason: String,
-        message: String,
-    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Condition {
+    #[serde(rename = "type", deserialize_with = "nullable")]
+    pub(super) kind: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) status: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) reason: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) message: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

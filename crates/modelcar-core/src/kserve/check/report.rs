@@ -33,6 +33,9 @@ pub struct PodReport {
     pub name: String,
     /// How the model gets to the server.
     pub mode: Mode,
+    /// Whether the pod is Ready; `None` where nobody tried it (a template, a manifest, a dry run) and for a pod that does
+    /// not count, because it is on its way out.
+    pub ready: Option<bool>,
     /// The image with the model, as the pod names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

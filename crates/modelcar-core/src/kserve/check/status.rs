@@ -4,7 +4,9 @@ use super::{
     evidence::Evidence,
     hazards::RESTRICTED_REMEDY,
     pod::{ContainerStatus, Pod, Reason},
+    readiness::ending,
     report::{Finding, Findings, Mode},
+    words,
 };
 
 pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
@@ -12,20 +14,21 @@ pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>)
     if status.message.contains("no space left on device") || status.reason == "Evicted" && is_disk(&status.message) {
         found.error(
             "disk",
-            format!("the node's disk is full: {}", status.message),
+            format!("the node's disk is full: {}", words::cut(&status.message)),
             "give nodes a larger boot disk: modelcar inspect prints the size that the image needs",
         );
     } else if status.reason == "Evicted" {
         found.error(
             "evicted",
-            format!("the node put the pod out: {}", status.message),
+            format!("the node put the pod out: {}", words::cut(&status.message)),
             "see kubectl describe node: what it lacks must be requested by the pods, or there must be more of it",
         );
     }
     if status.conditions.iter().any(|condition| condition.message.contains("violates PodSecurity")) {
         found.error("pod-security", "the namespace's Pod Security level refuses the pod", RESTRICTED_REMEDY);
     }
-    for container in status.init_container_statuses.iter().chain(&status.container_statuses) {
+    // One that is ready has got over what ended it before.
+    for container in status.containers().filter(|container| !container.ready) {
         // How a container ended says more than that it waits to start again.
         let reasons = [&container.state.terminated, &container.last_state.terminated, &container.state.waiting];
         if let Some(finding) = reasons.into_iter().flatten().find_map(|reason| explain(container, reason)) {
@@ -58,6 +61,7 @@ fn was_killed(exit_code: i64) -> bool {
 fn explain(container: &ContainerStatus, reason: &Reason) -> Option<Finding> {
     let name = container.name.as_str();
     let text = reason.message.as_str();
+    let cut = words::cut(text);
     let of_model = name.starts_with("modelcar");
     let mut found = Vec::new();
     match reason.reason.as_str() {
@@ -68,7 +72,7 @@ fn explain(container: &ContainerStatus, reason: &Reason) -> Option<Finding> {
         ),
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => found.error(
             "image-pull",
-            format!("the image of `{name}` can't be pulled: {text}"),
+            format!("the image of `{name}` can't be pulled: {cut}"),
             "the kubelet pulls: imagePullSecrets and the node's own login count, KServe's storage secrets do not",
         ),
         "CreateContainerConfigError" if text.contains("runAsNonRoot") => found.error(
@@ -83,7 +87,7 @@ fn explain(container: &ContainerStatus, reason: &Reason) -> Option<Finding> {
         ),
         "StartError" | "RunContainerError" | "ContainerCannotRun" if of_model => found.error(
             "entrypoint",
-            format!("`{name}` can't be started: {text}"),
+            format!("`{name}` can't be started: {cut}"),
             "the image may have an entrypoint, which takes KServe's command as its arguments: modelcar inspect --lint",
         ),
         "OOMKilled" if of_model => found.error(
@@ -100,22 +104,36 @@ fn explain(container: &ContainerStatus, reason: &Reason) -> Option<Finding> {
         ),
         "Error" | "CrashLoopBackOff" if name == "storage-initializer" => found.error(
             "download-failed",
-            format!("the storage initializer fails: {text}"),
+            format!("the storage initializer fails: {cut}"),
             "see its log: kubectl logs POD -c storage-initializer",
         ),
         "CrashLoopBackOff" if of_model => found.error(
             "sidecar-crashes",
-            format!("`{name}` keeps failing: {text}"),
+            crash(container, &cut),
             "an entrypoint in the image or an old link (KServe before 0.15) are the usual causes: modelcar inspect --lint",
+        ),
+        "OOMKilled" => found.error(
+            "server-memory",
+            format!("`{name}` ran out of memory and was killed (OOMKilled; restarts: {})", container.restart_count),
+            "give it more memory (modelcar render --memory); modelcar inspect prints the size of the model",
         ),
         "CrashLoopBackOff" => found.error(
             "server-crashes",
-            format!("`{name}` keeps failing: {text}"),
-            "see its log: kubectl logs POD --previous. `Permission denied` below /mnt/models means another user or group",
+            crash(container, &cut),
+            "see its log: kubectl logs POD -c CONTAINER --previous. `Permission denied` below /mnt/models means another \
+             user or group",
         ),
         _ => {}
     }
     found.pop()
+}
+
+/// How a container ended, and what the kubelet does about it.
+fn crash(container: &ContainerStatus, said: &str) -> String {
+    let ended = container.last_state.terminated.as_ref();
+    let ended = ended.map(|ended| format!(": it ended with {}", ending(ended))).unwrap_or_default();
+    let said = if said.is_empty() { String::new() } else { format!(". The kubelet says: {said}") };
+    format!("`{}` keeps failing{ended}{said}", container.name)
 }
 
 /// An entrypoint may end with 1 too; only KServe's command says `NOK`, where its words are kept.

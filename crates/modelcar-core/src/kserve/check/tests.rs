@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+mod cluster;
+
 use super::*;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -269,6 +271,7 @@ fn releases() -> Vec<Case> {
 fn hazards() -> Vec<Case> {
     let wrong = |name, document, findings| case(name, document, Mode::Modelcar, "0.18 or later", findings);
     let server = "/spec/containers/0/securityContext";
+    let wish = "/metadata/annotations/internal.serving.kserve.io~1storage-initializer-sourceuri";
     let pod_group = with(modern(), "/spec/securityContext", json!({"runAsGroup": 0}));
     let root = with(modern(), "/spec/containers/0/securityContext/runAsUser", json!(0));
     let root = with(root, "/spec/containers/1/securityContext/runAsUser", json!(0));
@@ -297,11 +300,12 @@ fn hazards() -> Vec<Case> {
             &["!groups-differ"],
         ),
         wrong("group 0 written once", with(modern(), "/spec/containers/0/securityContext/runAsGroup", json!(0)), &[]),
-        wrong("group of the pod", pod_group, &[]),
+        wrong("group of the pod alone", pod_group.clone(), &["!group-without-user"]),
+        wrong("user and group of the pod", with(pod_group, "/spec/securityContext/runAsUser", json!(1010)), &[]),
         wrong(
             "group of the pod, another of the server",
             with(
-                with(modern(), "/spec/securityContext", json!({"runAsGroup": 0})),
+                with(modern(), "/spec/securityContext", json!({"runAsUser": 1010, "runAsGroup": 0})),
                 "/spec/containers/0/securityContext/runAsGroup",
                 json!(5),
             ),
@@ -345,6 +349,8 @@ fn hazards() -> Vec<Case> {
             with(modern(), "/spec/containers/1/image", json!(format!("reg.example/m@{OTHER}"))),
             &["!other-image", "!unexpected-digest"],
         ),
+        wrong("a tag that a policy pinned", with(modern(), wish, json!("oci://reg.example/m:v1")), &[]),
+        wrong("another tag", with(modern(), wish, json!("oci://reg.example/n:v1")), &["!other-image"]),
         wrong("custom container", custom, &["storage-uri"]),
         case(
             "the second image runs as another user",
@@ -395,7 +401,7 @@ fn hazards() -> Vec<Case> {
         ),
         case(
             "0.17 loses rights",
-            with(v15(), "/spec/securityContext", json!({"runAsGroup": 0})),
+            with(v15(), "/spec/securityContext", json!({"runAsUser": 1010, "runAsGroup": 0})),
             Mode::Modelcar,
             "0.15 or later",
             &[],
@@ -416,7 +422,7 @@ fn failures() -> Vec<Case> {
     };
     let crun = "executable file `sh` not found in $PATH: No such file or directory: OCI runtime attempted to invoke";
     let no_shell = "failed to create containerd task: exec: \"sh\": executable file not found in $PATH";
-    let raced = json!({"containerStatuses": [
+    let raced = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [
         {"name": "kserve-container", "ready": true, "restartCount": 1, "imageID": "", "state": {"running": {}}},
         {"name": "modelcar", "ready": true, "restartCount": 0, "imageID": "", "state": {"running": {}}}]});
     let often = with(raced.clone(), "/containerStatuses/0/restartCount", json!(9));
@@ -427,7 +433,7 @@ fn failures() -> Vec<Case> {
         failing("empty /models", init, &["!no-models"]),
         failing("init fails without words", ended(1, ""), &["!no-models"]),
         failing("entrypoint of the init container", ended(2, "usage: serve"), &["!entrypoint"]),
-        failing("init killed with the node", ended(143, ""), &[]),
+        failing("init killed with the node", ended(143, ""), &["!not-ready"]),
         failing("no shell, by crun", status("modelcar", waiting("RunContainerError", crun)), &["!no-shell"]),
         failing(
             "no shell, quoted otherwise",
@@ -529,7 +535,7 @@ fn an_expected_digest_is_compared() {
     let text = modern().to_string().replace(&image(), "reg.example/m:v1");
     let tagged: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(check(&tagged, of(DIGEST)), ["!unpinned"]);
-    let running = json!({"containerStatuses": [{"name": "modelcar", "ready": true, "restartCount": 0,
+    let running = json!({"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "modelcar", "ready": true, "restartCount": 0,
         "imageID": format!("reg.example/m@{DIGEST}"), "state": {"running": {}}}]});
     assert_eq!(check(&with(tagged, "/status", running), of(DIGEST)), ["?unpinned"]);
 }

@@ -1,0 +1,103 @@
+//! What the cluster said of an object while it tried: the events of the same document.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{
+    pod::Pod,
+    report::{Finding, Findings},
+    words,
+};
+
+/// Most events that are told of one object.
+const MOST: usize = 3;
+/// Said of every pod of a node alike, or a second time: a container's own state says that it waits to start again.
+const NO_CAUSE: [&str; 3] = ["MissingClusterDNS", "DNSConfigForming", "BackOff"];
+
+/// As much of an event as is looked at, of `v1` and of `events.k8s.io/v1`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Event {
+    #[serde(alias = "regarding")]
+    involved_object: Involved,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    reason: Option<String>,
+    #[serde(alias = "note")]
+    message: Option<String>,
+    count: Option<u64>,
+    #[serde(alias = "reportingController")]
+    reporting_component: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Involved {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+impl Event {
+    pub(super) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+}
+
+/// The warnings of a document, by the object that they are about.
+#[derive(Debug, Default)]
+pub(super) struct Warnings<'a> {
+    of: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a Event>>,
+}
+
+impl<'a> Warnings<'a> {
+    pub(super) fn new(events: &'a [Event]) -> Self {
+        let mut of: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
+        let text = |part: &'a Option<String>| part.as_deref().unwrap_or_default();
+        for event in events.iter().filter(|event| event.kind.as_deref() == Some("Warning")) {
+            let object = &event.involved_object;
+            of.entry((text(&object.kind), text(&object.namespace), text(&object.name))).or_default().push(event);
+        }
+        Self { of }
+    }
+
+    /// Returns those about a pod, or about the object that holds a template, the latest first.
+    pub(super) fn about(&self, pod: &Pod) -> impl Iterator<Item = &'a Event> {
+        // A part of an object (`LeaderWorkerSet leader`) has the object's events.
+        let kind = pod.kind.split(' ').next().unwrap_or_default();
+        // An object without a namespace is one of a document that names none.
+        let places = [pod.namespace.as_str(), ""].into_iter().take(if pod.namespace.is_empty() { 1 } else { 2 });
+        let found: Vec<&Event> =
+            places.filter_map(|place| self.of.get(&(kind, place, pod.name.as_str()))).flatten().copied().collect();
+        found.into_iter().rev()
+    }
+}
+
+/// Tells what the cluster warned of, the latest of each reason, as far as the findings do not have these words already.
+pub(super) fn tell(pod: &Pod, warnings: &Warnings<'_>, found: &mut Vec<Finding>) {
+    let mut told: Vec<&str> = NO_CAUSE.to_vec();
+    for event in warnings.about(pod) {
+        let message = words::cut(event.message());
+        let is_told = told.contains(&event.reason()) || found.iter().any(|finding| finding.message.contains(&message));
+        if is_told || repeats_state(&message) {
+            continue;
+        }
+        told.push(event.reason());
+        let actor = event.reporting_component.as_deref().filter(|actor| !actor.is_empty()).unwrap_or("an event");
+        let times = event.count.filter(|count| *count > 1).map(|count| format!(", {count} times")).unwrap_or_default();
+        found.info("event", format!("{} says {}{times}: {message}", words::cut(actor), words::cut(event.reason())));
+        if told.len() == NO_CAUSE.len() + MOST {
+            break;
+        }
+    }
+}
+
+/// Returns whether it is nothing but the reason that stands in a container's state (`Error: ErrImagePull`).
+fn repeats_state(message: &str) -> bool {
+    message.is_empty() || message.strip_prefix("Error: ").is_some_and(|reason| !reason.contains(' '))
+}

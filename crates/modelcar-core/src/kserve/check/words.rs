@@ -1,0 +1,41 @@
+//! Words of others, as messages repeat them: cut at a length that can be read, and without the values of variables.
+
+use super::{pod::Pod, report::Finding};
+
+/// Most characters of one message of the cluster. The cause stands at the end of a long one.
+const LONGEST: usize = 600;
+/// Values shorter than this are ordinary words, numbers and switches.
+const SHORTEST_VALUE: usize = 8;
+
+/// Returns `text` without the middle of what is too long.
+pub(super) fn cut(text: &str) -> String {
+    let text = text.trim();
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return text.to_owned();
+    }
+    let half = LONGEST / 2;
+    let start: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(count - half).collect();
+    format!("{start} … {end}")
+}
+
+/// Writes `$NAME` in place of the value of a variable that somebody's message repeats: it may be a password.
+///
+/// Paths, addresses of images, and whatever is a part of the pod's own name or images are what the messages are about.
+pub(super) fn hide_values(pod: &Pod, findings: &mut [Finding]) {
+    let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
+    let is_name = |value: &str| {
+        let mut images = containers().map(|container| container.image.as_str());
+        pod.name.contains(value) || pod.namespace.contains(value) || images.any(|image| image.contains(value))
+    };
+    for variable in containers().flat_map(|container| &container.env) {
+        let value = variable.value.trim();
+        if value.len() < SHORTEST_VALUE || value.starts_with('/') || value.starts_with("oci") || is_name(value) {
+            continue;
+        }
+        for finding in findings.iter_mut().filter(|finding| finding.message.contains(value)) {
+            finding.message = finding.message.replace(value, &format!("${}", variable.name));
+        }
+    }
+}
