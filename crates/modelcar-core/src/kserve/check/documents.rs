@@ -86,6 +86,8 @@ impl Documents {
         let template = |path: &[&str]| path.iter().fold(object, |value, key| &value[*key]);
         match kind {
             "Pod" => self.pod(object, object, kind, &metadata, false)?,
+            // What a rollout leaves behind: a Deployment keeps the ReplicaSets of earlier revisions, without pods.
+            "ReplicaSet" if object["spec"]["replicas"] == 0 && object["metadata"]["ownerReferences"].is_array() => {}
             "Deployment" | "StatefulSet" | "ReplicaSet" | "DaemonSet" | "Job" => {
                 self.pod(object, template(&["spec", "template"]), kind, &metadata, true)?;
             }

@@ -22,12 +22,13 @@ pub(super) fn cut(text: &str) -> String {
 
 /// Writes `$NAME` in place of the value of a variable that somebody's message repeats: it may be a password.
 ///
-/// Paths, addresses of images, and whatever is a part of the pod's own name or images are what the messages are about.
+/// Paths, addresses of images, and whatever is a part of the pod's own name, containers or images are what the messages
+/// are about: manifests of ours set `USER=modelcar`, and the sidecar is called that.
 pub(super) fn hide_values(pod: &Pod, findings: &mut [Finding]) {
     let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
     let is_name = |value: &str| {
-        let mut images = containers().map(|container| container.image.as_str());
-        pod.name.contains(value) || pod.namespace.contains(value) || images.any(|image| image.contains(value))
+        let own = containers().flat_map(|container| [&container.name, &container.image]);
+        own.chain([&pod.name, &pod.namespace]).any(|name| name.contains(value))
     };
     for variable in containers().flat_map(|container| &container.env) {
         let value = variable.value.trim();

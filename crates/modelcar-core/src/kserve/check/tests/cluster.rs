@@ -338,7 +338,17 @@ fn words_of_others_are_cut_and_hold_no_values() {
     let secret = with(secret, "/spec/containers/0/env/9", json!({"name": "SERVICE", "value": "m-predictor-0"}));
     let secret = with(secret, "/metadata/name", json!("m-predictor-0-x"));
     says(from_ref(&secret), "not-ready", &["login as $TOKEN failed"]);
-    let event = event("Pod", "m-predictor-0-x", "Failed", "m-predictor-0 with hunter2hunter2");
+    // The user that `render` writes has the sidecar's name.
+    let secret = with(secret, "/spec/containers/0/env/10", json!({"name": "USER", "value": "modelcar"}));
+    let event = event("Pod", "m-predictor-0-x", "Failed", "m-predictor-0 of modelcar-init with hunter2hunter2");
     let shown = serde_json::to_string(&report(&list(json!([secret, event])))).unwrap();
-    assert!(!shown.contains("hunter2") && shown.contains("m-predictor-0 with $TOKEN"), "{shown}");
+    assert!(!shown.contains("hunter2") && shown.contains("m-predictor-0 of modelcar-init with $TOKEN"), "{shown}");
+}
+
+#[test]
+fn what_a_rollout_leaves_behind_is_not_judged() {
+    let old = with(owner("ReplicaSet", json!([])), "/metadata/ownerReferences", json!([{"kind": "Deployment"}]));
+    let left = with(old, "/spec/replicas", json!(0));
+    let report = report(&list(json!([ready("new"), left])));
+    assert!(report.pods.iter().all(|pod| pod.kind == "Pod"), "{report:?}");
 }
