@@ -148,10 +148,12 @@ fn work(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
-/// Builds everything and ends a cluster that is left over. Returns the `modelcar` that is tried.
+/// Builds everything. Returns the `modelcar` that is tried.
 fn prepare(parts: &Parts, space: &Space, choice: &Choice) -> Result<PathBuf> {
     Parts::machine_has_all()?;
+    space.is_free()?;
     parts.build()?;
+    // What an earlier run could not put away.
     space.end()?;
     modelcar(parts, choice)
 }

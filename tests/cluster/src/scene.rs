@@ -16,7 +16,7 @@ use crate::{
 
 /// The longest that a service may take to be Ready, in seconds. KServe's runtime for vLLM is asked for the first time
 /// after 30 seconds, and then every 30 seconds.
-pub(crate) const READY_SECONDS: u64 = 240;
+pub(crate) const READY_SECONDS: u64 = 300;
 /// What the node has for a server: the kubelet reports the machine's own processors and memory.
 pub(crate) const SMALL: [&str; 4] = ["--cpu", "20m", "--memory", "64Mi"];
 
@@ -190,7 +190,7 @@ impl<'a> Scene<'a> {
 
     /// Waits until `modelcar check` names one of `codes` as an error, and returns what it says.
     pub(crate) fn fails_with(&self, codes: &[&str], words: &str) -> Result<String> {
-        slowly(&format!("check to say {codes:?}"), 120, || {
+        slowly(&format!("check to say {codes:?}"), 180, || {
             // A list without a pod is nothing that can be checked, and pods take a moment to be made.
             let checked = match self.check(&[]) {
                 Ok(checked) => checked,

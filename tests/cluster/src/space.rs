@@ -105,6 +105,14 @@ impl Space {
         (started(pid).as_deref() == Some(start)).then_some(pid)
     }
 
+    /// Fails when a cluster runs: it may be somebody's work, or another run of the tests.
+    pub(crate) fn is_free(&self) -> Result {
+        match self.holder() {
+            Some(pid) => Err(format!("a cluster runs (process {pid}): make cluster-down ends it").into()),
+            None => Ok(()),
+        }
+    }
+
     /// Ends a cluster that was left running, or that an earlier run could not end.
     pub(crate) fn end(&self) -> Result {
         if let Some(holder) = self.holder() {
