@@ -113,6 +113,10 @@ pub(super) fn llm_served(scene: &Scene<'_>, model: &Model, args: &[&str]) -> Res
 
 /// The command of the README, with the image that is there and what the node has.
 fn readme(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
+    // The version of the server that it names is vLLM's, whose runtime came with 0.20.
+    if !scene.is_at_least(20) {
+        return Ok(not_in_release());
+    }
     let text = std::fs::read_to_string(scene.cluster.parts.workspace.join("README.md"))?;
     let block = text.split("<!-- render-command -->").nth(1).and_then(|rest| rest.split("```").nth(1));
     let command = block.and_then(|block| block.strip_prefix("sh\n")).ok_or("README.md has no render command")?;
@@ -120,9 +124,7 @@ fn readme(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let image = words.iter().position(|word| word.contains("@sha256:")).ok_or("the command names no image")?;
     let mut render = scene.cluster.modelcar();
     render.args(&words[1..image]).arg(&models.tiny.image).args(&words[image + 1..]).args(crate::scene::SMALL);
-    render.args(scene.release());
-    let manifests = run(&mut render)?;
-    scene.apply(&manifests)?;
+    scene.apply(&run(&mut render)?)?;
     let name = words.iter().position(|word| *word == "--name").and_then(|at| words.get(at + 1));
     let pod = scene.service(name.ok_or("the command names no service")?)?;
     agrees(scene, &models.tiny)?;
