@@ -88,6 +88,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("pull-secret", pull_secret),
         Scenario::new("pull-secret-missing", pull_secret_missing),
         Scenario::new("llm-pull-secret", llm_pull_secret),
+        Scenario::new("prepull-options", prepull_options),
         Scenario::alone("option-toleration", toleration),
     ]);
     all
@@ -255,6 +256,27 @@ fn llm_pull_secret(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     agrees(scene, &models.private)?;
     let seen = scene.seen(pods.first().ok_or("no pod")?)?;
     Ok(Outcome::Ready { files: Scene::same_files(&seen, &models.private)? })
+}
+
+/// Everything that a daemon set takes, from the private registry.
+fn prepull_options(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
+    make_account(scene)?;
+    make_secret(scene)?;
+    let mut render = scene.cluster.modelcar();
+    render.env("MODELCAR_REGISTRY_USERNAME", registry::USER).env("MODELCAR_REGISTRY_PASSWORD", registry::PASSWORD);
+    render.arg("render").arg(&models.private.image).args(scene.release()).args(["--name", "model"]);
+    render.args(["--kind", "prepull", "--image-pull-secret", "registry", "--service-account", "reader"]);
+    render.args(["--node-selector", "pool=models", "--toleration", "spot", "--kserve-uid", "none"]);
+    scene.apply(&run(&mut render)?)?;
+    scene.kubectl(&["rollout", "status", "daemonset/prepull-model", "--timeout=180s"])?;
+    let pods = scene.pods("app.kubernetes.io/name=prepull-model")?;
+    let pod = pods.first().ok_or("no pod")?.to_string();
+    for text in ["\"pool\":\"models\"", "\"key\":\"spot\"", "\"serviceAccountName\":\"reader\""] {
+        if !pod.contains(text) {
+            return Err(format!("the pod is Ready without {text}").into());
+        }
+    }
+    Ok(Outcome::As("Ready, holds the image".to_owned()))
 }
 
 /// Without the secret the kubelet can't pull; `check` has its words.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Outcome, Scenario,
-    kinds::{SERVER, served},
+    kinds::{SERVER, llm_served, served},
     models::Models,
 };
 use crate::{images::AS_MODEL_USER, kserve, scene::Scene, wait::Result};
@@ -20,6 +20,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             with_uid(scene, &Value::Null, || served(scene, &models.tiny, &args))
         }),
         Scenario::alone("kserve-uid-2000-unsaid", unsaid),
+        Scenario::alone("llm-kserve-uid-2000", |scene, models| {
+            with_uid(scene, &json!(2000), || llm_served(scene, &models.tiny, &["--kserve-uid", "2000"]))
+        }),
     ]
 }
 
