@@ -8,6 +8,7 @@
     reason = "a broken set-up is a failed test"
 )]
 
+mod digests;
 mod doctor;
 mod hints;
 mod interrupt;
