@@ -33,6 +33,8 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     add("build", &["build", MODEL, "--base", &base, "--output", "oci:lay"]);
     add("inspect", &["inspect", &image]);
     add("inspect", &["inspect", "oci:lay"]);
+    super::images::write("holed", &env.dir.path().join("holed"));
+    add("inspect", &["inspect", "oci:holed"]);
     add("inspect --lint", &["inspect", "--lint", &image]);
     env.answer(&["push", MODEL, &env.image("a/scratch:v1"), "--base", "scratch"]);
     add("inspect --lint", &["inspect", "--lint", &env.image("a/scratch:v1")]);

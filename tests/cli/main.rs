@@ -11,6 +11,7 @@
 mod digests;
 mod doctor;
 mod hints;
+mod images;
 mod interrupt;
 mod json;
 mod kserve;

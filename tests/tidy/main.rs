@@ -12,7 +12,7 @@ use std::{
 ///
 /// `error` stands at the end of the line and at its start: its `Error` has a variant for each module's own error, and
 /// the traits' methods return it. It is held to that: it may use no module for anything else.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "digest",
     "path",
     "reference",
@@ -24,6 +24,7 @@ const ORDER: [&str; 19] = [
     "facts",
     "sink",
     "registry",
+    "reader",
     "base",
     "plan",
     "layer",

@@ -10,7 +10,7 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
-use modelcar_core::base::Platform;
+use modelcar_core::Platform;
 
 pub(crate) use self::render::RenderArgs;
 

@@ -154,7 +154,7 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Base(BaseError::Registry(error)) => return base_hints(error),
         Error::Base(error) => return by_kind(error.kind(), Object::Base),
-        Error::Inspect(_) => "it is not an image as the OCI specification has it: ask whoever made it",
+        Error::ReadImage(_) => "it is not an image as the OCI specification has it: ask whoever made it",
         Error::Registry(error) => return registry_hints(error, Object::Registry),
         Error::Layout(LayoutError::Busy { .. }) => "wait for the other build to end, or name another output",
         Error::Layout(error) => return by_kind(error.kind(), Object::Output),

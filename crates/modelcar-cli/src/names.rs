@@ -9,7 +9,7 @@ use modelcar_core::{
     ImageRef,
     base::{Base, BaseRef},
     http::Network,
-    progress::Progress,
+    progress::{Event, Progress},
     source::{DirSource, HubOptions, HubSource, Source},
 };
 
@@ -160,6 +160,13 @@ pub(crate) async fn open_base_named(
             base
         }
     };
+    for digest in &base.missing {
+        let message = format!(
+            "the index of base `{name}` lists manifest `{digest}`, which is not there: the platform of that manifest is \
+             left out"
+        );
+        progress.report(&Event::Warning { message });
+    }
     Ok(OpenBase { pinned, base })
 }
 

@@ -3,7 +3,7 @@
 use std::iter::successors;
 
 use crate::{
-    base::BaseError, inspect::InspectError, layer::LayerError, plan::PlanError, reference::InvalidReference,
+    base::BaseError, layer::LayerError, plan::PlanError, reader::ImageError, reference::InvalidReference,
     registry::RegistryError, sink::LayoutError, source::SourceError,
 };
 
@@ -56,9 +56,9 @@ pub enum Error {
     /// The base image could not be used.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// An image's manifests can't be read.
+    /// An image can't be read.
     #[error(transparent)]
-    Inspect(#[from] InspectError),
+    ReadImage(ImageError),
     /// The registry refused or failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -76,6 +76,16 @@ pub enum Error {
 /// Result of this library's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl From<ImageError> for Error {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Registry(error) => Self::Registry(error),
+            ImageError::Layout(error) => Self::Layout(error),
+            other => Self::ReadImage(other),
+        }
+    }
+}
+
 impl Error {
     /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -84,7 +94,7 @@ impl Error {
             Self::Source(error) => error.kind(),
             Self::Layer(error) => error.kind(),
             Self::Base(error) => error.kind(),
-            Self::Inspect(error) => error.kind(),
+            Self::ReadImage(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Layout(error) => error.kind(),
             Self::Image(_) | Self::Task(_) => ErrorKind::Internal,

@@ -14,8 +14,8 @@ use oci_spec::{
 };
 
 use crate::{
-    ContentId, Digest,
-    base::{BasePlatform, Platform},
+    ContentId, Digest, Platform,
+    base::BasePlatform,
     error::Result,
     oci::{canonical_json, canonical_value},
     plan::{Layer, Plan, PlanError, recipe},

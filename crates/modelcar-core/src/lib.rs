@@ -52,6 +52,7 @@ mod path;
 mod pipeline;
 pub mod plan;
 pub mod progress;
+mod reader;
 mod reference;
 pub mod registry;
 pub mod reuse;
@@ -65,8 +66,10 @@ pub use self::{
     error::{Error, ErrorKind, Result},
     image::check_manifests,
     layer::{LayerBody, LayerError},
+    oci::{InvalidPlatform, Platform},
     path::{InvalidPath, ModelPath},
     pipeline::{BuildOptions, Built, BuiltLayer, BuiltManifest, build},
     plan::Plan,
+    reader::ImageError,
     reference::{ImageRef, InvalidReference},
 };

@@ -14,8 +14,8 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Digest,
-    base::{Base, BaseLayer, Platform},
+    Digest, Platform,
+    base::{Base, BaseLayer},
     error::{Error, Result, chain},
     image::{self, PlatformImage},
     layer::LayerBody,

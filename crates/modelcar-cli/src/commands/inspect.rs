@@ -99,5 +99,9 @@ fn table(name: &str, inspection: &Inspection) -> String {
             let _infallible = writeln!(text, "  {}  {:>10}  {}", layer.digest, size(layer.size), one_line(&files));
         }
     }
+    for missing in &inspection.missing {
+        let platform = missing.platform.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+        let _infallible = writeln!(text, "\n{}  {}  is listed and not there", one_line(&platform), missing.digest);
+    }
     text
 }

@@ -8,7 +8,8 @@ use std::{
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::{BaseError, Platform};
+use super::BaseError;
+use crate::Platform;
 
 /// Far more than any busybox has; a wrong path must not fill the memory.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;

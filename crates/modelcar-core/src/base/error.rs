@@ -2,8 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use super::Platform;
-use crate::{Digest, InvalidReference, error::ErrorKind, registry::RegistryError, sink::LayoutError};
+use crate::{
+    Digest, ImageError, InvalidReference, Platform, error::ErrorKind, registry::RegistryError, sink::LayoutError,
+};
 
 /// Why a base image can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +21,6 @@ pub enum BaseError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A text is no platform.
-    #[error("`{0}` is not a platform: expected `os/architecture` or `os/architecture/variant`")]
-    InvalidPlatform(String),
     /// The layout that holds the base image could not be read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -47,31 +45,27 @@ pub enum BaseError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The image is not one that can be read, or that layers can be put on.
+    /// The image can't be read.
+    #[error(transparent)]
+    Image(ImageError),
+    /// Layers can't be put on the image.
     #[error("image `{image}`: {what} {reason}")]
-    Image {
+    Unusable {
         /// The image.
         image: String,
-        /// The manifest, config or layer.
+        /// The config or layer.
         what: String,
         /// What is wrong with it.
         reason: String,
-        /// What the parser says, when it is not the expected JSON.
-        source: Option<serde_json::Error>,
-    },
-    /// Bytes do not have the digest they were asked for by.
-    #[error("image `{image}`: content of `{expected}` is {found}")]
-    Corrupt {
-        /// The image.
-        image: String,
-        /// Digest asked for.
-        expected: Digest,
-        /// Digest of what came.
-        found: Digest,
     },
     /// The base image is for other platforms only.
-    #[error("base image `{0}` has neither linux/amd64 nor linux/arm64")]
-    NoPlatform(String),
+    #[error("base image `{image}` has neither linux/amd64 nor linux/arm64{}", not_there(.missing))]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// Manifests that the index lists and that are not there.
+        missing: Vec<Digest>,
+    },
     /// The base image has two answers for one platform.
     #[error("base image `{image}` has {platform} twice")]
     DuplicatePlatform {
@@ -96,15 +90,34 @@ impl BaseError {
             Self::Registry(error) => error.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
-            Self::Corrupt { .. } => ErrorKind::Integrity,
+            Self::Image(error) => error.kind(),
             Self::ForeignLayer(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Reference(_)
             | Self::InvalidText { .. }
-            | Self::InvalidPlatform(_)
             | Self::Binary { .. }
-            | Self::Image { .. }
-            | Self::NoPlatform(_)
+            | Self::Unusable { .. }
+            | Self::NoPlatform { .. }
             | Self::DuplicatePlatform { .. } => ErrorKind::InvalidInput,
+        }
+    }
+}
+
+impl From<ImageError> for BaseError {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Registry(error) => Self::Registry(error),
+            ImageError::Layout(error) => Self::Layout(error),
+            other => Self::Image(other),
+        }
+    }
+}
+
+fn not_there(digests: &[Digest]) -> String {
+    match digests {
+        [] => String::new(),
+        digests => {
+            let digests: Vec<String> = digests.iter().map(|digest| format!("`{digest}`")).collect();
+            format!(": its index lists {}, which is not there", digests.join(", "))
         }
     }
 }

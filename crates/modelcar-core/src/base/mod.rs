@@ -2,29 +2,26 @@
 
 mod binary;
 mod error;
-mod layout;
-mod platform;
-mod registry;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fmt::Debug,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 
-pub use self::{error::BaseError, platform::Platform};
+pub use self::error::BaseError;
 use crate::{
-    Digest, ImageRef,
-    sink::{Body, BytesBody, Layout, ManifestBlob, OpenBody},
+    Digest, ImageRef, Platform,
+    reader::ImageReader,
+    registry::Repository,
+    sink::{Body, BytesBody, Layout, OpenBody, ref_name},
 };
 
 /// Which base image to use.
@@ -130,6 +127,8 @@ pub struct BaseLayer {
 pub struct Base {
     /// What it is.
     pub image: BaseImage,
+    /// Manifests that the image's index lists and that are not there: their platforms can't be built on.
+    pub missing: Vec<Digest>,
     blobs: Blobs,
 }
 
@@ -140,25 +139,13 @@ enum Blobs {
     Reader(Arc<dyn ImageReader>),
 }
 
-/// Reads images from where they are kept.
-#[async_trait]
-pub(crate) trait ImageReader: Send + Sync + Debug {
-    /// Returns an index or manifest by digest, tag or name.
-    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, BaseError>;
-
-    /// Returns a small blob.
-    async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, BaseError>;
-
-    /// Returns a blob of any size, to be read later. Its digest is proven by the body itself.
-    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body>;
-}
-
 impl Base {
     /// Returns the base that is nothing, for both platforms.
     pub fn scratch() -> Self {
         let platforms = ["amd64", "arm64"]
             .map(|architecture| BasePlatform { platform: Platform::linux(architecture), layers: Vec::new() });
-        Self { image: BaseImage { name: None, digest: None, platforms: platforms.into() }, blobs: Blobs::None }
+        let image = BaseImage { name: None, digest: None, platforms: platforms.into() };
+        Self { image, missing: Vec::new(), blobs: Blobs::None }
     }
 
     /// Uses an image of the OCI image layout at `dir`: the one called `name`, or the only one.
@@ -169,7 +156,7 @@ impl Base {
         let layout = Layout::open(dir).await?;
         let picked = layout.pick(name).await?;
         // A directory says nothing about what is in it; the image's name may be a reference.
-        let name = picked.ref_name().filter(|name| name.parse::<ImageRef>().is_ok()).map(str::to_owned);
+        let name = ref_name(&picked).filter(|name| name.parse::<ImageRef>().is_ok()).map(str::to_owned);
         let shown = format!("oci:{}", dir.display());
         Self::read(Arc::new(layout), &picked.digest.to_string(), name, &shown).await
     }
@@ -195,17 +182,22 @@ impl Base {
             diff_id: digest,
         };
         let platforms = vec![BasePlatform { platform, layers: vec![layer] }];
-        Ok(Self { image: BaseImage { name: None, digest: None, platforms }, blobs: Blobs::Memory(tar) })
+        let image = BaseImage { name: None, digest: None, platforms };
+        Ok(Self { image, missing: Vec::new(), blobs: Blobs::Memory(tar) })
     }
 
-    /// Uses the image that `reader` has under `selector`. `name` is its reference without a digest.
-    pub(crate) async fn from_reader(
-        reader: Arc<dyn ImageReader>,
-        selector: &str,
-        name: Option<String>,
-    ) -> Result<Self, BaseError> {
-        let shown = name.clone().unwrap_or_else(|| selector.to_owned());
-        Self::read(reader, selector, name, &shown).await
+    /// Uses the image that `image` names in `repository`, pinned to the digest it has now.
+    ///
+    /// # Errors
+    /// When the image is not there, or nothing can be built on it.
+    pub async fn from_registry(repository: &Repository, image: &ImageRef) -> Result<Self, BaseError> {
+        // A name with a tag can be followed later; one that was given with a digest has none.
+        let name = match image.digest() {
+            Some(_) => format!("{}/{}", image.registry(), image.repository()),
+            None => format!("{}/{}:{}", image.registry(), image.repository(), image.tag().unwrap_or("latest")),
+        };
+        let shown = name.clone();
+        Self::read(Arc::new(repository.clone()), &image.selector(), Some(name), &shown).await
     }
 
     async fn read(
@@ -214,8 +206,9 @@ impl Base {
         name: Option<String>,
         shown: &str,
     ) -> Result<Self, BaseError> {
-        let (digest, platforms) = resolve::resolve(reader.as_ref(), selector, shown).await?;
-        Ok(Self { image: BaseImage { name, digest: Some(digest), platforms }, blobs: Blobs::Reader(reader) })
+        let found = resolve::resolve(reader.as_ref(), selector, shown).await?;
+        let image = BaseImage { name, digest: Some(found.digest), platforms: found.platforms };
+        Ok(Self { image, missing: found.missing, blobs: Blobs::Reader(reader) })
     }
 
     /// Returns a layer's bytes.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     error::ErrorKind,
-    sink::{LayoutSink, Sink},
+    sink::{LayoutSink, ManifestBlob, Sink},
 };
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

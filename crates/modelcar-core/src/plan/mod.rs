@@ -20,8 +20,8 @@ pub use self::{
 };
 pub use crate::layer_format::LAYER_FORMAT;
 use crate::{
-    Digest, ModelPath,
-    base::{BaseImage, Platform},
+    Digest, ModelPath, Platform,
+    base::BaseImage,
     facts::ModelFacts,
     layer_format,
     source::{Origin, SourceFile},

@@ -17,7 +17,7 @@ use crate::{
     Digest,
     error::Result,
     image,
-    oci::canonical_json,
+    oci::{Document, canonical_json},
     plan::Layer,
     progress::{Event, Progress},
     registry::Repository,
@@ -61,6 +61,7 @@ impl Checkpoints {
             return None;
         }
         self.held().insert(manifest.digest, tag(recipe));
+        let Ok(Document::Manifest(manifest)) = Document::parse(&manifest.bytes) else { return None };
         found::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
     }
 

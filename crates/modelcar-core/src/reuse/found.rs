@@ -1,23 +1,17 @@
 //! What an image says of itself: the layers that it holds, and the facts of its model.
 
-use std::collections::BTreeMap;
-
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
-
 use crate::{
-    Digest,
+    Digest, ImageError,
     facts::StatedFacts,
     image::{FILES, RECIPE},
+    oci::{Descriptor, Manifest},
     plan::{self, Layer},
-    registry::{RegistryError, Repository},
+    reader::{Configs, Extent, read_below},
+    registry::Repository,
     sink::ManifestBlob,
     source::SourceFile,
 };
 
-/// Most manifests of an index that are read: one for each platform, and an index has a handful.
-const MANIFESTS_MAX: usize = 16;
-const READS: usize = 8;
 const PLAIN_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A weight layer as the annotations of a manifest describe it. Whoever may write the manifest may have made it up.
@@ -41,28 +35,6 @@ impl FoundLayer {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    layers: Vec<Entry>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
 /// An image, or one manifest of it.
 #[derive(Debug, Default)]
 pub(super) struct FoundImage {
@@ -72,20 +44,14 @@ pub(super) struct FoundImage {
     pub(super) stated: Option<StatedFacts>,
 }
 
-/// Reads the image that `top` is.
+/// Reads the image that `top` is. A manifest that the index lists and that is not there is passed over.
 ///
 /// # Errors
-/// When one of its manifests is not there or can't be read.
-pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result<FoundImage, RegistryError> {
-    let Ok(index) = serde_json::from_slice::<Index>(&top.bytes) else { return Ok(one_manifest(top)) };
-    let digests: Vec<String> = index.manifests.into_iter().take(MANIFESTS_MAX).map(|entry| entry.digest).collect();
-    let read = |digest: String| async move {
-        let manifest = repository.manifest(&digest).await?;
-        manifest.ok_or_else(|| RegistryError::ImageNotFound(format!("{}@{digest}", repository.name())))
-    };
-    let manifests: Vec<ManifestBlob> = stream::iter(digests).map(read).buffered(READS).try_collect().await?;
+/// When one of its manifests can't be read.
+pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result<FoundImage, ImageError> {
+    let tree = read_below(repository, top, Extent { every_platform: true, configs: Configs::None }).await?;
     let mut whole = FoundImage::default();
-    for one in manifests.iter().map(one_manifest) {
+    for one in tree.images.iter().map(|image| one_manifest(&image.manifest)) {
         for layer in one.layers {
             if !whole.layers.contains(&layer) {
                 whole.layers.push(layer);
@@ -97,17 +63,16 @@ pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result
 }
 
 /// Reads one manifest. What is no layer of modelcar's is passed over.
-pub(super) fn one_manifest(manifest: &ManifestBlob) -> FoundImage {
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&manifest.bytes) else { return FoundImage::default() };
-    let layer = |entry: Entry| {
-        let recipe = entry.annotations.get(RECIPE)?.parse().ok()?;
-        let mut files: Vec<SourceFile> = serde_json::from_str(entry.annotations.get(FILES)?).ok()?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let plain = entry.media_type == PLAIN_TAR && !files.is_empty() && plan::is_bounded(&files);
-        let digest = entry.digest.parse().ok()?;
-        plain.then_some(FoundLayer { digest, size: entry.size, recipe, files })
-    };
-    let layers: Vec<FoundLayer> = manifest.layers.into_iter().filter_map(layer).collect();
+pub(super) fn one_manifest(manifest: &Manifest) -> FoundImage {
+    let layers: Vec<FoundLayer> = manifest.layers.iter().filter_map(found_layer).collect();
     let files = layers.iter().flat_map(|layer| layer.files.clone()).collect();
     FoundImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
+}
+
+fn found_layer(layer: &Descriptor) -> Option<FoundLayer> {
+    let recipe = layer.annotation(RECIPE)?.parse().ok()?;
+    let mut files: Vec<SourceFile> = serde_json::from_str(layer.annotation(FILES)?).ok()?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let plain = layer.media_type == PLAIN_TAR && !files.is_empty() && plan::is_bounded(&files);
+    plain.then_some(FoundLayer { digest: layer.digest, size: layer.size, recipe, files })
 }

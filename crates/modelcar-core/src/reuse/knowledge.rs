@@ -13,11 +13,11 @@ use super::{
     found::{self, FoundImage, FoundLayer},
 };
 use crate::{
-    Digest, ErrorKind, ImageRef,
+    Digest, ErrorKind, ImageError, ImageRef,
     error::Result,
     facts::StatedFacts,
     progress::{Event, Progress},
-    registry::{RegistryError, Repository},
+    registry::Repository,
 };
 
 /// Where layers are looked for.
@@ -126,7 +126,7 @@ fn sightings(layers: Vec<FoundLayer>, place: &Place, from: &str) -> Vec<Sighting
     layers.into_iter().map(|layer| Sighting { layer, place: place.clone(), from: from.to_owned() }).collect()
 }
 
-async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, FoundImage)>, RegistryError> {
+async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, FoundImage)>, ImageError> {
     let Some(top) = repository.manifest(selector).await? else { return Ok(None) };
     Ok(Some((top.digest, found::image(repository, &top).await?)))
 }

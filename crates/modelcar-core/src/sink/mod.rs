@@ -16,7 +16,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub(crate) use self::store::{Descriptor, Layout, MAX_JSON_BYTES};
+pub(crate) use self::store::{Layout, MAX_JSON_BYTES, ref_name};
 pub use self::{
     archive::ArchiveSink,
     body::{Body, BytesBody, OpenBody, Sealed},

@@ -1,7 +1,6 @@
 //! Reads an OCI image layout, and knows what its files look like.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -10,7 +9,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
@@ -21,7 +19,7 @@ use super::{
     layout_error::{LayoutError, io_error},
     writer::blocking,
 };
-use crate::{Digest, error::Result};
+use crate::{Digest, error::Result, oci::Descriptor};
 
 pub(super) const LAYOUT_FILE: &str = "oci-layout";
 pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -35,35 +33,6 @@ pub(crate) const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;
 
 const READ_BYTES: usize = 1024 * 1024;
 const CHANNEL_CHUNKS: usize = 4;
-
-/// Points at a blob: as much of an OCI descriptor as is used.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    #[serde(default)]
-    pub(crate) platform: Option<DescriptorPlatform>,
-    #[serde(default)]
-    pub(crate) annotations: Option<BTreeMap<String, String>>,
-}
-
-/// What an index says about a manifest's platform.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct DescriptorPlatform {
-    pub(crate) os: String,
-    pub(crate) architecture: String,
-    #[serde(default)]
-    pub(crate) variant: Option<String>,
-}
-
-impl Descriptor {
-    pub(crate) fn ref_name(&self) -> Option<&str> {
-        self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
-    }
-}
 
 /// An OCI image layout directory to read from.
 #[derive(Debug, Clone)]
@@ -97,9 +66,9 @@ impl Layout {
     /// Returns the image called `name`, or the only one.
     pub(crate) async fn pick(&self, name: Option<&str>) -> Result<Descriptor, LayoutError> {
         let images = self.images().await?;
-        let names = images.iter().filter_map(|image| image.ref_name().map(str::to_owned)).collect();
+        let names = images.iter().filter_map(|image| ref_name(image).map(str::to_owned)).collect();
         let path = self.dir.clone();
-        let mut fitting = images.into_iter().filter(|image| name.is_none() || image.ref_name() == name);
+        let mut fitting = images.into_iter().filter(|image| name.is_none() || ref_name(image) == name);
         match (fitting.next(), fitting.count(), name) {
             (Some(image), 0, _) => Ok(image),
             (Some(_), others, _) => Err(LayoutError::Ambiguous { path, count: others + 1, names }),
@@ -124,6 +93,11 @@ impl Layout {
     pub(crate) fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
         Arc::new(BlobBody { title, path: blob_path(&self.dir, &digest), digest, size })
     }
+}
+
+/// Returns the name of an image in its layout.
+pub(crate) fn ref_name(entry: &Descriptor) -> Option<&str> {
+    entry.annotation(REF_NAME)
 }
 
 /// A blob file of a layout.

@@ -12,7 +12,9 @@ mod tree;
 use std::path::Path;
 
 pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
-use crate::{ImageRef, base::ImageReader, error::Result, kserve::check::Severity, registry::Repository, sink::Layout};
+use crate::{
+    ImageRef, error::Result, kserve::check::Severity, reader::ImageReader, registry::Repository, sink::Layout,
+};
 
 /// How much of an image is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use tokio::{sync::mpsc, task};
 use super::{Depth, tree::LayerNames};
 use crate::{
     Digest,
-    base::{BaseError, ImageReader},
     error::Result,
-    sink::{Descriptor, MAX_JSON_BYTES, ManifestBlob},
+    oci::Descriptor,
+    reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
 };
 
 /// Layers up to this size are read whole.
@@ -35,13 +35,16 @@ pub(super) struct Image {
     pub(super) digest: Digest,
     pub(super) is_index: bool,
     pub(super) platforms: Vec<Platform>,
+    /// What the index lists and is not there.
+    pub(super) missing: Vec<Missing>,
 }
 
 /// The image of one platform.
 #[derive(Debug)]
 pub(super) struct Platform {
-    /// `os/architecture`.
+    /// `os/architecture`, with the variant where there is one.
     pub(super) name: String,
+    pub(super) is_artifact: bool,
     pub(super) config_type: String,
     pub(super) config: RunConfig,
     pub(super) layers: Vec<Layer>,
@@ -67,40 +70,15 @@ pub(super) struct Layer {
     pub(super) names: Option<Arc<LayerNames>>,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    #[serde(default)]
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
 /// Reads the image that `reader` has under `selector`.
 pub(super) async fn image(reader: &dyn ImageReader, selector: &str, depth: Depth) -> Result<Image> {
-    let top = reader.manifest(selector).await?;
+    let tree = read_image(reader, selector, Extent { every_platform: true, configs: Configs::All }).await?;
     let mut reading = Reading { reader, depth, known: BTreeMap::new() };
-    let document: Value = parse(&top)?;
-    let is_index = document["manifests"].is_array();
     let mut platforms = Vec::new();
-    if is_index {
-        let index: Index = parse(&top)?;
-        for entry in index.manifests {
-            let platform = entry.platform.as_ref().map(|platform| format!("{}/{}", platform.os, platform.architecture));
-            // Attestations are listed beside images under this name.
-            if platform.as_deref() == Some("unknown/unknown") {
-                continue;
-            }
-            let blob = reader.manifest(&entry.digest.to_string()).await?;
-            platforms.push(reading.platform(&blob, platform).await?);
-        }
-    } else {
-        platforms.push(reading.platform(&top, None).await?);
+    for found in tree.images {
+        platforms.push(reading.platform(found).await?);
     }
-    Ok(Image { digest: top.digest, is_index, platforms })
+    Ok(Image { digest: tree.digest, is_index: tree.is_index, platforms, missing: tree.missing })
 }
 
 struct Reading<'a> {
@@ -111,32 +89,21 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn platform(&mut self, blob: &ManifestBlob, name: Option<String>) -> Result<Platform> {
-        let manifest: Manifest = parse(blob)?;
-        let config = self.config(&manifest.config).await?;
-        let text = |key: &str| config[key].as_str().unwrap_or("unknown").to_owned();
-        let name = name.unwrap_or_else(|| format!("{}/{}", text("os"), text("architecture")));
+    async fn platform(&mut self, found: TreeImage) -> Result<Platform> {
+        let is_artifact = found.manifest.is_artifact();
         let mut layers = Vec::new();
-        for layer in &manifest.layers {
+        for layer in found.manifest.layers {
             let names = match self.known.get(&layer.digest) {
                 Some(names) => names.clone(),
-                None => self.names(layer).await?,
+                None => self.names(&layer).await?,
             };
             self.known.insert(layer.digest, names.clone());
-            let Descriptor { media_type, digest, size, .. } = layer.clone();
-            layers.push(Layer { media_type, digest, size, names });
+            layers.push(Layer { media_type: layer.media_type, digest: layer.digest, size: layer.size, names });
         }
+        let config: Value = found.config.and_then(|config| serde_json::from_slice(&config).ok()).unwrap_or_default();
         let config = serde_json::from_value(config["config"].clone()).unwrap_or_default();
-        Ok(Platform { name, config_type: manifest.config.media_type, config, layers })
-    }
-
-    async fn config(&self, config: &Descriptor) -> Result<Value> {
-        if config.size > MAX_JSON_BYTES {
-            return Ok(Value::Null);
-        }
-        let bytes = self.reader.blob(&config.digest, config.size).await?;
-        // The config of an artifact may be anything.
-        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+        let (name, config_type) = (found.platform.to_string(), found.manifest.config.media_type);
+        Ok(Platform { name, is_artifact, config_type, config, layers })
     }
 
     /// Reads the names in a layer; `None` when it is compressed in a way that is not read here.
@@ -199,11 +166,4 @@ impl Read for Chunks {
         buffer[..len].copy_from_slice(&self.current.split_to(len));
         Ok(len)
     }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(blob: &ManifestBlob) -> Result<T> {
-    serde_json::from_slice(&blob.bytes).map_err(|error| {
-        let (image, what) = (blob.digest.to_string(), "its manifest".to_owned());
-        BaseError::Image { image, what, reason: error.to_string(), source: None }.into()
-    })
 }

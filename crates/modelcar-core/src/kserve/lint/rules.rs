@@ -19,8 +19,6 @@ const MOUNTED: &[ServingMode] = &[ServingMode::Sidecar, ServingMode::Native];
 const DEFAULT_USER: &str = "1010";
 /// Container runtimes stack that many layers.
 const LAYERS_MAX: usize = 127;
-const CONFIG_TYPES: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 /// What KServe's own download unpacks.
 const FETCHED_TYPES: [&str; 3] = [
     "application/vnd.oci.image.layer.v1.tar",
@@ -48,6 +46,14 @@ pub(super) fn image(image: &Image, pinned: bool, found: &mut Findings) {
     if !pinned {
         add(found, Severity::Warning, "unpinned", ALL, "the image is named by a tag: name its digest");
     }
+    for missing in &image.missing {
+        let platform = missing.platform.as_ref().map_or_else(String::new, |platform| format!(" for {platform}"));
+        let message = format!(
+            "the index lists manifest `{}`{platform}, which is not there: nodes of that platform can't pull the image",
+            missing.digest
+        );
+        add(found, Severity::Warning, "missing-manifest", ALL, message);
+    }
     if image.platforms.is_empty() {
         add(found, Severity::Error, "no-platform", ALL, "the index lists no image");
     }
@@ -69,7 +75,7 @@ pub(super) fn image(image: &Image, pinned: bool, found: &mut Findings) {
 
 /// Rules about the image of one platform.
 pub(super) fn platform(platform: &Platform, found: &mut Findings) {
-    if !CONFIG_TYPES.contains(&platform.config_type.as_str()) {
+    if platform.is_artifact {
         let message =
             format!("this is an artifact (`{}`) and no image: it can't be run or mounted", platform.config_type);
         return add(found, Severity::Error, "artifact", ALL, message);

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::{tree::LayerNames, *};
 use crate::{
-    Digest,
-    base::BaseError,
+    Digest, ImageError,
     sink::{Body, BytesBody, ManifestBlob},
 };
 
@@ -134,12 +133,12 @@ impl Image {
 
 #[async_trait]
 impl ImageReader for Image {
-    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, BaseError> {
+    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError> {
         let digest = selector.parse().unwrap();
         Ok(ManifestBlob { bytes: self.blobs[&digest].clone(), media_type: String::new(), digest })
     }
 
-    async fn blob(&self, digest: &Digest, _size: u64) -> Result<Bytes, BaseError> {
+    async fn blob(&self, digest: &Digest, _size: u64) -> Result<Bytes, ImageError> {
         Ok(self.blobs[digest].clone())
     }
 

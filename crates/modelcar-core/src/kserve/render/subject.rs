@@ -34,11 +34,8 @@ impl Subject {
     /// Takes over what was read from the image called `image`.
     pub fn new(image: &ImageRef, inspection: &Inspection) -> Self {
         let annotation = |key: &str| inspection.annotations.get(&format!("org.opencontainers.image.{key}")).cloned();
-        let platforms = inspection.manifests.iter().map(|manifest| (manifest.platform.to_string(), manifest));
-        // In an index those without a platform are attestations and no images.
-        let is_image = |name: &str| name != UNKNOWN || inspection.manifests.len() == 1;
-        let images: Vec<_> = platforms.filter(|(name, _)| is_image(name)).collect();
-        let mut layers = images.iter().flat_map(|(_, manifest)| &manifest.layers);
+        let platforms = inspection.manifests.iter().map(|manifest| manifest.platform.to_string());
+        let mut layers = inspection.manifests.iter().flat_map(|manifest| &manifest.layers);
         let ours = layers.clone().any(|layer| !layer.files.is_empty());
         Self {
             image: image.clone(),
@@ -49,7 +46,7 @@ impl Subject {
             facts: ModelFacts::from_annotations(&inspection.annotations),
             bytes: ImageBytes::of_largest(inspection).unwrap_or_default(),
             has_base: ours.then(|| layers.any(|layer| layer.files.is_empty())),
-            platforms: images.into_iter().map(|(name, _)| name).filter(|name| name != UNKNOWN).collect(),
+            platforms: platforms.filter(|name| name != UNKNOWN).collect(),
         }
     }
 
@@ -100,7 +97,7 @@ impl Subject {
     }
 }
 
-/// The platform of a manifest that does not say.
+/// The platform of an artifact.
 const UNKNOWN: &str = "unknown/unknown";
 /// Knative makes host names of at most 63 characters from name, role, revision and namespace.
 const NAME_MAX_CHARS: usize = 40;

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::{
-    ImageRef,
-    base::Platform,
+    ImageRef, Platform,
     inspect::{InspectedManifest, Inspection},
 };
 
@@ -58,7 +57,10 @@ fn attestations_are_no_platforms() {
             layers: Vec::new(),
         };
         let manifests = platforms.iter().map(manifest).collect();
-        Subject::new(&image, &Inspection { digest, annotations: std::collections::BTreeMap::new(), manifests })
+        Subject::new(
+            &image,
+            &Inspection { digest, annotations: std::collections::BTreeMap::new(), manifests, missing: Vec::new() },
+        )
     };
     assert_eq!(of(&[("linux", "arm64"), ("unknown", "unknown")]).platforms, ["linux/arm64"]);
     assert_eq!(of(&[("unknown", "unknown")]).platforms, [""; 0]);

@@ -1,4 +1,4 @@
-//! An OCI image layout directory as the place of a base image.
+//! An OCI image layout directory as the keeper of an image.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{BaseError, ImageReader};
+use super::{ImageError, ImageReader};
 use crate::{
     Digest,
     sink::{Body, Layout, ManifestBlob},
@@ -14,7 +14,7 @@ use crate::{
 
 #[async_trait]
 impl ImageReader for Layout {
-    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, BaseError> {
+    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError> {
         let digest = match selector.parse() {
             Ok(digest) => digest,
             Err(_) => self.pick(Some(selector)).await?.digest,
@@ -28,7 +28,7 @@ impl ImageReader for Layout {
         Ok(ManifestBlob { bytes, media_type, digest })
     }
 
-    async fn blob(&self, digest: &Digest, _size: u64) -> Result<Bytes, BaseError> {
+    async fn blob(&self, digest: &Digest, _size: u64) -> Result<Bytes, ImageError> {
         Ok(self.read(digest).await?)
     }
 

@@ -4,8 +4,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::BaseError;
 use crate::digest::serde_as_text;
+
+/// A text is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a platform: expected `os/architecture` or `os/architecture/variant`")]
+pub struct InvalidPlatform(String);
 
 /// A platform, written `linux/amd64` or `linux/arm/v7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +38,11 @@ impl Platform {
         Self::new("linux", architecture, None)
     }
 
+    /// Returns the platform of a manifest that states none, and of attestations.
+    pub(crate) fn unknown() -> Self {
+        Self::new("unknown", "unknown", None)
+    }
+
     /// Returns whether `offered` is what this asks for: the same, or any variant when this names none.
     pub(crate) fn accepts(&self, offered: &Self) -> bool {
         (&self.os, &self.architecture) == (&offered.os, &offered.architecture)
@@ -41,7 +50,7 @@ impl Platform {
     }
 
     /// Returns whether KServe's nodes can be of this platform.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.os == "linux" && matches!(self.architecture.as_str(), "amd64" | "arm64")
     }
 }
@@ -57,9 +66,9 @@ impl fmt::Display for Platform {
 }
 
 impl FromStr for Platform {
-    type Err = BaseError;
+    type Err = InvalidPlatform;
 
-    fn from_str(text: &str) -> Result<Self, BaseError> {
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
         let parts: Vec<_> = text.split('/').collect();
         let is_word = |part: &&str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -68,7 +77,7 @@ impl FromStr for Platform {
             [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(is_word) => {
                 Ok(Self::new(*os, *architecture, rest.first().map(|variant| (*variant).to_owned())))
             }
-            _ => Err(BaseError::InvalidPlatform(text.to_owned())),
+            _ => Err(InvalidPlatform(text.to_owned())),
         }
     }
 }

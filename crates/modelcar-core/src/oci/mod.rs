@@ -1,0 +1,11 @@
+//! OCI documents as data: what an index or a manifest says, for which platform, and JSON as it is hashed. No I/O.
+
+mod document;
+mod json;
+mod platform;
+
+pub use self::platform::{InvalidPlatform, Platform};
+pub(crate) use self::{
+    document::{Descriptor, Document, DocumentError, Manifest},
+    json::{canonical_json, canonical_value},
+};

@@ -1,0 +1,49 @@
+//! A repository of a registry as the keeper of an image.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+
+use super::{ImageError, ImageReader};
+use crate::{
+    Digest,
+    registry::{RegistryError, Repository},
+    sink::{Body, ManifestBlob},
+};
+
+#[async_trait]
+impl ImageReader for Repository {
+    async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError> {
+        let found = Self::manifest(self, selector).await?;
+        found.ok_or_else(|| RegistryError::ImageNotFound(format!("{}:{selector}", self.name())).into())
+    }
+
+    async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, ImageError> {
+        let open = Self::blob(self, format!("blob `{digest}`"), *digest, size).open();
+        let mut bytes = Vec::new();
+        let mut stream = open.stream;
+        while let Some(chunk) = stream.try_next().await.map_err(|error| read_error(*digest, error))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > size {
+                break;
+            }
+        }
+        drop(stream);
+        open.sealed.await.map_err(|error| read_error(*digest, error))?;
+        Ok(bytes.into())
+    }
+
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+        Arc::new(Self::blob(self, title, digest, size))
+    }
+}
+
+/// A blob of a repository fails with errors of the registry; the type of a body's error is wider.
+fn read_error(digest: Digest, error: crate::Error) -> ImageError {
+    match error {
+        crate::Error::Registry(error) => error.into(),
+        other => ImageError::Blob { digest, source: other.into() },
+    }
+}

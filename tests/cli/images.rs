@@ -1,0 +1,153 @@
+//! Images that other tools wrote: `--base`, `inspect` and `inspect --lint` give one answer for each.
+
+use std::path::Path;
+
+use super::*;
+use modelcar_core::Digest;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+/// A layout that is filled by hand.
+struct Layout<'a>(&'a Path);
+
+impl Layout<'_> {
+    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = Digest::of(bytes);
+        fs::create_dir_all(self.0.join("blobs/sha256")).unwrap();
+        fs::write(self.0.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    fn json(&self, media_type: &str, json: &Value) -> Value {
+        self.blob(media_type, json.to_string().as_bytes())
+    }
+
+    /// The manifest of an image with one small layer, for `linux/architecture`.
+    fn manifest(&self, architecture: &str, layer_type: &str) -> Value {
+        let layer = self.blob(layer_type, &[0; 1024]);
+        let config = self.json(
+            "application/vnd.oci.image.config.v1+json",
+            &json!({"os": "linux", "architecture": architecture, "config": {"User": "1010"},
+                "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}),
+        );
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]})
+    }
+
+    fn image(&self, architecture: &str) -> Value {
+        self.json(MANIFEST, &self.manifest(architecture, "application/vnd.oci.image.layer.v1.tar"))
+    }
+
+    fn index(&self, entries: &[Value]) -> Value {
+        self.json(INDEX, &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+    }
+
+    fn publish(&self, top: &Value) {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [top]});
+        fs::write(self.0.join("index.json"), index.to_string()).unwrap();
+        fs::write(self.0.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    }
+}
+
+fn on(mut entry: Value, os: &str, architecture: &str) -> Value {
+    entry["platform"] = json!({"os": os, "architecture": architecture});
+    entry
+}
+
+/// Writes an image and returns the entry of its top.
+type Write = fn(&Layout<'_>) -> Value;
+
+/// Each image by name, and how it is written.
+fn samples() -> [(&'static str, Write); 9] {
+    [
+        ("nested", |layout| {
+            let images = [("amd64"), ("arm64")].map(|name| on(layout.image(name), "linux", name));
+            layout.index(&[layout.index(&images)])
+        }),
+        ("both", |layout| {
+            let mut both = layout.manifest("amd64", "application/vnd.oci.image.layer.v1.tar");
+            both["manifests"] = json!([]);
+            layout.json(MANIFEST, &both)
+        }),
+        ("attested", |layout| {
+            let mut attestation = on(layout.image("unknown"), "unknown", "unknown");
+            attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+            layout.index(&[on(layout.image("amd64"), "linux", "amd64"), attestation])
+        }),
+        ("single", |layout| layout.image("amd64")),
+        ("docker", |layout| {
+            let mut manifest = layout.manifest("arm64", "application/vnd.docker.image.rootfs.diff.tar");
+            manifest["mediaType"] = json!(DOCKER_MANIFEST);
+            manifest["config"]["mediaType"] = json!("application/vnd.docker.container.image.v1+json");
+            let entry = on(layout.json(DOCKER_MANIFEST, &manifest), "linux", "arm64");
+            layout.json(DOCKER_LIST, &json!({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [entry]}))
+        }),
+        ("holed", |layout| {
+            let gone = json!({"mediaType": MANIFEST, "digest": Digest::of("gone"), "size": 4});
+            layout.index(&[on(layout.image("amd64"), "linux", "amd64"), on(gone, "linux", "arm64")])
+        }),
+        ("empty", |layout| {
+            let gone = json!({"mediaType": MANIFEST, "digest": Digest::of("gone"), "size": 4});
+            layout.index(&[on(gone, "linux", "arm64")])
+        }),
+        ("artifact", |layout| {
+            let mut manifest = layout.manifest("amd64", "text/plain");
+            manifest["config"]["mediaType"] = json!("application/vnd.acme.notes+json");
+            layout.json(MANIFEST, &manifest)
+        }),
+        ("beside", |layout| {
+            let mut notes = layout.json(MANIFEST, &layout.manifest("amd64", "text/plain"));
+            notes["artifactType"] = json!("application/vnd.acme.notes");
+            layout.index(&[notes, on(layout.image("arm64"), "linux", "arm64")])
+        }),
+    ]
+}
+
+/// Writes the image called `name` as a layout.
+pub(super) fn write(name: &str, folder: &Path) {
+    let (_, make) = samples().into_iter().find(|(known, _)| *known == name).unwrap();
+    let layout = Layout(folder);
+    layout.publish(&make(&layout));
+}
+
+/// The platforms that an answer names, and the first line of a failure.
+fn told(output: &Output, platforms: impl Fn(&Value) -> Vec<String>) -> String {
+    let stderr = text(&output.stderr);
+    let first = |prefix: &str| stderr.lines().find_map(|line| line.strip_prefix(prefix)).map(str::to_owned);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let platforms = platforms(&answer).join(" ");
+    let cause = first("  caused by: ").or_else(|| first("error: "));
+    let warning = first("warning: ").map(|warning| format!(" (warning: {warning})")).unwrap_or_default();
+    cause.map_or(platforms + &warning, |cause| format!("refused: {cause}"))
+}
+
+fn names(list: &Value) -> Vec<String> {
+    let of = |entry: &Value| entry["platform"].as_str().unwrap_or("?").to_owned();
+    list.as_array().map(|entries| entries.iter().map(of).collect()).unwrap_or_default()
+}
+
+#[test]
+fn every_command_sees_the_same_image() {
+    let env = Env::new();
+    let mut rows = Vec::new();
+    for (name, _) in samples() {
+        write(name, &env.dir.path().join(name));
+        let place = format!("oci:{name}");
+        let out = format!("oci:out-{name}");
+        let built = env.run(&["build", MODEL, "--output", &out, "--base", &place, "--format", "json"]);
+        let inspected = env.run(&["inspect", &place, "--format", "json"]);
+        let linted = env.run(&["inspect", "--lint", &place, "--format", "json"]);
+        rows.push(format!("{name}\n  --base   {}", told(&built, |answer| names(&answer["manifests"]))));
+        let with_missing = |answer: &Value| {
+            let missing = names(&answer["missing"]).into_iter().map(|platform| format!("missing:{platform}"));
+            names(&answer["manifests"]).into_iter().chain(missing).collect()
+        };
+        rows.push(format!("  inspect  {}", told(&inspected, with_missing)));
+        rows.push(format!("  --lint   {}", told(&linted, |answer| names(&answer["platforms"]))));
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("images", rows.join("\n")));
+}
