@@ -136,8 +136,9 @@ impl Reader<'_> {
 
     /// Counts the tensors of all files; one that can't be read leaves the counts open.
     async fn safetensors(&self, files: &[&SourceFile], facts: &mut ModelFacts) -> Result<(), SourceError> {
-        let headers: Vec<Option<Tensors>> =
-            stream::iter(files.iter().copied()).map(|file| self.tensors(file)).buffered(READERS).try_collect().await?;
+        // Collected first: with a closure in the stream the future would not be `Send` (rust-lang/rust issue 64552).
+        let reading: Vec<_> = files.iter().map(|file| self.tensors(file)).collect();
+        let headers: Vec<Option<Tensors>> = stream::iter(reading).buffered(READERS).try_collect().await?;
         let mut all = Tensors::default();
         let counted = headers.iter().try_for_each(|header| all.merge(header.as_ref()?));
         if counted.is_some() {
