@@ -22,7 +22,7 @@ use crate::{
     plan::Plan,
     progress::{Event, NoProgress, Progress},
     registry::RegistryError,
-    reuse::{Candidate, Place, Reuse, Way},
+    reuse::{Candidate, DecidedPush, Place, Reuse, Way},
     sink::{Body, BytesBody, Sealed, Sink},
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
@@ -46,8 +46,6 @@ pub struct BuildOptions {
     pub read_ahead_bytes: u64,
     /// Who is told what happens.
     pub progress: Arc<dyn Progress>,
-    /// Which layers need not be read from the source. Nothing is reused by default.
-    pub reuse: Reuse,
 }
 
 impl Default for BuildOptions {
@@ -57,8 +55,7 @@ impl Default for BuildOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = (2 * cores).clamp(4, 8);
-        let (progress, reuse) = (Arc::new(NoProgress), Reuse::default());
-        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 32 << 20, progress, reuse }
+        Self { jobs, connections: 2 * jobs, read_ahead_bytes: 32 << 20, progress: Arc::new(NoProgress) }
     }
 }
 
@@ -108,7 +105,8 @@ pub struct BuiltLayer {
     pub files: Vec<SourceFile>,
 }
 
-/// Streams the layers of `plan` from `source` into `sink` and publishes the image.
+/// Streams the layers of `plan` from `source` into `sink` and publishes the image. Every layer is read from the source;
+/// [`DecidedPush::run`] leaves out those that are somewhere already.
 ///
 /// Nothing gets a name before everything is proven and in place. After an error the sink is told to remove what is
 /// unfinished; so it is when the returned future is dropped, as far as the sink can do that by itself.
@@ -122,13 +120,38 @@ pub async fn build(
     sink: &dyn Sink,
     options: &BuildOptions,
 ) -> Result<Built> {
+    carry_out(plan, &Reuse::default(), source, base, sink, options).await
+}
+
+impl DecidedPush {
+    /// Does what was decided, and nothing else: layers that are in the registry stay where they are, the others are
+    /// streamed from `source`, and the image is published under the tags that were decided for.
+    ///
+    /// The decisions are used up: they say nothing of another plan, another place or a later time.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub async fn run(self, source: Arc<dyn Source>, base: &Base, options: &BuildOptions) -> Result<Built> {
+        let (plan, reuse, sink) = self.into_parts();
+        carry_out(&plan, &reuse, source, base, &*sink, options).await
+    }
+}
+
+async fn carry_out(
+    plan: &Plan,
+    reuse: &Reuse,
+    source: Arc<dyn Source>,
+    base: &Base,
+    sink: &dyn Sink,
+    options: &BuildOptions,
+) -> Result<Built> {
     options.progress.report(&Event::Planned { layers: plan.layers().len(), bytes: plan.layer_bytes() });
     let left_out: Vec<_> = plan.left_out().iter().filter(|file| !file.is_git()).collect();
     if !left_out.is_empty() {
         let bytes = left_out.iter().map(|file| file.size).sum();
         options.progress.report(&Event::LeftOut { files: left_out.len(), bytes });
     }
-    let run = Run::new(plan, source, base, sink, options);
+    let run = Run::new(plan, reuse, source, base, sink, options);
     let result = run.all().await;
     if result.is_err() {
         sink.abandon().await;
@@ -171,6 +194,7 @@ enum Trust {
 impl<'a> Run<'a> {
     fn new(
         plan: &'a Plan,
+        reuse: &'a Reuse,
         source: Arc<dyn Source>,
         base: &'a Base,
         sink: &'a dyn Sink,
@@ -182,18 +206,7 @@ impl<'a> Run<'a> {
         let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
-        Self {
-            plan,
-            source,
-            base,
-            sink,
-            reuse: &options.reuse,
-            jobs,
-            turns,
-            window,
-            progress,
-            believed: AtomicBool::new(false),
-        }
+        Self { plan, source, base, sink, reuse, jobs, turns, window, progress, believed: AtomicBool::new(false) }
     }
 
     async fn all(&self) -> Result<Built> {

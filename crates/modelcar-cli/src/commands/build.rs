@@ -1,6 +1,6 @@
 //! `modelcar build`: the image as a layout directory or an archive.
 
-use std::path;
+use std::{path, sync::Arc};
 
 use modelcar_core::{
     sink::{ArchiveSink, LayoutSink, Sink},
@@ -8,7 +8,7 @@ use modelcar_core::{
 };
 use serde_json::json;
 
-use super::{Ended, Outcome, build_into, build_options, prepare, report};
+use super::{Ended, Outcome, build_options, finish, prepare, report};
 use crate::{
     args::{BuildArgs, Format},
     connection::Connection,
@@ -37,7 +37,9 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let (built, seconds) = match build_into(&prepared, &*sink, build_options(&args.run, progress)).await? {
+    let (source, options) = (Arc::clone(&prepared.source.source), build_options(&args.run, progress));
+    let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, &*sink, &options);
+    let (built, seconds) = match finish(building, &*sink).await? {
         Ended::Built(built, seconds) => (built, seconds),
         Ended::Interrupted(published) => return Ok(Outcome::Interrupted(published)),
     };

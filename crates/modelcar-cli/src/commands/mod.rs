@@ -18,7 +18,6 @@ use modelcar_core::{
     facts::{ModelFacts, StatedFacts},
     plan::{Layering, LockFile, Plan, PlanOptions, Selection},
     progress::Progress,
-    reuse::Reuse,
     sink::{Published, Sink},
     source::SourceFile,
 };
@@ -215,8 +214,7 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     let default = BuildOptions::default();
     let jobs = run.jobs.map_or(default.jobs, usize::from);
     let connections = run.connections.map_or(2 * jobs, usize::from);
-    let reuse = Reuse::default();
-    BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress, reuse }
+    BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
 }
 
 /// How a build ended.
@@ -227,12 +225,13 @@ enum Ended {
     Interrupted(Option<Published>),
 }
 
-/// Builds into `sink`; an interrupt stops it and removes what is unfinished. Names are set one after the other: what ends a
-/// build between them leaves the first ones, and that is said.
-async fn build_into(prepared: &Prepared, sink: &dyn Sink, options: BuildOptions) -> Result<Ended, Failure> {
+/// Waits for a build into `sink`; an interrupt stops the build and removes what is unfinished. Names are set one after the
+/// other: what ends a build between them leaves the first ones, and that is said.
+async fn finish(
+    building: impl Future<Output = modelcar_core::Result<Built>>,
+    sink: &dyn Sink,
+) -> Result<Ended, Failure> {
     let start = Instant::now();
-    let source = Arc::clone(&prepared.source.source);
-    let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, sink, &options);
     let built = tokio::select! {
         built = building => Some(built),
         () = interrupt() => None,

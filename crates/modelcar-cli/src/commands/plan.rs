@@ -10,7 +10,7 @@ use modelcar_core::{
     },
     plan::{Layer, LockFile, Plan},
     progress::Progress,
-    reuse::{Decision, Knowledge, Reuse, Way},
+    reuse::{DecidedPush, Decision, Knowledge, Way},
 };
 use serde_json::json;
 
@@ -39,14 +39,14 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let Prepared { source, base, mut plan, .. } = prepared.describe(stated).await?;
     let mut decided = None;
     if let Some((image, knowledge)) = knowledge {
-        let (contents, reuse) = match knowledge {
-            Some(knowledge) => knowledge.decide(plan.clone(), &*source.source).await?,
-            None => (plan.clone(), Reuse::default()),
+        let push = match knowledge {
+            Some(knowledge) => Some(knowledge.decide(plan.clone(), &*source.source).await?),
+            None => None,
         };
-        if identify {
-            plan = contents;
+        if let (true, Some(push)) = (identify, &push) {
+            plan = push.plan().clone();
         }
-        decided = Some(Decided::new(&image, &plan, &reuse));
+        decided = Some(Decided::new(&image, &plan, push.as_ref()));
     }
     let lock = LockFile::new(source.pinned, base.pinned, plan);
     if let Some(file) = &args.output {
@@ -85,8 +85,8 @@ struct Decided {
 }
 
 impl Decided {
-    fn new(image: &ImageRef, plan: &Plan, reuse: &Reuse) -> Self {
-        let mut decisions = reuse.decisions().to_vec();
+    fn new(image: &ImageRef, plan: &Plan, push: Option<&DecidedPush>) -> Self {
+        let mut decisions = push.map(|push| push.decisions().to_vec()).unwrap_or_default();
         decisions.resize(plan.layers().len(), Decision::default());
         let sum = |ways: &[Way], bytes: fn(&Layer) -> u64| {
             let layers = plan.layers().iter().zip(&decisions).filter(|(_, decision)| ways.contains(&decision.way));
@@ -94,7 +94,13 @@ impl Decided {
         };
         let fetch = sum(&[Way::Upload], Layer::content_bytes);
         let send = sum(&[Way::Upload, Way::Copy], |layer| layer.size);
-        Self { image: image.to_string(), published: reuse.is_published(), fetch, send, decisions }
+        Self {
+            image: image.to_string(),
+            published: push.is_some_and(DecidedPush::is_published),
+            fetch,
+            send,
+            decisions,
+        }
     }
 
     fn reason(&self, layer: usize) -> String {

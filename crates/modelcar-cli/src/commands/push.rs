@@ -11,13 +11,13 @@ use modelcar_core::{
     BuildOptions, ImageRef, Plan, inspect,
     progress::{Event, Progress},
     registry::{RegistryError, RegistrySink, Repository},
-    reuse::{Knowledge, Reuse},
+    reuse::{DecidedPush, Knowledge},
     sink::Sink,
     source::SourceFile,
 };
 use serde_json::json;
 
-use super::{Ended, Outcome, build_into, build_options, prepare, report, reuse};
+use super::{Ended, Outcome, Prepared, build_options, finish, prepare, report, reuse};
 use crate::{
     args::{Format, PushArgs},
     connection::Connection,
@@ -42,26 +42,27 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
             reuse::gather(&args.reuse, &connection, &repository, &tags, &progress),
         )?;
         let stated = knowledge.as_ref().map_or(&[][..], Knowledge::stated_facts);
-        let mut prepared = prepared.describe(stated).await?;
-        let mut reuse = Reuse::default();
-        if let Some(knowledge) = knowledge {
-            (prepared.plan, reuse) = knowledge.decide(prepared.plan, &*prepared.source.source).await?;
-        }
+        let prepared = prepared.describe(stated).await?;
+        let decided = match knowledge {
+            Some(knowledge) => Some(knowledge.decide(prepared.plan.clone(), &*prepared.source.source).await?),
+            None => None,
+        };
         // Where nothing is to be written, nothing is tried out.
-        if !reuse.is_published() {
-            preflight(&repository, &image, &tags, &prepared.plan, &progress).await?;
+        if !decided.as_ref().is_some_and(DecidedPush::is_published) {
+            let plan = decided.as_ref().map_or(&prepared.plan, DecidedPush::plan);
+            preflight(&repository, &image, &tags, plan, &progress).await?;
         }
-        Ok::<_, Failure>((prepared, reuse))
+        Ok::<_, Failure>((prepared, decided))
     };
-    let (prepared, reuse) = tokio::select! {
+    let (prepared, decided) = tokio::select! {
         ready = ready => ready?,
         () = interrupt() => {
             sink.abandon().await;
             return Ok(Outcome::Interrupted(None));
         }
     };
-    let options = BuildOptions { reuse, ..build_options(&args.run, progress) };
-    let (built, seconds) = match build_into(&prepared, &sink, options).await? {
+    let ended = transfer(&prepared, decided, &sink, &build_options(&args.run, progress)).await?;
+    let (built, seconds) = match ended {
         Ended::Built(built, seconds) => (built, seconds),
         Ended::Interrupted(published) => return Ok(Outcome::Interrupted(published)),
     };
@@ -73,6 +74,23 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         Format::Text => pinned,
         Format::Json => report(&prepared, &built, seconds, ("image", json!(pinned)))?,
     }))
+}
+
+/// Does what was decided, or without decisions sends every layer.
+async fn transfer(
+    prepared: &Prepared,
+    decided: Option<DecidedPush>,
+    sink: &RegistrySink,
+    options: &BuildOptions,
+) -> Result<Ended, Failure> {
+    let (source, base) = (Arc::clone(&prepared.source.source), &prepared.base.base);
+    match decided {
+        Some(decided) => {
+            let sink = decided.sink();
+            finish(decided.run(source, base, options), &*sink).await
+        }
+        None => finish(modelcar_core::build(&prepared.plan, source, base, sink, options), sink).await,
+    }
 }
 
 /// Finds what would end the push before the first weight byte moves.

@@ -22,8 +22,8 @@ use crate::{
     layer::LayerBody,
     plan::{Layer, Plan},
     progress::{Event, NoProgress},
-    registry::Repository,
-    sink::{Body, KnownBlob, Sealed},
+    registry::{RegistrySink, Repository},
+    sink::{Body, KnownBlob, Sealed, Sink},
     source::{Source, SourceFile, Window},
 };
 
@@ -128,25 +128,66 @@ pub struct Decision {
     pub(crate) candidates: Vec<Candidate>,
 }
 
+/// A push that is decided: what is done with each layer of one plan, in one repository, under one set of tags.
+///
+/// The decisions can't be had apart from what they are about: with another plan or place they would publish layers of
+/// another model, or nothing at all. So they run once:
+///
+/// ```compile_fail,E0382
+/// # use std::sync::Arc;
+/// # use modelcar_core::{BuildOptions, Result, base::Base, reuse::DecidedPush, source::Source};
+/// async fn twice(push: DecidedPush, source: Arc<dyn Source>, base: &Base) -> Result<()> {
+///     push.run(Arc::clone(&source), base, &BuildOptions::default()).await?;
+///     push.run(source, base, &BuildOptions::default()).await?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct DecidedPush {
+    plan: Plan,
+    reuse: Reuse,
+    sink: Arc<RegistrySink>,
+}
+
+impl DecidedPush {
+    /// Returns the plan, with the contents of a directory's files where an image may hold them.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns a decision for each layer of the plan.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.reuse.decisions
+    }
+
+    /// Returns whether every layer is in the repository and every tag points to the plan's image already.
+    pub fn is_published(&self) -> bool {
+        self.reuse.published
+    }
+
+    /// Returns where the image goes, to clear up and to ask what has a name once the push was stopped.
+    pub fn sink(&self) -> Arc<dyn Sink> {
+        Arc::clone(&self.sink) as _
+    }
+
+    pub(crate) fn into_parts(self) -> (Plan, Reuse, Arc<RegistrySink>) {
+        (self.plan, self.reuse, self.sink)
+    }
+}
+
 /// The decisions for a plan, and what a push needs to act on them.
-#[derive(Debug, Clone, Default)]
-pub struct Reuse {
+#[derive(Debug, Default)]
+pub(crate) struct Reuse {
     decisions: Vec<Decision>,
     published: bool,
     pub(crate) verify: bool,
     pub(crate) checkpoints: Option<Arc<Checkpoints>>,
     cache: Option<Cache>,
-    pub(crate) target: Option<Repository>,
+    target: Option<Repository>,
 }
 
 impl Reuse {
-    /// Returns a decision for each layer of the plan.
-    pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
-    }
-
-    /// Returns whether every layer is in the repository and every tag points to the plan's image already.
-    pub fn is_published(&self) -> bool {
+    pub(crate) fn is_published(&self) -> bool {
         self.published
     }
 
@@ -209,7 +250,7 @@ impl Knowledge {
     ///
     /// # Errors
     /// When a file can't be read.
-    pub async fn decide(self, plan: Plan, source: &dyn Source) -> Result<(Plan, Reuse)> {
+    pub async fn decide(self, plan: Plan, source: &dyn Source) -> Result<DecidedPush> {
         let plan = self.identify(plan, source).await?;
         let target = self.options.target.clone();
         let progress = Arc::clone(&self.options.progress);
@@ -226,7 +267,8 @@ impl Knowledge {
         let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, reuse.checkpoints.as_deref()));
         reuse.decisions = stream::iter(deciding.collect::<Vec<_>>()).buffered(REQUESTS).collect().await;
         reuse.published = self.is_published(&plan, &reuse.decisions).await;
-        Ok((plan, reuse))
+        let sink = RegistrySink::new(self.options.target, self.options.tags);
+        Ok(DecidedPush { plan, reuse, sink: Arc::new(sink) })
     }
 
     async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {
