@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, PlanError};
+use super::{Plan, PlanError, ReadPlan};
 use crate::oci::canonical_value;
 
 const SCHEMA_VERSION: u32 = 1;
 
 /// A plan with the names that lead to its source and its base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", try_from = "ReadLockFile")]
 pub struct LockFile {
     schema_version: u32,
     /// The source as the user names it, pinned: `owner/name@<commit>` or a path.
@@ -18,6 +18,28 @@ pub struct LockFile {
     pub base: String,
     /// The plan.
     pub plan: Plan,
+}
+
+/// A lock file as somebody wrote it, not checked yet.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadLockFile {
+    schema_version: u32,
+    source: String,
+    base: String,
+    plan: ReadPlan,
+}
+
+impl TryFrom<ReadLockFile> for LockFile {
+    type Error = PlanError;
+
+    fn try_from(read: ReadLockFile) -> Result<Self, PlanError> {
+        if read.schema_version != SCHEMA_VERSION {
+            let found = read.schema_version;
+            return Err(PlanError::InconsistentLock(format!("schema version {found} is not {SCHEMA_VERSION}")));
+        }
+        Ok(Self::new(read.source, read.base, read.plan.try_into()?))
+    }
 }
 
 impl LockFile {
@@ -31,13 +53,8 @@ impl LockFile {
     /// # Errors
     /// [`PlanError::BadLock`] and [`PlanError::InconsistentLock`].
     pub fn parse(json: &[u8]) -> Result<Self, PlanError> {
-        let lock: Self = serde_json::from_slice(json).map_err(PlanError::BadLock)?;
-        if lock.schema_version != SCHEMA_VERSION {
-            let found = lock.schema_version;
-            return Err(PlanError::InconsistentLock(format!("schema version {found} is not {SCHEMA_VERSION}")));
-        }
-        lock.plan.check()?;
-        Ok(lock)
+        let read: ReadLockFile = serde_json::from_slice(json).map_err(PlanError::BadLock)?;
+        read.try_into()
     }
 
     /// Returns the file's text: indented JSON with sorted keys, so that two versions compare line by line.

@@ -43,15 +43,15 @@ pub struct PlanOptions {
 }
 
 /// A weight layer: the files in it, sorted by path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Layer {
     /// The files.
     pub files: Vec<SourceFile>,
     /// Size of the layer in bytes.
     pub size: u64,
     /// Digest of the recipe, when every file's content is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Digest>,
 }
 
@@ -77,9 +77,10 @@ impl Layer {
     }
 }
 
-/// Everything an image's digest follows from, the files' contents aside.
+/// Everything an image's digest follows from, the files' contents aside. A plan that is deserialized is checked: sizes and
+/// recipes have to follow from the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", try_from = "ReadPlan")]
 pub struct Plan {
     layer_format: u32,
     origin: Origin,
@@ -88,6 +89,47 @@ pub struct Plan {
     annotations: BTreeMap<String, String>,
     layers: Vec<Layer>,
     left_out: Vec<LeftOut>,
+}
+
+/// A plan as somebody wrote it, not checked yet.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadPlan {
+    layer_format: u32,
+    origin: Origin,
+    mtime: u64,
+    base: BaseImage,
+    annotations: BTreeMap<String, String>,
+    layers: Vec<ReadLayer>,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadLayer {
+    files: Vec<SourceFile>,
+    size: u64,
+    #[serde(default)]
+    recipe: Option<Digest>,
+}
+
+impl TryFrom<ReadPlan> for Plan {
+    type Error = PlanError;
+
+    fn try_from(read: ReadPlan) -> Result<Self, PlanError> {
+        let layer = |ReadLayer { files, size, recipe }| Layer { files, size, recipe };
+        let plan = Self {
+            layer_format: read.layer_format,
+            origin: read.origin,
+            mtime: read.mtime,
+            base: read.base,
+            annotations: read.annotations,
+            layers: read.layers.into_iter().map(layer).collect(),
+            left_out: read.left_out,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
 }
 
 /// Why files make no image.

@@ -55,7 +55,19 @@ fn a_lock_file_reads_back_and_a_forged_one_does_not() {
     ];
     for text in forged {
         assert!(LockFile::parse(text.as_bytes()).is_err(), "{text}");
+        assert!(serde_json::from_str::<LockFile>(&text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_plan_reads_back_and_a_forged_one_does_not() {
+    let made = plan(vec![file("a", 7, Some(&sha(3))), file("b", 7, Some(&sha(4)))], &PlanOptions::default()).unwrap();
+    let json = serde_json::to_string(&made).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), made);
+    // The recipe is what a layer is looked up by: with that of another layer the wrong weights would be taken.
+    let forged = json.replace(&made.layers()[0].recipe.unwrap().to_string(), &Digest::of("other").to_string());
+    let error = serde_json::from_str::<Plan>(&forged).unwrap_err().to_string();
+    assert!(error.contains("does not follow from its files"), "{error}");
 }
 
 #[test]
