@@ -56,6 +56,8 @@ mod reader;
 mod reference;
 pub mod registry;
 pub mod reuse;
+#[cfg(test)]
+mod send_tests;
 pub mod sink;
 pub mod source;
 

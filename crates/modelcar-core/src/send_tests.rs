@@ -1,0 +1,79 @@
+//! Every public future is `Send`: a server awaits them in spawned tasks, and boxes them. A future that is not does not
+//! compile here.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    BuildOptions, ImageRef, Plan,
+    base::Base,
+    build,
+    facts::ModelFacts,
+    inspect,
+    kserve::lint,
+    registry::{RegistrySink, Repository},
+    reuse::{DecidedPush, Knowledge, ReuseOptions},
+    sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
+    source::{DirSource, HubOptions, HubSource, Source, SourceFile},
+};
+
+/// Takes a future as `tokio::spawn` and a boxed handler take one.
+fn is_send(future: impl Future + Send) {
+    drop(future);
+}
+
+/// What the futures are of; never called, since the compiler is the one who checks.
+fn from_sources(source: Arc<dyn Source>, plan: Plan, knowledge: Knowledge, dir: DirSource, files: Vec<SourceFile>) {
+    is_send(async move {
+        let packed: Vec<_> = plan.layers().iter().flat_map(|layer| &layer.files).collect();
+        drop(source.list().await);
+        drop(ModelFacts::read(&*source, &packed, knowledge.stated_facts()).await);
+        drop(knowledge.decide(plan.clone(), &*source).await);
+        drop(dir.identify(files).await);
+        drop(HubSource::resolve("owner/name", "main", HubOptions::default()).await);
+        drop(DirSource::open(PathBuf::new()).await);
+    });
+}
+
+fn to_sinks(push: DecidedPush, plan: Plan, source: Arc<dyn Source>, base: Base, sink: RegistrySink) {
+    is_send(async move {
+        let options = BuildOptions::default();
+        drop(build(&plan, Arc::clone(&source), &base, &sink, &options).await);
+        drop(push.run(source, &base, &options).await);
+        sink.abandon().await;
+        drop(LayoutSink::create(&PathBuf::new(), None).await);
+        drop(ArchiveSink::create(&PathBuf::new(), None).await);
+    });
+}
+
+fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
+    is_send(async move {
+        drop(Base::from_registry(&repository, &image).await);
+        drop(Base::from_layout(&path, None).await);
+        drop(Base::from_binary(&path).await);
+        drop(inspect::registry(&repository, &image).await);
+        drop(inspect::layout(&path, None).await);
+        drop(lint::registry(&repository, &image, lint::Depth::Names).await);
+        drop(lint::layout(&path, None, lint::Depth::All).await);
+    });
+}
+
+fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Body>, options: ReuseOptions) {
+    is_send(async move {
+        drop(repository.check_push().await);
+        drop(repository.taken_tag("v1").await);
+        drop(repository.examine("v1").await);
+        drop(repository.has_blob(&manifest.digest, 1).await);
+        drop(repository.offers_blob(&manifest.digest, 1).await);
+        let _ = repository.mount(&manifest.digest, "other").await;
+        drop(repository.put_manifest(&manifest, "v1").await);
+        drop(repository.manifest("v1").await);
+        drop(repository.upload(&*body, &|_| ()).await);
+        drop(Knowledge::gather(options).await);
+    });
+}
+
+#[test]
+fn every_public_future_is_send() {
+    // They are compiled because they are named.
+    let _ = (from_sources, to_sinks, from_images, in_registries);
+}
