@@ -3,7 +3,7 @@
 use std::fmt;
 
 use modelcar_core::{
-    Error, ErrorKind, LayerError,
+    Error, ErrorKind, ImageError, InvalidReference, LayerError, ModelcarError,
     base::BaseError,
     kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
@@ -35,11 +35,17 @@ impl Failure {
     /// A failure to read the image that a command is about: neither a base nor an output.
     pub(crate) fn of_image(error: impl Into<Error>) -> Self {
         let error = error.into();
-        let hints = match &error {
-            Error::Base(BaseError::Registry(error)) | Error::Registry(error) => registry_hints(error, Object::Image),
-            Error::Base(BaseError::Layout(error)) | Error::Layout(error) => by_kind(error.kind(), Object::Image),
-            Error::Base(error) => by_kind(error.kind(), Object::Image),
-            other => hints(other),
+        let registry = error.downcast_ref().or_else(|| match error.downcast_ref() {
+            Some(ImageError::Registry(error)) => Some(error),
+            _ => None,
+        });
+        let is_layout = error.downcast_ref::<LayoutError>().is_some()
+            || matches!(error.downcast_ref(), Some(ImageError::Layout(_)))
+            || error.downcast_ref::<BaseError>().is_some();
+        let hints = match registry {
+            Some(registry) => registry_hints(registry, Object::Image),
+            None if is_layout => by_kind(error.kind(), Object::Image),
+            None => hints(&error),
         };
         Self { error: error.into(), act: None, hints }
     }
@@ -135,32 +141,59 @@ macro_rules! failure_from {
         }
     )+};
 }
-failure_from!(SourceError, PlanError, modelcar_core::InvalidReference, BaseError, RegistryError, LayoutError);
+failure_from!(SourceError, PlanError, InvalidReference, BaseError, ImageError, RegistryError, LayoutError);
 
+/// Returns the advice for the error of the module that failed.
 fn hints(error: &Error) -> Vec<String> {
+    None.or_else(|| error.downcast_ref().map(source_hints))
+        .or_else(|| error.downcast_ref().map(plan_hints))
+        .or_else(|| error.downcast_ref().map(layer_hints))
+        .or_else(|| error.downcast_ref().map(base_image_hints))
+        .or_else(|| error.downcast_ref().map(image_hints))
+        .or_else(|| error.downcast_ref().map(|error| registry_hints(error, Object::Registry)))
+        .or_else(|| error.downcast_ref().map(layout_hints))
+        .or_else(|| error.downcast_ref::<InvalidReference>().map(|_| vec![REFERENCE.to_owned()]))
+        .unwrap_or_else(|| vec![DEFECT.to_owned()])
+}
+
+const DEFECT: &str = "this is a defect of modelcar, please report it";
+const REFERENCE: &str = "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
+                         Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG";
+
+fn layer_hints(error: &LayerError) -> Vec<String> {
     let hint = match error {
-        Error::Reference(_) => {
-            "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
-            Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG"
-        }
-        Error::Source(error) => return source_hints(error),
-        Error::Plan(error) => return plan_hints(error),
-        Error::Layer(LayerError::Source { source, .. }) => return source_hints(source),
-        Error::Layer(error) if error.kind() == ErrorKind::Integrity => {
+        LayerError::Source { source, .. } => return source_hints(source),
+        error if error.kind() == ErrorKind::Integrity => {
             "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
         }
-        Error::Base(BaseError::Reference(_) | BaseError::InvalidText { .. }) => {
-            "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch; a folder is written oci:DIR"
-        }
-        Error::Base(BaseError::Registry(error)) => return base_hints(error),
-        Error::Base(error) => return by_kind(error.kind(), Object::Base),
-        Error::ReadImage(_) => "it is not an image as the OCI specification has it: ask whoever made it",
-        Error::Registry(error) => return registry_hints(error, Object::Registry),
-        Error::Layout(LayoutError::Busy { .. }) => "wait for the other build to end, or name another output",
-        Error::Layout(error) => return by_kind(error.kind(), Object::Output),
-        _ => "this is a defect of modelcar, please report it",
+        _ => DEFECT,
     };
     vec![hint.to_owned()]
+}
+
+fn base_image_hints(error: &BaseError) -> Vec<String> {
+    match error {
+        BaseError::Reference(_) | BaseError::InvalidText { .. } => {
+            vec!["a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch; a folder is written oci:DIR".to_owned()]
+        }
+        BaseError::Registry(error) => base_hints(error),
+        error => by_kind(error.kind(), Object::Base),
+    }
+}
+
+fn image_hints(error: &ImageError) -> Vec<String> {
+    match error {
+        ImageError::Registry(error) => registry_hints(error, Object::Registry),
+        ImageError::Layout(error) => layout_hints(error),
+        _ => vec!["it is not an image as the OCI specification has it: ask whoever made it".to_owned()],
+    }
+}
+
+fn layout_hints(error: &LayoutError) -> Vec<String> {
+    match error {
+        LayoutError::Busy { .. } => vec!["wait for the other build to end, or name another output".to_owned()],
+        error => by_kind(error.kind(), Object::Output),
+    }
 }
 
 fn source_hints(error: &SourceError) -> Vec<String> {

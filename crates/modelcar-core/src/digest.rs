@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize, de};
 use sha2::Digest as _;
 
+use crate::error::{ErrorKind, ModelcarError};
+
 /// The SHA-256 digest of a blob, written `sha256:<64 hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -46,6 +48,12 @@ impl fmt::Debug for Digest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hex digits")]
 pub struct InvalidDigest(pub(crate) String);
+
+impl ModelcarError for InvalidDigest {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
 
 impl FromStr for Digest {
     type Err = InvalidDigest;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::network::client_builder;
 pub use self::network::{InvalidNetwork, Network};
-use crate::error::{self, ErrorKind};
+use crate::error::{self, ErrorKind, ModelcarError};
 
 /// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
@@ -209,19 +209,6 @@ impl HttpFailure {
         self.code = self.code.take().map(|text| cut(&one_line(&mask(text)), CODE_MAX_CHARS));
     }
 
-    /// Returns whether the same request may well succeed later.
-    pub fn is_transient(&self) -> bool {
-        match self.status {
-            Some(status) => is_passing(status),
-            None if self.silent => true,
-            None => {
-                self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect())
-                    && !self.is_untrusted()
-                    && !self.is_without_tls()
-            }
-        }
-    }
-
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
     pub fn is_untrusted(&self) -> bool {
         matches!(self.tls_error(), Some(rustls::Error::InvalidCertificate(_)))
@@ -246,9 +233,11 @@ impl HttpFailure {
         }
         None
     }
+}
 
+impl ModelcarError for HttpFailure {
     /// Returns the kind of failure that the status stands for.
-    pub fn kind(&self) -> ErrorKind {
+    fn kind(&self) -> ErrorKind {
         match self.status.map(|status| status.as_u16()) {
             Some(401) => ErrorKind::Auth,
             Some(403) => ErrorKind::Denied,
@@ -257,6 +246,22 @@ impl HttpFailure {
             Some(400..=499) => ErrorKind::InvalidInput,
             Some(_) | None => ErrorKind::Network,
         }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self.status {
+            Some(status) => is_passing(status),
+            None if self.silent => true,
+            None => {
+                self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect())
+                    && !self.is_untrusted()
+                    && !self.is_without_tls()
+            }
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

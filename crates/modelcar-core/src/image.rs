@@ -16,7 +16,7 @@ use oci_spec::{
 use crate::{
     ContentId, Digest, Platform,
     base::BasePlatform,
-    error::Result,
+    error::{ErrorKind, ModelcarError, Result},
     oci::{canonical_json, canonical_value},
     plan::{Layer, Plan, PlanError, recipe},
     sink::{MAX_JSON_BYTES, ManifestBlob, Sealed},
@@ -33,6 +33,17 @@ const FILE_PATH: &str = "org.cncf.model.filepath";
 pub(crate) const RECIPE: &str = "io.modelcar.layer.recipe";
 /// The layer's files with size and content id, as canonical JSON.
 pub(crate) const FILES: &str = "io.modelcar.layer.files";
+
+/// The image's JSON could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("make the image's manifests")]
+pub(crate) struct ManifestError(#[from] OciSpecError);
+
+impl ModelcarError for ManifestError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+}
 
 /// An image for one platform.
 #[derive(Debug, Clone)]
@@ -69,7 +80,7 @@ pub(crate) fn platform_image(
     plan: &Plan,
     target: &BasePlatform,
     sealed: &[Sealed],
-) -> Result<PlatformImage, OciSpecError> {
+) -> Result<PlatformImage, ManifestError> {
     let config = Bytes::from(config(plan, target, sealed)?);
     let mut layers = Vec::new();
     for layer in &target.layers {
@@ -92,7 +103,7 @@ pub(crate) fn platform_image(
 }
 
 /// Makes the index over `images`.
-pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlob, OciSpecError> {
+pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlob, ManifestError> {
     let mut manifests = Vec::new();
     for image in images {
         let mut platform = PlatformBuilder::default()
@@ -143,9 +154,9 @@ fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u
 }
 
 /// Makes the descriptor of a weight layer, with what tells its recipe.
-pub(crate) fn weight_layer(layer: &Layer, mtime: u64, sealed: &Sealed) -> Result<Descriptor, OciSpecError> {
+pub(crate) fn weight_layer(layer: &Layer, mtime: u64, sealed: &Sealed) -> Result<Descriptor, ManifestError> {
     let annotations = layer_annotations(layer, mtime, sealed);
-    descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)
+    Ok(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)?)
 }
 
 fn layer_annotations(layer: &Layer, mtime: u64, sealed: &Sealed) -> BTreeMap<String, String> {
@@ -243,7 +254,7 @@ mod tests {
         let sink = crate::sink::LayoutSink::create(&dir.path().join("image"), None).await.unwrap();
         let options = crate::BuildOptions::default();
         let error = crate::build(&plan, source, &Base::scratch(), &sink, &options).await.unwrap_err();
-        let crate::Error::Plan(PlanError::ManifestTooLarge { files, bytes, max }) = error else { panic!("{error}") };
+        let Some(&PlanError::ManifestTooLarge { files, bytes, max }) = error.downcast_ref() else { panic!("{error}") };
         assert_eq!((files, max), (30_000, 4 << 20));
         assert!(bytes > max);
     }

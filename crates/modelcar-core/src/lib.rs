@@ -65,7 +65,7 @@ pub mod source;
 pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, ModelcarError, OtherError, Result},
     image::check_manifests,
     layer::{LayerBody, LayerError},
     oci::{InvalidPlatform, Platform},

@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::digest::serde_as_text;
+use crate::{
+    digest::serde_as_text,
+    error::{ErrorKind, ModelcarError},
+};
 
 /// A relative path with `/` separators that stays inside the model's folder.
 ///
@@ -20,6 +23,12 @@ pub struct ModelPath(String);
 pub struct InvalidPath {
     path: String,
     reason: &'static str,
+}
+
+impl ModelcarError for InvalidPath {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
 }
 
 impl ModelPath {

@@ -409,7 +409,7 @@ impl<'a> Run<'a> {
 /// Returns whether the registry refuses a manifest as it does one that names what it has not. Registries differ in the
 /// code; those that mean something else for certain are left out, because the other way is to send everything again.
 fn is_missing_blob(error: &Error) -> bool {
-    let Error::Registry(RegistryError::Request { source, .. }) = error else { return false };
+    let Some(RegistryError::Request { source, .. }) = error.downcast_ref() else { return false };
     let says_so = match source.code.as_deref() {
         None => true,
         Some(code) => ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"].contains(&code),

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr};
 use oci_spec::distribution::Reference;
 use serde::{Deserialize, Serialize, de};
 
-use crate::digest::{Digest, serde_as_text};
+use crate::{
+    digest::{Digest, serde_as_text},
+    error::{ErrorKind, ModelcarError},
+};
 
 /// A reference to an image: `registry/repository[:tag][@digest]`.
 ///
@@ -25,6 +28,12 @@ pub struct ImageRef {
 pub struct InvalidReference {
     text: String,
     reason: String,
+}
+
+impl ModelcarError for InvalidReference {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
 }
 
 impl ImageRef {

@@ -1,9 +1,12 @@
 //! What can go wrong with a base image.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::{
-    Digest, ImageError, InvalidReference, Platform, error::ErrorKind, registry::RegistryError, sink::LayoutError,
+    Digest, ImageError, InvalidReference, Platform,
+    error::{ErrorKind, ModelcarError},
+    registry::RegistryError,
+    sink::LayoutError,
 };
 
 /// Why a base image can't be used.
@@ -82,9 +85,8 @@ pub enum BaseError {
     Task(#[source] tokio::task::JoinError),
 }
 
-impl BaseError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+impl ModelcarError for BaseError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Layout(error) => error.kind(),
             Self::Registry(error) => error.kind(),
@@ -98,6 +100,22 @@ impl BaseError {
             | Self::Unusable { .. }
             | Self::NoPlatform { .. }
             | Self::DuplicatePlatform { .. } => ErrorKind::InvalidInput,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_retryable(),
+            Self::Image(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Registry(error) => error.retry_after(),
+            Self::Image(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

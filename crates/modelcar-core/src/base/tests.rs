@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    ModelcarError,
     error::ErrorKind,
     sink::{LayoutSink, ManifestBlob, Sink},
 };

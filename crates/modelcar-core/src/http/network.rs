@@ -6,6 +6,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 use reqwest::{Certificate, NoProxy, Proxy, Url, header::HeaderValue};
 
+use crate::error::{ErrorKind, ModelcarError};
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Never asked through a proxy: it would look for this machine on its own.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
@@ -31,6 +33,12 @@ pub enum InvalidNetwork {
     /// The address of a proxy is no URL. It is not repeated, for it may hold a password.
     #[error("is not the address of a proxy; write http://HOST:PORT")]
     Proxy,
+}
+
+impl ModelcarError for InvalidNetwork {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
 }
 
 impl Network {

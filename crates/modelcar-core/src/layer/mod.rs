@@ -10,6 +10,7 @@ use std::{
     collections::VecDeque,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use self::hash::{Hashed, LayerHashes};
 use crate::{
     ContentId, ModelPath,
     digest::ContentHash,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, ModelcarError, Result},
     layer_format,
     plan::Layer,
     progress::{Event, Progress},
@@ -85,14 +86,31 @@ pub enum LayerError {
     },
 }
 
-impl LayerError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+impl ModelcarError for LayerError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Source { source, .. } => source.kind(),
             Self::WrongContent { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
             Self::Unfinished { .. } => ErrorKind::Internal,
         }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Source { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Source { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
+    fn was_retried(&self) -> bool {
+        matches!(self, Self::Source { .. })
     }
 }
 

@@ -126,13 +126,13 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let mut source = memory(FILES, 5);
     source.fail_at = Some(8);
     let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
-    assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::Source { .. })));
-    assert!(matches!(sealed.unwrap_err(), Error::Layer(LayerError::Unfinished { .. })));
+    assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::Source { .. })));
+    assert!(matches!(sealed.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
 
     let layer = body(memory(FILES, 5), &[]).await;
     let short = memory(&[("a/one", "first"), ("b", ""), ("c", "short"), ("d/e/f", "4")], 5);
     let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
-    assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::WrongSize { .. })));
+    assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::WrongSize { .. })));
 
     let layer = body(memory(&[("only", "ten bytes!")], 4), &[]).await;
     let short = memory(&[("only", "seven b")], 4);
@@ -147,13 +147,14 @@ async fn a_source_that_fails_after_its_last_byte_or_gives_more_seals_nothing() {
         let mut source = memory(FILES, chunk);
         source.fail_at = Some(usize::MAX);
         let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
-        assert!(matches!(bytes.unwrap_err(), Error::Layer(LayerError::Source { .. })));
-        assert!(matches!(sealed.unwrap_err(), Error::Layer(LayerError::Unfinished { .. })));
+        assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::Source { .. })));
+        assert!(matches!(sealed.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
 
         let layer = body(memory(FILES, chunk), &[]).await;
         let longer = Arc::new(Longer(memory(FILES, chunk)));
         let (bytes, _) = drain(LayerBody { source: longer, ..layer }.open()).await;
-        let Err(Error::Layer(LayerError::WrongSize { expected, actual, .. })) = bytes else { panic!("{bytes:?}") };
+        let error = bytes.unwrap_err();
+        let Some(&LayerError::WrongSize { expected, actual, .. }) = error.downcast_ref() else { panic!("{error}") };
         assert_eq!(actual, expected + 5);
     }
 }

@@ -4,12 +4,21 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::digest::serde_as_text;
+use crate::{
+    digest::serde_as_text,
+    error::{ErrorKind, ModelcarError},
+};
 
 /// A text is no platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a platform: expected `os/architecture` or `os/architecture/variant`")]
 pub struct InvalidPlatform(String);
+
+impl ModelcarError for InvalidPlatform {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
 
 /// A platform, written `linux/amd64` or `linux/arm/v7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -22,6 +22,7 @@ pub use crate::layer_format::LAYER_FORMAT;
 use crate::{
     Digest, ModelPath, Platform,
     base::BaseImage,
+    error::{ErrorKind, ModelcarError},
     facts::ModelFacts,
     layer_format,
     source::{Origin, SourceFile},
@@ -212,6 +213,12 @@ pub enum PlanError {
     /// A lock file contradicts itself.
     #[error("the lock file is not consistent: {0}")]
     InconsistentLock(String),
+}
+
+impl ModelcarError for PlanError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
 }
 
 impl Plan {

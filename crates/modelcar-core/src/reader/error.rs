@@ -1,6 +1,13 @@
 //! What can go wrong when an image is read.
 
-use crate::{Digest, error::ErrorKind, registry::RegistryError, sink::LayoutError};
+use std::time::Duration;
+
+use crate::{
+    Digest,
+    error::{ErrorKind, ModelcarError},
+    registry::RegistryError,
+    sink::LayoutError,
+};
 
 /// Why an image can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +53,28 @@ pub enum ImageError {
     },
 }
 
-impl ImageError {
-    /// Returns what a caller can do about the error.
-    pub fn kind(&self) -> ErrorKind {
+impl ModelcarError for ImageError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Layout(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Corrupt { .. } => ErrorKind::Integrity,
             Self::Json { .. } | Self::Document { .. } => ErrorKind::InvalidInput,
             Self::Blob { .. } => ErrorKind::Internal,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Registry(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

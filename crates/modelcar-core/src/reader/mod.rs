@@ -25,7 +25,7 @@ use serde::Deserialize;
 pub use self::error::ImageError;
 use crate::{
     Digest,
-    error::ErrorKind,
+    error::{ErrorKind, ModelcarError},
     oci::{Descriptor, Document, DocumentError, Manifest, Platform},
     sink::{Body, MAX_JSON_BYTES, ManifestBlob},
 };

@@ -42,8 +42,8 @@ impl ImageReader for Repository {
 
 /// A blob of a repository fails with errors of the registry; the type of a body's error is wider.
 fn read_error(digest: Digest, error: crate::Error) -> ImageError {
-    match error {
-        crate::Error::Registry(error) => error.into(),
-        other => ImageError::Blob { digest, source: other.into() },
+    match error.downcast::<RegistryError>() {
+        Ok(error) => error.into(),
+        Err(other) => ImageError::Blob { digest, source: other.into() },
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use modelcar_testkit::{self as kit, FakeRegistry, FaultRule, RegistryAction, RegistryConfig, RegistryRequest};
 
 use crate::{
-    Digest, ErrorKind, ImageRef,
+    Digest, ErrorKind, ImageRef, ModelcarError,
     progress::NoProgress,
     registry::{Credential, HostLogin, Keychain, KeychainChain, Login, RegistryError, RegistryOptions, Repository},
     sink::{Body, BytesBody, OpenBody},

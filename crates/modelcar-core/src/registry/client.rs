@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     Digest, ImageRef,
+    error::ModelcarError,
     http::{self, HttpFailure, Network},
     progress::{Event, Progress},
     sink::ManifestBlob,
@@ -375,7 +376,7 @@ impl Inner {
                 let begun = Instant::now();
                 match self.auth.header(&scope).await {
                     Err(RegistryError::Keychain { source, .. })
-                        if source.is_passing() && self.patience.again(attempt, None, begun.elapsed()).await =>
+                        if source.is_retryable() && self.patience.again(attempt, None, begun.elapsed()).await =>
                     {
                         attempt += 1;
                     }

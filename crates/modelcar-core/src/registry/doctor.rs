@@ -11,7 +11,7 @@ use super::{
     quirks::Chunks,
 };
 use crate::{
-    error::{ErrorKind, chain},
+    error::{ErrorKind, ModelcarError, chain},
     http::{self, HttpFailure},
 };
 

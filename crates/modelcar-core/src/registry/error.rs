@@ -1,9 +1,13 @@
 //! Why a registry did not do what it was asked.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use super::retry;
-use crate::{Digest, error::ErrorKind, http::HttpFailure};
+use crate::{
+    Digest,
+    error::{Error, ErrorKind, ModelcarError, OtherError},
+    http::HttpFailure,
+};
 
 /// Why a registry did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -233,18 +237,56 @@ pub enum KeychainError {
         /// What happened.
         reason: String,
     },
+    /// A keychain of somebody else failed.
+    #[error(transparent)]
+    Other(#[from] OtherError),
 }
 
-impl KeychainError {
-    /// Returns whether the same may well succeed later.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Google { passing: true, .. })
+impl ModelcarError for KeychainError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Other(error) => error.kind(),
+            _ => ErrorKind::Auth,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Google { passing, .. } => *passing,
+            Self::Other(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Other(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 
 impl RegistryError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+    /// Returns the registry's error that `error` carries.
+    pub(super) fn of(error: &Error) -> Option<&Self> {
+        error.downcast_ref()
+    }
+
+    /// Returns the HTTP failure that ended the request.
+    pub(super) fn http(&self) -> Option<&HttpFailure> {
+        match self {
+            Self::Request { source, .. }
+            | Self::SessionLost { source, .. }
+            | Self::Resumed { source, .. }
+            | Self::LoginExpired { source, .. }
+            | Self::TooLarge { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl ModelcarError for RegistryError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Request { source, .. } => source.kind(),
             Self::Protocol { .. }
@@ -255,6 +297,7 @@ impl RegistryError {
             | Self::Resumed { .. } => ErrorKind::Network,
             Self::WrongDigest { .. } | Self::WrongBody { .. } | Self::WrongLength { .. } => ErrorKind::Integrity,
             Self::ImageNotFound(_) => ErrorKind::NotFound,
+            Self::Keychain { source: KeychainError::Other(error), .. } => error.kind(),
             Self::Keychain { .. } | Self::NoLogin { .. } | Self::LoginRefused { .. } | Self::LoginExpired { .. } => {
                 ErrorKind::Auth
             }
@@ -265,16 +308,22 @@ impl RegistryError {
         }
     }
 
-    /// Returns whether the same may well succeed later, from its start.
-    pub fn is_transient(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
             Self::Request { source, .. } => retry::is_passing(source),
-            Self::Keychain { source, .. } => source.is_passing(),
+            Self::Keychain { source, .. } => source.is_retryable(),
             Self::Stalled { .. }
             | Self::AnsweredEarly { .. }
             | Self::SessionLost { .. }
             | Self::LoginExpired { .. } => true,
             _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Keychain { source, .. } => source.retry_after(),
+            other => other.http()?.retry_after,
         }
     }
 }

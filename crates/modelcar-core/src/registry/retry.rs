@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::sleep};
 
 use super::error::RegistryError;
 use crate::{
-    error::Error,
+    error::{Error, ModelcarError},
     http::{self, HttpFailure},
 };
 
@@ -75,7 +75,7 @@ pub(super) fn is_passing(failure: &HttpFailure) -> bool {
     match failure.code.as_deref() {
         Some("TOOMANYREQUESTS") => true,
         Some(code) if FINAL_CODES.contains(&code) => false,
-        _ => failure.is_transient(),
+        _ => failure.is_retryable(),
     }
 }
 
@@ -101,16 +101,7 @@ pub(super) fn asked(error: &Error) -> Option<Duration> {
 
 /// Returns the HTTP failure below an error.
 pub(super) fn failure(error: &Error) -> Option<&HttpFailure> {
-    match error {
-        Error::Registry(
-            RegistryError::Request { source, .. }
-            | RegistryError::SessionLost { source, .. }
-            | RegistryError::Resumed { source, .. }
-            | RegistryError::LoginExpired { source, .. }
-            | RegistryError::TooLarge { source, .. },
-        ) => Some(source),
-        _ => None,
-    }
+    RegistryError::of(error)?.http()
 }
 
 #[cfg(test)]

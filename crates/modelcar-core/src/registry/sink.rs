@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::client::Repository;
 use crate::{
     Digest,
-    error::Result,
+    error::{ModelcarError, Result},
     sink::{Body, KnownBlob, ManifestBlob, Published, Sealed, Sink},
 };
 
@@ -32,7 +32,7 @@ impl RegistrySink {
         self.note(index, |published| match &stored {
             Ok(()) => published.names.extend(published.perhaps.take()),
             // Without an answer it may have been done.
-            Err(error) if error.is_transient() => {}
+            Err(error) if error.is_retryable() => {}
             Err(_) => published.perhaps = None,
         });
         Ok(stored?)

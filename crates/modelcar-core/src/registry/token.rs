@@ -14,7 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{keychain::Credential, retry::Patience};
-use crate::http::{self, HttpFailure, Secret};
+use crate::{
+    error::ModelcarError,
+    http::{self, HttpFailure, Secret},
+};
 
 /// Life of a token whose server does not say (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -141,7 +144,7 @@ impl TokenServer {
                 Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
                 Err(error) => HttpFailure::transport(method.clone(), realm, error),
             };
-            let passing = failure.is_transient();
+            let passing = failure.is_retryable();
             if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {
                 return Err(failure);
             }

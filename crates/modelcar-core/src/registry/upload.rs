@@ -58,9 +58,9 @@ impl Repository {
                 Err(error) => error,
             };
             let other_way = way.learn(inner, &error);
-            let again = other_way || error.is_transient();
+            let again = other_way || error.is_worth_another_try();
             // A login that runs out twice in the same upload does so every time.
-            expired += u32::from(matches!(error, Error::Registry(RegistryError::LoginExpired { .. })));
+            expired += u32::from(matches!(RegistryError::of(&error), Some(RegistryError::LoginExpired { .. })));
             if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO).await {
                 return Err(error);
             }
@@ -97,9 +97,9 @@ impl Way {
     /// Changes the way after a failure that another way may not meet. Returns whether it did.
     fn learn(&mut self, inner: &Inner, error: &Error) -> bool {
         let chunk = inner.chunk_bytes.load(Ordering::Relaxed);
-        match error {
-            Error::Registry(RegistryError::TooLarge { bytes, .. }) => inner.smaller_chunks(*bytes),
-            Error::Registry(RegistryError::SessionLost { source, .. })
+        match RegistryError::of(error) {
+            Some(RegistryError::TooLarge { bytes, .. }) => inner.smaller_chunks(*bytes),
+            Some(RegistryError::SessionLost { source, .. })
                 if source.status == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
             {
                 match chunk {
@@ -113,9 +113,17 @@ impl Way {
                 }
             }
             // The bytes were right when they left: the place at which the session went on was not.
-            Error::Registry(RegistryError::Resumed { .. }) => std::mem::replace(&mut self.resume, false),
+            Some(RegistryError::Resumed { .. }) => std::mem::replace(&mut self.resume, false),
             _ => false,
         }
+    }
+}
+
+/// Returns the size of the request that was refused as too large.
+fn refused_bytes(error: &Error) -> Option<u64> {
+    match RegistryError::of(error) {
+        Some(RegistryError::TooLarge { bytes, .. }) => Some(*bytes),
+        _ => None,
     }
 }
 
@@ -196,8 +204,9 @@ impl Upload<'_> {
             match self.patch(at..end, Some(end - at), true).await {
                 Ok(()) => at = end,
                 // Nothing of it was taken: the same place takes a smaller one, unless the registry forbids it.
-                Err(Error::Registry(RegistryError::TooLarge { bytes, .. }))
-                    if chunk > self.session.least_chunk && self.inner.smaller_chunks(bytes) => {}
+                Err(error)
+                    if chunk > self.session.least_chunk
+                        && refused_bytes(&error).is_some_and(|bytes| self.inner.smaller_chunks(bytes)) => {}
                 Err(error) => {
                     at = self.go_on(at, 0, &mut tries, error).await?;
                     broken = true;
@@ -213,9 +222,8 @@ impl Upload<'_> {
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
         *proven = self.feed.outcome();
         // A registry that holds the blob need not read it to say so.
-        if matches!(sent, Err(Error::Registry(RegistryError::AnsweredEarly { .. })))
-            && Repository::of(self.inner).has_blob(&digest, size).await?
-        {
+        let early = |error: &Error| matches!(RegistryError::of(error), Some(RegistryError::AnsweredEarly { .. }));
+        if sent.as_ref().is_err_and(early) && Repository::of(self.inner).has_blob(&digest, size).await? {
             return self.feed.sealed().await;
         }
         self.committed(&self.act, &url, &digest, sent?, size).await?;
@@ -225,9 +233,9 @@ impl Upload<'_> {
     /// Returns where to go on after a break: at least `advance` bytes farther than `at`, as the registry tells. The
     /// error comes back when it does not tell, or when another try would meet it again.
     async fn go_on(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
-        let breaks = match &error {
-            Error::Registry(RegistryError::Request { source, .. }) => retry::is_passing(source),
-            Error::Registry(RegistryError::Stalled { .. }) => true,
+        let breaks = match RegistryError::of(&error) {
+            Some(RegistryError::Request { source, .. }) => retry::is_passing(source),
+            Some(RegistryError::Stalled { .. }) => true,
             _ => false,
         };
         if !breaks || !self.way.resume {

@@ -13,7 +13,7 @@ use super::{
     found::{self, FoundImage, FoundLayer},
 };
 use crate::{
-    Digest, ErrorKind, ImageError, ImageRef,
+    Digest, ErrorKind, ImageError, ImageRef, ModelcarError,
     error::Result,
     facts::StatedFacts,
     progress::{Event, Progress},

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Digest,
-    error::{ErrorKind, Result},
+    error::{ErrorKind, ModelcarError, Result},
 };
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.

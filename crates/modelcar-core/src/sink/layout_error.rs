@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Digest, error::ErrorKind};
+use crate::{
+    Digest,
+    error::{ErrorKind, ModelcarError},
+};
 
 /// Why a layout or archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -130,9 +133,8 @@ pub enum LayoutError {
     Task(#[source] tokio::task::JoinError),
 }
 
-impl LayoutError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+impl ModelcarError for LayoutError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } | Self::Busy { .. } | Self::Unfinished { .. } => ErrorKind::Io,
@@ -145,6 +147,10 @@ impl LayoutError {
             Self::Corrupt { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
             Self::Miscounted { .. } | Self::Complete { .. } | Self::Task(_) => ErrorKind::Internal,
         }
+    }
+
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy { .. })
     }
 }
 

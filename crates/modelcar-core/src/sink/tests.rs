@@ -16,7 +16,7 @@ use super::{
     store::{BLOBS, REF_NAME},
     *,
 };
-use crate::{Error, error::ErrorKind, registry::RegistryError, source::SourceError};
+use crate::{Error, ModelcarError, error::ErrorKind, registry::RegistryError, source::SourceError};
 
 /// A body that goes wrong the first `failures` times: in the middle of the stream, or after it.
 #[derive(Debug)]
@@ -210,10 +210,10 @@ async fn a_corrupt_blob_is_noticed() {
     fs::write(temp.path().join(BLOBS).join(digest.hex()), "weightz").unwrap();
     let sink = layout(&temp.path().join("other"), None).await;
     let error = sink.write_blob(&*body, &|_| {}).await.unwrap_err();
-    assert!(matches!(error, Error::Layout(LayoutError::Corrupt { .. })), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(LayoutError::Corrupt { .. })), "{error}");
     let longer = open.body("layer".to_owned(), digest, 8);
     let error = sink.write_blob(&*longer, &|_| {}).await.unwrap_err();
-    assert!(matches!(error, Error::Layout(LayoutError::WrongSize { found: 7, expected: 8, .. })), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(LayoutError::WrongSize { found: 7, expected: 8, .. })), "{error}");
     let error = open.read(&digest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
 
@@ -412,7 +412,7 @@ async fn a_full_disk_is_named() {
     let body = BytesBody::new("layer 1", vec![1; 100_000]);
     let error = super::writer::copy(body.open(), start).await.unwrap_err();
     let error = super::layout::explain(error, &body, Path::new("out/blobs"));
-    let Error::Layout(LayoutError::Io { source, .. }) = &error else { panic!("{error}") };
+    let Some(LayoutError::Io { source, .. }) = error.downcast_ref() else { panic!("{error}") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert_eq!(error.to_string(), "write to `out/blobs`");
 }

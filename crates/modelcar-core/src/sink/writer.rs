@@ -119,7 +119,7 @@ impl<'a> Restarts<'a> {
 
     /// Waits and returns when `error` may pass, else gives it back.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        if self.left == 0 || !error.is_transient() {
+        if self.left == 0 || !error.is_worth_another_try() {
             return Err(error);
         }
         (self.restarted)(chain(&error));

@@ -419,6 +419,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::ModelcarError;
 
     async fn read_all(source: &DirSource, file: SourceFile) -> Result<Vec<u8>, SourceError> {
         let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };

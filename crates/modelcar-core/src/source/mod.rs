@@ -4,7 +4,7 @@ mod dir;
 mod hub;
 mod window;
 
-use std::{fmt::Debug, io, path::PathBuf, sync::Arc};
+use std::{fmt::Debug, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +16,12 @@ pub use self::{
     hub::{HubOptions, HubSource, ModelId},
     window::{Seat, Window},
 };
-use crate::{ContentId, Digest, ModelPath, error::ErrorKind, http::HttpFailure, path::InvalidPath};
+use crate::{
+    ContentId, Digest, ModelPath,
+    error::{ErrorKind, ModelcarError, OtherError},
+    http::HttpFailure,
+    path::InvalidPath,
+};
 
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +89,10 @@ pub trait Source: Send + Sync + Debug {
 
     /// Reads `extents` one after the other.
     ///
-    /// The stream yields exactly the bytes asked for, in order, or an error that names the file. It can be asked for
+    /// The stream yields exactly the bytes asked for, in order, or an error that names the file. `read` can be called
     /// again at any time. Content is not verified here; whoever frames a layer does.
+    ///
+    /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;
 }
 
@@ -237,11 +244,13 @@ pub enum SourceError {
         /// The system's error.
         source: io::Error,
     },
+    /// A source of somebody else failed.
+    #[error(transparent)]
+    Other(#[from] OtherError),
 }
 
-impl SourceError {
-    /// Returns what a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+impl ModelcarError for SourceError {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::RepositoryNotFound { anonymous: true, .. } | Self::Gated { anonymous: true, .. } => ErrorKind::Auth,
             Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } | Self::NotListed { .. } => {
@@ -260,17 +269,33 @@ impl SourceError {
             Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
             Self::Changed { .. } => ErrorKind::Integrity,
             Self::Layer { source, .. } => source.kind(),
+            Self::Other(error) => error.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
         }
     }
 
-    /// Returns whether the same read may well succeed later.
-    pub fn is_transient(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self {
-            Self::Http { source, .. } => source.is_transient(),
+            Self::Http { source, .. } => source.is_retryable(),
+            Self::Layer { source, .. } => source.is_retryable(),
+            Self::Other(error) => error.is_retryable(),
             Self::BrokenBody { .. } | Self::Stalled { .. } => true,
             _ => false,
         }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http { source, .. } => source.retry_after(),
+            Self::Layer { source, .. } => source.retry_after(),
+            Self::Other(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// A source tries again by itself, as [`Source::read`] asks.
+    fn was_retried(&self) -> bool {
+        true
     }
 }

@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{super::error::KeychainError, AccessToken};
 use crate::{
-    error::chain,
+    error::{ModelcarError, chain},
     http::{self, HttpFailure},
 };
 
@@ -169,7 +169,7 @@ async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Opt
         client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(body).send();
     let tell = |failure: &HttpFailure| Failed {
         reason: Told(failure).to_string(),
-        passing: failure.is_transient(),
+        passing: failure.is_retryable(),
         retry_after: failure.retry_after,
     };
     let response = request.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;

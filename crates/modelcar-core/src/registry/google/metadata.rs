@@ -6,7 +6,10 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
 use super::{super::error::KeychainError, AccessToken};
-use crate::http::{self, HttpFailure, Network};
+use crate::{
+    error::ModelcarError,
+    http::{self, HttpFailure, Network},
+};
 
 /// Addresses of the server, the fixed one first: a name may take long to be not found. Machines with IPv6 alone have
 /// only the name.
@@ -93,7 +96,7 @@ impl MetadataServer {
 
     fn failed(&self, failure: &HttpFailure) -> KeychainError {
         let cause = failure.cause.as_ref().map(|cause| format!(" ({})", http::chain(cause))).unwrap_or_default();
-        let (reason, passing) = (format!("{failure}{cause}"), failure.is_transient());
+        let (reason, passing) = (format!("{failure}{cause}"), failure.is_retryable());
         KeychainError::Google { origin: self.origin(), reason, passing }
     }
 
@@ -105,7 +108,7 @@ impl MetadataServer {
                 Err(failure) => failure,
             };
             let is_there = failure.status.is_some() || self.known().is_some();
-            if !is_there || !failure.is_transient() || attempt >= TRIES {
+            if !is_there || !failure.is_retryable() || attempt >= TRIES {
                 return Err(failure);
             }
             tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failure.retry_after)).await;

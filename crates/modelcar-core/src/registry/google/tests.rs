@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::ModelcarError;
 
 const IMAGE: &str = "europe-docker.pkg.dev/p/r/i:v1";
 
@@ -140,7 +141,7 @@ async fn a_token_that_can_not_be_renewed_is_used_while_it_lives() {
     let error = keychain.resolve(&image, &refused).await.unwrap_err();
     assert!(matches!(error, KeychainError::Google { passing: true, .. }), "{error:?}");
     let error = RegistryError::Keychain { registry: "r.io".to_owned(), source: error };
-    assert!(error.is_transient());
+    assert!(error.is_retryable());
 
     let short = FakeGoogle::start_blocking(Duration::from_secs(1));
     let keychain = Machine::new(None, Some(short.host())).keychain();

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     ModelPath,
+    error::ModelcarError,
     http::{HttpFailure, RedactedUrl, client_builder, header, one_line},
     source::SourceError,
 };
@@ -267,7 +268,7 @@ impl Hub {
             Err(_) => HttpFailure { status: Some(status), ..HttpFailure::protocol(Method::GET, &url, "no body came") },
         };
         let wait = failure.retry_after.or_else(|| rate_limit_wait(&told?));
-        let transient = failure.is_transient();
+        let transient = failure.is_retryable();
         let error = if self.is_own(&url) { self.meaning(failure, asked) } else { http(failure, asked) };
         Fault { error, transient, wait }
     }

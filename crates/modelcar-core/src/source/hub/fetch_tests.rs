@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use modelcar_testkit::{FakeHub, FaultRule, HubAction, HubConfig, ModelTree};
 
 use crate::{
-    ErrorKind,
+    ErrorKind, ModelcarError,
     source::{Extent, HubOptions, HubSource, Source, SourceError, Window},
 };
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::*;
+use crate::ModelcarError;
 use crate::source::SourceFile;
 
 const RETRY: Retry = Retry { attempts: 3, base: Duration::from_millis(1) };
@@ -207,7 +208,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
             Err(error) => break error,
         }
     };
-    assert!(error.is_transient());
+    assert!(error.is_retryable());
     assert_eq!(good, 17, "half of what is left, three times");
     assert!(stream.next().await.is_none());
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
