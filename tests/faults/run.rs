@@ -281,12 +281,12 @@ impl Model {
         let repository = Repository::new(&image, keychain, row.options.clone(), Arc::clone(&progress))
             .map_err(|error| told(&error))?;
         repository.check_push().await.map_err(|error| told(&error))?;
-        if let Some(taken) = repository.taken_tag("v1").await.map_err(|error| told(&error))?
+        if let Some(taken) = repository.taken_tag(&image.tag_or_latest()).await.map_err(|error| told(&error))?
             && taken.movable == Some(false)
         {
             return Err((format!("tag v1 can't be moved from {}", taken.digest), String::new()));
         }
-        let sink = RegistrySink::new(repository, vec!["v1".to_owned()]);
+        let sink = RegistrySink::new(repository, vec![image.tag_or_latest()]);
         let options = BuildOptions { jobs: row.jobs, progress, ..BuildOptions::default() };
         let built = build(&plan, source, &base, &sink, &options).await.map_err(|error| told(&error))?;
         Ok(built.digest.to_string())

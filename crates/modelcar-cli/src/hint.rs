@@ -3,7 +3,7 @@
 use std::fmt;
 
 use modelcar_core::{
-    Error, ErrorKind, ImageError, InvalidReference, LayerError, ModelcarError,
+    Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
     base::BaseError,
     kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
@@ -141,7 +141,7 @@ macro_rules! failure_from {
         }
     )+};
 }
-failure_from!(SourceError, PlanError, InvalidReference, BaseError, ImageError, RegistryError, LayoutError);
+failure_from!(SourceError, PlanError, InvalidReference, InvalidTag, BaseError, ImageError, RegistryError, LayoutError);
 
 /// Returns the advice for the error of the module that failed.
 fn hints(error: &Error) -> Vec<String> {
@@ -153,10 +153,12 @@ fn hints(error: &Error) -> Vec<String> {
         .or_else(|| error.downcast_ref().map(|error| registry_hints(error, Object::Registry)))
         .or_else(|| error.downcast_ref().map(layout_hints))
         .or_else(|| error.downcast_ref::<InvalidReference>().map(|_| vec![REFERENCE.to_owned()]))
+        .or_else(|| error.downcast_ref::<InvalidTag>().map(|_| vec![TAG.to_owned()]))
         .unwrap_or_else(|| vec![DEFECT.to_owned()])
 }
 
 const DEFECT: &str = "this is a defect of modelcar, please report it";
+const TAG: &str = "a tag is one word, for example v1 or 2024-05-01";
 const REFERENCE: &str = "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
                          Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG";
 

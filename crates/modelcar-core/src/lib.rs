@@ -27,7 +27,7 @@
 //! let repository = Repository::new(&image, keychain, RegistryOptions::default(), Arc::new(NoProgress))?;
 //! repository.check_push().await?; // fails here if a push is not allowed
 //!
-//! let sink = RegistrySink::new(repository, vec!["v1".to_owned()]);
+//! let sink = RegistrySink::new(repository, vec!["v1".parse()?]);
 //! let built = build(&plan, source, &base, &sink, &BuildOptions::default()).await?;
 //! println!("{}", image.with_digest(&built.digest));
 //! # assert_eq!(registry.tags()[0].2, built.digest.to_string());
@@ -73,5 +73,5 @@ pub use self::{
     pipeline::{BuildOptions, Built, BuiltLayer, BuiltManifest, build},
     plan::Plan,
     reader::ImageError,
-    reference::{ImageRef, InvalidReference},
+    reference::{ImageRef, InvalidReference, InvalidTag, Tag},
 };

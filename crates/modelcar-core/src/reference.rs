@@ -1,4 +1,4 @@
-//! Image references, parsed strictly: a registry must be named, nothing defaults to Docker Hub.
+//! Image references and tags, parsed strictly: a registry must be named, nothing defaults to Docker Hub.
 
 use std::{fmt, str::FromStr};
 
@@ -18,9 +18,62 @@ use crate::{
 pub struct ImageRef {
     registry: String,
     repository: String,
-    tag: Option<String>,
+    tag: Option<Tag>,
     digest: Option<Digest>,
 }
+
+/// The name of an image inside its repository: `v1` in `ghcr.io/acme/qwen:v1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+
+/// A text that is no tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a tag: a tag has at most {TAG_MAX_CHARS} letters, digits, `_`, `.` and `-`, and begins with neither `.` \
+     nor `-`"
+)]
+pub struct InvalidTag(String);
+
+/// Longest tag (distribution-spec "Pulling manifests").
+const TAG_MAX_CHARS: usize = 128;
+
+impl ModelcarError for InvalidTag {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
+
+impl Tag {
+    /// Returns the tag that stands for an image whose reference names none.
+    pub fn latest() -> Self {
+        Self("latest".to_owned())
+    }
+
+    /// Returns the tag as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = InvalidTag;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTag> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_tag = text.len() <= TAG_MAX_CHARS
+            && text.starts_with(word)
+            && text.chars().all(|c| word(c) || c == '.' || c == '-');
+        if is_tag { Ok(Self(text.to_owned())) } else { Err(InvalidTag(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+serde_as_text!(Tag);
 
 /// A text that is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +101,13 @@ impl ImageRef {
     }
 
     /// Returns the tag, when one is written.
-    pub fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// Returns the tag, `latest` when none is written.
+    pub fn tag_or_latest(&self) -> Tag {
+        self.tag.clone().unwrap_or_else(Tag::latest)
     }
 
     /// Returns the digest, when one is written.
@@ -59,11 +117,7 @@ impl ImageRef {
 
     /// Returns the tag or digest to ask the registry for: the digest wins, `latest` stands in for nothing.
     pub fn selector(&self) -> String {
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.clone(),
-            (None, None) => "latest".to_owned(),
-        }
+        self.digest.map_or_else(|| self.tag_or_latest().to_string(), |digest| digest.to_string())
     }
 
     /// Returns `registry/repository@digest`, without the tag.
@@ -79,17 +133,9 @@ impl ImageRef {
     }
 
     /// Returns the same repository under `tag`, without a digest.
-    ///
-    /// # Errors
-    /// When `tag` is not a tag.
-    pub fn with_tag(&self, tag: &str) -> Result<Self, InvalidReference> {
-        let text = format!("{}/{}:{tag}", self.registry, self.repository);
-        let image: Self = text.parse()?;
-        if image.tag.as_deref() == Some(tag) && image.digest.is_none() {
-            Ok(image)
-        } else {
-            Err(InvalidReference { text, reason: format!("`{tag}` is not a tag") })
-        }
+    #[must_use]
+    pub fn with_tag(&self, tag: &Tag) -> Self {
+        Self { tag: Some(tag.clone()), digest: None, ..self.clone() }
     }
 
     /// Returns whether the registry is on this machine (`localhost`, `127.0.0.0/8`, `[::1]`).
@@ -138,7 +184,8 @@ fn parse(text: &str) -> Result<ImageRef, String> {
         .transpose()
         .map_err(|error: crate::digest::InvalidDigest| format!("{error}"))?;
     let written_tag = rest.split('@').next().is_some_and(|name| name.contains(':'));
-    let tag = parsed.tag().filter(|_| written_tag).map(str::to_owned);
+    let tag = parsed.tag().filter(|_| written_tag).map(str::parse).transpose();
+    let tag = tag.map_err(|error: InvalidTag| format!("{error}"))?;
     Ok(ImageRef { registry: registry.to_owned(), repository: parsed.repository().to_owned(), tag, digest })
 }
 
@@ -203,9 +250,14 @@ mod tests {
     #[test]
     fn a_tag_is_a_tag_and_nothing_more() {
         let image: ImageRef = "ghcr.io/a/b:v1".parse().unwrap();
-        assert_eq!(image.with_tag("v2").unwrap().to_string(), "ghcr.io/a/b:v2");
-        for bad in [String::new(), "a b".to_owned(), "v2:v3".to_owned(), format!("v2@{}", Digest::of("x"))] {
-            assert!(image.with_tag(&bad).is_err(), "{bad}");
+        for good in ["v2", "_", "1.0-rc.1", &"x".repeat(128)] {
+            let tag: Tag = good.parse().unwrap();
+            assert_eq!(image.with_tag(&tag).to_string(), format!("ghcr.io/a/b:{good}"));
+            assert_eq!(format!("ghcr.io/a/b:{good}").parse::<ImageRef>().unwrap().tag(), Some(&tag));
+        }
+        let digest = format!("v2@{}", Digest::of("x"));
+        for bad in ["", "a b", "v2:v3", ".v", "-v", "v/1", "ü", &digest, &"x".repeat(129)] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
     }
 

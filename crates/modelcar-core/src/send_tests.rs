@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    BuildOptions, ImageRef, Plan,
+    BuildOptions, ImageRef, Plan, Tag,
     base::Base,
     build,
     facts::ModelFacts,
@@ -60,8 +60,8 @@ fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
 fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Body>, options: ReuseOptions) {
     is_send(async move {
         drop(repository.check_push().await);
-        drop(repository.taken_tag("v1").await);
-        drop(repository.examine("v1").await);
+        drop(repository.taken_tag(&Tag::latest()).await);
+        drop(repository.examine(&Tag::latest()).await);
         drop(repository.has_blob(&manifest.digest, 1).await);
         drop(repository.offers_blob(&manifest.digest, 1).await);
         let _ = repository.mount(&manifest.digest, "other").await;

@@ -23,8 +23,9 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
+    let tag = image.tag_or_latest();
     let checks = tokio::select! {
-        checks = repository.examine(image.tag().unwrap_or("latest")) => checks,
+        checks = repository.examine(&tag) => checks,
         () = interrupt() => {
             // The right to push is tried out by an upload, which is not left open.
             RegistrySink::new(repository, Vec::new()).abandon().await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use modelcar_core::{
-    BuildOptions, ImageRef, Plan, inspect,
+    BuildOptions, ImageRef, Plan, Tag, inspect,
     progress::{Event, Progress},
     registry::{RegistryError, RegistrySink, Repository},
     reuse::{DecidedPush, Knowledge},
@@ -97,7 +97,7 @@ async fn transfer(
 async fn preflight(
     repository: &Repository,
     image: &ImageRef,
-    tags: &[String],
+    tags: &[Tag],
     plan: &Plan,
     progress: &Arc<dyn Progress>,
 ) -> Result<(), Failure> {
@@ -105,7 +105,7 @@ async fn preflight(
     repository.warn_of_sizes(plan.layers().iter().map(|layer| (layer.title(), layer.size)));
     for tag in tags {
         let Some(taken) = repository.taken_tag(tag).await? else { continue };
-        if taken.movable == Some(false) && !is_same_model(repository, &image.with_tag(tag)?, plan).await? {
+        if taken.movable == Some(false) && !is_same_model(repository, &image.with_tag(tag), plan).await? {
             let (repository, tag) = (repository.name(), tag.clone());
             return Err(RegistryError::TagTaken { repository, tag, digest: taken.digest }.into());
         }
@@ -158,12 +158,12 @@ impl<'a> DigestFile<'a> {
 }
 
 /// Returns the tags that the image gets: its own and `more`.
-pub(super) fn tags(image: &ImageRef, more: &[String]) -> Result<Vec<String>, Failure> {
-    let mut tags = vec![image.tag().unwrap_or("latest").to_owned()];
+pub(super) fn tags(image: &ImageRef, more: &[String]) -> Result<Vec<Tag>, Failure> {
+    let mut tags = vec![image.tag_or_latest()];
     for tag in more {
-        image.with_tag(tag)?;
-        if !tags.contains(tag) {
-            tags.push(tag.clone());
+        let tag: Tag = tag.parse()?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
         }
     }
     Ok(tags)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use modelcar_core::{
-    ImageRef,
+    ImageRef, Tag,
     progress::Progress,
     registry::Repository,
     reuse::{Cache, Knowledge, ReuseOptions},
@@ -16,7 +16,7 @@ pub(crate) async fn gather(
     args: &ReuseArgs,
     connection: &Connection,
     target: &Repository,
-    tags: &[String],
+    tags: &[Tag],
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<Knowledge>, Failure> {
     if args.no_reuse {

@@ -194,7 +194,7 @@ impl Base {
         // A name with a tag can be followed later; one that was given with a digest has none.
         let name = match image.digest() {
             Some(_) => format!("{}/{}", image.registry(), image.repository()),
-            None => format!("{}/{}:{}", image.registry(), image.repository(), image.tag().unwrap_or("latest")),
+            None => format!("{}/{}:{}", image.registry(), image.repository(), image.tag_or_latest()),
         };
         let shown = name.clone();
         Self::read(Arc::new(repository.clone()), &image.selector(), Some(name), &shown).await

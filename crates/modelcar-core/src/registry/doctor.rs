@@ -11,6 +11,7 @@ use super::{
     quirks::Chunks,
 };
 use crate::{
+    Tag,
     error::{ErrorKind, ModelcarError, chain},
     http::{self, HttpFailure},
 };
@@ -58,7 +59,7 @@ impl Check {
 impl Repository {
     /// Examines the repository as a push of `tag` would use it. Writes nothing that stays. Checks that make no sense
     /// after one that failed are left out.
-    pub async fn examine(&self, tag: &str) -> Vec<Check> {
+    pub async fn examine(&self, tag: &Tag) -> Vec<Check> {
         let inner = self.inner();
         let mut checks = vec![self.examine_name(), reach(inner).await];
         if checks[1].verdict == Verdict::Unknown {
@@ -109,7 +110,7 @@ impl Repository {
         Check::new("push", verdict, chain(&error)).advise(advice)
     }
 
-    async fn examine_tag(&self, tag: &str) -> Check {
+    async fn examine_tag(&self, tag: &Tag) -> Check {
         match self.look_up(tag).await {
             Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
             Ok(TagState::Untold) => {

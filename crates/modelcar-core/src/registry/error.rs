@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use super::retry;
 use crate::{
-    Digest,
+    Digest, Tag,
     error::{Error, ErrorKind, ModelcarError, OtherError},
     http::HttpFailure,
 };
@@ -109,7 +109,7 @@ pub enum RegistryError {
         /// `registry/repository`.
         repository: String,
         /// The tag.
-        tag: String,
+        tag: Tag,
         /// The image it points to.
         digest: Digest,
     },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::StatusCode;
 
 use super::{client::Repository, error::RegistryError, quirks::FixedTags};
-use crate::{Digest, progress::Event};
+use crate::{Digest, Tag, progress::Event};
 
 /// A tag that an image has already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the registry can't be asked.
-    pub async fn taken_tag(&self, tag: &str) -> Result<Option<TakenTag>, RegistryError> {
+    pub async fn taken_tag(&self, tag: &Tag) -> Result<Option<TakenTag>, RegistryError> {
         Ok(match self.look_up(tag).await? {
             TagState::Free => None,
             TagState::Taken(taken) => Some(taken),
@@ -73,8 +73,8 @@ impl Repository {
         })
     }
 
-    pub(super) async fn look_up(&self, tag: &str) -> Result<TagState, RegistryError> {
-        let manifest = match self.manifest(tag).await {
+    pub(super) async fn look_up(&self, tag: &Tag) -> Result<TagState, RegistryError> {
+        let manifest = match self.manifest(tag.as_str()).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(TagState::Free),
             // Artifactory says so of what is not there; whoever may push may do more than read.
@@ -87,7 +87,7 @@ impl Repository {
         if self.inner().quirks.fixed_tags != FixedTags::RefuseAll {
             return Ok(TagState::Taken(TakenTag { digest, movable: None }));
         }
-        let movable = match self.send_manifest(&manifest, tag).await {
+        let movable = match self.send_manifest(&manifest, tag.as_str()).await {
             Ok(()) => Some(true),
             Err(RegistryError::Request { source, .. })
                 if matches!(

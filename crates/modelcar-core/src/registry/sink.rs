@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::client::Repository;
 use crate::{
-    Digest,
+    Digest, Tag,
     error::{ModelcarError, Result},
     sink::{Body, KnownBlob, ManifestBlob, Published, Sealed, Sink},
 };
@@ -15,13 +15,13 @@ use crate::{
 #[derive(Debug)]
 pub struct RegistrySink {
     repository: Repository,
-    tags: Vec<String>,
+    tags: Vec<Tag>,
     published: Mutex<Option<Published>>,
 }
 
 impl RegistrySink {
     /// Puts the image under each of `tags`; with none it can be had by its digest alone.
-    pub fn new(repository: Repository, tags: Vec<String>) -> Self {
+    pub fn new(repository: Repository, tags: Vec<Tag>) -> Self {
         Self { repository, tags, published: Mutex::default() }
     }
 
@@ -76,7 +76,7 @@ impl Sink for RegistrySink {
             self.point(&index.digest.to_string(), index).await?;
         }
         for tag in &self.tags {
-            self.point(tag, index).await?;
+            self.point(tag.as_str(), index).await?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{
     found::{self, FoundImage, FoundLayer},
 };
 use crate::{
-    Digest, ErrorKind, ImageError, ImageRef, ModelcarError,
+    Digest, ErrorKind, ImageError, ImageRef, ModelcarError, Tag,
     error::Result,
     facts::StatedFacts,
     progress::{Event, Progress},
@@ -26,7 +26,7 @@ pub struct ReuseOptions {
     /// Where the image goes.
     pub target: Repository,
     /// The tags that it gets. The images that have them now are looked into first.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Other images, looked into next, each with its repository.
     pub images: Vec<(ImageRef, Repository)>,
     /// Copy layers from images of other registries; they are not reused otherwise.
@@ -55,7 +55,7 @@ pub(super) struct Sighting {
 pub struct Knowledge {
     pub(super) options: ReuseOptions,
     /// What the tags point to now.
-    pub(super) tags: BTreeMap<String, Digest>,
+    pub(super) tags: BTreeMap<Tag, Digest>,
     pub(super) seen: Vec<Sighting>,
     stated: Vec<StatedFacts>,
     /// Other repositories of the target's registry, by name.
@@ -70,7 +70,7 @@ impl Knowledge {
     /// layers; of a named one that is told.
     pub async fn gather(options: ReuseOptions) -> Result<Self> {
         let target = options.target.image().clone();
-        let own = options.tags.iter().map(|tag| read(&options.target, tag));
+        let own = options.tags.iter().map(|tag| read(&options.target, tag.as_str()));
         let others = options.images.iter().map(|(image, repository)| async move {
             let selector = image.selector();
             (image, repository, read(repository, &selector).await)
