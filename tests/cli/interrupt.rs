@@ -107,7 +107,15 @@ fn while_the_output_is_being_opened() {
     blobs.lock().unwrap();
     let again = env.start(&["build", MODEL, "--base", "scratch", "--output", "oci:lay:again"]);
     let signal = || Command::new("kill").args(["-TERM", &again.id().to_string()]).status().unwrap();
-    thread::sleep(Duration::from_secs(1));
+    // It listens for signals before it opens anything.
+    let open_files = format!("/proc/{}/fd", again.id());
+    let is_waiting = || {
+        let files = std::fs::read_dir(&open_files).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| file.ends_with("lay/blobs/sha256"))
+    };
+    while !is_waiting() {
+        thread::sleep(Duration::from_millis(10));
+    }
     assert!(signal().success());
     thread::sleep(Duration::from_millis(300));
     blobs.unlock().unwrap();

@@ -20,7 +20,7 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     let mut answers = Vec::new();
     let mut add = |heading: &'static str, args: &[&str]| {
         let (document, ok) = json(args);
-        assert_eq!(document["schemaVersion"], json!(1), "{args:?}");
+        assert_eq!(document["schemaVersion"], json!(if heading == "plan" { 2 } else { 1 }), "{args:?}");
         let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "check");
         assert_eq!(document.get("ok"), is_verdict.then_some(&json!(ok)), "{args:?}");
         answers.push((heading, document));
@@ -135,7 +135,7 @@ fn what_has_moved_is_told_in_fields() {
     assert_eq!(
         document["moved"],
         json!([
-            {"kind": "revision", "name": "main", "was": old["plan"]["origin"]["commit"], "is": commit},
+            {"kind": "revision", "name": "main", "was": old["lock"]["plan"]["origin"]["commit"], "is": commit},
             {"kind": "file", "name": "config.json", "was": sizes[0], "is": "2 bytes"},
             {"kind": "file", "name": "tokenizer.json", "was": sizes[1], "is": null},
             {"kind": "file", "name": "new.json", "was": null, "is": "2 bytes"},
@@ -158,6 +158,6 @@ fn the_answer_of_plan_replays_where_it_pins_all_content() {
     fs::write(env.dir.path().join("answer.json"), &answer).unwrap();
     let said = ["`answer.json`", "does not pin the content of `1_Pooling/config.json`", "plan SOURCE --output"];
     env.refused(&["push", "--plan", "answer.json", &env.image("a/b:v1")], &said);
-    fs::write(env.dir.path().join("answer.json"), answer.replacen('{', "{\"other\": 1, ", 1)).unwrap();
+    fs::write(env.dir.path().join("answer.json"), answer.replacen("{\"base\"", "{\"other\": 1, \"base\"", 1)).unwrap();
     env.refused(&["push", "--plan", "answer.json", &env.image("a/b:v1")], &["unknown field `other`"]);
 }

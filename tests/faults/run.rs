@@ -8,13 +8,13 @@ use std::{
 };
 
 use modelcar_core::{
-    BuildOptions, ImageRef, Plan,
-    base::Base,
-    build,
+    BuildOptions, ImageRef,
+    base::BaseRef,
     plan::{Layering, PlanOptions},
     progress::{Event, Progress},
-    registry::{Credential, HostLogin, Login, RegistryOptions, RegistrySink, Repository},
-    source::{DirSource, Source},
+    push::{Connections, Contents, Push},
+    registry::{Credential, HostLogin, Login, Registries, RegistryOptions},
+    source::SourceRef,
 };
 use modelcar_testkit::{FakeRegistry, FaultRule, RegistryAction, RegistryConfig, RegistryRequest};
 use tempfile::TempDir;
@@ -268,28 +268,21 @@ impl Model {
         progress: Arc<dyn Progress>,
     ) -> Result<String, (String, String)> {
         let told = |error: &dyn std::error::Error| (chain(error), format!("{error:?}"));
-        let source = Arc::new(DirSource::open(self.dir.path()).await.unwrap());
-        let base = Base::scratch();
         let layering = Layering { own_layer_bytes: 500 << 10, ..Layering::default() };
         let options = PlanOptions { layering, ..PlanOptions::default() };
-        let plan = Plan::new(source.origin(), source.list().await.unwrap(), &base.image, &options).unwrap();
-        assert_eq!(plan.layers().len(), 3);
+        let contents = Contents::new(SourceRef::Dir(self.dir.path().into()));
         let host = row.host.clone().unwrap_or_else(|| registry.host());
         let image: ImageRef = format!("{host}/{}:v1", row.repository).parse().unwrap();
         let login = Login { credential: row.credential.clone(), origin: "the table".to_owned() };
         let keychain = Arc::new(HostLogin::new(image.registry(), login));
-        let repository = Repository::new(&image, keychain, row.options.clone(), Arc::clone(&progress))
-            .map_err(|error| told(&error))?;
-        repository.check_push().await.map_err(|error| told(&error))?;
-        if let Some(taken) = repository.taken_tag(&image.tag_or_latest()).await.map_err(|error| told(&error))?
-            && taken.movable == Some(false)
-        {
-            return Err((format!("tag v1 can't be moved from {}", taken.digest), String::new()));
-        }
-        let sink = RegistrySink::new(repository, vec![image.tag_or_latest()]);
-        let options = BuildOptions { jobs: row.jobs, progress, ..BuildOptions::default() };
-        let built = build(&plan, source, &base, &sink, &options).await.map_err(|error| told(&error))?;
-        Ok(built.digest.to_string())
+        let connections = Connections::new(Registries::new(keychain, row.options.clone())).with_hub(None);
+        let push = Push::new(contents.with_base(BaseRef::Scratch).with_options(options), image, connections)
+            .with_reuse(None)
+            .with_build_options(BuildOptions { jobs: row.jobs, progress, ..BuildOptions::default() });
+        let prepared = push.prepare().await.map_err(|error| told(&error))?;
+        assert_eq!(prepared.plan().layers().len(), 3);
+        let pushed = prepared.run().await.map_err(|error| told(&error))?;
+        Ok(pushed.built.digest.to_string())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "error",
     "digest",
     "path",
@@ -31,6 +31,7 @@ const ORDER: [&str; 21] = [
     "reuse",
     "kserve",
     "pipeline",
+    "push",
 ];
 
 /// Modules of the core that know no runtime, network, file system or clock.

@@ -10,7 +10,7 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
-use modelcar_core::Platform;
+use modelcar_core::{Platform, base::BaseRef};
 
 pub(crate) use self::render::RenderArgs;
 
@@ -115,7 +115,7 @@ pub(crate) struct ImageArgs {
     /// Image below the weights: a reference, `oci:DIR[:NAME]` or `scratch`
     ///
     /// KServe's sidecar needs a shell in the image; `scratch` serves only `oci+native://`.
-    #[arg(long, value_name = "BASE", default_value = DEFAULT_BASE, conflicts_with = "base_binary")]
+    #[arg(long, value_name = "BASE", default_value_t = BaseRef::default().to_string(), conflicts_with = "base_binary")]
     pub(crate) base: String,
     /// Static busybox to make the base of
     #[arg(long, value_name = "PATH")]
@@ -127,9 +127,6 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) annotation: Vec<(String, String)>,
 }
-
-/// A small image with a shell, from a mirror that asks for no login.
-pub(crate) const DEFAULT_BASE: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
 
 /// How fast, and how it is shown.
 #[derive(Debug, Args)]

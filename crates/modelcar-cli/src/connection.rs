@@ -6,10 +6,12 @@ use modelcar_core::{
     ImageRef,
     http::{Network, Secret},
     progress::Progress,
+    push::Connections,
     registry::{
-        Credential, DockerConfig, GoogleKeychain, GoogleOptions, HostLogin, Keychain, KeychainChain, Login,
+        Credential, DockerConfig, GoogleKeychain, GoogleOptions, HostLogin, Keychain, KeychainChain, Login, Registries,
         RegistryOptions, Repository,
     },
+    source::{HubOptions, SourceRef},
 };
 
 use crate::{
@@ -25,10 +27,9 @@ const PASSWORD_MAX_BYTES: u64 = 1 << 20;
 /// What all requests of a command share.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    options: RegistryOptions,
-    keychain: Arc<dyn Keychain>,
+    pub(crate) registries: Registries,
     /// The Hub's certificate is always looked at.
-    pub(crate) hub: Network,
+    hub: Network,
 }
 
 impl Connection {
@@ -50,31 +51,38 @@ impl Connection {
         }
         keychains.push(Arc::new(DockerConfig::new(env::login_files())));
         keychains.push(Arc::new(GoogleKeychain::new(google)?));
-        Ok(Self {
-            options: RegistryOptions { plain_http: args.plain_http, network, ..RegistryOptions::default() },
-            keychain: Arc::new(KeychainChain::new(keychains)),
-            hub,
-        })
+        let options = RegistryOptions { plain_http: args.plain_http, network, ..RegistryOptions::default() };
+        Ok(Self { registries: Registries::new(Arc::new(KeychainChain::new(keychains)), options), hub })
+    }
+
+    /// Returns what a library call needs that reads `source`. The Hub's token is looked for when it is needed alone.
+    pub(crate) fn connections(&self, source: &SourceRef) -> Result<Connections, Failure> {
+        let hub = match source {
+            SourceRef::Hub(_) if !env::hub_offline() => Some(self.hub()?),
+            _ => None,
+        };
+        Ok(Connections::new(self.registries.clone()).with_hub(hub))
+    }
+
+    fn hub(&self) -> Result<HubOptions, Failure> {
+        let mut options = HubOptions { network: self.hub.clone(), ..HubOptions::default() };
+        options.endpoint = env::hub_endpoint().unwrap_or(options.endpoint);
+        options.token = env::hub_token().map_err(|error| Failure::new(error, "find the Hub's token"))?;
+        Ok(options)
     }
 
     /// Returns a handle on the repository of `image`.
     pub(crate) fn repository(&self, image: &ImageRef, progress: &Arc<dyn Progress>) -> Result<Repository, Failure> {
-        Ok(Repository::new(image, Arc::clone(&self.keychain), self.options.clone(), Arc::clone(progress))?)
+        Ok(self.registries.repository(image, progress)?)
     }
 
-    /// Returns a handle on the repository that `image` is pushed to.
-    pub(crate) fn push_repository(
-        &self,
-        image: &ImageRef,
-        upload: &UploadArgs,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Repository, Failure> {
-        let options = RegistryOptions {
+    /// Returns how the registry is spoken to that a push goes to.
+    pub(crate) fn target_options(&self, upload: &UploadArgs) -> RegistryOptions {
+        RegistryOptions {
             chunk_bytes: upload.chunk_size,
             retry_budget: upload.retry_budget,
-            ..self.options.clone()
-        };
-        Ok(Repository::new(image, Arc::clone(&self.keychain), options, Arc::clone(progress))?)
+            ..self.registries.options.clone()
+        }
     }
 }
 

@@ -7,11 +7,14 @@ use modelcar_core::{
     base::BaseError,
     kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
+    push::PushError,
     registry::{KeychainError, RegistryError},
     render::RenderError,
     sink::LayoutError,
     source::SourceError,
 };
+
+use crate::ui;
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -57,16 +60,6 @@ impl Failure {
         self
     }
 
-    /// Returns whether what was named is not there.
-    pub(crate) fn is_not_found(&self) -> bool {
-        self.error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
-    }
-
-    /// Returns the failure alone, without advice.
-    pub(crate) fn cause(&self) -> String {
-        self.error.to_string()
-    }
-
     /// Adds advice.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -96,8 +89,30 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let error = match error.downcast::<PushError>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
         let hints = hints(&error);
         Self { error: error.into(), act: None, hints }
+    }
+}
+
+impl From<PushError> for Failure {
+    /// The failure of a part is told as it is; what the push knows of it becomes advice.
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::PartlyPublished { published, source } => {
+                Self::from(source).hint(ui::published(Some(&published)))
+            }
+            PushError::LockedNames { source } => {
+                Self::from(source).hint("the lock file pins what is not there any more, or can't be reached now")
+            }
+            error => {
+                let hints = push_hints(&error);
+                Self { error: error.into(), act: None, hints }
+            }
+        }
     }
 }
 
@@ -157,6 +172,20 @@ fn hints(error: &Error) -> Vec<String> {
         .unwrap_or_else(|| vec![DEFECT.to_owned()])
 }
 
+fn push_hints(error: &PushError) -> Vec<String> {
+    let hint = match error {
+        PushError::Base { source, .. } => return base_image_hints(source),
+        PushError::Plan { source, .. } => return plan_hints(source),
+        PushError::DigestAsTarget(_) => "give a tag: REGISTRY/REPOSITORY:TAG",
+        PushError::OtherBase(_) => "write the lock file again with `modelcar plan SOURCE --output`",
+        PushError::OtherFiles { .. } => {
+            "a lock file is replayed with the files that it names; `modelcar plan --check FILE` tells what has moved"
+        }
+        _ => DEFECT,
+    };
+    vec![hint.to_owned()]
+}
+
 const DEFECT: &str = "this is a defect of modelcar, please report it";
 const TAG: &str = "a tag is one word, for example v1 or 2024-05-01";
 const REFERENCE: &str = "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
@@ -210,6 +239,10 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::Gated { .. } => "accept the terms on the model's page with the account the token belongs to",
         SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
         SourceError::Http { source, .. } if source.is_untrusted() => UNTRUSTED,
+        SourceError::InvalidName(_) | SourceError::Unknown(_) => {
+            "a model is written owner/name[@revision], a directory ./name"
+        }
+        SourceError::Offline { .. } => "unset HF_HUB_OFFLINE, or name a directory",
         SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
         SourceError::BadEntry { .. } => "move it out of the directory; links may point only inside it",
         SourceError::DanglingLink { .. } => "bring back what the link points to, or remove the link",

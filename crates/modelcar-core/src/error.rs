@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Integrity,
     /// The local file system refused.
     Io,
+    /// The caller stopped the work.
+    Stopped,
     /// A defect in this library.
     Internal,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for ErrorKind {
             Self::Network => "network failure",
             Self::Integrity => "wrong bytes",
             Self::Io => "file system failure",
+            Self::Stopped => "stopped",
             Self::Internal => "defect",
         })
     }
@@ -123,6 +126,10 @@ impl Error {
     pub fn find<T: StdError + 'static>(&self) -> Option<&T> {
         let mut cause = Some(self.dynamic());
         while let Some(error) = cause {
+            if let Some(inner) = error.downcast_ref::<Self>() {
+                cause = Some(inner.dynamic());
+                continue;
+            }
             let found = error.downcast_ref().or_else(|| error.downcast_ref::<Box<T>>().map(|boxed| &**boxed));
             if found.is_some() {
                 return found;

@@ -1,39 +1,39 @@
 //! Streams model weights into OCI images that KServe serves, without Docker and without a disk copy.
 //!
-//! Every line below is one step from a model to a pinned image:
-//!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use modelcar_core::{BuildOptions, ImageRef, Plan, base::Base, build, plan::PlanOptions, progress::NoProgress};
-//! use modelcar_core::registry::{DockerConfig, RegistryOptions, RegistrySink, Repository};
-//! use modelcar_core::source::{HubOptions, HubSource, Source};
+//! use modelcar_core::push::{Connections, Contents, Push};
+//! use modelcar_core::registry::{DockerConfig, Registries, RegistryOptions};
 //!
 //! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> modelcar_core::Result<()> {
 //! # use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, RegistryConfig, tiny_model};
-//! # let hub = FakeHub::start(HubConfig::default()).await;
-//! # hub.add_repo("Qwen/Qwen3-8B", "main", tiny_model());
+//! # use modelcar_core::{base::BaseRef, source::HubOptions};
+//! # let fake = FakeHub::start(HubConfig::default()).await;
+//! # fake.add_repo("Qwen/Qwen3-8B", "main", tiny_model());
 //! # let registry = FakeRegistry::start(RegistryConfig::default()).await;
-//! # let (endpoint, host) = (hub.endpoint(), registry.host());
-//! let options = HubOptions { endpoint, ..HubOptions::default() };
-//! let source = Arc::new(HubSource::resolve("Qwen/Qwen3-8B", "main", options).await?); // pins the commit
-//! let base = Base::scratch();
-//! let plan = Plan::new(source.origin(), source.list().await?, &base.image, &PlanOptions::default())?;
-//! println!("{} layers, {} bytes", plan.layers().len(), plan.content_bytes());
-//!
-//! let image: ImageRef = format!("{host}/acme/qwen3-8b:v1").parse()?;
-//! let keychain = Arc::new(DockerConfig::new(vec!["/home/me/.docker/config.json".into()]));
-//! let repository = Repository::new(&image, keychain, RegistryOptions::default(), Arc::new(NoProgress))?;
-//! repository.check_push().await?; // fails here if a push is not allowed
-//!
-//! let sink = RegistrySink::new(repository, vec!["v1".parse()?]);
-//! let built = build(&plan, source, &base, &sink, &BuildOptions::default()).await?;
-//! println!("{}", image.with_digest(&built.digest));
-//! # assert_eq!(registry.tags()[0].2, built.digest.to_string());
+//! # let (image, hub) = (format!("{}/acme/qwen3-8b:v1", registry.host()), HubOptions { endpoint: fake.endpoint(), ..HubOptions::default() });
+//! let logins = DockerConfig::new(vec!["/home/me/.docker/config.json".into()]);
+//! let connections = Connections::new(Registries::new(Arc::new(logins), RegistryOptions::default()));
+//! # let connections = connections.with_hub(Some(hub));
+//! let contents = Contents::new("Qwen/Qwen3-8B".parse()?);
+//! # let contents = contents.with_base(BaseRef::Scratch);
+//! let push = Push::new(contents, image.parse()?, connections).prepare().await?; // no weights have moved
+//! eprintln!("{} bytes to fetch, {} to send", push.bytes_to_fetch(), push.bytes_to_send());
+//! let pushed = push.run().await?;
+//! println!("{}", pushed.image); // …/acme/qwen3-8b@sha256:…
+//! # assert_eq!(registry.tags()[0].2, pushed.built.digest.to_string());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! That is what `modelcar push` does, with the same defaults. [`push`] stops on request, says what it would do, and takes
+//! a progress of yours; the parts below it can be used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
+//!
+//! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many, and at least three
+//! blocking threads (tokio has 512 where nothing else is said). Every future can be sent to another thread. Dropping a
+//! future stops its work; what that leaves behind is said where the future is made.
 //!
 //! The library prints nothing and reads neither environment nor home; whoever calls it decides what to tell it.
 
@@ -52,6 +52,7 @@ mod path;
 mod pipeline;
 pub mod plan;
 pub mod progress;
+pub mod push;
 mod reader;
 mod reference;
 pub mod registry;

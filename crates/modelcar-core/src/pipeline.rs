@@ -106,7 +106,7 @@ pub struct BuiltLayer {
 }
 
 /// Streams the layers of `plan` from `source` into `sink` and publishes the image. Every layer is read from the source;
-/// [`DecidedPush::run`] leaves out those that are somewhere already.
+/// [`Push`](crate::push::Push) leaves out those that are somewhere already.
 ///
 /// Nothing gets a name before everything is proven and in place. After an error the sink is told to remove what is
 /// unfinished; so it is when the returned future is dropped, as far as the sink can do that by itself.
@@ -131,7 +131,7 @@ impl DecidedPush {
     ///
     /// # Errors
     /// As [`build`].
-    pub async fn run(self, source: Arc<dyn Source>, base: &Base, options: &BuildOptions) -> Result<Built> {
+    pub(crate) async fn run(self, source: Arc<dyn Source>, base: &Base, options: &BuildOptions) -> Result<Built> {
         let (plan, reuse, sink) = self.into_parts();
         carry_out(&plan, &reuse, source, base, &*sink, options).await
     }

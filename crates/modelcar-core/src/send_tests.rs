@@ -3,17 +3,20 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use tokio::sync::oneshot;
+
 use crate::{
     BuildOptions, ImageRef, Plan, Tag,
-    base::Base,
+    base::{Base, BaseRef},
     build,
     facts::ModelFacts,
     inspect,
     kserve::lint,
+    progress::{NoProgress, Progress},
+    push::{Connections, Contents, Push},
     registry::{RegistrySink, Repository},
-    reuse::{DecidedPush, Knowledge, ReuseOptions},
     sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
-    source::{DirSource, HubOptions, HubSource, Source, SourceFile},
+    source::{DirSource, HubOptions, HubSource, Source, SourceFile, SourceRef},
 };
 
 /// Takes a future as `tokio::spawn` and a boxed handler take one.
@@ -22,23 +25,41 @@ fn is_send(future: impl Future + Send) {
 }
 
 /// What the futures are of; never called, since the compiler is the one who checks.
-fn from_sources(source: Arc<dyn Source>, plan: Plan, knowledge: Knowledge, dir: DirSource, files: Vec<SourceFile>) {
+fn from_sources(source: Arc<dyn Source>, plan: Plan, dir: DirSource, files: Vec<SourceFile>, connections: Connections) {
     is_send(async move {
+        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
         let packed: Vec<_> = plan.layers().iter().flat_map(|layer| &layer.files).collect();
         drop(source.list().await);
-        drop(ModelFacts::read(&*source, &packed, knowledge.stated_facts()).await);
-        drop(knowledge.decide(plan.clone(), &*source).await);
+        drop(ModelFacts::read(&*source, &packed, &[]).await);
         drop(dir.identify(files).await);
         drop(HubSource::resolve("owner/name", "main", HubOptions::default()).await);
         drop(DirSource::open(PathBuf::new()).await);
+        drop(SourceRef::Dir(PathBuf::new()).open(None, &progress).await);
+        drop(BaseRef::Scratch.open(&connections.registries, &progress).await);
     });
 }
 
-fn to_sinks(push: DecidedPush, plan: Plan, source: Arc<dyn Source>, base: Base, sink: RegistrySink) {
+fn in_a_push(
+    push: Push,
+    contents: Contents,
+    connections: Connections,
+    sink: RegistrySink,
+    stop: oneshot::Receiver<()>,
+) {
+    is_send(async move {
+        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+        drop(push.clone().preview().await);
+        drop(push.clone().prepare().await.unwrap().run().await);
+        drop(push.prepare_until(stop).await.unwrap().run_until(async {}).await);
+        let planned = contents.plan(&connections, &progress).await.unwrap().described().await.unwrap();
+        drop(planned.build(&sink, &BuildOptions::default()).await);
+    });
+}
+
+fn to_sinks(plan: Plan, source: Arc<dyn Source>, base: Base, sink: RegistrySink) {
     is_send(async move {
         let options = BuildOptions::default();
         drop(build(&plan, Arc::clone(&source), &base, &sink, &options).await);
-        drop(push.run(source, &base, &options).await);
         sink.abandon().await;
         drop(LayoutSink::create(&PathBuf::new(), None).await);
         drop(ArchiveSink::create(&PathBuf::new(), None).await);
@@ -57,7 +78,7 @@ fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
     });
 }
 
-fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Body>, options: ReuseOptions) {
+fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Body>) {
     is_send(async move {
         drop(repository.check_push().await);
         drop(repository.taken_tag(&Tag::latest()).await);
@@ -68,12 +89,11 @@ fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn B
         drop(repository.put_manifest(&manifest, "v1").await);
         drop(repository.manifest("v1").await);
         drop(repository.upload(&*body, &|_| ()).await);
-        drop(Knowledge::gather(options).await);
     });
 }
 
 #[test]
 fn every_public_future_is_send() {
     // They are compiled because they are named.
-    let _ = (from_sources, to_sinks, from_images, in_registries);
+    let _ = (from_sources, in_a_push, to_sinks, from_images, in_registries);
 }

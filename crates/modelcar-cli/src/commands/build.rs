@@ -1,14 +1,14 @@
 //! `modelcar build`: the image as a layout directory or an archive.
 
-use std::{path, sync::Arc};
+use std::{path, time::Instant};
 
 use modelcar_core::{
     sink::{ArchiveSink, LayoutSink, Sink},
-    source::DirSource,
+    source::SourceRef,
 };
 use serde_json::json;
 
-use super::{Ended, Outcome, build_options, finish, prepare, report};
+use super::{Made, Outcome, build_options, contents};
 use crate::{
     args::{BuildArgs, Format},
     connection::Connection,
@@ -20,16 +20,15 @@ use crate::{
 
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
+    let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
     let progress = ui::progress(args.run.progress);
-    let connection = Connection::open(&args.registry, None)?;
+    let connections = Connection::open(&args.registry, None)?.connections(&source)?;
     let ready = async {
-        let prepared = prepare(args.source.as_deref(), &args.planned, &connection, &progress).await?;
-        if let Some(source) = &prepared.source.dir {
-            refuse_inside(&output, source)?;
-        }
-        prepared.describe(&[]).await
+        let planned = contents.plan(&connections, &progress).await?;
+        refuse_inside(&output, &source)?;
+        Ok::<_, Failure>(planned.described().await?)
     };
-    let prepared = tokio::select! {
+    let planned = tokio::select! {
         ready = ready => ready?,
         () = interrupt() => return Ok(Outcome::Interrupted(None)),
     };
@@ -37,25 +36,30 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let (source, options) = (Arc::clone(&prepared.source.source), build_options(&args.run, progress));
-    let building = modelcar_core::build(&prepared.plan, source, &prepared.base.base, &*sink, &options);
-    let (built, seconds) = match finish(building, &*sink).await? {
-        Ended::Built(built, seconds) => (built, seconds),
-        Ended::Interrupted(published) => return Ok(Outcome::Interrupted(published)),
+    let (begun, options) = (Instant::now(), build_options(&args.run, progress));
+    let built = match planned.build_until(&*sink, &options, interrupt()).await {
+        Ok(built) => built,
+        Err(error) => return Outcome::of_run(error),
     };
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => built.digest.to_string(),
-        Format::Json => report(&prepared, &built, seconds, ("output", json!(args.output)))?,
+        Format::Json => {
+            let made = Made::of(&planned.source().name, planned.base(), planned.plan());
+            made.report(&built, begun.elapsed(), ("output", json!(args.output)))?
+        }
     }))
 }
 
 /// An output inside the source would be a part of the model the next time.
-fn refuse_inside(output: &Output, source: &DirSource) -> Result<(), Failure> {
+fn refuse_inside(output: &Output, source: &SourceRef) -> Result<(), Failure> {
+    let SourceRef::Dir(source) = source else { return Ok(()) };
+    let found = |error| Failure::new(error, format!("find `{}`", source.display()));
+    let source = source.canonicalize().map_err(found)?;
     let (Output::Layout { dir: place, .. } | Output::Archive { file: place, .. }) = output;
     let whole = path::absolute(place).map_err(|error| Failure::new(error, format!("find `{}`", place.display())))?;
     // Only what exists has links to follow.
     let existing = whole.ancestors().find_map(|folder| folder.canonicalize().ok());
-    if existing.is_some_and(|folder| folder.starts_with(source.root())) {
+    if existing.is_some_and(|folder| folder.starts_with(&source)) {
         return Err(Failure::say(format!("the output `{}` lies inside the source", place.display())).hint(
             "put it beside the model's folder: inside, it would be packed as a part of the model the next time",
         ));

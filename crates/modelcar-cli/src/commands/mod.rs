@@ -5,32 +5,31 @@ pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod inspect;
 mod lint;
+mod lock;
 mod moved;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod render;
 pub(crate) mod reuse;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use modelcar_core::{
-    BuildOptions, Built,
-    facts::{ModelFacts, StatedFacts},
-    plan::{Layering, LockFile, Plan, PlanOptions, Selection},
+    BuildOptions, Built, Error,
+    base::BaseRef,
+    plan::{Layering, Plan, PlanOptions, Selection},
     progress::Progress,
-    sink::{Published, Sink},
-    source::SourceFile,
+    push::{Contents, PushError},
+    sink::Published,
+    source::SourceRef,
 };
 use serde_json::{Value, json};
 
 use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
-    connection::Connection,
     env,
     hint::Failure,
-    interrupt::interrupt,
-    names::{self, OpenBase, OpenSource, SourceName},
-    ui,
+    names, ui,
 };
 
 /// What a command has to say.
@@ -45,67 +44,40 @@ pub(crate) enum Outcome {
     Interrupted(Option<Published>),
 }
 
-/// Everything that a build needs but its sink.
-pub(crate) struct Prepared {
-    pub(crate) source: OpenSource,
-    pub(crate) base: OpenBase,
-    pub(crate) plan: Plan,
-    /// Whether the plan states the facts of the model already.
-    described: bool,
-}
-
-impl Prepared {
-    /// Adds the facts of the model to the plan; `stated` are those of images that may hold the same files.
-    async fn describe(self, stated: &[StatedFacts]) -> Result<Self, Failure> {
-        if self.described {
-            return Ok(self);
+impl Outcome {
+    /// Returns the outcome of work that `error` ended: what the user stopped has not failed.
+    fn of(error: Error) -> Result<Self, Failure> {
+        match error.downcast() {
+            Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(published)),
+            Ok(error) => Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
-        let facts = ModelFacts::read(&*self.source.source, &packed, stated).await?;
-        let plan = self.plan.with_facts(&facts);
-        modelcar_core::check_manifests(&plan)?;
-        Ok(Self { plan, described: true, ..self })
+    }
+
+    /// As [`of`](Self::of), for work that publishes an image: says that there is none.
+    fn of_run(error: Error) -> Result<Self, Failure> {
+        let is_told = matches!(error.downcast_ref(), Some(PushError::PartlyPublished { .. }));
+        Self::of(error).map_err(|failure| if is_told { failure } else { failure.hint(ui::published(None)) })
     }
 }
 
-/// Opens source and base and plans, or replays the lock file.
-async fn prepare(
-    source: Option<&str>,
-    args: &PlannedArgs,
-    connection: &Connection,
-    progress: &Arc<dyn Progress>,
-) -> Result<Prepared, Failure> {
+/// Returns what a push or build is made of, and the source that is read for it.
+fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, SourceRef), Failure> {
+    let source = source.map(names::source).transpose()?;
     if let Some(file) = &args.plan {
-        return replay(file, source, connection, progress).await;
+        let lock = lock::read(file)?;
+        let read = source.clone().unwrap_or_else(|| lock.source.clone());
+        let contents = Contents::from_lock(lock);
+        return Ok((source.into_iter().fold(contents, Contents::with_source), read));
     }
     let source = source.ok_or_else(|| Failure::say("no source is named"))?;
-    plan_source(source, &args.select, &args.image, connection, progress, false).await
+    Ok((planned(source.clone(), &args.select, &args.image)?, source))
 }
 
-/// Plans `source`; with `identify` a directory's files are read, so that the plan pins their content.
-async fn plan_source(
-    source: &str,
-    select: &SelectArgs,
-    image: &ImageArgs,
-    connection: &Connection,
-    progress: &Arc<dyn Progress>,
-    identify: bool,
-) -> Result<Prepared, Failure> {
+/// Returns what an image of `source` is made of.
+fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<Contents, Failure> {
     let options = plan_options(select, image)?;
-    let name = SourceName::parse(source)?;
-    let (source, base) =
-        tokio::try_join!(name.open(&connection.hub, progress), names::open_base(image, connection, progress))?;
-    let listed = source.source.list().await?;
-    let origin = source.source.origin();
-    let mut plan = Plan::new(origin, listed, &base.base.image, &options)
-        .map_err(|error| Failure::from(error).during(format!("plan `{}`", source.pinned)))?;
-    // Before a directory is read for its contents.
-    modelcar_core::check_manifests(&plan)?;
-    if let (true, Some(dir)) = (identify, &source.dir) {
-        let files = plan.layers().iter().flat_map(|layer| layer.files.clone()).collect();
-        plan = plan.with_contents(dir.identify(files).await?);
-    }
-    Ok(Prepared { source, base, plan, described: false })
+    Ok(Contents::new(source).with_base(names::base(image)?).with_options(options))
 }
 
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
@@ -119,95 +91,17 @@ fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, F
     })
 }
 
-/// Opens what a lock file names and checks that the base is still the same.
-async fn replay(
-    file: &Path,
-    source: Option<&str>,
-    connection: &Connection,
-    progress: &Arc<dyn Progress>,
-) -> Result<Prepared, Failure> {
-    let lock = read_lock(file)?;
-    let name = source.map_or_else(|| SourceName::parse(&scheme(&lock)), SourceName::parse)?;
-    let (source, base) = tokio::try_join!(
-        name.open(&connection.hub, progress),
-        names::open_base_named(&lock.base, connection, progress)
-    )
-    .map_err(|failure| failure.hint("the lock file pins what is not there any more, or can't be reached now"))?;
-    if !base.base.image.covers(lock.plan.base()) {
-        return Err(Failure::say(format!("base `{}` is not the one that the lock file was made with", lock.base))
-            .hint("write the lock file again with `modelcar plan SOURCE --output`"));
-    }
-    let wrong = unlike(&lock.plan, &source.source.list().await?);
-    if let Some(first) = wrong.first() {
-        let more = match wrong.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        return Err(Failure::say(format!("`{}` is not what the lock file pins: {first}{more}", source.pinned)).hint(
-            "a lock file is replayed with the files that it names; `modelcar plan --check FILE` tells what has moved",
-        ));
-    }
-    Ok(Prepared { source, base, plan: lock.plan, described: true })
-}
-
-/// Tells which files of the plan are not listed as they are in it: that should end a build before anything is read.
-fn unlike(plan: &Plan, listed: &[SourceFile]) -> Vec<String> {
-    let listed: BTreeMap<_, _> = listed.iter().map(|file| (&file.path, file)).collect();
-    let wrong = |file: &SourceFile| match listed.get(&file.path) {
-        None => Some(format!("file `{}` is not there", file.path)),
-        Some(found) if found.size != file.size => {
-            Some(format!("file `{}` has {} bytes, {} are pinned", file.path, found.size, file.size))
-        }
-        Some(_) => None,
-    };
-    plan.layers().iter().flat_map(|layer| &layer.files).filter_map(wrong).collect()
-}
-
-fn read_lock(file: &Path) -> Result<LockFile, Failure> {
-    let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
-    let act = || format!("use lock file `{}`", file.display());
-    let (json, is_answer) = without_extras(json);
-    let lock = LockFile::parse(&json).map_err(|error| Failure::from(error).during(act()))?;
-    let mut files = lock.plan.layers().iter().flat_map(|layer| &layer.files);
-    match files.find(|file| file.content.is_none()) {
-        Some(file) if is_answer => Err(Failure::new(format!("it does not pin the content of `{}`", file.path), act())
-            .hint(
-                "files of a directory are read for a lock file alone: write it with `modelcar plan SOURCE --output`",
-            )),
-        _ => Ok(lock),
-    }
-}
-
-/// What `plan --format json` says beside the lock file.
-const PLAN_EXTRAS: [&str; 4] = ["contentBytes", "layerBytes", "nodeDisk", "push"];
-
-/// Takes off what the answer of `plan --format json` has beside the lock file; tells whether it was one.
-fn without_extras(json: Vec<u8>) -> (Vec<u8>, bool) {
-    let Ok(Value::Object(mut document)) = serde_json::from_slice(&json) else { return (json, false) };
-    let found = PLAN_EXTRAS.iter().filter(|extra| document.remove(**extra).is_some()).count();
-    match found {
-        0 => (json, false),
-        _ => (Value::Object(document).to_string().into_bytes(), true),
-    }
-}
-
 /// Returns a JSON answer: `body`, and what all answers have.
 fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Failure> {
     let failed = |error| Failure::new(error, "write the answer as JSON");
     let mut document = body.map_err(failed)?;
-    document["schemaVersion"] = json!(1);
+    if document["schemaVersion"].is_null() {
+        document["schemaVersion"] = json!(1);
+    }
     if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
         document.extend(more);
     }
     Ok(document.to_string())
-}
-
-/// A model in a lock file is a model, whatever lies in the current directory.
-fn scheme(lock: &LockFile) -> String {
-    match lock.plan.origin().commit {
-        Some(_) => format!("hf://{}", lock.source),
-        None => lock.source.clone(),
-    }
 }
 
 fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
@@ -217,43 +111,27 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
 }
 
-/// How a build ended.
-enum Ended {
-    /// With an image, after so many seconds.
-    Built(Built, f64),
-    /// By an interrupt; what had a name by then.
-    Interrupted(Option<Published>),
+/// What an image was made of, for the JSON answers of `push` and `build`.
+struct Made {
+    source: SourceRef,
+    base: BaseRef,
+    content_bytes: u64,
 }
 
-/// Waits for a build into `sink`; an interrupt stops the build and removes what is unfinished. Names are set one after the
-/// other: what ends a build between them leaves the first ones, and that is said.
-async fn finish(
-    building: impl Future<Output = modelcar_core::Result<Built>>,
-    sink: &dyn Sink,
-) -> Result<Ended, Failure> {
-    let start = Instant::now();
-    let built = tokio::select! {
-        built = building => Some(built),
-        () = interrupt() => None,
-    };
-    match built {
-        Some(Ok(built)) => Ok(Ended::Built(built, start.elapsed().as_secs_f64())),
-        Some(Err(error)) => Err(Failure::from(error).hint(ui::published(sink.published().as_ref()))),
-        None => {
-            sink.abandon().await;
-            Ok(Ended::Interrupted(sink.published()))
-        }
+impl Made {
+    fn of(source: &SourceRef, base: &BaseRef, plan: &Plan) -> Self {
+        Self { source: source.clone(), base: base.clone(), content_bytes: plan.content_bytes() }
     }
-}
 
-/// The JSON answer of `push` and `build`.
-fn report(prepared: &Prepared, built: &Built, seconds: f64, name: (&str, Value)) -> Result<String, Failure> {
-    let mut more = json!({
-        "source": prepared.source.pinned,
-        "base": prepared.base.pinned,
-        "contentBytes": prepared.plan.content_bytes(),
-        "seconds": (seconds * 1000.0).round() / 1000.0,
-    });
-    more[name.0] = name.1;
-    document(serde_json::to_value(built), more)
+    /// Returns the answer; `name` is the field that says where the image is.
+    fn report(&self, built: &Built, elapsed: Duration, name: (&str, Value)) -> Result<String, Failure> {
+        let mut more = json!({
+            "source": self.source,
+            "base": self.base,
+            "contentBytes": self.content_bytes,
+            "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        });
+        more[name.0] = name.1;
+        document(serde_json::to_value(built), more)
+    }
 }

@@ -3,18 +3,17 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use modelcar_core::{
-    ContentId, Digest, ImageRef, ModelPath, kserve::one_line, plan::LockFile, progress::Progress, source::SourceFile,
+    ContentId, Digest, ErrorKind, ModelPath, ModelcarError,
+    base::BaseRef,
+    kserve::one_line,
+    plan::LockFile,
+    progress::Progress,
+    source::{OpenSource, SourceFile, SourceRef},
 };
 use serde_json::json;
 
-use super::{Outcome, read_lock, scheme};
-use crate::{
-    args::Format,
-    connection::Connection,
-    hint::Failure,
-    names::{self, OpenSource, SourceName},
-    ui::count,
-};
+use super::{Outcome, lock};
+use crate::{args::Format, connection::Connection, hint::Failure, ui::count};
 
 /// Most changed files that are told one by one.
 const LISTED: usize = 20;
@@ -42,7 +41,7 @@ pub(crate) async fn run(
     progress: &Arc<dyn Progress>,
     format: Format,
 ) -> Result<Outcome, Failure> {
-    let lock = read_lock(file)?;
+    let lock = lock::read(file)?;
     let (mut moved, base) = tokio::try_join!(source(&lock, connection, progress), base(&lock, connection, progress))?;
     moved.extend(base);
     let same = moved.is_empty();
@@ -72,15 +71,15 @@ fn text(moved: &[Moved]) -> String {
 /// Follows the names that the lock file was made from, not what they were pinned to.
 async fn source(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let origin = lock.plan.origin();
-    let pinned = SourceName::parse(&scheme(lock))?;
-    let name = match (pinned, &origin.version) {
-        (SourceName::Hub { model, .. }, Some(revision)) => SourceName::Hub { model, revision: revision.clone() },
-        (pinned, _) => pinned,
+    let name = match (&lock.source, &origin.version) {
+        (SourceRef::Hub(model), Some(revision)) => SourceRef::Hub(model.at(revision)?),
+        (pinned, _) => pinned.clone(),
     };
-    let open = match name.open(&connection.hub, progress).await {
-        Err(failure) if failure.is_not_found() => {
-            let (name, text) = (lock.source.clone(), format!("source: {}", failure.cause()));
-            return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.clone()), is: None, text }]);
+    let connections = connection.connections(&name)?;
+    let open = match name.open(connections.hub.as_ref(), progress).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let (name, text) = (lock.source.to_string(), format!("source: {error}"));
+            return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.to_string()), is: None, text }]);
         }
         open => open?,
     };
@@ -106,10 +105,10 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure
     let listed = open.source.list().await?;
     let mut there: BTreeMap<ModelPath, (u64, Option<ContentId>)> =
         listed.iter().map(|file| (file.path.clone(), (file.size, file.content))).collect();
-    if let Some(dir) = &open.dir {
+    if matches!(open.name, SourceRef::Dir(_)) {
         let unchanged = planned.iter().filter(|file| there.get(&file.path).is_some_and(|found| found.0 == file.size));
         let unchanged = unchanged.map(|file| SourceFile { content: None, ..(*file).clone() }).collect();
-        for file in dir.identify(unchanged).await? {
+        for file in open.source.identify(unchanged).await? {
             there.insert(file.path, (file.size, file.content));
         }
     }
@@ -140,14 +139,19 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure
 async fn base(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let planned = lock.plan.base();
     // What a tag was resolved to is pinned; the question is what it points to now.
-    let has_tag = |name: &&String| name.parse::<ImageRef>().is_ok_and(|image| image.tag().is_some());
-    let name = planned.name.as_ref().filter(|_| lock.base.contains('@')).filter(has_tag).unwrap_or(&lock.base);
+    let tagged = planned
+        .name
+        .as_deref()
+        .and_then(|name| name.parse().ok())
+        .filter(|name: &BaseRef| matches!(name, BaseRef::Registry(image) if image.tag().is_some()));
+    let is_pinned = matches!(&lock.base, BaseRef::Registry(image) if image.digest().is_some());
+    let name = tagged.filter(|_| is_pinned).unwrap_or_else(|| lock.base.clone());
     let digest = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
     let moved = |is: Option<Digest>, text: String| {
-        vec![Moved { kind: "base", name: name.clone(), was: digest(planned.digest), is: digest(is), text }]
+        vec![Moved { kind: "base", name: name.to_string(), was: digest(planned.digest), is: digest(is), text }]
     };
-    let now = match names::open_base_named(name, connection, progress).await {
-        Err(failure) if failure.is_not_found() => return Ok(moved(None, format!("base: {}", failure.cause()))),
+    let now = match name.open(&connection.registries, progress).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(moved(None, format!("base: {error}"))),
         open => open?.base.image,
     };
     if now.covers(planned) {

@@ -1,20 +1,20 @@
 //! `modelcar plan`: what an image would hold.
 
-use std::{fmt::Write, fs, sync::Arc};
+use std::{fmt::Write, fs};
 
 use modelcar_core::{
-    ImageRef,
+    BuildOptions, ImageRef,
     kserve::{
         one_line,
         sizing::{ImageBytes, NodeDisk},
     },
-    plan::{Layer, LockFile, Plan},
-    progress::Progress,
-    reuse::{DecidedPush, Decision, Knowledge, Way},
+    plan::{LockFile, Plan},
+    push::{PreparedPush, Push},
+    reuse::{Decision, Way},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Outcome, Prepared, moved, plan_source, push, reuse};
+use super::{Outcome, moved, planned, reuse};
 use crate::{
     args::{Format, PlanArgs},
     connection::Connection,
@@ -30,25 +30,24 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
         return moved::run(file, &connection, &ui::progress(args.progress), args.format).await;
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
-    let progress = ui::progress(args.progress);
-    let identify = args.output.is_some();
-    let planning = plan_source(source, &args.select, &args.base, &connection, &progress, identify);
-    let (prepared, knowledge) = tokio::try_join!(planning, look_around(&args, image, &connection, &progress))?;
-    let looked = knowledge.as_ref().and_then(|(_, knowledge)| knowledge.as_ref());
-    let stated = looked.map_or(&[][..], Knowledge::stated_facts);
-    let Prepared { source, base, mut plan, .. } = prepared.describe(stated).await?;
-    let mut decided = None;
-    if let Some((image, knowledge)) = knowledge {
-        let push = match knowledge {
-            Some(knowledge) => Some(knowledge.decide(plan.clone(), &*source.source).await?),
-            None => None,
-        };
-        if let (true, Some(push)) = (identify, &push) {
-            plan = push.plan().clone();
-        }
-        decided = Some(Decided::new(&image, &plan, push.as_ref()));
+    let source = names::source(source)?;
+    let connections = connection.connections(&source)?;
+    let mut contents = planned(source, &args.select, &args.base)?;
+    if args.output.is_some() {
+        contents = contents.identified();
     }
-    let lock = LockFile::new(source.pinned, base.pinned, plan);
+    let progress = ui::progress(args.progress);
+    let (lock, decided) = match image {
+        None => (contents.plan(&connections, &progress).await?.described().await?.lock(), None),
+        Some(image) => {
+            let push = Push::new(contents, image, connections)
+                .with_tags(names::tags(&args.tag)?)
+                .with_reuse(reuse::policy(&args.reuse)?)
+                .with_build_options(BuildOptions { progress, ..BuildOptions::default() });
+            let push = push.preview().await?;
+            (push.lock(), Some(Decided::new(&push)))
+        }
+    };
     if let Some(file) = &args.output {
         fs::write(file, lock.to_json())
             .map_err(|error| Failure::new(error, format!("write lock file `{}`", file.display())))?;
@@ -57,20 +56,6 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
         Format::Text => table(&lock, decided.as_ref()),
         Format::Json => document(&lock, decided.as_ref())?,
     }))
-}
-
-/// Looks at the image that a push would go to, and at whatever else it would look at.
-async fn look_around(
-    args: &PlanArgs,
-    image: Option<ImageRef>,
-    connection: &Connection,
-    progress: &Arc<dyn Progress>,
-) -> Result<Option<(ImageRef, Option<Knowledge>)>, Failure> {
-    let Some(image) = image else { return Ok(None) };
-    let repository = connection.repository(&image, progress)?;
-    let tags = push::tags(&image, &args.tag)?;
-    let knowledge = reuse::gather(&args.reuse, connection, &repository, &tags, progress).await?;
-    Ok(Some((image, knowledge)))
 }
 
 /// What a push to an image would do.
@@ -85,21 +70,13 @@ struct Decided {
 }
 
 impl Decided {
-    fn new(image: &ImageRef, plan: &Plan, push: Option<&DecidedPush>) -> Self {
-        let mut decisions = push.map(|push| push.decisions().to_vec()).unwrap_or_default();
-        decisions.resize(plan.layers().len(), Decision::default());
-        let sum = |ways: &[Way], bytes: fn(&Layer) -> u64| {
-            let layers = plan.layers().iter().zip(&decisions).filter(|(_, decision)| ways.contains(&decision.way));
-            layers.map(|(layer, _)| bytes(layer)).sum()
-        };
-        let fetch = sum(&[Way::Upload], Layer::content_bytes);
-        let send = sum(&[Way::Upload, Way::Copy], |layer| layer.size);
+    fn new(push: &PreparedPush) -> Self {
         Self {
-            image: image.to_string(),
-            published: push.is_some_and(DecidedPush::is_published),
-            fetch,
-            send,
-            decisions,
+            image: push.image().to_string(),
+            decisions: push.decisions().to_vec(),
+            published: push.is_published(),
+            fetch: push.bytes_to_fetch(),
+            send: push.bytes_to_send(),
         }
     }
 
@@ -125,13 +102,16 @@ impl Decided {
 }
 
 fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failure> {
-    let mut more = json!({
+    let mut answer = json!({
+        // Version 1 had the fields of the lock file beside the others.
+        "schemaVersion": 2,
+        "lock": lock,
         "contentBytes": lock.plan.content_bytes(),
         "layerBytes": lock.plan.layer_bytes(),
         "nodeDisk": node_disk(&lock.plan),
     });
     if let Some(decided) = decided {
-        more["push"] = json!({
+        answer["push"] = json!({
             "image": decided.image,
             "published": decided.published,
             "fetchBytes": decided.fetch,
@@ -139,12 +119,13 @@ fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failur
             "layers": decided.decisions,
         });
     }
-    super::document(serde_json::to_value(lock), more)
+    super::document(Ok(answer), Value::Null)
 }
 
 fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     let plan = &lock.plan;
-    let mut text = format!("source  {}\nbase    {}\n\n", one_line(&lock.source), one_line(&lock.base));
+    let mut text =
+        format!("source  {}\nbase    {}\n\n", one_line(&lock.source.to_string()), one_line(&lock.base.to_string()));
     let platforms: Vec<_> = plan.base().platforms.iter().map(|base| base.platform.to_string()).collect();
     layers(&mut text, plan, decided);
     let _infallible = write!(

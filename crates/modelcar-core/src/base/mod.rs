@@ -1,78 +1,28 @@
 //! The image below the weights: a shell for KServe's sidecar, or nothing.
 
+mod base_ref;
 mod binary;
 mod error;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 
-pub use self::error::BaseError;
+pub use self::{
+    base_ref::{BaseRef, OpenBase},
+    error::BaseError,
+};
 use crate::{
     Digest, ImageRef, Platform,
     reader::ImageReader,
     registry::Repository,
     sink::{Body, BytesBody, Layout, OpenBody, ref_name},
 };
-
-/// Which base image to use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BaseRef {
-    /// None: the image has the weights and nothing else.
-    Scratch,
-    /// An image in a registry.
-    Registry(ImageRef),
-    /// An image in an OCI image layout directory.
-    Layout {
-        /// The directory.
-        dir: PathBuf,
-        /// The image's name in it; not needed when there is one image.
-        name: Option<String>,
-    },
-    /// A static busybox on disk.
-    Binary(PathBuf),
-}
-
-impl BaseRef {
-    /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME` or an image reference. `DIR` holds no colon.
-    ///
-    /// # Errors
-    /// When `text` is none of them.
-    pub fn parse(text: &str) -> Result<Self, BaseError> {
-        if text == "scratch" {
-            return Ok(Self::Scratch);
-        }
-        let Some(place) = text.strip_prefix("oci:") else {
-            return Ok(Self::Registry(text.parse()?));
-        };
-        let (dir, name) = match place.split_once(':') {
-            Some((dir, name)) => (dir, Some(name)),
-            None => (place, None),
-        };
-        if dir.is_empty() || name == Some("") {
-            let reason = "expected `oci:DIRECTORY` or `oci:DIRECTORY:NAME`";
-            return Err(BaseError::InvalidText { text: text.to_owned(), reason });
-        }
-        Ok(Self::Layout { dir: dir.into(), name: name.map(str::to_owned) })
-    }
-}
-
-impl FromStr for BaseRef {
-    type Err = BaseError;
-
-    fn from_str(text: &str) -> Result<Self, BaseError> {
-        Self::parse(text)
-    }
-}
 
 /// What a plan keeps of a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

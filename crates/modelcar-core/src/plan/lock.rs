@@ -3,19 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, PlanError, ReadPlan};
-use crate::oci::canonical_value;
+use crate::{
+    base::{BaseError, BaseRef},
+    oci::canonical_value,
+    source::{SourceError, SourceRef},
+};
 
-const SCHEMA_VERSION: u32 = 1;
+/// Version 1 named a model on the Hub as a directory of that path would be named; the plan's commit told them apart.
+const SCHEMA_VERSION: u32 = 2;
+const FIRST_VERSION: u32 = 1;
 
 /// A plan with the names that lead to its source and its base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "ReadLockFile")]
+#[non_exhaustive]
 pub struct LockFile {
     schema_version: u32,
-    /// The source as the user names it, pinned: `owner/name@<commit>` or a path.
-    pub source: String,
-    /// The base as the user names it, pinned where it can be.
-    pub base: String,
+    /// The source, pinned where it can be.
+    pub source: SourceRef,
+    /// The base, pinned where it can be.
+    pub base: BaseRef,
     /// The plan.
     pub plan: Plan,
 }
@@ -34,21 +41,28 @@ impl TryFrom<ReadLockFile> for LockFile {
     type Error = PlanError;
 
     fn try_from(read: ReadLockFile) -> Result<Self, PlanError> {
-        if read.schema_version != SCHEMA_VERSION {
-            let found = read.schema_version;
-            return Err(PlanError::InconsistentLock(format!("schema version {found} is not {SCHEMA_VERSION}")));
-        }
-        Ok(Self::new(read.source, read.base, read.plan.try_into()?))
+        let inconsistent = |what: String| PlanError::InconsistentLock(what);
+        let plan: Plan = read.plan.try_into()?;
+        let is_model = plan.origin().commit.is_some();
+        let source = match read.schema_version {
+            SCHEMA_VERSION => read.source.parse(),
+            FIRST_VERSION if is_model => format!("hf://{}", read.source).parse(),
+            FIRST_VERSION => Ok(SourceRef::Dir(read.source.into())),
+            found => return Err(inconsistent(format!("schema version {found} is not {SCHEMA_VERSION}"))),
+        };
+        let source = source.map_err(|error: SourceError| inconsistent(error.to_string()))?;
+        let base = read.base.parse().map_err(|error: BaseError| inconsistent(error.to_string()))?;
+        Ok(Self::new(source, base, plan))
     }
 }
 
 impl LockFile {
     /// Joins a plan and its names.
-    pub fn new(source: impl Into<String>, base: impl Into<String>, plan: Plan) -> Self {
-        Self { schema_version: SCHEMA_VERSION, source: source.into(), base: base.into(), plan }
+    pub fn new(source: SourceRef, base: BaseRef, plan: Plan) -> Self {
+        Self { schema_version: SCHEMA_VERSION, source, base, plan }
     }
 
-    /// Reads a lock file and checks that it is consistent with itself.
+    /// Reads a lock file and checks that it is consistent with itself. Lock files of version 1 are read too.
     ///
     /// # Errors
     /// [`PlanError::BadLock`] and [`PlanError::InconsistentLock`].

@@ -1,5 +1,8 @@
 use super::*;
-use crate::base::Base;
+use crate::{
+    base::{Base, BaseRef},
+    source::SourceRef,
+};
 
 fn file(path: &str, size: u64, content: Option<&str>) -> SourceFile {
     SourceFile { path: path.parse().unwrap(), size, content: content.map(|text| text.parse().unwrap()) }
@@ -42,13 +45,15 @@ fn every_part_of_a_recipe_changes_its_digest() {
 #[test]
 fn a_lock_file_reads_back_and_a_forged_one_does_not() {
     let made = plan(vec![file("a/b.json", 7, Some(&sha(3)))], &PlanOptions::default()).unwrap();
-    let lock = LockFile::new("owner/name@abc", "scratch", made);
+    let lock = LockFile::new("owner/name@abc".parse().unwrap(), BaseRef::Scratch, made);
     let json = lock.to_json();
     assert_eq!(LockFile::parse(json.as_bytes()).unwrap(), lock);
     let forged = [
         json.replace("\"size\": 7", "\"size\": 8"),
         json.replace(&sha(3), &sha(4)),
-        json.replace("\"schemaVersion\": 1", "\"schemaVersion\": 2"),
+        json.replace("\"schemaVersion\": 2", "\"schemaVersion\": 3"),
+        json.replace("owner/name@abc", "name"),
+        json.replace("scratch", "oci:"),
         json.replace("a/b.json", "a/../b.json"),
         json.replace("\"layerFormat\"", "\"format\""),
         json[..json.len() / 2].to_owned(),
@@ -82,7 +87,8 @@ fn files_that_collide_are_refused_unless_one_is_left_out() {
     let mut forged = one;
     let own = SourceFile { path: "README.md/x".parse().unwrap(), ..forged.layers[0].files[0].clone() };
     forged.layers.push(Layer::new(vec![own], 0));
-    let error = LockFile::parse(LockFile::new("dir:m", "scratch", forged).to_json().as_bytes()).unwrap_err();
+    let error = LockFile::parse(LockFile::new("./m".parse().unwrap(), BaseRef::Scratch, forged).to_json().as_bytes())
+        .unwrap_err();
     assert_eq!(error.to_string(), "`README.md` is a file and the folder of `README.md/x`");
 }
 
@@ -100,4 +106,19 @@ fn ten_thousand_files_are_planned() {
     let files = (0..10_000).map(|at| file(&format!("dir{}/f{at}", at % 100), at << 10, Some(&sha(1)))).collect();
     let made = plan(files, &PlanOptions::default()).unwrap();
     assert_eq!(made.layers().iter().map(|layer| layer.files.len()).sum::<usize>(), 10_000);
+}
+
+#[test]
+fn a_lock_file_of_version_1_has_its_source_told_by_its_commit() {
+    let read = |commit: Option<&str>, source: &str| {
+        let origin = Origin { commit: commit.map(str::to_owned), ..Origin::default() };
+        let files = vec![file("a", 1, Some(&sha(1)))];
+        let plan = Plan::new(&origin, files, &Base::scratch().image, &PlanOptions::default()).unwrap();
+        let lock = LockFile::new("./x".parse().unwrap(), BaseRef::Scratch, plan).to_json();
+        let lock =
+            lock.replace("\"schemaVersion\": 2", "\"schemaVersion\": 1").replace("\"./x\"", &format!("\"{source}\""));
+        LockFile::parse(lock.as_bytes()).unwrap().source
+    };
+    assert_eq!(read(Some("abc"), "owner/name@abc"), "owner/name@abc".parse().unwrap());
+    assert_eq!(read(None, "owner/name"), SourceRef::Dir("owner/name".into()));
 }

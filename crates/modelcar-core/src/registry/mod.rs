@@ -19,6 +19,7 @@ mod place;
 mod preflight;
 mod quirks;
 mod range;
+mod registries;
 mod retry;
 mod session;
 mod sink;
@@ -33,5 +34,6 @@ pub use self::{
     keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
     login_file::DockerConfig,
     preflight::TakenTag,
+    registries::Registries,
     sink::RegistrySink,
 };

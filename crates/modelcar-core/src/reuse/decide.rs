@@ -128,45 +128,38 @@ pub struct Decision {
     pub(crate) candidates: Vec<Candidate>,
 }
 
-/// A push that is decided: what is done with each layer of one plan, in one repository, under one set of tags.
-///
-/// The decisions can't be had apart from what they are about: with another plan or place they would publish layers of
-/// another model, or nothing at all. So they run once:
-///
-/// ```compile_fail,E0382
-/// # use std::sync::Arc;
-/// # use modelcar_core::{BuildOptions, Result, base::Base, reuse::DecidedPush, source::Source};
-/// async fn twice(push: DecidedPush, source: Arc<dyn Source>, base: &Base) -> Result<()> {
-///     push.run(Arc::clone(&source), base, &BuildOptions::default()).await?;
-///     push.run(source, base, &BuildOptions::default()).await?;
-///     Ok(())
-/// }
-/// ```
+/// What is done with each layer of one plan, in one repository, under one set of tags.
 #[derive(Debug)]
-pub struct DecidedPush {
+pub(crate) struct DecidedPush {
     plan: Plan,
     reuse: Reuse,
     sink: Arc<RegistrySink>,
 }
 
 impl DecidedPush {
+    /// Sends every layer of `plan`.
+    pub(crate) fn without_reuse(plan: Plan, sink: Arc<RegistrySink>) -> Self {
+        let decisions = vec![Decision::default(); plan.layers().len()];
+        Self { plan, reuse: Reuse { decisions, ..Reuse::default() }, sink }
+    }
+
     /// Returns the plan, with the contents of a directory's files where an image may hold them.
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Returns a decision for each layer of the plan.
-    pub fn decisions(&self) -> &[Decision] {
+    pub(crate) fn decisions(&self) -> &[Decision] {
         &self.reuse.decisions
     }
 
     /// Returns whether every layer is in the repository and every tag points to the plan's image already.
-    pub fn is_published(&self) -> bool {
+    pub(crate) fn is_published(&self) -> bool {
         self.reuse.published
     }
 
     /// Returns where the image goes, to clear up and to ask what has a name once the push was stopped.
-    pub fn sink(&self) -> Arc<dyn Sink> {
+    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink) as _
     }
 
@@ -250,7 +243,7 @@ impl Knowledge {
     ///
     /// # Errors
     /// When a file can't be read.
-    pub async fn decide(self, plan: Plan, source: &dyn Source) -> Result<DecidedPush> {
+    pub(crate) async fn decide(self, plan: Plan, source: &dyn Source, sink: Arc<RegistrySink>) -> Result<DecidedPush> {
         let plan = self.identify(plan, source).await?;
         let target = self.options.target.clone();
         let progress = Arc::clone(&self.options.progress);
@@ -267,8 +260,7 @@ impl Knowledge {
         let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, reuse.checkpoints.as_deref()));
         reuse.decisions = stream::iter(deciding.collect::<Vec<_>>()).buffered(REQUESTS).collect().await;
         reuse.published = self.is_published(&plan, &reuse.decisions).await;
-        let sink = RegistrySink::new(self.options.target, self.options.tags);
-        Ok(DecidedPush { plan, reuse, sink: Arc::new(sink) })
+        Ok(DecidedPush { plan, reuse, sink })
     }
 
     async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {

@@ -22,23 +22,23 @@ use crate::{
 
 /// Where layers are looked for.
 #[derive(Debug, Clone)]
-pub struct ReuseOptions {
+pub(crate) struct ReuseOptions {
     /// Where the image goes.
-    pub target: Repository,
+    pub(crate) target: Repository,
     /// The tags that it gets. The images that have them now are looked into first.
-    pub tags: Vec<Tag>,
+    pub(crate) tags: Vec<Tag>,
     /// Other images, looked into next, each with its repository.
-    pub images: Vec<(ImageRef, Repository)>,
+    pub(crate) images: Vec<(ImageRef, Repository)>,
     /// Copy layers from images of other registries; they are not reused otherwise.
-    pub copy: bool,
+    pub(crate) copy: bool,
     /// Write checkpoints, and look for those of an earlier push.
-    pub checkpoints: bool,
+    pub(crate) checkpoints: bool,
     /// The local cache, looked into last.
-    pub cache: Option<Cache>,
+    pub(crate) cache: Option<Cache>,
     /// Read every reused layer from the registry and check it before it is used.
-    pub verify: bool,
+    pub(crate) verify: bool,
     /// Who is told what was odd.
-    pub progress: Arc<dyn Progress>,
+    pub(crate) progress: Arc<dyn Progress>,
 }
 
 /// A layer of an image, and what can be done with it.
@@ -52,7 +52,7 @@ pub(super) struct Sighting {
 
 /// What the named images hold.
 #[derive(Debug)]
-pub struct Knowledge {
+pub(crate) struct Knowledge {
     pub(super) options: ReuseOptions,
     /// What the tags point to now.
     pub(super) tags: BTreeMap<Tag, Digest>,
@@ -68,7 +68,7 @@ impl Knowledge {
     /// # Errors
     /// When the target's registry can't be reached. An image that is not there, or may not be read, is one without
     /// layers; of a named one that is told.
-    pub async fn gather(options: ReuseOptions) -> Result<Self> {
+    pub(crate) async fn gather(options: ReuseOptions) -> Result<Self> {
         let target = options.target.image().clone();
         let own = options.tags.iter().map(|tag| read(&options.target, tag.as_str()));
         let others = options.images.iter().map(|(image, repository)| async move {
@@ -106,7 +106,7 @@ impl Knowledge {
     }
 
     /// Returns what the images state of their models; nothing where what they say is not to be believed.
-    pub fn stated_facts(&self) -> &[StatedFacts] {
+    pub(crate) fn stated_facts(&self) -> &[StatedFacts] {
         if self.options.verify { &[] } else { &self.stated }
     }
 }

@@ -1,7 +1,7 @@
 //! Never twice: which layers of a plan are somewhere already, so that they are neither downloaded nor uploaded.
 //!
-//! [`Knowledge`] is what images, checkpoints and the local cache say of layers; [`DecidedPush`] is what follows from
-//! it for one plan and one place. What is trusted, and why, stands in `docs/reuse.md`.
+//! What images, checkpoints and the local cache say of layers is gathered first; what follows from that for one plan and
+//! one place is a [`Decision`] for each layer. A [push](crate::push) does both.
 
 mod blob_source;
 mod cache;
@@ -12,9 +12,11 @@ mod knowledge;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::decide::{Candidate, Place, Reuse};
 pub use self::{
     cache::Cache,
-    decide::{DecidedPush, Decision, Renamed, Way},
+    decide::{Decision, Renamed, Way},
+};
+pub(crate) use self::{
+    decide::{Candidate, DecidedPush, Place, Reuse},
     knowledge::{Knowledge, ReuseOptions},
 };

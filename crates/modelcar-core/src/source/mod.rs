@@ -2,6 +2,7 @@
 
 mod dir;
 mod hub;
+mod source_ref;
 mod window;
 
 use std::{fmt::Debug, io, path::PathBuf, sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     dir::DirSource,
     hub::{HubOptions, HubSource, ModelId},
+    source_ref::{OpenSource, SourceRef},
     window::{Seat, Window},
 };
 use crate::{
@@ -129,6 +131,18 @@ pub enum SourceError {
     /// A text is no model name.
     #[error("`{0}` is not a model: expected `owner/name` or `owner/name@revision`")]
     InvalidRepository(String),
+    /// A text names neither a model nor a directory.
+    #[error("source `{0}` is neither a model nor a path")]
+    InvalidName(String),
+    /// The source is of a kind that this library can't open.
+    #[error("source `{0}` is neither a model on the Hub nor a directory")]
+    Unknown(String),
+    /// The model is on the Hub, which may not be asked.
+    #[error("model `{model}` is on the Hub, and the Hub may not be asked")]
+    Offline {
+        /// `owner/name[@revision]`.
+        model: String,
+    },
     /// A request to the Hub failed.
     #[error("{what}")]
     Http {
@@ -258,6 +272,9 @@ impl ModelcarError for SourceError {
             }
             Self::Gated { .. } => ErrorKind::Denied,
             Self::InvalidRepository(_)
+            | Self::InvalidName(_)
+            | Self::Unknown(_)
+            | Self::Offline { .. }
             | Self::HostileListing { .. }
             | Self::BadEntry { .. }
             | Self::NotADirectory { .. }

@@ -35,6 +35,18 @@ impl ModelId {
         &self.repository
     }
 
+    /// Returns the same model at `revision`.
+    ///
+    /// # Errors
+    /// [`SourceError::RevisionNotFound`] when no revision can have that name.
+    pub fn at(&self, revision: &str) -> Result<Self, SourceError> {
+        if !is_revision(revision) {
+            let (repo, revision) = (self.repository.clone(), revision.to_owned());
+            return Err(SourceError::RevisionNotFound { repo, revision });
+        }
+        Ok(Self { revision: Some(revision.to_owned()), ..self.clone() })
+    }
+
     /// Returns the revision, when one was named.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()

@@ -1,0 +1,161 @@
+//! The name of a base image.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize, de};
+
+use super::{Base, BaseError};
+use crate::{
+    ImageRef,
+    digest::serde_as_text,
+    progress::{Event, Progress},
+    registry::Registries,
+};
+
+const SCRATCH: &str = "scratch";
+const LAYOUT: &str = "oci:";
+const BINARY: &str = "binary:";
+/// A small image with a shell, from a mirror that asks for no login.
+const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
+
+/// Which base image to use.
+///
+/// Written as `scratch`, `oci:DIR[:NAME]`, `binary:PATH` or an image reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseRef {
+    /// None: the image has the weights and nothing else. KServe's sidecar can't run it: it needs a shell.
+    Scratch,
+    /// An image in a registry.
+    Registry(ImageRef),
+    /// An image in an OCI image layout directory.
+    Layout {
+        /// The directory.
+        dir: PathBuf,
+        /// The image's name in it; not needed when there is one image.
+        name: Option<String>,
+    },
+    /// A static busybox on disk.
+    Binary(PathBuf),
+}
+
+impl Default for BaseRef {
+    /// Returns the base that `modelcar push` uses: busybox, whose shell KServe's sidecar needs.
+    fn default() -> Self {
+        DEFAULT.parse().unwrap_or(Self::Scratch)
+    }
+}
+
+impl BaseRef {
+    /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME`, `binary:PATH` or an image reference. `DIR` holds no colon.
+    ///
+    /// # Errors
+    /// When `text` is none of them.
+    pub fn parse(text: &str) -> Result<Self, BaseError> {
+        if text == SCRATCH {
+            return Ok(Self::Scratch);
+        }
+        if let Some(path) = text.strip_prefix(BINARY).filter(|path| !path.is_empty()) {
+            return Ok(Self::Binary(path.into()));
+        }
+        let Some(place) = text.strip_prefix(LAYOUT) else {
+            return Ok(Self::Registry(text.parse()?));
+        };
+        let (dir, name) = match place.split_once(':') {
+            Some((dir, name)) => (dir, Some(name)),
+            None => (place, None),
+        };
+        if dir.is_empty() || name == Some("") {
+            let reason = "expected `oci:DIRECTORY` or `oci:DIRECTORY:NAME`";
+            return Err(BaseError::InvalidText { text: text.to_owned(), reason });
+        }
+        Ok(Self::Layout { dir: dir.into(), name: name.map(str::to_owned) })
+    }
+
+    /// Opens the base image, and pins it where it is an image in a registry. A manifest that the image's index lists and
+    /// that is not there is told to `progress`.
+    ///
+    /// # Errors
+    /// When the image is not there or can't be read, or nothing can be built on it.
+    pub async fn open(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Result<OpenBase, BaseError> {
+        let mut name = self.clone();
+        let base = match self {
+            Self::Scratch => Base::scratch(),
+            Self::Binary(path) => Base::from_binary(path).await?,
+            Self::Layout { dir, name } => Base::from_layout(dir, name.as_deref()).await?,
+            Self::Registry(image) => {
+                let repository = registries.repository(image, progress)?;
+                let base = Base::from_registry(&repository, image).await?;
+                if let Some(digest) = &base.image.digest {
+                    name = Self::Registry(image.with_digest(digest));
+                }
+                base
+            }
+        };
+        for digest in &base.missing {
+            let message = format!(
+                "the index of base `{self}` lists manifest `{digest}`, which is not there: the platform of that manifest \
+                 is left out"
+            );
+            progress.report(&Event::Warning { message });
+        }
+        Ok(OpenBase { name, base })
+    }
+}
+
+/// A base image that can be built on, with the name that leads to the same image again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenBase {
+    /// The name, pinned where it can be.
+    pub name: BaseRef,
+    /// The base image.
+    pub base: Base,
+}
+
+impl FromStr for BaseRef {
+    type Err = BaseError;
+
+    fn from_str(text: &str) -> Result<Self, BaseError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for BaseRef {
+    /// Writes what [`BaseRef::parse`] reads back as the same base.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scratch => f.write_str(SCRATCH),
+            Self::Registry(image) => write!(f, "{image}"),
+            Self::Layout { dir, name: None } => write!(f, "{LAYOUT}{}", dir.display()),
+            Self::Layout { dir, name: Some(name) } => write!(f, "{LAYOUT}{}:{name}", dir.display()),
+            Self::Binary(path) => write!(f, "{BINARY}{}", path.display()),
+        }
+    }
+}
+
+serde_as_text!(BaseRef);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, ModelcarError};
+
+    #[test]
+    fn base_names_are_told_apart_and_read_back() {
+        let layout = |dir: &str, name: Option<&str>| BaseRef::Layout { dir: dir.into(), name: name.map(str::to_owned) };
+        for (text, expected) in [
+            ("scratch", BaseRef::Scratch),
+            ("oci:a/b", layout("a/b", None)),
+            ("oci:a:ghcr.io/x/y:1", layout("a", Some("ghcr.io/x/y:1"))),
+            ("ghcr.io/x/y:1", BaseRef::Registry("ghcr.io/x/y:1".parse().unwrap())),
+            ("binary:/bin/busybox", BaseRef::Binary("/bin/busybox".into())),
+            (DEFAULT, BaseRef::default()),
+        ] {
+            let base: BaseRef = text.parse().unwrap();
+            assert_eq!((&base, base.to_string().as_str()), (&expected, text));
+        }
+        for bad in ["", "busybox", "oci:", "oci::x", "oci:a:", "binary:"] {
+            assert_eq!(BaseRef::parse(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
+        }
+    }
+}

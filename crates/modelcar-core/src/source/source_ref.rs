@@ -1,0 +1,147 @@
+//! The name of a source: a model on the Hub or a directory.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize, de};
+
+use super::{DirSource, HubOptions, HubSource, ModelId, Source, SourceError};
+use crate::{digest::serde_as_text, progress::Progress};
+
+const HUB: &str = "hf://";
+
+/// What leads to a source.
+///
+/// Written as `owner/name[@revision]` or `hf://owner/name[@revision]` for a model on the Hub, and as a path that begins
+/// with `.`, `/` or `~` for a directory. Nothing is looked up: `acme/model` is a model on the Hub, also where a folder of
+/// that name exists. A `~` is not replaced by the user's home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceRef {
+    /// A model on the Hub, at a revision; `main` where none is named.
+    Hub(ModelId),
+    /// A directory.
+    Dir(PathBuf),
+    /// The name of a [`Source`] of somebody else, for example `s3://models/qwen`. This library can't open it.
+    Other(String),
+}
+
+impl SourceRef {
+    /// Opens the source and pins its content: a revision is resolved to its commit, a directory is walked.
+    ///
+    /// Without `hub` nothing is asked of the Hub.
+    ///
+    /// # Errors
+    /// When the source is not there or can't be read; [`SourceError::Offline`] for a model without `hub`,
+    /// [`SourceError::Unknown`] for the source of somebody else.
+    pub async fn open(
+        &self,
+        hub: Option<&HubOptions>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenSource, SourceError> {
+        match (self, hub) {
+            (Self::Dir(path), _) => {
+                let source = DirSource::open(path.clone()).await?.with_progress(Arc::clone(progress));
+                Ok(OpenSource { name: self.clone(), source: Arc::new(source) })
+            }
+            (Self::Hub(model), Some(options)) => {
+                let revision = model.revision().unwrap_or("main");
+                let source = HubSource::resolve(model.repository(), revision, options.clone()).await?;
+                let commit = source.origin().commit.clone().unwrap_or_else(|| revision.to_owned());
+                Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })
+            }
+            (Self::Hub(model), None) => Err(SourceError::Offline { model: model.to_string() }),
+            (Self::Other(name), _) => Err(SourceError::Unknown(name.clone())),
+        }
+    }
+}
+
+/// A source, with the name that leads to the same content again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenSource {
+    /// The name; of a model on the Hub with its commit.
+    pub name: SourceRef,
+    /// The source.
+    pub source: Arc<dyn Source>,
+}
+
+impl OpenSource {
+    /// Joins a source and its name. A source of your own is called [`SourceRef::Other`].
+    pub fn new(name: SourceRef, source: Arc<dyn Source>) -> Self {
+        Self { name, source }
+    }
+}
+
+impl FromStr for SourceRef {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        if let Some(model) = text.strip_prefix(HUB) {
+            return Ok(Self::Hub(model.parse()?));
+        }
+        if text.starts_with(['.', '/', '~']) {
+            return Ok(Self::Dir(text.into()));
+        }
+        if text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) {
+            return Ok(Self::Other(text.to_owned()));
+        }
+        // A revision may hold slashes, a model's name holds one.
+        match text.split('@').next().map(|name| name.matches('/').count()) {
+            Some(1) => Ok(Self::Hub(text.parse()?)),
+            _ => Err(SourceError::InvalidName(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for SourceRef {
+    /// Writes what [`FromStr`] reads back as the same source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hub(model) => write!(f, "{model}"),
+            Self::Dir(path) => {
+                let path = path.display().to_string();
+                let is_told_apart = path.starts_with(['.', '/', '~']);
+                write!(f, "{}{path}", if is_told_apart { "" } else { "./" })
+            }
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+serde_as_text!(SourceRef);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::NoProgress;
+
+    #[test]
+    fn a_source_is_told_by_its_form() {
+        let hub = |text: &str| SourceRef::Hub(text.parse().unwrap());
+        for (text, expected, written) in [
+            ("acme/model", hub("acme/model"), "acme/model"),
+            ("acme/model@v1", hub("acme/model@v1"), "acme/model@v1"),
+            ("hf://acme/model@a/b", hub("acme/model@a/b"), "acme/model@a/b"),
+            ("./acme/model", SourceRef::Dir("./acme/model".into()), "./acme/model"),
+            ("/x", SourceRef::Dir("/x".into()), "/x"),
+            ("s3://models/qwen", SourceRef::Other("s3://models/qwen".into()), "s3://models/qwen"),
+        ] {
+            let source: SourceRef = text.parse().unwrap();
+            assert_eq!((&source, source.to_string().as_str()), (&expected, written), "{text}");
+            assert_eq!(source.to_string().parse::<SourceRef>().unwrap(), source);
+        }
+        let dir = SourceRef::Dir("acme/model".into());
+        assert_eq!(dir.to_string().parse::<SourceRef>().unwrap(), SourceRef::Dir("./acme/model".into()));
+        for bad in ["", "model", "hf://", "hf://model", "a/b/c", "acme/model@", "://x"] {
+            assert!(bad.parse::<SourceRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_opened_is_said() {
+        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+        let said = async |text: &str| text.parse::<SourceRef>().unwrap().open(None, &progress).await.unwrap_err();
+        assert!(matches!(said("acme/model").await, SourceError::Offline { .. }));
+        assert!(matches!(said("s3://models/qwen").await, SourceError::Unknown(_)));
+    }
+}
