@@ -15,6 +15,7 @@ mod images;
 mod interrupt;
 mod json;
 mod kserve;
+mod log;
 mod reuse;
 mod shown;
 mod tls;
@@ -42,7 +43,11 @@ struct Env {
 
 impl Env {
     fn new() -> Self {
-        let hub = FakeHub::start_blocking(HubConfig { page_size: 3, ..HubConfig::default() });
+        let hub = FakeHub::start_blocking(HubConfig {
+            page_size: 3,
+            tokens: vec![log::TOKEN.to_owned()],
+            ..HubConfig::default()
+        });
         hub.add_repo(MODEL, "main", tiny_model());
         let registry = FakeRegistry::start_blocking(RegistryConfig::default());
         Self { dir: TempDir::new().unwrap(), hub, registry }
@@ -72,7 +77,7 @@ impl Env {
     }
 
     /// Runs what must fail: exit status 2, nothing on stdout, nothing published, and each of `said` on stderr, which
-    /// is returned.
+    /// is returned. Nor is a secret shown when it logs all that it does.
     fn refused(&self, args: &[&str], said: &[&str]) -> String {
         let output = self.run(args);
         let stderr = text(&output.stderr);
@@ -90,6 +95,7 @@ impl Env {
         assert_eq!(self.registry.tags(), [], "{args:?}");
         assert_eq!(self.registry.manifests().len(), 0, "{args:?}");
         assert_eq!(self.registry.open_sessions(), [], "{args:?}");
+        self.logged(args);
         stderr
     }
 }

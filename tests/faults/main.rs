@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Every row pushes the same model to a registry of its own that misbehaves. A push that survives gives the digest that
-//! it gives without faults; one that fails leaves no tag, no index and no open session. No error shows a secret.
+//! it gives without faults; one that fails leaves no tag, no index and no open session. No error and no log shows a
+//! secret.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

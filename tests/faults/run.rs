@@ -1,7 +1,7 @@
 //! One row: a registry, its faults, a push, and what must come of it.
 
 use std::{
-    fs,
+    fs, io,
     iter::successors,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use modelcar_core::{
 };
 use modelcar_testkit::{FakeRegistry, FaultRule, RegistryAction, RegistryConfig, RegistryRequest};
 use tempfile::TempDir;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub(crate) const USER: &str = "robot";
 pub(crate) const PASSWORD: &str = "hunter2-never-shown";
@@ -201,13 +202,46 @@ impl Progress for Watcher {
         match event {
             Event::Warning { message } => self.0.lock().unwrap().push(message.clone()),
             Event::LayerRestarted { reason, .. } => self.0.lock().unwrap().push(format!("restarted: {reason}")),
+            Event::Retrying { what, reason, .. } => self.0.lock().unwrap().push(format!("{what}: {reason}")),
             _ => {}
         }
     }
 }
 
+/// All that the library logs, down to the last detail.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Listens from here on. Rows run one after the other, so that each can be told from the next.
+    fn listen() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        let targets = Targets::new().with_target("modelcar_core", tracing_subscriber::filter::LevelFilter::TRACE);
+        tracing_subscriber::registry().with(targets).with(layer).init();
+        log
+    }
+
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The model that every row pushes.
 pub(crate) struct Model {
+    log: Log,
     runtime: tokio::runtime::Runtime,
     dir: TempDir,
 }
@@ -221,7 +255,7 @@ impl Model {
         }
         fs::write(dir.path().join("config.json"), "{}").unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Self { runtime, dir }
+        Self { log: Log::listen(), runtime, dir }
     }
 
     /// Size of the image's config in bytes.
@@ -252,6 +286,11 @@ impl Model {
         };
         let warnings = watcher.0.lock().unwrap().clone();
         problems.extend(leaks(&warnings.join(" ")));
+        let log = self.log.take();
+        problems.extend(leaks(&log));
+        if !registry.requests().is_empty() && !log.contains("request{method=") {
+            problems.push("no request is in the log".to_owned());
+        }
         problems.extend(published(&row, &registry, digest.as_deref(), other.as_deref()));
         let seen = Seen { requests: registry.requests(), received: registry.bytes_received(), warnings };
         problems.extend(row.checks.iter().filter_map(|check| check(&seen).err()));

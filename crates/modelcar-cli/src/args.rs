@@ -7,7 +7,7 @@ use std::{ffi::OsString, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
 use modelcar_core::{Platform, base::BaseRef};
@@ -21,6 +21,9 @@ pub(crate) use self::render::RenderArgs;
 #[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
 #[command(after_long_help = after::TOP)]
 pub(crate) struct Cli {
+    /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -470,11 +473,8 @@ mod tests {
     #[test]
     fn the_help_names_every_variable() {
         let help = super::Cli::command().render_long_help().to_string();
-        let quoted: Vec<&str> = include_str!("env.rs").split('"').skip(1).step_by(2).collect();
-        let is_name = |text: &&&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-        let names: Vec<_> = quoted.iter().filter(is_name).collect();
-        assert!(names.len() > 15, "{names:?}");
-        let missing: Vec<_> = names.iter().filter(|name| !help.contains(**name)).collect();
+        let names = modelcar_env::VARIABLES.into_iter().chain([crate::log::MODELCAR_LOG]);
+        let missing: Vec<_> = names.filter(|name| !help.contains(name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 

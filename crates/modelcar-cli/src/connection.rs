@@ -1,22 +1,19 @@
-//! How a command reaches registries and the Hub: who is trusted, which proxy leads out, which logins there are.
+//! How a command reaches registries and the Hub: what the environment says, and the flags beside it.
 
-use std::{fs, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use modelcar_core::{
     ImageRef,
-    http::{Network, Secret},
+    http::Secret,
     progress::Progress,
     push::Connections,
-    registry::{
-        Credential, DockerConfig, GoogleKeychain, GoogleOptions, HostLogin, Keychain, KeychainChain, Login, Registries,
-        RegistryOptions, Repository,
-    },
-    source::{HubOptions, SourceRef},
+    registry::{Credential, HostLogin, Keychain, KeychainChain, Login, Registries, RegistryOptions, Repository},
+    source::SourceRef,
 };
+use modelcar_env::Environment;
 
 use crate::{
     args::{LoginArgs, RegistryArgs, UploadArgs},
-    env,
     hint::Failure,
     ui,
 };
@@ -29,14 +26,17 @@ const PASSWORD_MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Connection {
     pub(crate) registries: Registries,
     /// The Hub's certificate is always looked at.
-    hub: Network,
+    environment: Environment,
 }
 
 impl Connection {
     /// Reads environment, files and flags. The login of `login` is for the registry of its image alone.
     pub(crate) fn open(args: &RegistryArgs, login: Option<(&LoginArgs, &ImageRef)>) -> Result<Self, Failure> {
-        let hub = network(args)?;
-        let mut network = hub.clone();
+        let mut environment = Environment::read()?;
+        for file in &args.ca_file {
+            environment = environment.with_authorities(file, "--ca-file")?;
+        }
+        let mut network = environment.network().clone();
         if args.insecure_skip_tls_verify {
             ui::say(
                 "warning: certificates of registries are NOT checked (--insecure-skip-tls-verify): whoever is on the \
@@ -44,31 +44,22 @@ impl Connection {
             );
             network = network.with_tls_verification_skipped();
         }
-        let google = GoogleOptions { network: hub.clone(), ..env::google() };
-        let mut keychains: Vec<Arc<dyn Keychain>> = Vec::new();
-        if let Some((login, image)) = login {
-            keychains.extend(given_login(login, image)?.map(|login| Arc::new(login) as _));
-        }
-        keychains.push(Arc::new(DockerConfig::new(env::login_files())));
-        keychains.push(Arc::new(GoogleKeychain::new(google)?));
+        let given = login.map(|(login, image)| given_login(login, image)).transpose()?.flatten();
+        let keychain: Arc<dyn Keychain> = match given {
+            Some(given) => Arc::new(KeychainChain::new(vec![Arc::new(given), environment.keychain(None)?])),
+            None => environment.keychain(login.map(|(_, image)| image))?,
+        };
         let options = RegistryOptions { plain_http: args.plain_http, network, ..RegistryOptions::default() };
-        Ok(Self { registries: Registries::new(Arc::new(KeychainChain::new(keychains)), options), hub })
+        Ok(Self { registries: Registries::new(keychain, options), environment })
     }
 
     /// Returns what a library call needs that reads `source`. The Hub's token is looked for when it is needed alone.
     pub(crate) fn connections(&self, source: &SourceRef) -> Result<Connections, Failure> {
         let hub = match source {
-            SourceRef::Hub(_) if !env::hub_offline() => Some(self.hub()?),
+            SourceRef::Hub(_) => self.environment.hub()?,
             _ => None,
         };
         Ok(Connections::new(self.registries.clone()).with_hub(hub))
-    }
-
-    fn hub(&self) -> Result<HubOptions, Failure> {
-        let mut options = HubOptions { network: self.hub.clone(), ..HubOptions::default() };
-        options.endpoint = env::hub_endpoint().unwrap_or(options.endpoint);
-        options.token = env::hub_token().map_err(|error| Failure::new(error, "find the Hub's token"))?;
-        Ok(options)
     }
 
     /// Returns a handle on the repository of `image`.
@@ -86,42 +77,17 @@ impl Connection {
     }
 }
 
-fn network(args: &RegistryArgs) -> Result<Network, Failure> {
-    let mut network = Network::default();
-    for (file, named_by) in args.ca_file.iter().map(|file| (file.clone(), "--ca-file")).chain(env::certificate_file()) {
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Failure::new(error, format!("read the authorities in `{}` ({named_by})", file.display()))
-                .hint("the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …")
-        };
-        let pem = fs::read(&file).map_err(|error| failed(error.into()))?;
-        network = network.with_roots(&pem).map_err(|error| failed(error.into()))?;
-    }
-    let proxies = env::proxies();
-    let names = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY";
-    network
-        .with_proxies(proxies.http.as_deref(), proxies.https.as_deref(), &proxies.except)
-        .map_err(|error| Failure::new(error, format!("use the proxy in {names}")))
-}
-
-/// Returns the login of the flags, else the one in the environment.
+/// Returns the login of the flags.
 fn given_login(args: &LoginArgs, image: &ImageRef) -> Result<Option<HostLogin>, Failure> {
-    let offer = |username: String, password: Secret, origin: &str| {
-        let credential = Credential::Basic { username, password };
-        HostLogin::new(image.registry(), Login { credential, origin: origin.to_owned() })
-    };
-    if let Some(username) = &args.username {
-        let password = password(io::stdin().lock()).map_err(|error| Failure::new(error, "read the password"))?;
-        if password.expose().is_empty() {
-            return Err(Failure::say("the password on stdin is empty")
-                .hint("pipe it in, for example `modelcar push … --username me --password-stdin < password.txt`"));
-        }
-        return Ok(Some(offer(username.clone(), password, "--username and --password-stdin")));
+    let Some(username) = args.username.clone() else { return Ok(None) };
+    let password = password(io::stdin().lock()).map_err(|error| Failure::new(error, "read the password"))?;
+    if password.expose().is_empty() {
+        return Err(Failure::say("the password on stdin is empty")
+            .hint("pipe it in, for example `modelcar push … --username me --password-stdin < password.txt`"));
     }
-    match env::registry_login() {
-        (Some(username), Some(password)) => Ok(Some(offer(username, password, env::REGISTRY_LOGIN))),
-        (None, None) => Ok(None),
-        _ => Err(Failure::say(format!("only one of {} is set", env::REGISTRY_LOGIN)).hint("set both, or none")),
-    }
+    let credential = Credential::Basic { username, password };
+    let login = Login { credential, origin: "--username and --password-stdin".to_owned() };
+    Ok(Some(HostLogin::new(image.registry(), login)))
 }
 
 /// Reads a password; the line end that `echo` adds is not part of it.

@@ -14,6 +14,8 @@ use modelcar_core::{
     source::SourceError,
 };
 
+use modelcar_env::EnvironmentError;
+
 use crate::ui;
 
 /// A failure with the advice that goes with it.
@@ -156,7 +158,17 @@ macro_rules! failure_from {
         }
     )+};
 }
-failure_from!(SourceError, PlanError, InvalidReference, InvalidTag, BaseError, ImageError, RegistryError, LayoutError);
+failure_from!(
+    EnvironmentError,
+    SourceError,
+    PlanError,
+    InvalidReference,
+    InvalidTag,
+    BaseError,
+    ImageError,
+    RegistryError,
+    LayoutError
+);
 
 /// Returns the advice for the error of the module that failed.
 fn hints(error: &Error) -> Vec<String> {
@@ -168,8 +180,23 @@ fn hints(error: &Error) -> Vec<String> {
         .or_else(|| error.downcast_ref().map(|error| registry_hints(error, Object::Registry)))
         .or_else(|| error.downcast_ref().map(layout_hints))
         .or_else(|| error.downcast_ref::<InvalidReference>().map(|_| vec![REFERENCE.to_owned()]))
+        .or_else(|| error.downcast_ref().map(environment_hints))
         .or_else(|| error.downcast_ref::<InvalidTag>().map(|_| vec![TAG.to_owned()]))
         .unwrap_or_else(|| vec![DEFECT.to_owned()])
+}
+
+fn environment_hints(error: &EnvironmentError) -> Vec<String> {
+    let hint = match error {
+        EnvironmentError::Token { .. } => "make the file readable, or name another one with HF_TOKEN_PATH",
+        EnvironmentError::ReadAuthorities { .. } | EnvironmentError::Authorities { .. } => {
+            "the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …"
+        }
+        EnvironmentError::Proxy(_) => "a proxy is written http://HOST:PORT",
+        EnvironmentError::HalfLogin => "set both, or none",
+        EnvironmentError::Time(_) => "set SOURCE_DATE_EPOCH to a number, for example 0, or unset it",
+        _ => DEFECT,
+    };
+    vec![hint.to_owned()]
 }
 
 fn push_hints(error: &PushError) -> Vec<String> {

@@ -3,9 +3,9 @@
 mod args;
 mod commands;
 mod connection;
-mod env;
 mod hint;
 mod interrupt;
+mod log;
 mod names;
 mod ui;
 
@@ -29,6 +29,9 @@ fn keep_freed_buffers() {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(failure) = log::start(cli.verbose) {
+        return ui::finish(Err(failure));
+    }
     keep_freed_buffers();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -7,22 +7,35 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytesize::ByteSize;
-use indicatif::ProgressDrawTarget;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use modelcar_core::{
     kserve::{one_line, sizing::NodeDisk},
     progress::{NoProgress, Progress},
+    push::Pushed,
+    reuse::Way,
     sink::Published,
 };
 
 use self::{bars::Bars, lines::Lines};
 use crate::{args::ProgressMode, commands::Outcome, hint::Failure, interrupt::INTERRUPTED};
 
+/// The bars on the terminal, while there are any.
+static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+fn on_screen(screen: Option<MultiProgress>) -> Option<MultiProgress> {
+    std::mem::replace(&mut *SCREEN.lock().unwrap_or_else(PoisonError::into_inner), screen)
+}
+
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
+    if let Some(screen) = on_screen(None) {
+        let _terminal_is_gone = screen.clear();
+    }
     match result {
         Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
         Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
@@ -68,16 +81,73 @@ pub(crate) fn warn(text: &str) {
 
 /// Writes a line to stderr; a closed stderr is nobody's fault.
 pub(crate) fn say(text: &str) {
-    let _nobody_reads = writeln!(io::stderr().lock(), "{text}");
+    write_stderr(format!("{text}\n").as_bytes());
+}
+
+/// Writes whole lines to stderr; the bars make room for them.
+pub(crate) fn write_stderr(lines: &[u8]) {
+    let write = || {
+        let _nobody_reads = io::stderr().lock().write_all(lines);
+    };
+    let screen = SCREEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match screen {
+        Some(screen) => screen.suspend(write),
+        None => write(),
+    }
 }
 
 /// Returns what shows progress in the way that was asked for.
 pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
     match mode {
         ProgressMode::None => Arc::new(NoProgress),
-        ProgressMode::Auto if io::stderr().is_terminal() => Arc::new(Bars::new(ProgressDrawTarget::stderr())),
-        ProgressMode::Auto | ProgressMode::Plain => Arc::new(Lines::default()),
+        ProgressMode::Auto if io::stderr().is_terminal() => {
+            let bars = Bars::new(ProgressDrawTarget::stderr());
+            on_screen(Some(bars.ticking()));
+            Arc::new(bars)
+        }
+        ProgressMode::Auto | ProgressMode::Plain => Lines::beating(),
     }
+}
+
+/// Says in one line what a push did, unless no progress is wanted.
+pub(crate) fn summary(mode: ProgressMode, source: &str, pushed: &Pushed) {
+    if mode != ProgressMode::None {
+        say(&summed_up(source, pushed));
+    }
+}
+
+fn summed_up(source: &str, pushed: &Pushed) -> String {
+    let (built, seconds) = (&pushed.built, pushed.elapsed.as_secs_f64());
+    let tags: Vec<_> = pushed.tags.iter().map(ToString::to_string).collect();
+    let total = built.layers.iter().map(|layer| layer.size).sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rate for people"
+    )]
+    let rate = (built.bytes_sent as f64 / seconds.max(0.001)) as u64;
+    let ways = [(Way::Upload, "sent"), (Way::Reuse, "reused"), (Way::Mount, "mounted"), (Way::Copy, "copied")];
+    let of = |way: Way| built.layers.iter().filter(|layer| layer.way == way).count();
+    let ways: Vec<_> = ways.iter().map(|(way, done)| (of(*way), done)).filter(|(number, _)| *number > 0).collect();
+    let ways: Vec<_> = ways.iter().map(|(number, done)| format!("{number} {done}")).collect();
+    format!(
+        "pushed {} as {}: {} of {} ({}); {} sent in {seconds:.1} s, {}/s",
+        one_line(source),
+        tags.join(", "),
+        count(built.layers.len(), "layer"),
+        size(total),
+        ways.join(", "),
+        size(built.bytes_sent),
+        size(rate),
+    )
+}
+
+/// Says that something is tried again. Most reasons begin with what was tried.
+fn retrying(what: &str, attempt: u32, wait: Duration, reason: &str) -> String {
+    let seconds = wait.as_secs_f64();
+    let failed = if reason.starts_with(what) { reason.to_owned() } else { format!("{what}: {reason}") };
+    format!("try {attempt} in {seconds:.1} s: {}", one_line(&failed))
 }
 
 fn left_out(files: usize, bytes: u64) -> String {

@@ -1,5 +1,6 @@
 //! What the Hub client and the registry client share: how a client is made, how a failure is told, what is masked.
 
+pub(crate) mod log;
 mod network;
 
 use std::{

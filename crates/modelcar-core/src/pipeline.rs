@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     Digest, Platform,
@@ -20,7 +21,7 @@ use crate::{
     image::{self, PlatformImage},
     layer::LayerBody,
     plan::Plan,
-    progress::{Event, NoProgress, Progress},
+    progress::{Event, NoProgress, Phase, Progress},
     registry::RegistryError,
     reuse::{Candidate, DecidedPush, Place, Reuse, Way},
     sink::{Body, BytesBody, Sealed, Sink},
@@ -152,7 +153,8 @@ async fn carry_out(
         options.progress.report(&Event::LeftOut { files: left_out.len(), bytes });
     }
     let run = Run::new(plan, reuse, source, base, sink, options);
-    let result = run.all().await;
+    let span = tracing::info_span!("push", layers = plan.layers().len(), bytes = plan.layer_bytes());
+    let result = run.all().instrument(span).await;
     if result.is_err() {
         sink.abandon().await;
     }
@@ -211,6 +213,7 @@ impl<'a> Run<'a> {
 
     async fn all(&self) -> Result<Built> {
         image::check_manifests(self.plan)?;
+        Phase::Layers.begin(&*self.progress);
         if !self.reuse.is_published() {
             self.base_layers(Trust::Yes).await?;
         }
@@ -218,6 +221,7 @@ impl<'a> Run<'a> {
         let is_known = |done: &Done| matches!(done.way, Way::Reuse | Way::Mount);
         let published = self.reuse.is_published() && done.iter().all(is_known);
         let mut images = self.images(&done)?;
+        Phase::Publish.begin(&*self.progress);
         if !published {
             match self.write_images(&images, Trust::Yes).await {
                 Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
@@ -238,6 +242,7 @@ impl<'a> Run<'a> {
         if !published {
             self.sink.publish(&index).await?;
         }
+        tracing::info!(digest = %index.digest, already = published, "the image is published");
         self.progress.report(&Event::Published { digest: index.digest });
         let layers: Vec<_> = done.iter().map(|done| (done.sealed.digest, done.proven)).collect();
         self.reuse.remember(self.plan, &layers).await;
@@ -248,6 +253,7 @@ impl<'a> Run<'a> {
     }
 
     fn warn(&self, message: String) {
+        tracing::warn!("{message}");
         self.progress.report(&Event::Warning { message });
     }
 
@@ -280,12 +286,16 @@ impl<'a> Run<'a> {
         let mut order = indices.to_vec();
         order.sort_by_key(|&index| (std::cmp::Reverse(self.plan.layers()[index].size), index));
         let mut done: Vec<Done> = stream::iter(order)
-            .map(|index| self.weight_layer(index, trust))
+            .map(|index| self.weight_layer(index, trust).instrument(self.layer_span(index)))
             .buffer_unordered(if self.sink.max_jobs() > 1 { self.jobs * UNDER_WAY } else { 1 })
             .try_collect()
             .await?;
         done.sort_by_key(|done| done.index);
         Ok(done)
+    }
+
+    fn layer_span(&self, index: usize) -> Span {
+        tracing::info_span!("layer", index, title = self.plan.layers()[index].title(), digest = Empty)
     }
 
     async fn weight_layer(&self, index: usize, trust: Trust) -> Result<Done> {
@@ -299,6 +309,7 @@ impl<'a> Run<'a> {
                 return Ok(done);
             }
         }
+        tracing::info!("the layer is sent");
         let sealed = self.write_layer(index, Arc::clone(&self.source) as _).await?;
         Ok(Done { index, sealed, way: Way::Upload, from: None, proven: true })
     }
@@ -316,6 +327,8 @@ impl<'a> Run<'a> {
         if let Some(checkpoints) = self.reuse.checkpoints.as_ref().filter(|_| self.plan.layers().len() > 1) {
             checkpoints.note(layer, self.plan.mtime(), &sealed).await;
         }
+        Span::current().record("digest", tracing::field::display(&sealed.digest));
+        tracing::info!(bytes = sealed.size, "the layer is in place");
         self.progress.report(&Event::LayerDone { layer: index, digest: sealed.digest });
         Ok(sealed)
     }
@@ -330,6 +343,7 @@ impl<'a> Run<'a> {
         let from = Some(candidate.from.clone());
         if let Place::Elsewhere(repository) = &candidate.place {
             // Every file is checked on the way, as if it came from the source.
+            tracing::info!(from = candidate.from, "the layer is copied");
             return match self.write_layer(index, candidate.source(repository, layer, mtime)).await {
                 Ok(sealed) => Some(Done { index, sealed, way: Way::Copy, from, proven: true }),
                 Err(error) => {
@@ -357,6 +371,8 @@ impl<'a> Run<'a> {
         }
         self.believed.store(true, Ordering::Relaxed);
         let sealed = candidate.sealed(layer)?;
+        Span::current().record("digest", tracing::field::display(&sealed.digest));
+        tracing::info!(from = candidate.from, way = ?candidate.way(), "the layer is there already");
         let (title, size) = (layer.title(), layer.size);
         let reused = Event::LayerReused { layer: index, title, size, from: candidate.from.clone() };
         self.progress.report(&reused);

@@ -5,9 +5,54 @@
 //! [`Event::LayerDone`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
 //! interleave. Last comes [`Event::Published`]. Before [`Event::Planned`], a directory's files may be hashed:
 //! [`Event::HashStarted`], any number of [`Event::HashAdvanced`], and [`Event::HashDone`]; this may happen more than once,
-//! never side by side. After an error no further event is promised.
+//! never side by side. [`Event::Phase`], [`Event::Retrying`] and [`Event::Warning`] may come at any time. After an error
+//! no further event is promised.
+
+use std::{fmt, time::Duration};
 
 use crate::Digest;
+
+/// What a push is at. Steps that run side by side each tell when they begin: the last one told is the one to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The revision becomes a commit.
+    Resolve,
+    /// The files of the source are listed.
+    List,
+    /// The headers of weight files are read, for what they say of the model.
+    ReadHeaders,
+    /// The image below the weights is looked up.
+    Base,
+    /// The registry is asked what it holds, and whether it would take the push.
+    Registry,
+    /// Layers move.
+    Layers,
+    /// Configs, manifests and the index are stored, and the tags are set.
+    Publish,
+}
+
+impl Phase {
+    /// Tells the watcher and the log that this step begins.
+    pub fn begin(self, progress: &dyn Progress) {
+        tracing::debug!("{self}");
+        progress.report(&Event::Phase { phase: self });
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve the revision",
+            Self::List => "list the files",
+            Self::ReadHeaders => "read the headers of the weights",
+            Self::Base => "look up the base",
+            Self::Registry => "ask the registry",
+            Self::Layers => "move the layers",
+            Self::Publish => "publish the image",
+        })
+    }
+}
 
 /// One step of a build. Layers are named by their index in the plan.
 #[derive(Debug, Clone)]
@@ -27,6 +72,22 @@ pub enum Event {
     },
     /// All of those files are hashed.
     HashDone,
+    /// Another step begins.
+    Phase {
+        /// Which one.
+        phase: Phase,
+    },
+    /// A request, or an upload, failed in a way that may pass; it is tried again after a wait.
+    Retrying {
+        /// What is tried, for people.
+        what: String,
+        /// Number of the try that follows, from 2.
+        attempt: u32,
+        /// The wait before it.
+        wait: Duration,
+        /// Why the last try failed, for people.
+        reason: String,
+    },
     /// The plan is fixed and work begins.
     Planned {
         /// Number of weight layers.
@@ -117,4 +178,49 @@ pub struct NoProgress;
 
 impl Progress for NoProgress {
     fn report(&self, _event: &Event) {}
+}
+
+/// Returns a [`Progress`] that calls `report` with every event. What holds for [`Progress`] holds for `report`.
+pub fn from_fn(report: impl Fn(&Event) + Send + Sync + 'static) -> impl Progress {
+    FromFn(report)
+}
+
+struct FromFn<F>(F);
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromFn")
+    }
+}
+
+impl<F: Fn(&Event) + Send + Sync> Progress for FromFn<F> {
+    fn report(&self, event: &Event) {
+        (self.0)(event);
+    }
+}
+
+/// Tells the watcher and the log of a try that follows a failure.
+pub(crate) fn retrying(progress: &dyn Progress, what: &str, attempt: u32, wait: Duration, reason: String) {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(what, attempt, wait_ms, reason, "trying again");
+    progress.report(&Event::Retrying { what: what.to_owned(), attempt, wait, reason });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn a_function_is_told() {
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&seen);
+        let progress = from_fn(move |event| kept.lock().unwrap().push(format!("{event:?}")));
+        Phase::List.begin(&progress);
+        retrying(&progress, "get", 2, Duration::from_secs(1), "503".to_owned());
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen[0], "Phase { phase: List }");
+        assert!(seen[1].starts_with("Retrying { what: \"get\", attempt: 2, wait: 1s"), "{seen:?}");
+    }
 }

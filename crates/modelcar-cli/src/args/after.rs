@@ -21,6 +21,8 @@ Environment:
           Folder of Docker's config.json; login file of podman, buildah and skopeo
   GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST
           Google's credentials: a file, gcloud's folder, HOST[:PORT] of the metadata server
+  MODELCAR_LOG
+          What is logged without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
           Proxies that lead out, and the hosts that need none
   SSL_CERT_FILE

@@ -23,11 +23,11 @@ use modelcar_core::{
     sink::Published,
     source::SourceRef,
 };
+use modelcar_env::Environment;
 use serde_json::{Value, json};
 
 use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
-    env,
     hint::Failure,
     names, ui,
 };
@@ -81,7 +81,7 @@ fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<
 }
 
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
-    let mtime = env::source_date_epoch().map_err(Failure::say)?.unwrap_or(0);
+    let mtime = Environment::source_date_epoch()?.unwrap_or(0);
     Ok(PlanOptions {
         selection: Selection { include: select.include.clone(), exclude: select.exclude.clone(), all: select.all },
         layering: Layering::default(),

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     if let Some(file) = digest_file {
         file.write(&pushed.built.digest.to_string())?;
     }
+    ui::summary(args.run.progress, &made.source.to_string(), &pushed);
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => pushed.image.to_string(),
         Format::Json => made.report(&pushed.built, pushed.elapsed, ("image", json!(pushed.image)))?,

@@ -2,19 +2,21 @@
 
 use modelcar_core::{push::ReusePolicy, reuse::Cache};
 
-use crate::{args::ReuseArgs, env, hint::Failure};
+use modelcar_env::Environment;
+
+use crate::{args::ReuseArgs, hint::Failure};
 
 /// Returns where a push looks for layers; `None` when nothing is to be reused.
 pub(crate) fn policy(args: &ReuseArgs) -> Result<Option<ReusePolicy>, Failure> {
     if args.no_reuse {
         return Ok(None);
     }
-    let folder = args.cache_dir.clone().or_else(env::cache_folder).filter(|_| !args.no_cache);
+    let cache = args.cache_dir.as_deref().map(Cache::new).or_else(Environment::cache);
     let mut policy = ReusePolicy::default();
     policy.images = args.reuse_from.iter().map(|name| Ok(name.parse()?)).collect::<Result<_, Failure>>()?;
     policy.copy = args.copy;
     policy.checkpoints = !args.no_checkpoint;
-    policy.cache = folder.map(|folder| Cache::new(&folder));
+    policy.cache = cache.filter(|_| !args.no_cache);
     policy.verify = args.verify_reuse;
     Ok(Some(policy))
 }

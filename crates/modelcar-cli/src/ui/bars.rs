@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +12,7 @@ use modelcar_core::{
     progress::{Event, Progress},
 };
 
-use super::{left_out, say, warn};
+use super::{left_out, retrying, say, warn};
 
 /// Bars on a terminal: one for the total and one for each layer in flight.
 #[derive(Debug)]
@@ -26,8 +27,14 @@ pub(super) struct Bars {
 impl Bars {
     pub(super) fn new(target: ProgressDrawTarget) -> Self {
         let screen = MultiProgress::with_draw_target(target);
-        let total = screen.add(ProgressBar::new(0).with_style(style(TOTAL)));
+        let total = screen.add(ProgressBar::new(0).with_style(style(BEFORE)));
         Self { screen, total, layers: Mutex::default(), hashed: Mutex::default() }
+    }
+
+    /// Lets the last row move by itself, and returns the screen for those who write beside the bars.
+    pub(super) fn ticking(&self) -> MultiProgress {
+        self.total.enable_steady_tick(TICK);
+        self.screen.clone()
     }
 
     fn hashed(&self) -> MutexGuard<'_, Option<ProgressBar>> {
@@ -50,7 +57,11 @@ impl Bars {
 /// A row of the screen each: beside what stands in full, the bar takes what is left.
 const LAYER: &str = "  {msg:32!} {wide_bar} {bytes}/{total_bytes}";
 const HASHED: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
-const TOTAL: &str = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+const BEFORE: &str = "{spinner} {msg} {elapsed}";
+const TOTAL: &str = "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+
+/// How often the last row moves.
+const TICK: Duration = Duration::from_millis(500);
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -74,12 +85,13 @@ impl Progress for Bars {
                 }
             }
             Event::Planned { bytes, .. } => {
+                self.total.set_style(style(TOTAL));
                 self.total.set_length(*bytes);
                 // Planning and hashing are not part of the rate.
                 self.total.reset_elapsed();
                 self.total.reset_eta();
             }
-            Event::LeftOut { files, bytes } => self.screen.suspend(|| say(&left_out(*files, *bytes))),
+            Event::LeftOut { files, bytes } => say(&left_out(*files, *bytes)),
             Event::LayerStarted { layer, title, size } => {
                 let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(one_line(title));
                 let bar = self.screen.insert_before(&self.total, bar);
@@ -94,7 +106,7 @@ impl Progress for Bars {
                     self.total.set_position(self.total.position().saturating_sub(bar.position()));
                     bar.set_position(0);
                 });
-                self.screen.suspend(|| warn(&format!("layer {layer} starts over: {reason}")));
+                warn(&format!("layer {layer} starts over: {reason}"));
             }
             // Counted as moved, it would falsify the rate and the time left.
             Event::LayerReused { size, .. } => {
@@ -102,7 +114,9 @@ impl Progress for Bars {
             }
             Event::LayerDone { layer, .. } => self.end_layer(*layer),
             Event::Published { .. } => self.total.finish_and_clear(),
-            Event::Warning { message } => self.screen.suspend(|| warn(message)),
+            Event::Warning { message } => warn(message),
+            Event::Phase { phase } => self.total.set_message(phase.to_string()),
+            Event::Retrying { what, attempt, wait, reason } => say(&retrying(what, *attempt, *wait, reason)),
             _ => {}
         }
     }

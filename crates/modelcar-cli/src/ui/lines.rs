@@ -2,34 +2,43 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use modelcar_core::{
     kserve::one_line,
-    progress::{Event, Progress},
+    progress::{Event, Phase, Progress},
 };
 
-use super::{count, left_out, say, size, warn};
+use super::{count, left_out, retrying, say, size, warn};
 
-/// How often a line tells how far a long build is.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// After so long without one, a line tells how far it is: with [`LOOK_EVERY`], below ten seconds.
+const LINE_EVERY: Duration = Duration::from_secs(9);
+/// How often it is looked whether a line is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Lines for logs.
-#[derive(Debug)]
-pub(super) struct Lines {
+#[derive(Debug, Default)]
+pub(super) struct Lines(Mutex<State>);
+
+/// What the lines tell of.
+#[derive(Debug, Default)]
+struct State {
+    phase: Option<Phase>,
+    /// When the phase began.
+    since: Option<Instant>,
+    /// When the last line was written.
+    last: Option<Instant>,
     /// When the layers began: planning and hashing are not part of the rate.
-    start: OnceLock<Instant>,
-    total: AtomicU64,
-    moved: AtomicU64,
-    last: Mutex<Instant>,
-    layers: Mutex<BTreeMap<usize, Shown>>,
+    start: Option<Instant>,
+    total: u64,
+    moved: u64,
+    layers: BTreeMap<usize, Shown>,
     /// The files of a directory that are being hashed: bytes in all, and done.
-    hashed: Mutex<(u64, u64)>,
+    hashed: Option<(u64, u64)>,
+    published: bool,
 }
 
 /// A layer in flight, as the lines tell of it.
@@ -40,90 +49,189 @@ struct Shown {
     moved: u64,
 }
 
-impl Default for Lines {
-    fn default() -> Self {
-        let now = Instant::now();
-        Self {
-            start: OnceLock::new(),
-            total: AtomicU64::new(0),
-            moved: AtomicU64::new(0),
-            last: Mutex::new(now),
-            layers: Mutex::default(),
-            hashed: Mutex::default(),
-        }
+impl Lines {
+    /// Returns lines that never fall silent for long, as long as they are held.
+    pub(super) fn beating() -> Arc<Self> {
+        let lines = Arc::new(Self::default());
+        let weak = Arc::downgrade(&lines);
+        let beat = move || {
+            while let Some(lines) = weak.upgrade() {
+                if let Some(line) = lines.state().line_if_due(Instant::now()) {
+                    say(&line);
+                }
+                drop(lines);
+                std::thread::sleep(LOOK_EVERY);
+            }
+        };
+        // Without the thread, lines come with events alone.
+        let _no_thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beat);
+        lines
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
-    /// Returns whether it is time for another line; then it is taken.
-    fn is_due(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.elapsed() >= LINE_EVERY;
-        if due {
-            *last = Instant::now();
+impl State {
+    /// Returns a line when none was written for long; then it counts as written.
+    fn line_if_due(&mut self, now: Instant) -> Option<String> {
+        let last = *self.last.get_or_insert(now);
+        if self.published || now.saturating_duration_since(last) < LINE_EVERY {
+            return None;
         }
-        due
+        self.last = Some(now);
+        Some(self.how_far(now))
     }
 
-    fn hash(&self, bytes: u64) {
-        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        hashed.1 += bytes;
-        if self.is_due() {
-            say(&format!("hashed {} of {}", size(hashed.1), size(hashed.0)));
+    fn how_far(&self, now: Instant) -> String {
+        let seconds = |since: Option<Instant>| since.map_or(0, |since| now.saturating_duration_since(since).as_secs());
+        if let Some((all, done)) = self.hashed {
+            return format!("hashed {} of {}", size(done), size(all));
+        }
+        match self.phase {
+            Some(phase @ Phase::Layers) => {
+                let rate = self.moved / seconds(self.start).max(1);
+                let left = match rate {
+                    0 => String::new(),
+                    rate => format!(", {} s left", self.total.saturating_sub(self.moved) / rate),
+                };
+                format!("{phase}: {} of {}, {}/s{left}", size(self.moved), size(self.total), size(rate))
+            }
+            Some(phase) => format!("{phase}: {} s", seconds(self.since)),
+            None => "working".to_owned(),
         }
     }
 
-    fn advance(&self, layer: usize, bytes: u64) {
-        let moved = self.moved.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if let Some(shown) = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&layer) {
-            shown.moved += bytes;
+    /// Takes note of an event and returns what is said of it.
+    fn note(&mut self, event: &Event, now: Instant) -> Said {
+        match event {
+            Event::Phase { phase } if self.phase != Some(*phase) => {
+                (self.phase, self.since) = (Some(*phase), Some(now));
+                return Said::line(phase);
+            }
+            Event::HashStarted { files, bytes } => {
+                self.hashed = Some((*bytes, 0));
+                return Said::line(format!("hashing {}, {}", count(*files, "file"), size(*bytes)));
+            }
+            Event::HashAdvanced { bytes } => {
+                if let Some(hashed) = &mut self.hashed {
+                    hashed.1 += bytes;
+                }
+            }
+            Event::HashDone => self.hashed = None,
+            Event::Planned { layers, bytes } => {
+                (self.total, self.start) = (*bytes, Some(now));
+                return Said::line(format!("{}, {}", count(*layers, "layer"), size(*bytes)));
+            }
+            Event::LeftOut { files, bytes } => return Said::line(left_out(*files, *bytes)),
+            Event::Retrying { what, attempt, wait, reason } => {
+                return Said::line(retrying(what, *attempt, *wait, reason));
+            }
+            Event::Warning { message } => return Said::Warning(message.clone()),
+            Event::Published { .. } => self.published = true,
+            event => return self.note_layer(event),
         }
-        if !self.is_due() {
-            return;
+        Said::Nothing
+    }
+
+    fn note_layer(&mut self, event: &Event) -> Said {
+        match event {
+            Event::LayerStarted { layer, title, size } => {
+                self.layers.insert(*layer, Shown { title: one_line(title), size: *size, moved: 0 });
+            }
+            Event::LayerAdvanced { layer, bytes } => {
+                self.moved += bytes;
+                if let Some(shown) = self.layers.get_mut(layer) {
+                    shown.moved += bytes;
+                }
+            }
+            Event::LayerRestarted { layer, reason } => {
+                if let Some(shown) = self.layers.get_mut(layer) {
+                    self.moved = self.moved.saturating_sub(std::mem::take(&mut shown.moved));
+                }
+                return Said::Warning(format!("layer {layer} starts over: {reason}"));
+            }
+            Event::LayerDone { layer, digest } => {
+                if let Some(shown) = self.layers.remove(layer) {
+                    return Said::line(format!("layer {layer} {} {} {digest}", shown.title, size(shown.size)));
+                }
+            }
+            Event::LayerReused { layer, title, size: bytes, from } => {
+                self.total = self.total.saturating_sub(*bytes);
+                let (title, bytes, from) = (one_line(title), size(*bytes), one_line(from));
+                return Said::line(format!("layer {layer} {title} {bytes} is reused from {from}"));
+            }
+            _ => {}
         }
-        let seconds = self.start.get_or_init(Instant::now).elapsed().as_secs().max(1);
-        let (total, rate) = (self.total.load(Ordering::Relaxed), (moved / seconds).max(1));
-        let left = total.saturating_sub(moved) / rate;
-        say(&format!("{} of {}, {}/s, {left} s left", size(moved), size(total), size(rate)));
+        Said::Nothing
+    }
+}
+
+/// What is written because of an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Line(String),
+    Warning(String),
+}
+
+impl Said {
+    fn line(text: impl fmt::Display) -> Self {
+        Self::Line(text.to_string())
     }
 }
 
 impl Progress for Lines {
     fn report(&self, event: &Event) {
-        let layers = || self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::HashStarted { files, bytes } => {
-                *self.hashed.lock().unwrap_or_else(PoisonError::into_inner) = (*bytes, 0);
-                say(&format!("hashing {}, {}", count(*files, "file"), size(*bytes)));
-            }
-            Event::HashAdvanced { bytes } => self.hash(*bytes),
-            Event::Planned { layers, bytes } => {
-                self.total.store(*bytes, Ordering::Relaxed);
-                self.start.get_or_init(Instant::now);
-                say(&format!("{}, {}", count(*layers, "layer"), size(*bytes)));
-            }
-            Event::LeftOut { files, bytes } => say(&left_out(*files, *bytes)),
-            Event::LayerStarted { layer, title, size } => {
-                layers().insert(*layer, Shown { title: one_line(title), size: *size, moved: 0 });
-            }
-            Event::LayerAdvanced { layer, bytes } => self.advance(*layer, *bytes),
-            Event::LayerRestarted { layer, reason } => {
-                if let Some(shown) = layers().get_mut(layer) {
-                    self.moved.fetch_sub(std::mem::take(&mut shown.moved), Ordering::Relaxed);
-                }
-                warn(&format!("layer {layer} starts over: {reason}"));
-            }
-            Event::LayerDone { layer, digest } => {
-                if let Some(shown) = layers().remove(layer) {
-                    say(&format!("layer {layer} {} {} {digest}", shown.title, size(shown.size)));
-                }
-            }
-            Event::LayerReused { layer, title, size: bytes, from } => {
-                self.total.fetch_sub(*bytes, Ordering::Relaxed);
-                say(&format!("layer {layer} {} {} is reused from {}", one_line(title), size(*bytes), one_line(from)));
-            }
-            Event::Warning { message } => warn(message),
-            _ => {}
+        let now = Instant::now();
+        let mut state = self.state();
+        let said = state.note(event, now);
+        if said != Said::Nothing {
+            state.last = Some(now);
         }
+        drop(state);
+        match said {
+            Said::Nothing => {}
+            Said::Line(text) => say(&text),
+            Said::Warning(text) => warn(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_ten_seconds_pass_without_a_line() {
+        assert!(LINE_EVERY + LOOK_EVERY < Duration::from_secs(10));
+        let begun = Instant::now();
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut state = State::default();
+        assert_eq!(state.line_if_due(at(0)), None);
+        state.note(&Event::Phase { phase: Phase::Registry }, at(0));
+        assert_eq!(state.line_if_due(at(8)), None);
+        assert_eq!(state.line_if_due(at(9)).as_deref(), Some("ask the registry: 9 s"));
+        assert_eq!(state.line_if_due(at(10)), None);
+
+        state.note(&Event::Planned { layers: 1, bytes: 100 << 20 }, at(10));
+        state.note(&Event::Phase { phase: Phase::Layers }, at(10));
+        assert_eq!(state.line_if_due(at(18)).as_deref(), Some("move the layers: 0 B of 100.0 MiB, 0 B/s"));
+        state.note(&Event::LayerAdvanced { layer: 0, bytes: 50 << 20 }, at(20));
+        let line = state.line_if_due(at(30));
+        assert_eq!(line.as_deref(), Some("move the layers: 50.0 MiB of 100.0 MiB, 2.5 MiB/s, 20 s left"));
+    }
+
+    #[test]
+    fn a_phase_is_said_once_and_a_retry_each_time() {
+        let mut state = State::default();
+        let phase = Event::Phase { phase: Phase::List };
+        assert_eq!(state.note(&phase, Instant::now()), Said::line("list the files"));
+        assert_eq!(state.note(&phase, Instant::now()), Said::Nothing);
+        let (what, reason) = ("upload a".to_owned(), "status 503".to_owned());
+        let retrying = Event::Retrying { what, attempt: 2, wait: Duration::from_millis(1500), reason };
+        let said = Said::line("try 2 in 1.5 s: upload a: status 503");
+        assert_eq!(state.note(&retrying, Instant::now()), said);
     }
 }

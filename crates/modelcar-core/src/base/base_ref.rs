@@ -8,7 +8,7 @@ use super::{Base, BaseError};
 use crate::{
     ImageRef,
     digest::serde_as_text,
-    progress::{Event, Progress},
+    progress::{Event, Phase, Progress},
     registry::Registries,
 };
 
@@ -83,6 +83,7 @@ impl BaseRef {
             Self::Binary(path) => Base::from_binary(path).await?,
             Self::Layout { dir, name } => Base::from_layout(dir, name.as_deref()).await?,
             Self::Registry(image) => {
+                Phase::Base.begin(&**progress);
                 let repository = registries.repository(image, progress)?;
                 let base = Base::from_registry(&repository, image).await?;
                 if let Some(digest) = &base.image.digest {

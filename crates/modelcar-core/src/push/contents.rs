@@ -10,7 +10,7 @@ use crate::{
     image::check_manifests,
     pipeline::{BuildOptions, Built, build},
     plan::{LockFile, Plan, PlanOptions},
-    progress::Progress,
+    progress::{Phase, Progress},
     sink::Sink,
     source::{OpenSource, SourceFile, SourceRef},
 };
@@ -109,14 +109,14 @@ impl Contents {
             From::Model { source, base, options } => {
                 let opening = open_base(&base, connections, progress);
                 let (source, base) = tokio::try_join!(source.open(connections, progress), opening)?;
-                plan_anew(source, base, &options, self.identified).await
+                plan_anew(source, base, &options, self.identified, Arc::clone(progress)).await
             }
             From::Lock { lock, source } => {
                 let source = source.unwrap_or_else(|| Model::Named(lock.source.clone()));
                 let opening = async { Ok(lock.base.open(&connections.registries, progress).await?) };
                 let (source, base) = tokio::try_join!(source.open(connections, progress), opening)
                     .map_err(|source| PushError::LockedNames { source })?;
-                replay(*lock, source, base).await
+                replay(*lock, source, base, Arc::clone(progress)).await
             }
         }
     }
@@ -132,6 +132,7 @@ async fn plan_anew(
     base: OpenBase,
     options: &PlanOptions,
     identified: bool,
+    progress: Arc<dyn Progress>,
 ) -> Result<PlannedImage> {
     let listed = source.source.list().await?;
     let failed = |error| PushError::Plan { name: source.name.clone(), source: error };
@@ -145,10 +146,15 @@ async fn plan_anew(
             plan = plan.with_contents(source.source.identify(files).await?);
         }
     }
-    Ok(PlannedImage { source, base, plan, described: false })
+    Ok(PlannedImage { source, base, plan, described: false, progress })
 }
 
-async fn replay(lock: LockFile, source: OpenSource, base: OpenBase) -> Result<PlannedImage> {
+async fn replay(
+    lock: LockFile,
+    source: OpenSource,
+    base: OpenBase,
+    progress: Arc<dyn Progress>,
+) -> Result<PlannedImage> {
     if !base.base.image.covers(lock.plan.base()) {
         return Err(PushError::OtherBase(lock.base).into());
     }
@@ -156,7 +162,7 @@ async fn replay(lock: LockFile, source: OpenSource, base: OpenBase) -> Result<Pl
     if let Some(first) = wrong.next() {
         return Err(PushError::OtherFiles { name: source.name, first, others: wrong.len() }.into());
     }
-    Ok(PlannedImage { source, base, plan: lock.plan, described: true })
+    Ok(PlannedImage { source, base, plan: lock.plan, described: true, progress })
 }
 
 /// Tells which files of the plan are not listed as they are in it: that should end a build before anything is read.
@@ -180,6 +186,7 @@ pub struct PlannedImage {
     pub(super) plan: Plan,
     /// Whether the plan states the facts of the model already.
     described: bool,
+    progress: Arc<dyn Progress>,
 }
 
 impl PlannedImage {
@@ -217,6 +224,7 @@ impl PlannedImage {
         if self.described {
             return Ok(self);
         }
+        Phase::ReadHeaders.begin(&*self.progress);
         let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
         let facts = ModelFacts::read(&*self.source.source, &packed, stated).await?;
         let plan = self.plan.with_facts(&facts);

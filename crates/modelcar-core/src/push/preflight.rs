@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     inspect,
     plan::Plan,
-    progress::{Event, Progress},
+    progress::{Event, Phase, Progress},
     registry::{RegistryError, Repository},
     source::SourceFile,
 };
@@ -20,6 +20,7 @@ pub(super) async fn preflight(
     plan: &Plan,
     progress: &Arc<dyn Progress>,
 ) -> Result<()> {
+    Phase::Registry.begin(&**progress);
     repository.check_push().await?;
     repository.warn_of_sizes(plan.layers().iter().map(|layer| (layer.title(), layer.size)));
     for tag in tags {

@@ -163,7 +163,8 @@ impl Repository {
             Some(Some(bytes)) => bytes,
             None => 0,
         };
-        let patience = Arc::new(Patience::new(options.attempts, options.retry_base, options.retry_budget));
+        let (attempts, base_wait, budget) = (options.attempts, options.retry_base, options.retry_budget);
+        let patience = Arc::new(Patience::new(attempts, base_wait, budget, Arc::clone(&progress)));
         let server = TokenServer { client: client.clone(), patience: Arc::clone(&patience) };
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
@@ -285,8 +286,13 @@ impl Repository {
                     return Err(inner.protocol(act, "it is larger than 4 MiB"));
                 }
                 Ok(bytes) => return Ok(Some((bytes.into(), told))),
-                Err(_) if inner.patience.again(attempt, None, begun.elapsed()).await => attempt += 1,
-                Err(error) => return Err(inner.failed(act, HttpFailure::transport(Method::GET, &url, error))),
+                Err(error) => {
+                    let failure = HttpFailure::transport(Method::GET, &url, error);
+                    if !inner.patience.again(attempt, None, begun.elapsed(), act, &failure).await {
+                        return Err(inner.failed(act, failure));
+                    }
+                    attempt += 1;
+                }
             }
         }
     }
@@ -376,7 +382,8 @@ impl Inner {
                 let begun = Instant::now();
                 match self.auth.header(&scope).await {
                     Err(RegistryError::Keychain { source, .. })
-                        if source.is_retryable() && self.patience.again(attempt, None, begun.elapsed()).await =>
+                        if source.is_retryable()
+                            && self.patience.again(attempt, None, begun.elapsed(), "find a login", &source).await =>
                     {
                         attempt += 1;
                     }
@@ -435,13 +442,16 @@ impl Inner {
                 (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
                 (None, _) => request,
             };
-            let mut answer = timeout(self.options.answer_timeout, request.send()).await;
+            let span = http::log::request(&method, url, attempt, body.as_ref().map_or(0, |body| body.len() as u64));
+            let sending = http::log::answered(span, request.send());
+            let mut answer = timeout(self.options.answer_timeout, sending).await;
             if let (Ok(Ok(response)), Some(login)) = (&mut answer, sent_login) {
                 response.extensions_mut().insert(SentLogin(login));
             }
             let failure = match answer {
                 Ok(Ok(response)) if self.learn(url, &response).await? && challenges < CHALLENGES_MAX => {
                     challenges += 1;
+                    tracing::debug!(act, "asking again with another login");
                     continue;
                 }
                 Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {
@@ -453,7 +463,7 @@ impl Inner {
                 Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };
             let passing = retry::is_passing(&failure);
-            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {
+            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed(), act, &failure).await {
                 return Err(self.failed(act, failure));
             }
             attempt += 1;

@@ -136,7 +136,9 @@ impl Repository {
 async fn reach(inner: &Inner) -> Check {
     let mut url = inner.base.clone();
     url.set_path("/v2/");
-    let sent = tokio::time::timeout(std::time::Duration::from_secs(30), inner.client.get(url.clone()).send()).await;
+    let span = http::log::request(&Method::GET, &url, 1, 0);
+    let sending = http::log::answered(span, inner.client.get(url.clone()).send());
+    let sent = tokio::time::timeout(std::time::Duration::from_secs(30), sending).await;
     let place = format!("{}://{}", url.scheme(), url.authority());
     let response = match sent {
         Ok(Ok(response)) => response,

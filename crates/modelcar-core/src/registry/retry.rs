@@ -5,7 +5,7 @@
 //! a right (403), a name (404), a method (405), a size (413), a digest.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use super::error::RegistryError;
 use crate::{
     error::{Error, ModelcarError},
     http::{self, HttpFailure},
+    progress::{self, Progress},
 };
 
 /// Error codes that say no for good, whatever the status (distribution-spec "Error Codes").
@@ -32,25 +33,36 @@ pub(super) struct Patience {
     spent: Mutex<Duration>,
     /// Whether somebody waits for all requests to end.
     hurried: watch::Sender<bool>,
+    /// Who is told of every try that follows.
+    progress: Arc<dyn Progress>,
 }
 
 impl Patience {
-    pub(super) fn new(attempts: u32, base: Duration, budget: Duration) -> Self {
-        Self { attempts, base, budget, spent: Mutex::default(), hurried: watch::Sender::new(false) }
+    pub(super) fn new(attempts: u32, base: Duration, budget: Duration, progress: Arc<dyn Progress>) -> Self {
+        Self { attempts, base, budget, spent: Mutex::default(), hurried: watch::Sender::new(false), progress }
     }
 
     /// Returns whether a try may follow the one with the number `attempt`, and waits before it. `lost` is the time
     /// that the failed try took, as far as it was not reported already; waits and lost time add up over the whole push,
-    /// and end it when they exceed the budget.
-    pub(super) async fn again(&self, attempt: u32, asked: Option<Duration>, lost: Duration) -> bool {
+    /// and end it when they exceed the budget. `what` failed because of `error`: that is told before the wait.
+    pub(super) async fn again(
+        &self,
+        attempt: u32,
+        asked: Option<Duration>,
+        lost: Duration,
+        what: &str,
+        error: &(dyn std::error::Error + Send + Sync),
+    ) -> bool {
         let mut hurried = self.hurried.subscribe();
         if attempt >= self.attempts || *hurried.borrow() {
             return false;
         }
         let wait = http::backoff(self.base, attempt, asked);
         if self.lose(wait + lost) > self.budget {
+            tracing::info!(what, "the time for failures is spent");
             return false;
         }
+        progress::retrying(&*self.progress, what, attempt + 1, wait, http::chain(error));
         tokio::select! {
             () = sleep(wait) => true,
             _ = hurried.wait_for(|hurried| *hurried) => false,
@@ -109,6 +121,7 @@ mod tests {
     use reqwest::Method;
 
     use super::*;
+    use crate::progress::NoProgress;
 
     fn told(status: u16, code: &str) -> HttpFailure {
         let url = "http://r.io/v2/".parse().unwrap();
@@ -117,6 +130,14 @@ mod tests {
             code: Some(code.to_owned()).filter(|code| !code.is_empty()),
             ..HttpFailure::protocol(Method::PUT, &url, "")
         }
+    }
+
+    fn patient(attempts: u32, base: Duration, budget: Duration) -> Patience {
+        Patience::new(attempts, base, budget, Arc::new(NoProgress))
+    }
+
+    async fn again(patience: &Patience, attempt: u32, asked: Option<Duration>, lost: Duration) -> bool {
+        patience.again(attempt, asked, lost, "try", &told(503, "")).await
     }
 
     #[test]
@@ -141,28 +162,28 @@ mod tests {
 
     #[tokio::test]
     async fn tries_and_budget_both_end_it() {
-        let patience = Patience::new(3, Duration::ZERO, Duration::from_secs(10));
-        assert!(patience.again(1, None, Duration::from_secs(1)).await);
-        assert!(!patience.again(3, None, Duration::ZERO).await, "three tries are over");
-        assert!(patience.again(1, None, Duration::from_secs(8)).await);
-        assert!(!patience.again(1, None, Duration::from_secs(2)).await, "eleven seconds were lost");
+        let patience = patient(3, Duration::ZERO, Duration::from_secs(10));
+        assert!(again(&patience, 1, None, Duration::from_secs(1)).await);
+        assert!(!again(&patience, 3, None, Duration::ZERO).await, "three tries are over");
+        assert!(again(&patience, 1, None, Duration::from_secs(8)).await);
+        assert!(!again(&patience, 1, None, Duration::from_secs(2)).await, "eleven seconds were lost");
     }
 
     #[tokio::test]
     async fn lost_time_is_counted_once_and_a_wait_can_be_ended() {
-        let patience = Patience::new(9, Duration::ZERO, Duration::from_secs(10));
+        let patience = patient(9, Duration::ZERO, Duration::from_secs(10));
         assert_eq!(patience.lose(Duration::from_secs(10)), Duration::from_secs(10));
-        assert!(patience.again(1, None, Duration::ZERO).await);
+        assert!(again(&patience, 1, None, Duration::ZERO).await);
         patience.lose(Duration::from_millis(1));
-        assert!(!patience.again(1, None, Duration::ZERO).await);
+        assert!(!again(&patience, 1, None, Duration::ZERO).await);
 
-        let patience = Patience::new(9, Duration::ZERO, Duration::from_hours(2));
-        let waiting = patience.again(1, Some(Duration::from_mins(4)), Duration::ZERO);
+        let patience = patient(9, Duration::ZERO, Duration::from_hours(2));
+        let waiting = again(&patience, 1, Some(Duration::from_mins(4)), Duration::ZERO);
         let hurrying = async { patience.hurry(true) };
         let ended = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(waiting, hurrying).0 }).await;
         assert_eq!(ended, Ok(false));
-        assert!(!patience.again(1, None, Duration::ZERO).await);
+        assert!(!again(&patience, 1, None, Duration::ZERO).await);
         patience.hurry(false);
-        assert!(patience.again(1, None, Duration::ZERO).await);
+        assert!(again(&patience, 1, None, Duration::ZERO).await);
     }
 }

@@ -115,7 +115,9 @@ impl Inner {
     async fn delete_session(&self, url: &Url) {
         let request = |method: Method, url: Url| async move {
             let login = self.authorization(Right::Push, &url).await.ok()?;
-            Some(self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE).send().await)
+            let span = http::log::request(&method, &url, 1, 0);
+            let request = self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE);
+            Some(http::log::answered(span, request.send()).await)
         };
         let mut place = url.clone();
         // A request that was given up may still be on its way and make the place stale once more, and a registry that

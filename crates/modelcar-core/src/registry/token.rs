@@ -132,7 +132,8 @@ impl TokenServer {
         let mut attempt = 1;
         loop {
             let begun = Instant::now();
-            let failure = match request().timeout(ANSWER_PATIENCE).send().await {
+            let span = http::log::request(&method, realm, attempt, 0);
+            let failure = match http::log::answered(span, request().timeout(ANSWER_PATIENCE).send()).await {
                 Ok(response) if response.status().is_success() => {
                     match http::read_limited(response, ANSWER_MAX_BYTES).await {
                         Ok(body) => {
@@ -145,7 +146,9 @@ impl TokenServer {
                 Err(error) => HttpFailure::transport(method.clone(), realm, error),
             };
             let passing = failure.is_retryable();
-            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed()).await {
+            if !passing
+                || !self.patience.again(attempt, failure.retry_after, begun.elapsed(), "get a token", &failure).await
+            {
                 return Err(failure);
             }
             attempt += 1;

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     Digest,
     error::{Error, Result, chain},
-    http::HttpFailure,
+    http::{self, HttpFailure},
     progress::Event,
     sink::{Body, Sealed},
 };
@@ -51,6 +51,7 @@ impl Repository {
         let inner = self.inner();
         let mut way = Way::new(inner, body);
         let mut proven = None;
+        let what = format!("upload {}", body.title());
         let (mut attempt, mut expired) = (1, 0);
         loop {
             let error = match try_once(inner, body, &way, &mut proven).await {
@@ -58,10 +59,16 @@ impl Repository {
                 Err(error) => error,
             };
             let other_way = way.learn(inner, &error);
+            if other_way {
+                tracing::info!(what, resume = way.resume, announce = way.announce, "going over to another way");
+            }
             let again = other_way || error.is_worth_another_try();
             // A login that runs out twice in the same upload does so every time.
             expired += u32::from(matches!(RegistryError::of(&error), Some(RegistryError::LoginExpired { .. })));
-            if !again || expired > 1 || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO).await {
+            if !again
+                || expired > 1
+                || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO, &what, &error).await
+            {
                 return Err(error);
             }
             // The reply to a commit may be lost while the commit is not.
@@ -155,6 +162,7 @@ async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut O
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
     let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0;
     let gate = way.digest.filter(|_| !chunked && way.announce);
+    tracing::debug!(title, bytes = way.size, chunked, with_digest = gate.is_some(), "a session is open");
     let act = format!("upload {title}");
     let upload = Upload { inner, session: &session, feed: Feed::open(body, gate), way, title, act };
     let result = match gate {
@@ -241,16 +249,20 @@ impl Upload<'_> {
         if !breaks || !self.way.resume {
             return Err(error);
         }
-        if !self.inner.patience.again(tries.count, retry::asked(&error), Duration::ZERO).await {
+        if !self.inner.patience.again(tries.count, retry::asked(&error), Duration::ZERO, &self.act, &error).await {
             return Err(error);
         }
         match self.inner.held_bytes(self.session, &format!("ask for the state of {}", self.title)).await {
             Some(held) if held >= at + advance && held <= self.feed.drawn() => {
+                tracing::info!(act = self.act, held, "going on in the session that broke");
                 tries.count = if held - at >= LEAST_ADVANCE_BYTES { 1 } else { tries.count + 1 };
                 self.inner.say(&format!("holds {held} bytes of {}, going on there: {}", self.title, chain(&error)));
                 Ok(held)
             }
-            _ => Err(error),
+            held => {
+                tracing::info!(act = self.act, held, "the session that broke is given up");
+                Err(error)
+            }
         }
     }
 
@@ -284,9 +296,10 @@ impl Upload<'_> {
                 request = request.header("content-range", format!("{}-{}", bytes.start, bytes.end - 1));
             }
         }
+        let span = http::log::request(&method, url, 1, bytes.end - bytes.start);
         let lease = self.feed.bytes(bytes);
         let gauge = lease.gauge();
-        let sent = request.body(reqwest::Body::wrap_stream(lease)).send();
+        let sent = http::log::answered(span, request.body(reqwest::Body::wrap_stream(lease)).send());
         let (act, repository) = (self.act.clone(), inner.name());
         let result = tokio::select! {
             response = sent => match response {
@@ -360,7 +373,9 @@ impl Upload<'_> {
             };
             let passing = matches!(&error, RegistryError::Request { source, .. } if retry::is_passing(source));
             let error = Error::from(error);
-            if !passing || !self.inner.patience.again(attempt, retry::asked(&error), begun.elapsed()).await {
+            if !passing
+                || !self.inner.patience.again(attempt, retry::asked(&error), begun.elapsed(), &act, &error).await
+            {
                 return Err(error);
             }
             if Repository::of(self.inner).has_blob(&sealed.digest, sealed.size).await.unwrap_or(false) {
@@ -386,12 +401,14 @@ impl Upload<'_> {
                 .header("content-length", 0);
             let failed = |failure| inner.failed(act, failure);
             let patience = inner.options.commit_patience;
-            let response = match tokio::time::timeout(patience, request.send()).await {
+            let sending = http::log::answered(http::log::request(&Method::PUT, &url, 1, 0), request.send());
+            let response = match tokio::time::timeout(patience, sending).await {
                 Ok(response) => response.map_err(|error| failed(HttpFailure::transport(Method::PUT, &url, error)))?,
                 Err(_) => return Err(failed(HttpFailure::silent(Method::PUT, &url, patience))),
             };
             if response.status() == StatusCode::UNAUTHORIZED && !renewed && inner.learn(&url, &response).await? {
                 renewed = true;
+                tracing::info!(act, "the login ran out and is renewed");
                 continue;
             }
             return self.committed(act, &url, digest, response, 0).await;
@@ -411,7 +428,7 @@ impl Upload<'_> {
         let again = inner.learn(url, &response).await?;
         match response.status() {
             StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
-                let stored = crate::http::header(&response, "docker-content-digest");
+                let stored = http::header(&response, "docker-content-digest");
                 match stored.and_then(|text| text.parse::<Digest>().ok()) {
                     Some(stored) if stored != *digest => Err(inner.wrong_digest(*digest, stored)),
                     _ => Ok(()),

@@ -16,7 +16,7 @@ use crate::{
     Digest, ErrorKind, ImageError, ImageRef, ModelcarError, Tag,
     error::Result,
     facts::StatedFacts,
-    progress::{Event, Progress},
+    progress::{Event, Phase, Progress},
     registry::Repository,
 };
 
@@ -69,6 +69,7 @@ impl Knowledge {
     /// When the target's registry can't be reached. An image that is not there, or may not be read, is one without
     /// layers; of a named one that is told.
     pub(crate) async fn gather(options: ReuseOptions) -> Result<Self> {
+        Phase::Registry.begin(&*options.progress);
         let target = options.target.image().clone();
         let own = options.tags.iter().map(|tag| read(&options.target, tag.as_str()));
         let others = options.images.iter().map(|(image, repository)| async move {

@@ -165,6 +165,7 @@ async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Opt
     let assertion = assertion(json, uri).await?;
     let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let body_bytes = body.len() as u64;
     let request =
         client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(body).send();
     let tell = |failure: &HttpFailure| Failed {
@@ -172,7 +173,8 @@ async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Opt
         passing: failure.is_retryable(),
         retry_after: failure.retry_after,
     };
-    let response = request.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
+    let sending = http::log::answered(http::log::request(&Method::POST, &url, 1, body_bytes), request);
+    let response = sending.await.map_err(|error| tell(&HttpFailure::transport(Method::POST, &url, error)))?;
     if !response.status().is_success() {
         return Err(tell(&HttpFailure::from_masked(Method::POST, response, std::slice::from_ref(&assertion)).await));
     }

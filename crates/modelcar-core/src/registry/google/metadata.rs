@@ -111,6 +111,7 @@ impl MetadataServer {
             if !is_there || !failure.is_retryable() || attempt >= TRIES {
                 return Err(failure);
             }
+            tracing::info!(attempt, reason = %failure, "the metadata server is asked again");
             tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failure.retry_after)).await;
             attempt += 1;
         }
@@ -118,7 +119,8 @@ impl MetadataServer {
 
     async fn ask_once(&self, url: &Url) -> Result<Option<AccessToken>, HttpFailure> {
         let request = self.client.get(url.clone()).header("metadata-flavor", "Google");
-        let response = request.send().await.map_err(|error| HttpFailure::transport(Method::GET, url, error))?;
+        let sending = http::log::answered(http::log::request(&Method::GET, url, 1, 0), request.send());
+        let response = sending.await.map_err(|error| HttpFailure::transport(Method::GET, url, error))?;
         let genuine = http::header(&response, "metadata-flavor").is_some_and(|flavor| flavor == "Google");
         if self.known().is_none() && !genuine {
             // A router or a hotel's portal that answers everything.

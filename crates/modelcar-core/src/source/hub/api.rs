@@ -1,6 +1,6 @@
 //! The Hub's JSON API: a revision's commit and the tree of a commit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ModelPath,
     error::ModelcarError,
-    http::{HttpFailure, RedactedUrl, client_builder, header, one_line},
+    http::{HttpFailure, RedactedUrl, client_builder, header, log, one_line},
     source::SourceError,
 };
 
@@ -97,7 +97,8 @@ impl Hub {
             })
         });
         let token = token.transpose().map_err(|_| SourceError::BadToken)?;
-        let retry = Retry { attempts: options.attempts.max(1), base: options.retry_base };
+        let progress = Arc::clone(&options.progress);
+        let retry = Retry { attempts: options.attempts.max(1), base: options.retry_base, progress };
         Ok(Self { api, body, endpoint, token, retry, stall: options.stall_timeout })
     }
 
@@ -175,7 +176,7 @@ impl Hub {
                 Ok(page) => return Ok(page),
                 Err(fault) => {
                     failures += 1;
-                    tokio::time::sleep(self.retry.after(fault, failures)?).await;
+                    tokio::time::sleep(self.retry.after(asked.what, fault, failures)?).await;
                 }
             }
         }
@@ -234,7 +235,8 @@ impl Hub {
         if let Some(token) = self.token.as_ref().filter(|_| self.is_own(url)) {
             request = request.header(AUTHORIZATION, token.clone());
         }
-        match timeout(self.stall, request.send()).await {
+        let sending = log::answered(log::request(&Method::GET, url, 1, 0), request.send());
+        match timeout(self.stall, sending).await {
             Err(_) => Err(self.silence(url, asked)),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(cause)) => {

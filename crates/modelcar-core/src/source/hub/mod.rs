@@ -19,6 +19,7 @@ pub use self::model_id::ModelId;
 use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
+    progress::{NoProgress, Phase, Progress},
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 
@@ -37,6 +38,8 @@ pub struct HubOptions {
     pub stall_timeout: Duration,
     /// Who is trusted, and through which proxy.
     pub network: Network,
+    /// Who is told of steps and of tries that follow a failure.
+    pub progress: Arc<dyn Progress>,
 }
 
 impl Default for HubOptions {
@@ -48,6 +51,7 @@ impl Default for HubOptions {
             retry_base: Duration::from_millis(500),
             stall_timeout: Duration::from_mins(1),
             network: Network::default(),
+            progress: Arc::new(NoProgress),
         }
     }
 }
@@ -74,8 +78,10 @@ impl HubSource {
             let (repo, revision) = (model.to_owned(), revision.to_owned());
             return Err(SourceError::RevisionNotFound { repo, revision });
         }
+        Phase::Resolve.begin(&*options.progress);
         let hub = Hub::new(&options)?;
         let info = hub.model_info(id.repository(), revision).await?;
+        tracing::info!(repository = info.repository, commit = info.commit, "the revision is resolved");
         let origin = Origin {
             title: Some(info.repository.clone()),
             url: Some(hub.page(&info.repository)),
@@ -94,6 +100,7 @@ impl Source for HubSource {
     }
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        Phase::List.begin(&*self.hub.retry.progress);
         let entries = self.hub.tree(&self.repository, &self.commit).await?;
         listing::check(&self.repository, entries)
     }
@@ -101,6 +108,6 @@ impl Source for HubSource {
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let hub = Arc::clone(&self.hub);
         let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
-        window::read(Arc::new(fetcher), extents, window, self.hub.retry)
+        window::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
-use crate::source::SourceError;
+use crate::{
+    http::chain,
+    progress::{self, Progress},
+    source::SourceError,
+};
 
 /// Longest wait between two tries without a word from the server.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -13,20 +18,23 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAX_PATIENCE: Duration = Duration::from_mins(5);
 
 /// How stubborn requests are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Retry {
     pub(super) attempts: u32,
     pub(super) base: Duration,
+    /// Who is told of every try that follows.
+    pub(super) progress: Arc<dyn Progress>,
 }
 
 impl Retry {
-    /// Returns how long to wait after `fault`, the `failures`-th one, or the error when it is the last.
-    pub(super) fn after(&self, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
+    /// Returns how long to wait after `fault`, the `failures`-th one of `what`, or the error when it is the last. The
+    /// wait is told.
+    pub(super) fn after(&self, what: &str, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
         if !fault.transient || failures >= self.attempts {
             return Err(fault.error);
         }
         let delay = fault.wait.map_or_else(|| self.backoff(failures), |wait| wait.min(MAX_PATIENCE));
-        tracing::debug!(error = %fault.error, failures, ?delay, "trying again");
+        progress::retrying(&*self.progress, what, failures + 1, delay, chain(&fault.error));
         Ok(delay)
     }
 
@@ -76,6 +84,7 @@ pub(super) fn rate_limit_wait(header: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::NoProgress;
 
     fn fault(transient: bool, wait: Option<Duration>) -> Fault {
         Fault { error: SourceError::InvalidRepository("x".into()), transient, wait }
@@ -83,20 +92,20 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let retry = Retry { attempts: 3, base: Duration::from_millis(500) };
-        let first = retry.after(fault(true, None), 1).unwrap();
-        let second = retry.after(fault(true, None), 2).unwrap();
+        let retry = Retry { attempts: 3, base: Duration::from_millis(500), progress: Arc::new(NoProgress) };
+        let first = retry.after("try", fault(true, None), 1).unwrap();
+        let second = retry.after("try", fault(true, None), 2).unwrap();
         assert!((250..=500).contains(&first.as_millis()), "{first:?}");
         assert!((500..=1000).contains(&second.as_millis()), "{second:?}");
-        assert!(retry.after(fault(true, None), 3).is_err());
-        assert!(retry.after(fault(false, None), 1).is_err());
+        assert!(retry.after("try", fault(true, None), 3).is_err());
+        assert!(retry.after("try", fault(false, None), 1).is_err());
         assert!(retry.backoff(u32::MAX) <= MAX_BACKOFF);
     }
 
     #[test]
     fn the_server_s_word_counts_up_to_five_minutes() {
-        let retry = Retry { attempts: 2, base: Duration::ZERO };
-        let told = |seconds| retry.after(fault(true, Some(Duration::from_secs(seconds))), 1).unwrap();
+        let retry = Retry { attempts: 2, base: Duration::ZERO, progress: Arc::new(NoProgress) };
+        let told = |seconds| retry.after("try", fault(true, Some(Duration::from_secs(seconds))), 1).unwrap();
         assert_eq!(told(7), Duration::from_secs(7));
         assert_eq!(told(7000), MAX_PATIENCE);
     }

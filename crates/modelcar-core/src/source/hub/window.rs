@@ -196,7 +196,7 @@ impl<F: FetchPart> Reader<F> {
             fetcher: Arc::clone(&self.fetcher),
             part: part.clone(),
             permits: Arc::clone(&self.permits),
-            retry: self.retry,
+            retry: self.retry.clone(),
             again: Arc::clone(&again),
             usual: Arc::clone(&self.usual),
         };
@@ -261,7 +261,10 @@ impl<F: FetchPart> Job<F> {
             let (begun, before) = (Instant::now(), sink.received);
             let outcome = tokio::select! {
                 outcome = self.rest(&mut sink) => outcome,
-                () = self.again.notified() => continue,
+                () = self.again.notified() => {
+                    tracing::info!(path = %self.part.file.path, at = self.part.offset, "a slow part is asked for again");
+                    continue;
+                }
             };
             // Others may transfer while this one waits.
             drop(permit);
@@ -273,7 +276,8 @@ impl<F: FetchPart> Job<F> {
                 failures = 0;
             }
             failures += 1;
-            match self.retry.after(fault, failures) {
+            let what = format!("read `{}`", self.part.file.path);
+            match self.retry.after(&what, fault, failures) {
                 Ok(delay) => sleep(delay).await,
                 Err(error) => {
                     let _gone = sink.queue.send(Err(error));

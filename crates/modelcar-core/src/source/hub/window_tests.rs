@@ -11,9 +11,12 @@ use std::{
 
 use super::*;
 use crate::ModelcarError;
+use crate::progress::NoProgress;
 use crate::source::SourceFile;
 
-const RETRY: Retry = Retry { attempts: 3, base: Duration::from_millis(1) };
+fn retry() -> Retry {
+    Retry { attempts: 3, base: Duration::from_millis(1), progress: Arc::new(NoProgress) }
+}
 
 /// Serves bytes that tell their own offset, in chunks of 7, with faults where asked.
 #[derive(Default)]
@@ -123,7 +126,7 @@ fn extents_are_cut_into_parts() {
 #[tokio::test]
 async fn bytes_come_in_order_and_parts_stay_bounded() {
     let memory = Arc::new(Memory::default());
-    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), retry());
     let expected: Vec<u8> = (0..333).chain(500..550).map(byte).collect();
     assert_eq!(collect(stream).await.unwrap(), expected);
     assert!((2..=4).contains(&memory.highest.load(SeqCst)), "{:?}", memory.highest);
@@ -132,7 +135,7 @@ async fn bytes_come_in_order_and_parts_stay_bounded() {
 #[tokio::test]
 async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
     let memory = Arc::new(Memory::default());
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &Window::new(3, 10), RETRY);
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &Window::new(3, 10), retry());
     assert!(stream.next().await.is_some());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
@@ -143,7 +146,7 @@ async fn three_readers_share_one_permit() {
     let window = Window::new(1, 10);
     let memory = Arc::new(Memory::default());
     let mut streams: Vec<_> =
-        (0..3).map(|_| read(Arc::clone(&memory), vec![extent(400, 200)], &window, RETRY)).collect();
+        (0..3).map(|_| read(Arc::clone(&memory), vec![extent(400, 200)], &window, retry())).collect();
     // All have their windows full, and the last one is drained first.
     for stream in &mut streams {
         assert!(stream.next().await.is_some());
@@ -159,7 +162,7 @@ async fn three_readers_share_one_permit() {
 async fn dropping_the_stream_cancels_and_frees_the_permits() {
     let window = Window::new(2, 10);
     let memory = Arc::new(Memory { hang: true, ..Memory::default() });
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 100)], &window, RETRY);
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 100)], &window, retry());
     assert!(tokio::time::timeout(Duration::from_millis(50), stream.next()).await.is_err());
     assert_eq!(memory.flying.load(SeqCst), 2);
     drop(stream);
@@ -171,7 +174,7 @@ async fn dropping_the_stream_cancels_and_frees_the_permits() {
 #[tokio::test]
 async fn a_broken_part_goes_on_from_its_middle() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(110, 1)].into()), ..Memory::default() });
-    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(3, 100), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(3, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     let mut asked = memory.asked.lock().unwrap().clone();
     asked.sort_unstable();
@@ -182,7 +185,7 @@ async fn a_broken_part_goes_on_from_its_middle() {
 async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     let memory = Arc::new(Memory { crawls: Mutex::new([(199, 2)].into()), crawl: Duration::MAX, ..Memory::default() });
     let begun = Instant::now();
-    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 100), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..400).map(byte).collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let asked = memory.asked.lock().unwrap().clone();
@@ -192,7 +195,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     // Where everything crawls, asking again would only lose time.
     let all = (49..400).step_by(50).map(|at| (at, 9)).collect();
     let memory = Arc::new(Memory { crawls: Mutex::new(all), crawl: Duration::from_secs(5), ..Memory::default() });
-    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 50), RETRY);
+    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 50), retry());
     assert_eq!(collect(stream).await.unwrap().len(), 400);
     assert_eq!(memory.asked.lock().unwrap().len(), 8);
 }
@@ -200,7 +203,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
 #[tokio::test]
 async fn an_error_ends_the_stream_after_the_attempts() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(19, 9)].into()), ..Memory::default() });
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(1, 20), RETRY);
+    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(1, 20), retry());
     let mut good = 0;
     let error = loop {
         match stream.next().await.unwrap() {
@@ -214,7 +217,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
 
     let memory = Arc::new(Memory { fatal: true, ..Memory::default() });
-    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &Window::new(1, 20), RETRY)).await.is_err());
+    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &Window::new(1, 20), retry())).await.is_err());
     assert_eq!(memory.asked.lock().unwrap().len(), 1);
 }
 
@@ -238,13 +241,14 @@ impl FetchPart for Short {
 async fn what_a_server_leaves_out_is_asked_for_at_once() {
     let begun = Instant::now();
     let short = Arc::new(Short(9, AtomicUsize::new(0)));
-    let stream = read(Arc::clone(&short), vec![extent(0, 300)], &Window::new(2, 150), RETRY);
+    let stream = read(Arc::clone(&short), vec![extent(0, 300)], &Window::new(2, 150), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     assert_eq!(short.1.load(SeqCst), 2 * 17);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 
     let empty = Arc::new(Short(0, AtomicUsize::new(0)));
-    let error = collect(read(Arc::clone(&empty), vec![extent(0, 300)], &Window::new(1, 300), RETRY)).await.unwrap_err();
+    let error =
+        collect(read(Arc::clone(&empty), vec![extent(0, 300)], &Window::new(1, 300), retry())).await.unwrap_err();
     assert!(matches!(error, SourceError::BrokenBody { at: 0, size: 10_000, .. }), "{error}");
     assert_eq!(empty.1.load(SeqCst), 3);
 }
@@ -253,7 +257,7 @@ async fn what_a_server_leaves_out_is_asked_for_at_once() {
 #[should_panic(expected = "asked to")]
 async fn a_panic_is_not_swallowed() {
     let memory = Arc::new(Memory { panic: true, ..Memory::default() });
-    let _outcome = collect(read(memory, vec![extent(0, 5)], &Window::new(1, 20), RETRY)).await;
+    let _outcome = collect(read(memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await;
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every environment variable and every file in the user's home that modelcar looks at. The library looks at none.
+//! Every environment variable and every file in the user's home that is looked at.
 
 use std::{
     env, fs, io,
@@ -6,6 +6,8 @@ use std::{
 };
 
 use modelcar_core::{http::Secret, registry::GoogleOptions};
+
+use crate::EnvironmentError;
 
 /// Address of the Hub, for mirrors.
 const HF_ENDPOINT: &str = "HF_ENDPOINT";
@@ -65,7 +67,7 @@ pub(crate) fn hub_offline() -> bool {
 ///
 /// # Errors
 /// When a token file is there and can't be read.
-pub(crate) fn hub_token() -> io::Result<Option<Secret>> {
+pub(crate) fn hub_token() -> Result<Option<Secret>, EnvironmentError> {
     if let Some(token) = text(HF_TOKEN) {
         return Ok(Some(Secret::from(token.trim())));
     }
@@ -81,7 +83,7 @@ pub(crate) fn hub_token() -> io::Result<Option<Secret>> {
         Ok(token) if token.trim().is_empty() => Ok(None),
         Ok(token) => Ok(Some(Secret::from(token.trim()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io::Error::new(error.kind(), format!("read token file `{}`: {error}", file.display()))),
+        Err(source) => Err(EnvironmentError::Token { path: file, source }),
     }
 }
 
@@ -92,12 +94,8 @@ pub(crate) fn cache_folder() -> Option<PathBuf> {
 }
 
 /// Returns the time that every entry of the image gets, when the user gives one.
-pub(crate) fn source_date_epoch() -> Result<Option<u64>, String> {
-    text(SOURCE_DATE_EPOCH)
-        .map(|value| {
-            value.parse().map_err(|_| format!("{SOURCE_DATE_EPOCH} is `{value}`, expected seconds since 1970"))
-        })
-        .transpose()
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, EnvironmentError> {
+    text(SOURCE_DATE_EPOCH).map(|value| value.parse().map_err(|_| EnvironmentError::Time(value))).transpose()
 }
 
 /// Returns the login files in the order in which they are asked: those that variables name, then Docker's and podman's

@@ -1,0 +1,198 @@
+//! What the environment and the user's home say: the Hub's token and address, logins to registries, Google's credentials,
+//! proxies, certificate authorities, the cache, the time of the image.
+//!
+//! The library `modelcar-core` reads neither environment nor home. A program that should find what `modelcar push` finds
+//! asks this crate:
+//!
+//! ```no_run
+//! # async fn push() -> modelcar_core::Result<()> {
+//! use modelcar_core::push::{Contents, Push};
+//! use modelcar_env::Environment;
+//!
+//! let image: modelcar_core::ImageRef = "europe-docker.pkg.dev/p/models/qwen:v1".parse()?;
+//! let connections = Environment::read()?.connections(Some(&image))?;
+//! let contents = Contents::new("Qwen/Qwen2.5-0.5B-Instruct".parse()?);
+//! let pushed = Push::new(contents, image, connections).prepare().await?.run().await?;
+//! println!("{}", pushed.image);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod variables;
+
+use std::{fs, path::Path, sync::Arc};
+
+use modelcar_core::{
+    ImageRef,
+    http::Network,
+    push::Connections,
+    registry::{
+        Credential, DockerConfig, GoogleKeychain, GoogleOptions, HostLogin, Keychain, KeychainChain, Login, Registries,
+        RegistryOptions,
+    },
+    reuse::Cache,
+    source::HubOptions,
+};
+
+pub use self::error::EnvironmentError;
+use self::variables::REGISTRY_LOGIN;
+
+/// Names of all variables that are looked at.
+pub const VARIABLES: [&str; 22] = [
+    "ALL_PROXY",
+    "CLOUDSDK_CONFIG",
+    "DOCKER_CONFIG",
+    "GCE_METADATA_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "MODELCAR_REGISTRY_PASSWORD",
+    "MODELCAR_REGISTRY_USERNAME",
+    "NO_PROXY",
+    "REGISTRY_AUTH_FILE",
+    "SOURCE_DATE_EPOCH",
+    "SSL_CERT_FILE",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+
+/// What the environment says. It is read when it is asked for; proxies and certificate authorities at once.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    network: Network,
+}
+
+impl Environment {
+    /// Reads proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and certificate authorities
+    /// (`SSL_CERT_FILE`).
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Proxy`], [`EnvironmentError::ReadAuthorities`] and [`EnvironmentError::Authorities`].
+    pub fn read() -> Result<Self, EnvironmentError> {
+        let proxies = variables::proxies();
+        let network = Network::default()
+            .with_proxies(proxies.http.as_deref(), proxies.https.as_deref(), &proxies.except)
+            .map_err(EnvironmentError::Proxy)?;
+        let environment = Self { network };
+        match variables::certificate_file() {
+            Some((file, variable)) => environment.with_authorities(&file, variable),
+            None => Ok(environment),
+        }
+    }
+
+    /// Trusts the certificate authorities in `file` too, which has them in PEM form. `named_by` is who names the file, for
+    /// errors.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::ReadAuthorities`] and [`EnvironmentError::Authorities`].
+    pub fn with_authorities(self, file: &Path, named_by: &str) -> Result<Self, EnvironmentError> {
+        let (path, named_by) = (|| file.to_owned(), || named_by.to_owned());
+        let pem = fs::read(file).map_err(|source| EnvironmentError::ReadAuthorities {
+            path: path(),
+            named_by: named_by(),
+            source,
+        })?;
+        let network = self.network.with_roots(&pem).map_err(|source| EnvironmentError::Authorities {
+            path: path(),
+            named_by: named_by(),
+            source,
+        })?;
+        Ok(Self { network })
+    }
+
+    /// Returns who is trusted, and which proxies lead out.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Returns how the Hub is spoken to: `HF_ENDPOINT`, and the token of `HF_TOKEN`, `HF_TOKEN_PATH` or the Hugging Face
+    /// tools. `None` when `HF_HUB_OFFLINE` says that it may not be asked.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Token`].
+    pub fn hub(&self) -> Result<Option<HubOptions>, EnvironmentError> {
+        if variables::hub_offline() {
+            return Ok(None);
+        }
+        let mut options = HubOptions { network: self.network.clone(), ..HubOptions::default() };
+        options.endpoint = variables::hub_endpoint().unwrap_or(options.endpoint);
+        options.token = variables::hub_token()?;
+        Ok(Some(options))
+    }
+
+    /// Returns where logins are found: the login files of Docker and podman, and Google's Application Default Credentials.
+    /// With `image` the login of `MODELCAR_REGISTRY_USERNAME` and `MODELCAR_REGISTRY_PASSWORD` comes first; it is for the
+    /// registry of that image alone.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::HalfLogin`] and [`EnvironmentError::Google`].
+    pub fn keychain(&self, image: Option<&ImageRef>) -> Result<Arc<dyn Keychain>, EnvironmentError> {
+        let mut keychains: Vec<Arc<dyn Keychain>> = Vec::new();
+        if let Some(image) = image {
+            keychains.extend(login(image)?.map(|login| Arc::new(login) as _));
+        }
+        keychains.push(Arc::new(DockerConfig::new(variables::login_files())));
+        let google = GoogleOptions { network: self.network.clone(), ..variables::google() };
+        keychains.push(Arc::new(GoogleKeychain::new(google).map_err(EnvironmentError::Google)?));
+        Ok(Arc::new(KeychainChain::new(keychains)))
+    }
+
+    /// Returns how the Hub and registries are reached. `image` is the image that a push goes to: see
+    /// [`keychain`](Self::keychain).
+    ///
+    /// # Errors
+    /// As [`hub`](Self::hub) and [`keychain`](Self::keychain).
+    pub fn connections(&self, image: Option<&ImageRef>) -> Result<Connections, EnvironmentError> {
+        let options = RegistryOptions { network: self.network.clone(), ..RegistryOptions::default() };
+        Ok(Connections::new(Registries::new(self.keychain(image)?, options)).with_hub(self.hub()?))
+    }
+
+    /// Returns modelcar's own cache (`XDG_CACHE_HOME`), when the user has a place for caches.
+    pub fn cache() -> Option<Cache> {
+        variables::cache_folder().map(|folder| Cache::new(&folder))
+    }
+
+    /// Returns the time that every entry of the image gets, in seconds since 1970, when `SOURCE_DATE_EPOCH` gives one.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Time`].
+    pub fn source_date_epoch() -> Result<Option<u64>, EnvironmentError> {
+        variables::source_date_epoch()
+    }
+}
+
+/// Returns the login in the environment.
+fn login(image: &ImageRef) -> Result<Option<HostLogin>, EnvironmentError> {
+    match variables::registry_login() {
+        (Some(username), Some(password)) => {
+            let credential = Credential::Basic { username, password };
+            let login = Login { credential, origin: REGISTRY_LOGIN.to_owned() };
+            Ok(Some(HostLogin::new(image.registry(), login)))
+        }
+        (None, None) => Ok(None),
+        _ => Err(EnvironmentError::HalfLogin),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::VARIABLES;
+
+    #[test]
+    fn the_list_has_every_variable() {
+        let quoted = include_str!("variables.rs").split('"').skip(1).step_by(2);
+        let is_name = |text: &&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let read: BTreeSet<&str> = quoted.filter(is_name).collect();
+        assert_eq!(read, VARIABLES.into_iter().collect());
+    }
+}
