@@ -5,13 +5,13 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, LayerError, ModelcarError,
     base::BaseError,
-    kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
     registry::{KeychainError, RegistryError},
-    render::RenderError,
     sink::LayoutError,
     source::SourceError,
+    text::one_line,
 };
+use modelcar_kserve::{check::CheckError, render::RenderError};
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]

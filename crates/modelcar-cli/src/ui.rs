@@ -13,10 +13,11 @@ use std::{
 use bytesize::ByteSize;
 use indicatif::ProgressDrawTarget;
 use modelcar_core::{
-    kserve::{one_line, sizing::NodeDisk},
     progress::{NoProgress, Progress},
     sink::Published,
+    text::one_line,
 };
+use modelcar_kserve::sizing::NodeDisk;
 
 use self::{bars::Bars, lines::Lines};
 use crate::{args::ProgressMode, commands::Outcome, hint::Failure, interrupt::INTERRUPTED};

@@ -44,7 +44,6 @@ pub mod facts;
 pub mod http;
 mod image;
 pub mod inspect;
-pub mod kserve;
 mod layer;
 mod layer_format;
 mod oci;
@@ -52,7 +51,7 @@ mod path;
 mod pipeline;
 pub mod plan;
 pub mod progress;
-mod reader;
+pub mod reader;
 mod reference;
 pub mod registry;
 pub mod reuse;
@@ -60,9 +59,8 @@ pub mod reuse;
 mod send_tests;
 pub mod sink;
 pub mod source;
+pub mod text;
 
-#[doc(inline)]
-pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, ModelcarError, OtherError, Result},

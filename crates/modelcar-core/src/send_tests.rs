@@ -9,7 +9,6 @@ use crate::{
     build,
     facts::ModelFacts,
     inspect,
-    kserve::lint,
     registry::{RegistrySink, Repository},
     reuse::{DecidedPush, Knowledge, ReuseOptions},
     sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
@@ -52,8 +51,6 @@ fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
         drop(Base::from_binary(&path).await);
         drop(inspect::registry(&repository, &image).await);
         drop(inspect::layout(&path, None).await);
-        drop(lint::registry(&repository, &image, lint::Depth::Names).await);
-        drop(lint::layout(&path, None, lint::Depth::All).await);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use modelcar_core::{
-    ContentId, Digest, ImageRef, ModelPath, kserve::one_line, plan::LockFile, progress::Progress, source::SourceFile,
+    ContentId, Digest, ImageRef, ModelPath, plan::LockFile, progress::Progress, source::SourceFile, text::one_line,
 };
 use serde_json::json;
 

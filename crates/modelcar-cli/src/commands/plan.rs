@@ -4,14 +4,12 @@ use std::{fmt::Write, fs, sync::Arc};
 
 use modelcar_core::{
     ImageRef,
-    kserve::{
-        one_line,
-        sizing::{ImageBytes, NodeDisk},
-    },
     plan::{Layer, LockFile, Plan},
     progress::Progress,
     reuse::{DecidedPush, Decision, Knowledge, Way},
+    text::one_line,
 };
+use modelcar_kserve::sizing::NodeDisk;
 use serde_json::json;
 
 use super::{Outcome, Prepared, moved, plan_source, push, reuse};
@@ -128,7 +126,7 @@ fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failur
     let mut more = json!({
         "contentBytes": lock.plan.content_bytes(),
         "layerBytes": lock.plan.layer_bytes(),
-        "nodeDisk": node_disk(&lock.plan),
+        "nodeDisk": NodeDisk::of_plan(&lock.plan),
     });
     if let Some(decided) = decided {
         more["push"] = json!({
@@ -156,7 +154,7 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
         platforms.join(" and ")
     );
     text.push('\n');
-    text.push_str(&ui::node_disk(&node_disk(plan)));
+    text.push_str(&ui::node_disk(&NodeDisk::of_plan(plan)));
     if let Some(decided) = decided {
         let _infallible = if decided.published {
             write!(text, "\n{} is this image already: nothing to do", decided.image)
@@ -166,19 +164,6 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
         };
     }
     text
-}
-
-/// The disk for the largest platform.
-fn node_disk(plan: &Plan) -> NodeDisk {
-    let weights = ImageBytes { blobs: plan.layer_bytes(), unpacked: plan.layer_bytes() };
-    let below = plan.base().platforms.iter().map(|platform| {
-        ImageBytes::of_layers(platform.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
-    });
-    let below = below.max_by_key(|bytes| bytes.blobs).unwrap_or_default();
-    NodeDisk::new(ImageBytes {
-        blobs: weights.blobs.saturating_add(below.blobs),
-        unpacked: weights.unpacked.saturating_add(below.unpacked),
-    })
 }
 
 /// Most files of a layer that are listed one by one.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use modelcar_core::{
-    kserve::one_line,
     progress::{Event, Progress},
+    text::one_line,
 };
 
 use super::{count, left_out, say, size, warn};

@@ -27,7 +27,7 @@ pub use self::{
     documents::CheckError,
     report::{CheckReport, Finding, Mode, PodReport, Severity, VersionRange},
 };
-use crate::Digest;
+use modelcar_core::Digest;
 
 /// What is expected of the pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use modelcar_core::{ErrorKind, ModelcarError};
 use serde_json::Value;
 
 use super::{
@@ -34,6 +35,12 @@ pub enum CheckError {
         /// What is wrong.
         source: serde_json::Error,
     },
+}
+
+impl ModelcarError for CheckError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
 }
 
 /// What is known of a namespace, when the document holds it.

@@ -1,8 +1,7 @@
 //! The disk that a node needs for an image. `docs/node-sizing.md` has the reasons and worked examples.
 
+use modelcar_core::{Plan, inspect::Inspection};
 use serde::Serialize;
-
-use crate::inspect::Inspection;
 
 const GIB: u64 = 1 << 30;
 /// The operating system, system images and a server's image without CUDA.
@@ -97,6 +96,18 @@ impl NodeDisk {
         Self::beside(image, 0)
     }
 
+    /// Returns what the image of `plan` takes on a node, with the largest platform of its base.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let below = plan.base().platforms.iter().map(|platform| {
+            ImageBytes::of_layers(platform.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
+        });
+        let below = below.max_by_key(|bytes| bytes.blobs).unwrap_or_default();
+        Self::new(ImageBytes {
+            blobs: plan.layer_bytes().saturating_add(below.blobs),
+            unpacked: plan.layer_bytes().saturating_add(below.unpacked),
+        })
+    }
+
     /// Returns what an image of this size takes; the boot disk holds `server` bytes of a server's image too.
     pub fn beside(image: ImageBytes, server: u64) -> Self {
         let both = image.blobs.saturating_add(image.unpacked);
@@ -139,7 +150,7 @@ mod tests {
     /// The table of `docs/node-sizing.md`, worked out by hand there.
     #[test]
     fn sizes_are_those_of_the_document() {
-        let document = include_str!("../../../../docs/node-sizing.md");
+        let document = include_str!("../../../docs/node-sizing.md");
         for (model, gib, reserved, eviction, allocatable) in
             [(1, 30, 15, 3, 12), (15, 60, 27, 6, 27), (140, 340, 100, 34, 206), (700, 1560, 100, 156, 1304)]
         {

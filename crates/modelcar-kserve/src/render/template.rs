@@ -10,7 +10,9 @@ use super::{
     pods,
     warnings::Warning,
 };
-use crate::{facts::ModelFacts, kserve::sizing::NodeDisk};
+use modelcar_core::facts::ModelFacts;
+
+use crate::sizing::NodeDisk;
 
 /// What a template can use. `docs/kserve.md` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use modelcar_core::{ErrorKind, ModelcarError};
+
 /// A minor release of KServe that manifests are rendered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KserveVersion(u32);
@@ -10,6 +12,12 @@ pub struct KserveVersion(u32);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a KServe version between {first} and {last}", first = KserveVersion::FIRST, last = KserveVersion::LATEST)]
 pub struct InvalidVersion(String);
+
+impl ModelcarError for InvalidVersion {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
 
 impl KserveVersion {
     /// The first one that is rendered for.

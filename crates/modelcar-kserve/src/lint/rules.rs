@@ -7,7 +7,7 @@ use super::{
     report::{LintFinding, ServingMode},
     tree::{Kind, LayerNames, Tree},
 };
-use crate::kserve::check::Severity;
+use crate::check::Severity;
 
 const ALL: &[ServingMode] = &ServingMode::ALL;
 const SIDECAR: &[ServingMode] = &[ServingMode::Sidecar];

@@ -2,13 +2,15 @@
 //!
 //! Nothing here talks to a cluster. What KServe does with `oci://` was read from its source, release by release; the
 //! type [`KserveVersion`] answers what a release can do.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 pub mod check;
-mod line;
 pub mod lint;
 pub mod render;
+#[cfg(test)]
+mod send_tests;
 pub mod sizing;
 mod version;
 
-pub use self::line::one_line;
 pub use self::version::{InvalidVersion, KserveVersion};

@@ -11,7 +11,7 @@ use super::{
     options::Kind,
     rights,
 };
-use crate::facts::{ModelFacts, Task};
+use modelcar_core::facts::{ModelFacts, Task};
 
 /// Variables of every server: nothing is fetched, and a user without an entry in `/etc/passwd` has a home to write to.
 ///

@@ -1,11 +1,8 @@
 //! The image that is rendered for, as its manifests tell it.
 
-use crate::{
-    Digest, ImageRef,
-    facts::ModelFacts,
-    inspect::Inspection,
-    kserve::{one_line, sizing::ImageBytes},
-};
+use modelcar_core::{Digest, ImageRef, facts::ModelFacts, inspect::Inspection, text::one_line};
+
+use crate::sizing::ImageBytes;
 
 /// An image to render for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,10 +11,14 @@ mod tree;
 
 use std::path::Path;
 
-pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
-use crate::{
-    ImageRef, error::Result, kserve::check::Severity, reader::ImageReader, registry::Repository, sink::Layout,
+use modelcar_core::{
+    ImageRef, Result,
+    reader::{self, ImageReader},
+    registry::Repository,
 };
+
+pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
+use crate::check::Severity;
 
 /// How much of an image is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,10 +43,9 @@ pub async fn registry(repository: &Repository, image: &ImageRef, depth: Depth) -
 /// # Errors
 /// When the directory is no layout, or holds no such image.
 pub async fn layout(dir: &Path, name: Option<&str>, depth: Depth) -> Result<LintReport> {
-    let layout = Layout::open(dir).await?;
-    let digest = layout.pick(name).await?.digest;
+    let (layout, digest) = reader::open_layout(dir, name).await?;
     // A directory has no tags that could move.
-    lint(&layout, &digest.to_string(), true, depth).await
+    lint(&*layout, &digest.to_string(), true, depth).await
 }
 
 async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, depth: Depth) -> Result<LintReport> {

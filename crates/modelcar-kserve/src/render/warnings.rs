@@ -8,7 +8,7 @@ use super::{
     choice::{Choice, Family},
     options::{Autoscaler, DeploymentMode, Kind, SidecarUser},
 };
-use crate::kserve::one_line;
+use modelcar_core::text::one_line;
 
 /// Something to know before applying.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,10 +7,10 @@ mod server;
 mod snapshots;
 
 use super::{objects::Toleration, *};
-use crate::{
+use crate::sizing::ImageBytes;
+use modelcar_core::{
     Digest,
     facts::{ModelFacts, Task, WeightFormat},
-    kserve::sizing::ImageBytes,
 };
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

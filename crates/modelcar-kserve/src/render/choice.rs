@@ -6,10 +6,9 @@ use super::{
     options::{DeploymentMode, Kind, RenderOptions},
     subject::Subject,
 };
-use crate::{
-    facts::{Task, WeightFormat},
-    kserve::sizing::GPU_SERVER_BYTES,
-};
+use modelcar_core::facts::{Task, WeightFormat};
+
+use crate::sizing::GPU_SERVER_BYTES;
 
 const GIB: u64 = 1 << 30;
 /// CUDA context, activations and buffers of an inference server.

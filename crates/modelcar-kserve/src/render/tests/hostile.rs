@@ -1,7 +1,7 @@
 //! Texts of an image that want to be more than texts.
 
 use super::*;
-use crate::{
+use modelcar_core::{
     ImageRef, Platform,
     inspect::{InspectedManifest, Inspection},
 };

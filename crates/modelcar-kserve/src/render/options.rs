@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::objects::Toleration;
-use crate::kserve::KserveVersion;
+use crate::KserveVersion;
 
 /// What is rendered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -11,11 +11,13 @@ mod pods;
 mod rights;
 mod services;
 mod subject;
+#[cfg(feature = "template")]
 mod template;
 #[cfg(test)]
 mod tests;
 mod warnings;
 
+use modelcar_core::{ErrorKind, ModelcarError, text::one_line};
 use serde::Serialize;
 
 use self::{choice::Choice, objects::Namespace};
@@ -25,7 +27,7 @@ pub use self::{
     subject::Subject,
     warnings::Warning,
 };
-use crate::kserve::{KserveVersion, one_line};
+use crate::KserveVersion;
 
 /// Rendered manifests.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +38,7 @@ pub struct Rendered {
     pub warnings: Vec<Warning>,
     /// The objects, in the order they are created.
     pub objects: Vec<Object>,
+    #[cfg(feature = "template")]
     values: template::Values,
 }
 
@@ -78,8 +81,18 @@ pub enum RenderError {
     #[error("write the manifests as YAML")]
     Yaml(#[source] serde_saphyr::ser::Error),
     /// A template of the user fails.
+    #[cfg(feature = "template")]
     #[error("fill the template")]
     Template(#[source] minijinja::Error),
+}
+
+impl ModelcarError for RenderError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Yaml(_) => ErrorKind::Internal,
+            _ => ErrorKind::InvalidInput,
+        }
+    }
 }
 
 /// What KServe names by it may have 63 characters: `NAME-predictor`.
@@ -110,8 +123,15 @@ pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, Re
     };
     let warnings = warnings::find(&choice);
     let header = header::lines(&choice, &warnings);
+    #[cfg(feature = "template")]
     let values = template::Values::new(&choice, &objects, &warnings);
-    Ok(Rendered { header, warnings, objects, values })
+    Ok(Rendered {
+        header,
+        warnings,
+        objects,
+        #[cfg(feature = "template")]
+        values,
+    })
 }
 
 impl Rendered {
@@ -138,6 +158,7 @@ impl Rendered {
     ///
     /// # Errors
     /// When the template is not valid or names a value that does not exist.
+    #[cfg(feature = "template")]
     pub fn fill(&self, template: &str) -> Result<String, RenderError> {
         self.values.fill(template, &self.to_yaml()?)
     }

@@ -14,11 +14,9 @@ use serde_json::Value;
 use tokio::{sync::mpsc, task};
 
 use super::{Depth, tree::LayerNames};
-use crate::{
-    Digest,
-    error::Result,
-    oci::Descriptor,
-    reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
+use modelcar_core::{
+    Digest, Result,
+    reader::{Configs, Descriptor, Extent, ImageReader, Missing, TreeImage, read_image},
 };
 
 /// Layers up to this size are read whole.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{tree::LayerNames, *};
-use crate::{
+use modelcar_core::{
     Digest, ImageError,
     sink::{Body, BytesBody, ManifestBlob},
 };

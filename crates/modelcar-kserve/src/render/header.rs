@@ -1,7 +1,7 @@
 //! The comment above the manifests: what it is, and what it needs.
 
 use super::{choice::Choice, options::Kind, warnings::Warning};
-use crate::kserve::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
+use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
 
 const GIB: u64 = 1 << 30;
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use modelcar_core::Digest;
 use serde::Serialize;
 
-use crate::{Digest, kserve::check::Severity};
+use crate::check::Severity;
 
 /// A way in which KServe serves an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,10 +1,9 @@
 //! Warnings about the server: its image, and whether it can serve such a model.
 
 use super::{Warning, warn};
-use crate::{
-    facts::Task,
-    kserve::render::choice::{Choice, Family, HUGGINGFACE_RUNTIME, VLLM_RUNTIME, is_gguf, is_onnx},
-};
+use modelcar_core::facts::Task;
+
+use crate::render::choice::{Choice, Family, HUGGINGFACE_RUNTIME, VLLM_RUNTIME, is_gguf, is_onnx};
 
 pub(super) fn find(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     model(choice, found);
