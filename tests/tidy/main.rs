@@ -2,6 +2,8 @@
 //! I/O, a file is small and opens with what it owns.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a file that can't be read is a failed test")]
 
+mod circles;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -54,6 +56,7 @@ const FILE_LINES: usize = 600;
 fn core_modules_depend_on_earlier_ones_alone() {
     let core = workspace().join("crates/modelcar-core/src");
     let exports = exports(&fs::read_to_string(core.join("lib.rs")).unwrap());
+    assert!(exports.get("Digest").is_some_and(|module| module == "digest"), "{exports:?}");
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in product_files(&core).into_iter().filter(|file| !file.ends_with("lib.rs")) {
         let text = code(&file);
@@ -75,6 +78,15 @@ fn core_modules_depend_on_earlier_ones_alone() {
         wrong.extend(later.map(|used| format!("{module} uses {used}")));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_does_not_know_kserves_crate() {
+    let core = workspace().join("crates/modelcar-core");
+    assert!(!fs::read_to_string(core.join("Cargo.toml")).unwrap().contains("modelcar-kserve"));
+    for file in product_files(&core.join("src")) {
+        assert!(!code(&file).contains("modelcar_kserve"), "{} names KServe's crate", file.display());
+    }
 }
 
 #[test]
@@ -154,7 +166,6 @@ fn exports(lib: &str) -> BTreeMap<String, String> {
             exports.extend(names.map(|name| (name.to_owned(), module.to_owned())));
         }
     }
-    assert!(exports.get("Digest").is_some_and(|module| module == "digest"), "{exports:?}");
     exports
 }
 

@@ -20,7 +20,7 @@ use modelcar_core::{
 use modelcar_kserve::sizing::NodeDisk;
 
 use self::{bars::Bars, lines::Lines};
-use crate::{args::ProgressMode, commands::Outcome, hint::Failure, interrupt::INTERRUPTED};
+use crate::{args::ProgressMode, hint::Failure, interrupt::INTERRUPTED, outcome::Outcome};
 
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {

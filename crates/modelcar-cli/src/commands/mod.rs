@@ -30,20 +30,9 @@ use crate::{
     hint::Failure,
     interrupt::interrupt,
     names::{self, OpenBase, OpenSource, SourceName},
+    outcome::Outcome,
     ui,
 };
-
-/// What a command has to say.
-pub(crate) enum Outcome {
-    /// The answer, for stdout.
-    Answer(String),
-    /// The answer, for stdout, of a check whose result is no.
-    No(String),
-    /// The answer, for stdout, of a check that could not be made.
-    Unknown(String),
-    /// The user stopped it; what had a name by then.
-    Interrupted(Option<Published>),
-}
 
 /// Everything that a build needs but its sink.
 pub(crate) struct Prepared {
