@@ -76,16 +76,40 @@ pub(super) struct Documents {
 
 pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
     let top: Value = serde_json::from_slice(json).map_err(CheckError::NotJson)?;
-    let kind = top["kind"].as_str().ok_or(CheckError::NotAnObject)?.to_owned();
+    let kind = top["kind"].as_str().ok_or(CheckError::NotAnObject)?;
     let mut documents = Documents::default();
-    match top["items"].as_array() {
-        Some(items) => items.iter().try_for_each(|item| documents.add(item, &kind))?,
-        None => documents.add(&top, &kind)?,
+    documents.add_all(&top, kind)?;
+    documents.with_pods(kind)
+}
+
+/// Reads objects that stand beside each other.
+pub(super) fn of(objects: &[Value]) -> Result<Documents, CheckError> {
+    let mut documents = Documents::default();
+    for object in objects {
+        documents.add_all(object, kind_of(object)?)?;
     }
-    if documents.pods.is_empty() { Err(CheckError::NoPod(kind)) } else { Ok(documents) }
+    documents.with_pods(objects.first().map_or(Ok("List"), kind_of)?)
+}
+
+/// Returns an object's kind. A client leaves it out of the items of a typed list; only a pod has containers there.
+fn kind_of(object: &Value) -> Result<&str, CheckError> {
+    let is_pod = || object["spec"]["containers"].is_array();
+    object["kind"].as_str().or_else(|| is_pod().then_some("Pod")).ok_or(CheckError::NotAnObject)
 }
 
 impl Documents {
+    /// Adds an object of `kind`, or the items of a list.
+    fn add_all(&mut self, object: &Value, kind: &str) -> Result<(), CheckError> {
+        match object["items"].as_array() {
+            Some(items) => items.iter().try_for_each(|item| self.add(item, kind)),
+            None => self.add(object, kind),
+        }
+    }
+
+    fn with_pods(self, kind: &str) -> Result<Self, CheckError> {
+        if self.pods.is_empty() { Err(CheckError::NoPod(kind.to_owned())) } else { Ok(self) }
+    }
+
     fn add(&mut self, object: &Value, list: &str) -> Result<(), CheckError> {
         // Items of a typed list (`PodList`) carry no kind of their own.
         let kind = object["kind"].as_str().unwrap_or_else(|| list.trim_end_matches("List"));

@@ -22,11 +22,13 @@ mod status;
 mod tests;
 mod words;
 
-use self::seen::Seen;
+use serde_json::Value;
+
 pub use self::{
     documents::CheckError,
     report::{CheckReport, Finding, Mode, PodReport, Severity, VersionRange},
 };
+use self::{documents::Documents, seen::Seen};
 use modelcar_core::Digest;
 
 /// What is expected of the pods.
@@ -41,6 +43,28 @@ pub struct Expected {
 /// # Errors
 /// When `json` is not what `kubectl get -o json` prints, or holds no pod.
 pub fn check(json: &[u8], expected: &Expected) -> Result<CheckReport, CheckError> {
-    let documents = documents::read(json)?;
-    Ok(CheckReport { schema_version: 1, pods: Seen::new(&documents).reports(expected) })
+    Ok(report(&documents::read(json)?, expected))
+}
+
+/// Checks every pod and pod template among `objects`, as a client of Kubernetes has them: whole lists, or single
+/// objects. An object without a `kind`, as it comes out of a typed list, is a Pod when it has `spec.containers`.
+///
+/// # Errors
+/// When an object is none of Kubernetes, or none of them holds a pod.
+///
+/// ```
+/// use modelcar_kserve::check::{Expected, check_value};
+/// use serde_json::json;
+///
+/// let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "kserve-container"}]}});
+/// let report = check_value(&[pod], &Expected::default())?;
+/// assert_eq!((report.pods[0].kind.as_str(), report.is_ok()), ("Pod", false));
+/// # Ok::<(), modelcar_kserve::check::CheckError>(())
+/// ```
+pub fn check_value(objects: &[Value], expected: &Expected) -> Result<CheckReport, CheckError> {
+    Ok(report(&documents::of(objects)?, expected))
+}
+
+fn report(documents: &Documents, expected: &Expected) -> CheckReport {
+    CheckReport { schema_version: 1, pods: Seen::new(documents).reports(expected) }
 }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 mod cluster;
+mod values;
 
 use super::*;
 
