@@ -5,18 +5,16 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
     base::BaseError,
-    kserve::{check::CheckError, one_line},
     plan::{LeftOut, PlanError},
     push::PushError,
     registry::{KeychainError, RegistryError},
-    render::RenderError,
-    sink::LayoutError,
+    sink::{LayoutError, Published},
     source::SourceError,
+    text::one_line,
 };
+use modelcar_kserve::{check::CheckError, render::RenderError};
 
 use modelcar_env::EnvironmentError;
-
-use crate::ui;
 
 /// A failure with the advice that goes with it.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
         match error {
             PushError::PartlyPublished { published, source } => {
-                Self::from(source).hint(ui::published(Some(&published)))
+                Self::from(source).hint(self::published(Some(&published)))
             }
             PushError::LockedNames { source } => {
                 Self::from(source).hint("the lock file pins what is not there any more, or can't be reached now")
@@ -183,6 +181,19 @@ fn hints(error: &Error) -> Vec<String> {
         .or_else(|| error.downcast_ref().map(environment_hints))
         .or_else(|| error.downcast_ref::<InvalidTag>().map(|_| vec![TAG.to_owned()]))
         .unwrap_or_else(|| vec![DEFECT.to_owned()])
+}
+
+/// Returns what was given a name before the end came.
+pub(crate) fn published(published: Option<&Published>) -> String {
+    let Some(Published { digest, names, perhaps }) = published else { return "nothing was published".to_owned() };
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    let certain = match quoted.len() {
+        0 => None,
+        1 => Some(format!("{} points to `{digest}` already", quoted[0])),
+        _ => Some(format!("{} point to `{digest}` already", quoted.join(", "))),
+    };
+    let uncertain = perhaps.as_ref().map(|name| format!("`{name}` may point to `{digest}` by now"));
+    certain.into_iter().chain(uncertain).collect::<Vec<_>>().join("; ")
 }
 
 fn environment_hints(error: &EnvironmentError) -> Vec<String> {

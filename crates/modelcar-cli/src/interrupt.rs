@@ -7,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{commands::Outcome, hint::Failure};
+use crate::{hint::Failure, outcome::Outcome};
 
 /// Exit status of a command that was stopped.
 pub(crate) const INTERRUPTED: u8 = 130;

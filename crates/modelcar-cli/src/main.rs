@@ -7,6 +7,7 @@ mod hint;
 mod interrupt;
 mod log;
 mod names;
+mod outcome;
 mod ui;
 
 use std::process::ExitCode;
@@ -15,9 +16,9 @@ use clap::Parser;
 
 use self::{
     args::{Cli, Command},
-    commands::Outcome,
     hint::Failure,
     interrupt::stoppable,
+    outcome::Outcome,
 };
 
 /// The GNU C library gives large buffers back to the system when they are freed and faults them in again; a body

@@ -14,15 +14,20 @@ use std::{
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use modelcar_core::{
-    kserve::{one_line, sizing::NodeDisk},
     progress::{NoProgress, Progress},
     push::Pushed,
     reuse::Way,
-    sink::Published,
+    text::one_line,
 };
+use modelcar_kserve::sizing::NodeDisk;
 
 use self::{bars::Bars, lines::Lines};
-use crate::{args::ProgressMode, commands::Outcome, hint::Failure, interrupt::INTERRUPTED};
+use crate::{
+    args::ProgressMode,
+    hint::{self, Failure},
+    interrupt::INTERRUPTED,
+    outcome::Outcome,
+};
 
 /// The bars on the terminal, while there are any.
 static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
@@ -41,7 +46,7 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
         Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
         Ok(Outcome::Interrupted(published)) => {
-            say(&format!("interrupted: {}", self::published(published.as_ref())));
+            say(&format!("interrupted: {}", hint::published(published.as_ref())));
             ExitCode::from(INTERRUPTED)
         }
         Err(failure) => {
@@ -59,19 +64,6 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
         // On a broken pipe whoever reads the answer has enough of it.
         _ => status,
     }
-}
-
-/// Returns what was given a name before the end came.
-pub(crate) fn published(published: Option<&Published>) -> String {
-    let Some(Published { digest, names, perhaps }) = published else { return "nothing was published".to_owned() };
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    let certain = match quoted.len() {
-        0 => None,
-        1 => Some(format!("{} points to `{digest}` already", quoted[0])),
-        _ => Some(format!("{} point to `{digest}` already", quoted.join(", "))),
-    };
-    let uncertain = perhaps.as_ref().map(|name| format!("`{name}` may point to `{digest}` by now"));
-    certain.into_iter().chain(uncertain).collect::<Vec<_>>().join("; ")
 }
 
 /// Writes a warning to stderr.

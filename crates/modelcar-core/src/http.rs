@@ -16,14 +16,15 @@ use tokio::time::timeout;
 
 pub(crate) use self::network::client_builder;
 pub use self::network::{InvalidNetwork, Network};
-use crate::error::{self, ErrorKind, ModelcarError};
+use crate::{
+    error::{self, ErrorKind, ModelcarError},
+    text::{cut, excerpt},
+};
 
 /// Largest part of an error answer that is read; servers behind proxies answer whole HTML pages.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 /// Longest wait for it.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
-/// Longest excerpt of an error answer that is shown, in characters.
-const EXCERPT_MAX_CHARS: usize = 300;
 /// Longest error code that is shown, in characters. Those of the specification have at most 21.
 const CODE_MAX_CHARS: usize = 64;
 /// Longest URL that is shown, in characters.
@@ -206,8 +207,8 @@ impl HttpFailure {
             let secrets = secrets.iter().filter(|secret| secret.len() >= LEAST_SECRET);
             secrets.fold(text, |text, secret| text.replace(secret.as_str(), "[secret]"))
         };
-        self.message = self.message.take().map(|text| one_line(&mask(text)));
-        self.code = self.code.take().map(|text| cut(&one_line(&mask(text)), CODE_MAX_CHARS));
+        self.message = self.message.take().map(|text| excerpt(&mask(text)));
+        self.code = self.code.take().map(|text| cut(&excerpt(&mask(text)), CODE_MAX_CHARS));
     }
 
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
@@ -332,7 +333,7 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 
 /// Returns an error and its causes on one line of bounded length: texts that a server may have a part in.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    one_line(&error::chain(error))
+    excerpt(&error::chain(error))
 }
 
 /// Longest wait between two tries that no server asked for.
@@ -349,23 +350,10 @@ pub(crate) fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration
     retry_after.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
 }
 
-/// Returns the start of a text on one line.
-pub(crate) fn one_line(text: &str) -> String {
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    cut(&words.join(" "), EXCERPT_MAX_CHARS)
-}
-
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::EXCERPT_MAX_CHARS;
 
     #[test]
     fn a_url_is_shown_without_what_opens_doors() {

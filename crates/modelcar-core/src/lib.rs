@@ -44,7 +44,6 @@ pub mod facts;
 pub mod http;
 mod image;
 pub mod inspect;
-pub mod kserve;
 mod layer;
 mod layer_format;
 mod oci;
@@ -53,7 +52,7 @@ mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod push;
-mod reader;
+pub mod reader;
 mod reference;
 pub mod registry;
 pub mod reuse;
@@ -61,9 +60,8 @@ pub mod reuse;
 mod send_tests;
 pub mod sink;
 pub mod source;
+pub mod text;
 
-#[doc(inline)]
-pub use self::kserve::render;
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, ModelcarError, OtherError, Result},

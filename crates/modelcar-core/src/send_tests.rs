@@ -11,7 +11,6 @@ use crate::{
     build,
     facts::ModelFacts,
     inspect,
-    kserve::lint,
     progress::{NoProgress, Progress},
     push::{Connections, Contents, Push},
     registry::{RegistrySink, Repository},
@@ -73,8 +72,6 @@ fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
         drop(Base::from_binary(&path).await);
         drop(inspect::registry(&repository, &image).await);
         drop(inspect::layout(&path, None).await);
-        drop(lint::registry(&repository, &image, lint::Depth::Names).await);
-        drop(lint::layout(&path, None, lint::Depth::All).await);
     });
 }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use modelcar_core::{
-    kserve::KserveVersion,
+use modelcar_kserve::{
+    KserveVersion,
     render::{Autoscaler, DeploymentMode, Kind, RenderOptions, SidecarUser, objects::Toleration},
 };
 

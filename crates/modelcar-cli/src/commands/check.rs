@@ -6,14 +6,8 @@ use std::{
     io::{self, Read},
 };
 
-use modelcar_core::{
-    Digest, ImageRef,
-    kserve::{
-        check::{self, CheckReport, Expected},
-        one_line,
-    },
-};
-
+use modelcar_core::{Digest, ImageRef, text::one_line};
+use modelcar_kserve::check::{self, CheckReport, Expected};
 use serde_json::json;
 
 use super::Outcome;

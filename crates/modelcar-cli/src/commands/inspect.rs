@@ -5,14 +5,11 @@ use std::{fmt::Write, path::PathBuf, sync::Arc};
 use modelcar_core::{
     ImageRef, InvalidReference,
     inspect::{self, Inspection},
-    kserve::{
-        one_line,
-        sizing::{ImageBytes, NodeDisk},
-    },
     progress::{NoProgress, Progress},
     registry::Repository,
+    text::one_line,
 };
-
+use modelcar_kserve::sizing::{ImageBytes, NodeDisk};
 use serde_json::json;
 
 use super::{Outcome, lint};

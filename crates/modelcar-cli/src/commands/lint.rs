@@ -4,11 +4,8 @@
 
 use std::fmt::Write;
 
-use modelcar_core::kserve::{
-    lint::{self, Depth, LintFinding, LintReport, ServingMode},
-    one_line,
-};
-
+use modelcar_core::text::one_line;
+use modelcar_kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
 use serde_json::json;
 
 use super::{Outcome, inspect::Place};

@@ -15,12 +15,11 @@ pub(crate) mod reuse;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use modelcar_core::{
-    BuildOptions, Built, Error,
+    BuildOptions, Built,
     base::BaseRef,
     plan::{Layering, Plan, PlanOptions, Selection},
     progress::Progress,
-    push::{Contents, PushError},
-    sink::Published,
+    push::Contents,
     source::SourceRef,
 };
 use modelcar_env::Environment;
@@ -29,37 +28,9 @@ use serde_json::{Value, json};
 use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
     hint::Failure,
-    names, ui,
+    names,
+    outcome::Outcome,
 };
-
-/// What a command has to say.
-pub(crate) enum Outcome {
-    /// The answer, for stdout.
-    Answer(String),
-    /// The answer, for stdout, of a check whose result is no.
-    No(String),
-    /// The answer, for stdout, of a check that could not be made.
-    Unknown(String),
-    /// The user stopped it; what had a name by then.
-    Interrupted(Option<Published>),
-}
-
-impl Outcome {
-    /// Returns the outcome of work that `error` ended: what the user stopped has not failed.
-    fn of(error: Error) -> Result<Self, Failure> {
-        match error.downcast() {
-            Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(published)),
-            Ok(error) => Err(error.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// As [`of`](Self::of), for work that publishes an image: says that there is none.
-    fn of_run(error: Error) -> Result<Self, Failure> {
-        let is_told = matches!(error.downcast_ref(), Some(PushError::PartlyPublished { .. }));
-        Self::of(error).map_err(|failure| if is_told { failure } else { failure.hint(ui::published(None)) })
-    }
-}
 
 /// Returns what a push or build is made of, and the source that is read for it.
 fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, SourceRef), Failure> {

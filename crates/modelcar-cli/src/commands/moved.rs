@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use modelcar_core::{
     ContentId, Digest, ErrorKind, ModelPath, ModelcarError,
     base::BaseRef,
-    kserve::one_line,
     plan::LockFile,
     progress::Progress,
     source::{OpenSource, SourceFile, SourceRef},
+    text::one_line,
 };
 use serde_json::json;
 

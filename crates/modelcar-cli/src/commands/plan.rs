@@ -4,14 +4,12 @@ use std::{fmt::Write, fs};
 
 use modelcar_core::{
     BuildOptions, ImageRef,
-    kserve::{
-        one_line,
-        sizing::{ImageBytes, NodeDisk},
-    },
     plan::{LockFile, Plan},
     push::{PreparedPush, Push},
     reuse::{Decision, Way},
+    text::one_line,
 };
+use modelcar_kserve::sizing::NodeDisk;
 use serde_json::{Value, json};
 
 use super::{Outcome, moved, planned, reuse};
@@ -108,7 +106,7 @@ fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failur
         "lock": lock,
         "contentBytes": lock.plan.content_bytes(),
         "layerBytes": lock.plan.layer_bytes(),
-        "nodeDisk": node_disk(&lock.plan),
+        "nodeDisk": NodeDisk::of_plan(&lock.plan),
     });
     if let Some(decided) = decided {
         answer["push"] = json!({
@@ -137,7 +135,7 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
         platforms.join(" and ")
     );
     text.push('\n');
-    text.push_str(&ui::node_disk(&node_disk(plan)));
+    text.push_str(&ui::node_disk(&NodeDisk::of_plan(plan)));
     if let Some(decided) = decided {
         let _infallible = if decided.published {
             write!(text, "\n{} is this image already: nothing to do", decided.image)
@@ -147,19 +145,6 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
         };
     }
     text
-}
-
-/// The disk for the largest platform.
-fn node_disk(plan: &Plan) -> NodeDisk {
-    let weights = ImageBytes { blobs: plan.layer_bytes(), unpacked: plan.layer_bytes() };
-    let below = plan.base().platforms.iter().map(|platform| {
-        ImageBytes::of_layers(platform.layers.iter().map(|layer| (layer.media_type.as_str(), layer.size)))
-    });
-    let below = below.max_by_key(|bytes| bytes.blobs).unwrap_or_default();
-    NodeDisk::new(ImageBytes {
-        blobs: weights.blobs.saturating_add(below.blobs),
-        unpacked: weights.unpacked.saturating_add(below.unpacked),
-    })
 }
 
 /// Most files of a layer that are listed one by one.

@@ -5,8 +5,8 @@ use std::{fs, sync::Arc};
 use modelcar_core::{
     ImageRef, inspect,
     progress::{NoProgress, Progress},
-    render::{self, Subject},
 };
+use modelcar_kserve::render::{self, Subject};
 
 use super::Outcome;
 use crate::{args::RenderArgs, connection::Connection, hint::Failure, ui};

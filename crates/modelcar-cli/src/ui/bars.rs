@@ -8,8 +8,8 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use modelcar_core::{
-    kserve::one_line,
     progress::{Event, Progress},
+    text::one_line,
 };
 
 use super::{left_out, retrying, say, warn};

@@ -8,8 +8,8 @@ use std::{
 };
 
 use modelcar_core::{
-    kserve::one_line,
     progress::{Event, Phase, Progress},
+    text::one_line,
 };
 
 use super::{count, left_out, retrying, say, size, warn};

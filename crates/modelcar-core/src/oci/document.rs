@@ -20,11 +20,14 @@ const ABOUT_ANOTHER: &str = "vnd.docker.reference.type";
 /// Points at a blob: as much of an OCI descriptor as is used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
+pub struct Descriptor {
+    /// Media type; empty where none is stated.
     #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
+    pub media_type: String,
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Size of the blob in bytes.
+    pub size: u64,
     #[serde(default)]
     platform: Option<DescriptorPlatform>,
     #[serde(default)]
@@ -44,12 +47,12 @@ struct DescriptorPlatform {
 
 impl Descriptor {
     /// Returns the annotation `key`.
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+    pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
     /// Returns the platform that an index states for this manifest.
-    pub(crate) fn platform(&self) -> Option<Platform> {
+    pub fn platform(&self) -> Option<Platform> {
         let stated = self.platform.as_ref()?;
         Some(Platform::new(&stated.os, &stated.architecture, stated.variant.clone()))
     }
@@ -78,16 +81,18 @@ pub(crate) enum Document {
 
 /// The manifest of an image or of an artifact.
 #[derive(Debug, Clone)]
-pub(crate) struct Manifest {
-    pub(crate) config: Descriptor,
+pub struct Manifest {
+    /// The config.
+    pub config: Descriptor,
     /// The layers, bottom first.
-    pub(crate) layers: Vec<Descriptor>,
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub layers: Vec<Descriptor>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
     /// Returns whether the config says that this is something else than an image.
-    pub(crate) fn is_artifact(&self) -> bool {
+    pub fn is_artifact(&self) -> bool {
         let kind = self.config.media_type.as_str();
         !kind.is_empty() && !CONFIG.contains(&kind)
     }

@@ -4,8 +4,11 @@ mod document;
 mod json;
 mod platform;
 
-pub use self::platform::{InvalidPlatform, Platform};
+pub use self::{
+    document::{Descriptor, Manifest},
+    platform::{InvalidPlatform, Platform},
+};
 pub(crate) use self::{
-    document::{Descriptor, Document, DocumentError, Manifest},
+    document::{Document, DocumentError},
     json::{canonical_json, canonical_value},
 };

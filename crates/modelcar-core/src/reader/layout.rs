@@ -1,6 +1,6 @@
 //! An OCI image layout directory as the keeper of an image.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,8 +9,18 @@ use serde_json::Value;
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    sink::{Body, Layout, ManifestBlob},
+    sink::{Body, Layout, LayoutError, ManifestBlob},
 };
+
+/// Opens a layout directory and returns its reader with the digest of the image called `name`, or of the only image.
+///
+/// # Errors
+/// When the directory is no layout, or holds no such image.
+pub async fn open_layout(dir: &Path, name: Option<&str>) -> Result<(Box<dyn ImageReader>, Digest), LayoutError> {
+    let layout = Layout::open(dir).await?;
+    let digest = layout.pick(name).await?.digest;
+    Ok((Box::new(layout), digest))
+}
 
 #[async_trait]
 impl ImageReader for Layout {

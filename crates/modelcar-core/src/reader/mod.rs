@@ -22,11 +22,12 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use serde::Deserialize;
 
-pub use self::error::ImageError;
+pub use self::{error::ImageError, layout::open_layout};
+pub use crate::oci::{Descriptor, Manifest};
 use crate::{
     Digest,
     error::{ErrorKind, ModelcarError},
-    oci::{Descriptor, Document, DocumentError, Manifest, Platform},
+    oci::{Document, DocumentError, Platform},
     sink::{Body, MAX_JSON_BYTES, ManifestBlob},
 };
 
@@ -41,7 +42,7 @@ const READS: usize = 8;
 
 /// Reads images from where they are kept.
 #[async_trait]
-pub(crate) trait ImageReader: Send + Sync + Debug {
+pub trait ImageReader: Send + Sync + Debug {
     /// Returns an index or manifest by digest, tag or name.
     async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError>;
 
@@ -54,59 +55,66 @@ pub(crate) trait ImageReader: Send + Sync + Debug {
 
 /// What is read beside the manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Configs {
+pub enum Configs {
+    /// No config.
     None,
-    /// Those of manifests whose platform no index states.
+    /// The configs of manifests whose platform no index states.
     ForPlatform,
+    /// Every config.
     All,
 }
 
 /// How much of an image is read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
+pub struct Extent {
     /// Whether manifests are read that are for platforms on which no KServe node runs.
-    pub(crate) every_platform: bool,
-    pub(crate) configs: Configs,
+    pub every_platform: bool,
+    /// Which configs are read.
+    pub configs: Configs,
 }
 
 /// An image with everything below its index.
 #[derive(Debug)]
-pub(crate) struct ImageTree {
+pub struct ImageTree {
     /// Digest of the index, or of the manifest of an image without one.
-    pub(crate) digest: Digest,
-    pub(crate) is_index: bool,
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub digest: Digest,
+    /// Whether the image has an index.
+    pub is_index: bool,
+    /// Annotations of the index, or of the manifest of an image without one.
+    pub annotations: BTreeMap<String, String>,
     /// One for each platform, in the image's order.
-    pub(crate) images: Vec<TreeImage>,
+    pub images: Vec<TreeImage>,
     /// What the index lists and its keeper does not have.
-    pub(crate) missing: Vec<Missing>,
+    pub missing: Vec<Missing>,
 }
 
 /// The image of one platform.
 #[derive(Debug)]
-pub(crate) struct TreeImage {
+pub struct TreeImage {
     /// Digest of the manifest.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// The platform: what the index states, else what the config says.
-    pub(crate) platform: Platform,
-    pub(crate) manifest: Manifest,
+    pub platform: Platform,
+    /// The manifest.
+    pub manifest: Manifest,
     /// The config's bytes, proven, where they were asked for. `None` for an artifact.
-    pub(crate) config: Option<Bytes>,
+    pub config: Option<Bytes>,
 }
 
 /// A manifest that an index lists and that is not there.
 #[derive(Debug, Clone)]
-pub(crate) struct Missing {
-    pub(crate) digest: Digest,
-    pub(crate) platform: Option<Platform>,
+pub struct Missing {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// The platform, as far as the index states it.
+    pub platform: Option<Platform>,
 }
 
-/// Reads the image that `reader` has under `selector`.
-pub(crate) async fn read_image(
-    reader: &dyn ImageReader,
-    selector: &str,
-    extent: Extent,
-) -> Result<ImageTree, ImageError> {
+/// Reads the image that `reader` has under `selector`, a digest, a tag or a name.
+///
+/// # Errors
+/// When the image is not there, can't be read, or is refused.
+pub async fn read_image(reader: &dyn ImageReader, selector: &str, extent: Extent) -> Result<ImageTree, ImageError> {
     let mut top = reader.manifest(selector).await?;
     top.digest = Digest::of(&top.bytes);
     if let Ok(expected) = selector.parse() {

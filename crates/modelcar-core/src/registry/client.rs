@@ -31,6 +31,7 @@ use crate::{
     http::{self, HttpFailure, Network},
     progress::{Event, Progress},
     sink::ManifestBlob,
+    text,
 };
 
 /// Largest manifest that is read; registries agree on it as theirs.
@@ -402,7 +403,7 @@ impl Inner {
             values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
         };
         for warning in all("warning") {
-            let text = http::one_line(warning.split('"').nth(1).unwrap_or(&warning));
+            let text = text::excerpt(warning.split('"').nth(1).unwrap_or(&warning));
             let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
             let is_new = warned.len() < WARNINGS_MAX && warned.insert(text.clone());
             drop(warned);

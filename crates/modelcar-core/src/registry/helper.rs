@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{error::KeychainError, keychain::Credential};
-use crate::http;
+use crate::text;
 
 /// What a helper answers when it holds no login (docker-credential-helpers, `credentials` package).
 pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -48,7 +48,7 @@ pub(super) async fn ask_program(
             _ if said.contains(NOT_FOUND) => Ok(None),
             // By the protocol stdout holds the reason now. What looks like a login is not shown all the same.
             None if !said.contains(['{', '"']) && !said.trim().is_empty() => {
-                Err(failed(format!("failed: {}", http::one_line(&said))))
+                Err(failed(format!("failed: {}", text::excerpt(&said))))
             }
             _ => Err(failed("failed without saying why".to_owned())),
         };

@@ -1,10 +1,10 @@
 //! The README shows what this program prints.
 
 use clap::Parser;
-use modelcar_core::{
-    facts::{ModelFacts, Task, WeightFormat},
-    kserve::sizing::ImageBytes,
+use modelcar_core::facts::{ModelFacts, Task, WeightFormat};
+use modelcar_kserve::{
     render::{Subject, render},
+    sizing::ImageBytes,
 };
 
 use crate::args::{Cli, Command};

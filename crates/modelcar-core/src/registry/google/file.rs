@@ -24,6 +24,7 @@ use super::{super::error::KeychainError, AccessToken};
 use crate::{
     error::{ModelcarError, chain},
     http::{self, HttpFailure},
+    text,
 };
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -124,7 +125,7 @@ fn lasting(reason: &str) -> Failed {
 }
 
 fn failed(error: &CredentialsError) -> Failed {
-    let reason = http::one_line(&mask_parameters(&chain(error)));
+    let reason = text::excerpt(&mask_parameters(&chain(error)));
     Failed { reason, passing: error.is_transient(), retry_after: None }
 }
 

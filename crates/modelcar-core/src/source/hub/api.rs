@@ -21,8 +21,9 @@ use super::{
 use crate::{
     ModelPath,
     error::ModelcarError,
-    http::{HttpFailure, RedactedUrl, client_builder, header, log, one_line},
+    http::{HttpFailure, RedactedUrl, client_builder, header, log},
     source::SourceError,
+    text,
 };
 
 /// Redirects followed for one request.
@@ -352,7 +353,7 @@ fn parse<T: DeserializeOwned>(page: &Page, asked: &Asked<'_>) -> Result<T, Sourc
 fn parse_endpoint(text: &str) -> Result<Url, SourceError> {
     // What does not parse can't be masked either: it is shown where no password and no signature can be in it.
     let may_hold_secret = text.contains(['@', '?', '#']);
-    let address = || if may_hold_secret { "(not shown)".to_owned() } else { format!("`{}`", one_line(text)) };
+    let address = || if may_hold_secret { "(not shown)".to_owned() } else { format!("`{}`", text::excerpt(text)) };
     let unparsed = || SourceError::BadEndpoint { address: address(), reason: "is not a URL" };
     let url = Url::parse(text.trim()).ok().filter(|url| !url.cannot_be_a_base()).ok_or_else(unparsed)?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();

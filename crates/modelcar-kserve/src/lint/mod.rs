@@ -1,0 +1,71 @@
+//! Says whether an image, ours or anybody's, can serve in each of KServe's modes, and why not.
+//!
+//! Manifests, configs and the names in layers are read; weights are not, unless all is asked for.
+
+mod read;
+mod report;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::path::Path;
+
+use modelcar_core::{
+    ImageRef, Result,
+    reader::{self, ImageReader},
+    registry::Repository,
+};
+
+pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
+use crate::check::Severity;
+
+/// How much of an image is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Small layers whole, the first names of large ones.
+    #[default]
+    Names,
+    /// Every layer to its end; one that has not its digest is an error.
+    All,
+}
+
+/// Lints an image in a registry.
+///
+/// # Errors
+/// When the image is not there or can't be read.
+pub async fn registry(repository: &Repository, image: &ImageRef, depth: Depth) -> Result<LintReport> {
+    lint(repository, &image.selector(), image.digest().is_some(), depth).await
+}
+
+/// Lints an image in a layout directory; `name` chooses one of several.
+///
+/// # Errors
+/// When the directory is no layout, or holds no such image.
+pub async fn layout(dir: &Path, name: Option<&str>, depth: Depth) -> Result<LintReport> {
+    let (layout, digest) = reader::open_layout(dir, name).await?;
+    // A directory has no tags that could move.
+    lint(&*layout, &digest.to_string(), true, depth).await
+}
+
+async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, depth: Depth) -> Result<LintReport> {
+    let image = read::image(reader, selector, depth).await?;
+    let mut findings = Vec::new();
+    rules::image(&image, pinned, &mut findings);
+    let platforms: Vec<PlatformLint> = image
+        .platforms
+        .iter()
+        .map(|platform| {
+            let mut findings = Vec::new();
+            rules::platform(platform, &mut findings);
+            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            PlatformLint { platform: platform.name.clone(), layers: platform.layers.len(), findings }
+        })
+        .collect();
+    let broken = |mode: ServingMode| {
+        let all = findings.iter().chain(platforms.iter().flat_map(|platform| &platform.findings));
+        all.filter(|finding| finding.severity == Severity::Error).any(|finding| finding.modes.contains(&mode))
+    };
+    let serves = ServingMode::ALL.into_iter().filter(|mode| !broken(*mode)).collect();
+    Ok(LintReport { schema_version: 1, digest: image.digest, serves, findings, platforms })
+}

@@ -1,0 +1,198 @@
+//! What the options leave open, decided from the model's facts.
+
+use std::collections::BTreeMap;
+
+use super::{
+    options::{DeploymentMode, Kind, RenderOptions},
+    subject::Subject,
+};
+use modelcar_core::facts::{Task, WeightFormat};
+
+use crate::sizing::GPU_SERVER_BYTES;
+
+const GIB: u64 = 1 << 30;
+/// CUDA context, activations and buffers of an inference server.
+const RUNTIME_GPU_BYTES: u64 = 2 * GIB;
+/// Interpreter and libraries of an inference server.
+const RUNTIME_MEMORY_BYTES: u64 = 8 * GIB;
+/// Weights pass through memory on their way to a GPU, a part at a time.
+const STAGING_BYTES: u64 = 24 * GIB;
+
+/// Runtimes of KServe's releases.
+pub(super) const VLLM_RUNTIME: &str = "kserve-vllmserver";
+pub(super) const HUGGINGFACE_RUNTIME: &str = "kserve-huggingfaceserver";
+
+/// Where KServe makes the model appear.
+pub(super) const MODEL_PATH: &str = "/mnt/models";
+
+/// Everything that objects are made of, decided.
+#[derive(Debug, Clone)]
+pub(super) struct Choice<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) options: &'a RenderOptions,
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    /// Whether the namespace is made for the service, and goes with it.
+    pub(super) is_scratch: bool,
+    pub(super) served_name: String,
+    /// `oci://…` or `oci+native://…`.
+    pub(super) uri: String,
+    pub(super) gpus: u32,
+    pub(super) cpu: String,
+    pub(super) memory: String,
+    pub(super) server: Server,
+}
+
+/// What answers requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) family: Family,
+    pub(super) format: String,
+    /// Named runtime; the cluster chooses by format when there is none.
+    pub(super) runtime: Option<String>,
+}
+
+/// Whose arguments the server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Vllm,
+    HuggingFace,
+    Other,
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn new(subject: &'a Subject, options: &'a RenderOptions) -> Self {
+        let name = options.name.clone().unwrap_or_else(|| subject.kubernetes_name());
+        let is_scratch = options.kind == Kind::SmokeTest && options.namespace.is_none();
+        let scratch = is_scratch.then(|| format!("smoke-{name}"));
+        let generates = subject.facts.task.is_none_or(Task::is_generative) && !is_onnx(subject);
+        let gpus = options.gpus.unwrap_or(u32::from(generates));
+        let scheme = if options.native { "oci+native" } else { "oci" };
+        Self {
+            namespace: options.namespace.clone().or(scratch),
+            is_scratch,
+            served_name: options.served_name.clone().unwrap_or_else(|| name.clone()),
+            uri: format!("{scheme}://{}", subject.pinned()),
+            gpus,
+            cpu: options.cpu.clone().unwrap_or_else(|| 4_u32.saturating_mul(gpus.max(1)).to_string()),
+            memory: options.memory.clone().unwrap_or_else(|| memory(subject, gpus)),
+            server: Server::new(subject, options),
+            name,
+            subject,
+            options,
+        }
+    }
+
+    /// Returns whether the sidecar gives the model, and not a volume.
+    pub(super) fn is_sidecar(&self) -> bool {
+        !self.options.native
+    }
+
+    /// Returns whether a runtime of KServe serves the model.
+    pub(super) fn has_runtime(&self) -> bool {
+        let service = matches!(self.options.kind, Kind::InferenceService | Kind::SmokeTest);
+        service && self.options.custom_container.is_none()
+    }
+
+    /// Returns where the server finds the model: a folder, or the file of one in GGUF.
+    pub(super) fn model_path(&self) -> String {
+        match &self.subject.facts.file {
+            Some(file) if is_gguf(self.subject) => format!("{MODEL_PATH}/{file}"),
+            _ => MODEL_PATH.to_owned(),
+        }
+    }
+
+    /// Returns the bytes of the server's image on a node, where it is one for GPUs.
+    pub(super) fn server_bytes(&self) -> u64 {
+        if self.gpus > 0 && self.options.kind != Kind::Prepull { GPU_SERVER_BYTES } else { 0 }
+    }
+
+    /// Returns the longest sequence that is served.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        self.options.max_model_len.or(self.subject.facts.context_length)
+    }
+
+    /// Returns GPU memory in bytes: weights, the attention cache of one longest sequence, and the runtime.
+    pub(super) fn gpu_memory(&self) -> Option<GpuMemory> {
+        let weights = self.subject.facts.weight_bytes?;
+        let cache = self.subject.facts.cache_bytes_per_token.zip(self.sequence());
+        let cache = cache.and_then(|(bytes, tokens)| bytes.checked_mul(tokens)).unwrap_or(0);
+        Some(GpuMemory { weights, cache, runtime: RUNTIME_GPU_BYTES })
+    }
+
+    /// Returns the labels of the nodes, those for the GPU type included.
+    pub(super) fn node_selector(&self) -> BTreeMap<String, String> {
+        let mut selector = self.options.node_selector.clone();
+        if let Some(gpu) = &self.options.gpu_type {
+            selector.insert("cloud.google.com/gke-accelerator".to_owned(), gpu.clone());
+        }
+        selector
+    }
+
+    /// Returns whether pods come from Knative, which takes fewer fields.
+    pub(super) fn is_knative(&self) -> bool {
+        self.options.mode == DeploymentMode::Knative && self.options.kind != Kind::LlmInferenceService
+    }
+}
+
+/// Memory of a GPU, by what takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GpuMemory {
+    pub(super) weights: u64,
+    pub(super) cache: u64,
+    pub(super) runtime: u64,
+}
+
+impl GpuMemory {
+    /// Returns the sum over all GPUs.
+    pub(super) fn total(self) -> u64 {
+        self.weights.saturating_add(self.cache).saturating_add(self.runtime)
+    }
+}
+
+impl Server {
+    fn new(subject: &Subject, options: &RenderOptions) -> Self {
+        let for_vllm = subject.facts.task.is_none_or(Task::suits_vllm);
+        let huggingface = (Family::HuggingFace, "huggingface", Some(HUGGINGFACE_RUNTIME));
+        let vllm = (Family::Vllm, "vLLM", Some(VLLM_RUNTIME));
+        let (family, format, runtime) = match options.runtime.as_deref() {
+            Some(HUGGINGFACE_RUNTIME) => huggingface,
+            Some(VLLM_RUNTIME) => vllm,
+            _ if is_onnx(subject) => (Family::Other, "onnx", None),
+            _ if for_vllm && options.version.has_vllm_runtime() => vllm,
+            _ => huggingface,
+        };
+        // A format of the user's own leaves the runtime to the cluster, a runtime of his own its arguments to him.
+        let named = options.model_format.as_deref();
+        let foreign = named.is_some_and(|named| !named.eq_ignore_ascii_case(format))
+            || options.runtime.as_deref().is_some_and(|named| Some(named) != runtime);
+        let has_no_runtime = options.custom_container.is_some() || options.kind == Kind::LlmInferenceService;
+        Self {
+            family: match (has_no_runtime, foreign) {
+                (true, _) => Family::Vllm,
+                (false, true) => Family::Other,
+                (false, false) => family,
+            },
+            format: named.unwrap_or(format).to_owned(),
+            runtime: options.runtime.clone().or_else(|| runtime.filter(|_| !foreign).map(str::to_owned)),
+        }
+    }
+}
+
+pub(super) fn is_gguf(subject: &Subject) -> bool {
+    subject.facts.format == Some(WeightFormat::Gguf)
+}
+
+pub(super) fn is_onnx(subject: &Subject) -> bool {
+    subject.facts.format == Some(WeightFormat::Onnx)
+}
+
+/// With GPUs the weights only pass through; without them they stay, beside the cache and the activations.
+fn memory(subject: &Subject, gpus: u32) -> String {
+    let weights = subject.facts.weight_bytes.unwrap_or(subject.bytes.unpacked);
+    let extra = match gpus {
+        0 => weights.saturating_add(weights / 4),
+        gpus => weights.min(u64::from(gpus).saturating_mul(STAGING_BYTES)),
+    };
+    format!("{}Gi", RUNTIME_MEMORY_BYTES.saturating_add(extra).div_ceil(GIB))
+}

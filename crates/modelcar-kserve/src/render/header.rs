@@ -1,0 +1,167 @@
+//! The comment above the manifests: what it is, and what it needs.
+
+use super::{choice::Choice, options::Kind, warnings::Warning};
+use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
+
+const GIB: u64 = 1 << 30;
+
+pub(super) fn lines(choice: &Choice<'_>, warnings: &[Warning]) -> Vec<String> {
+    let mut lines = vec![title(choice)];
+    lines.extend(model(choice));
+    lines.extend(gpu(choice));
+    lines.extend(disk(choice));
+    lines.push(format!("For KServe {}.", choice.options.version));
+    for warning in warnings {
+        wrap(&format!("Warning: {}.", warning.message), &mut lines);
+    }
+    lines.extend(commands(choice));
+    lines
+}
+
+fn title(choice: &Choice<'_>) -> String {
+    let subject = choice.subject;
+    let name = subject.title.as_deref().unwrap_or_else(|| subject.image.repository());
+    match (&subject.revision, &subject.version) {
+        (Some(commit), Some(version)) if commit != version => format!("{name} at {commit} ({version})"),
+        (Some(commit), _) => format!("{name} at {commit}"),
+        (None, _) => name.to_owned(),
+    }
+}
+
+fn model(choice: &Choice<'_>) -> Option<String> {
+    let facts = &choice.subject.facts;
+    let parts: Vec<String> = [
+        facts.architecture.clone(),
+        facts.parameters.map(|count| format!("{} parameters", short(count))),
+        facts.dtype.clone(),
+        facts
+            .quantization
+            .as_ref()
+            .filter(|kind| facts.dtype.as_ref() != Some(*kind))
+            .map(|kind| format!("quantized with {kind}")),
+        facts.context_length.map(|tokens| format!("{tokens} tokens of context")),
+        facts.weight_bytes.map(|bytes| format!("{} of weights", gib(bytes))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!parts.is_empty()).then(|| format!("{}.", parts.join(", ")))
+}
+
+fn gpu(choice: &Choice<'_>) -> Option<String> {
+    let need = choice.gpu_memory().filter(|_| choice.gpus > 0 && choice.options.kind != Kind::Prepull)?;
+    let cache = match (need.cache, choice.sequence()) {
+        (1.., Some(tokens)) => format!(" + {} cache of one sequence of {tokens} tokens", gib(need.cache)),
+        _ => String::new(),
+    };
+    Some(format!(
+        "GPU memory: {} = {} weights{cache} + {} runtime.",
+        gib(need.total()),
+        gib(need.weights),
+        gib(need.runtime)
+    ))
+}
+
+fn disk(choice: &Choice<'_>) -> Vec<String> {
+    let server = choice.server_bytes();
+    let disk = NodeDisk::beside(choice.subject.bytes, server);
+    let others = SYSTEM_BYTES + PODS_BYTES;
+    let counted = if server > 0 { format!(" + {} server", gib(server)) } else { String::new() };
+    let mut lines = vec![
+        format!(
+            "Node disk: {} with containerd; {} at rest with discard_unpacked_layers or CRI-O, {} at peak.",
+            gib(disk.containerd.rest),
+            gib(disk.crio.rest),
+            gib(disk.crio.peak)
+        ),
+        format!(
+            "GKE boot disk: {} GiB >= ({}{counted} + {}) / 0.85; {} reserved, {} for eviction, {} for pods.",
+            disk.gke.gib,
+            gib(disk.containerd.peak),
+            gib(others),
+            disk.gke.reserved_gib,
+            disk.gke.eviction_gib,
+            disk.gke.allocatable_gib
+        ),
+    ];
+    if choice.options.kind == Kind::Prepull {
+        lines.push("The image of a server for GPUs comes on top of it.".to_owned());
+    }
+    lines
+}
+
+fn commands(choice: &Choice<'_>) -> Vec<String> {
+    let name = &choice.name;
+    let namespace = choice.namespace.as_deref().unwrap_or_default();
+    let commands = match choice.options.kind {
+        Kind::InferenceService | Kind::LlmInferenceService => return Vec::new(),
+        Kind::SmokeTest => {
+            let pod = format!("kubectl get pod -n {namespace} -l serving.kserve.io/inferenceservice={name} -o");
+            vec![
+                "Try it:".to_owned(),
+                "  kubectl apply -f FILE".to_owned(),
+                format!("  kubectl wait -n {namespace} --for=condition=Ready --timeout=30m isvc/{name}"),
+                format!("  {pod} json | modelcar check - --expect {}", choice.subject.digest),
+                format!("  kubectl port-forward -n {namespace} $({pod} name | head -n 1) 8080:8080 &"),
+                "  curl http://127.0.0.1:8080/v1/models".to_owned(),
+                "Remove it:".to_owned(),
+                if choice.is_scratch {
+                    format!("  kubectl delete namespace {namespace}")
+                } else {
+                    format!("  kubectl delete isvc/{name} -n {namespace}")
+                },
+            ]
+        }
+        Kind::Prepull => {
+            let selector = choice.node_selector();
+            let mut commands = Vec::new();
+            if selector.is_empty() {
+                commands.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
+            }
+            let there = choice.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+            let set = format!("daemonset/prepull-{name}{there}");
+            commands.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
+            commands.push(format!("Let it go:  kubectl delete {set}"));
+            commands
+        }
+    };
+    std::iter::once(String::new()).chain(commands).collect()
+}
+
+/// Widest line of the comment, without `# `.
+const WIDTH: usize = 110;
+
+fn wrap(text: &str, lines: &mut Vec<String>) {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(std::mem::replace(&mut line, " ".to_owned()));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+}
+
+/// Formats bytes in GiB with one decimal, rounded up: these are sizes to provide.
+fn gib(bytes: u64) -> String {
+    let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(GIB));
+    format!("{}.{} GiB", tenths / 10, tenths % 10)
+}
+
+/// Formats a count with three digits at most: `494 M`, `7.6 B`.
+fn short(count: u64) -> String {
+    for (unit, name) in [(1_000_000_000_000_u64, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1000, "k")] {
+        if count >= unit {
+            let tenths = u128::from(count) * 10 / u128::from(unit);
+            return if tenths >= 1000 {
+                format!("{} {name}", tenths / 10)
+            } else {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            };
+        }
+    }
+    count.to_string()
+}

@@ -1,0 +1,233 @@
+//! Manifests that KServe honours, from an image and a few wishes.
+//!
+//! Objects are structs; the YAML is what they serialise to, under a comment that says what a node and a GPU need. What
+//! does not go together is an error, what may surprise is a warning.
+
+mod choice;
+mod header;
+pub mod objects;
+mod options;
+mod pods;
+mod rights;
+mod services;
+mod subject;
+#[cfg(feature = "template")]
+mod template;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+use modelcar_core::{ErrorKind, ModelcarError, text::one_line};
+use serde::Serialize;
+
+use self::{choice::Choice, objects::Namespace};
+pub use self::{
+    objects::Object,
+    options::{Autoscaler, DeploymentMode, InvalidToleration, InvalidUser, Kind, RenderOptions, SidecarUser},
+    subject::Subject,
+    warnings::Warning,
+};
+use crate::KserveVersion;
+
+/// Rendered manifests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// Lines of the comment at the top, without `#`.
+    pub header: Vec<String>,
+    /// What may surprise; the comment holds it too.
+    pub warnings: Vec<Warning>,
+    /// The objects, in the order they are created.
+    pub objects: Vec<Object>,
+    #[cfg(feature = "template")]
+    values: template::Values,
+}
+
+/// Why nothing can be rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// Options that contradict each other.
+    #[error("{0} and {1} do not go together")]
+    Conflict(&'static str, &'static str),
+    /// The release can't do it.
+    #[error("KServe {version} has no {what}: it came with {since}")]
+    Unsupported {
+        /// The release asked for.
+        version: KserveVersion,
+        /// What it lacks.
+        what: &'static str,
+        /// The first release that has it.
+        since: &'static str,
+    },
+    /// The image can't be served this way.
+    #[error("the image has nothing below its weights, so KServe's sidecar finds no shell in it")]
+    NoShell,
+    /// An `LLMInferenceService` serves a folder.
+    #[error("an LLMInferenceService serves the folder /mnt/models, and GGUF weights are served by the name of a file")]
+    LlmGguf,
+    /// A name that KServe does not take.
+    #[error(
+        "`{0}` is not a Kubernetes name: lower-case letters, digits and `-`, starting with a letter, at most {MAX_NAME} \
+         characters (KServe appends `-predictor`)"
+    )]
+    BadName(String),
+    /// A namespace that Kubernetes does not take.
+    #[error(
+        "`{0}` is not a name for a Kubernetes namespace: lower-case letters, digits and `-`, at most {MAX_NAMESPACE} \
+         characters"
+    )]
+    BadNamespace(String),
+    /// The objects can't be written as YAML.
+    #[error("write the manifests as YAML")]
+    Yaml(#[source] serde_saphyr::ser::Error),
+    /// A template of the user fails.
+    #[cfg(feature = "template")]
+    #[error("fill the template")]
+    Template(#[source] minijinja::Error),
+}
+
+impl ModelcarError for RenderError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Yaml(_) => ErrorKind::Internal,
+            _ => ErrorKind::InvalidInput,
+        }
+    }
+}
+
+/// What KServe names by it may have 63 characters: `NAME-predictor`.
+const MAX_NAME: usize = 53;
+const MAX_NAMESPACE: usize = 63;
+
+/// Renders manifests for `subject`.
+///
+/// # Errors
+/// When options contradict each other or what the release or the image can do.
+pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, RenderError> {
+    check(subject, options)?;
+    let subject = &subject.in_lines();
+    let choice = Choice::new(subject, options);
+    if !is_name(&choice.name) {
+        return Err(RenderError::BadName(choice.name));
+    }
+    if let Some(namespace) = choice.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
+        return Err(RenderError::BadNamespace(namespace.clone()));
+    }
+    let objects = match options.kind {
+        Kind::SmokeTest if choice.is_scratch => {
+            vec![scratch_namespace(&choice), services::inference_service(&choice)]
+        }
+        Kind::InferenceService | Kind::SmokeTest => vec![services::inference_service(&choice)],
+        Kind::LlmInferenceService => vec![services::llm_inference_service(&choice)],
+        Kind::Prepull => vec![pods::prepull(&choice)],
+    };
+    let warnings = warnings::find(&choice);
+    let header = header::lines(&choice, &warnings);
+    #[cfg(feature = "template")]
+    let values = template::Values::new(&choice, &objects, &warnings);
+    Ok(Rendered {
+        header,
+        warnings,
+        objects,
+        #[cfg(feature = "template")]
+        values,
+    })
+}
+
+impl Rendered {
+    /// Returns the YAML: the comment, then the objects as documents of one stream.
+    ///
+    /// # Errors
+    /// When an object can't be written.
+    pub fn to_yaml(&self) -> Result<String, RenderError> {
+        let mut text = String::new();
+        for line in &self.header {
+            text.push('#');
+            if !line.is_empty() {
+                text.push(' ');
+                text.push_str(&one_line(line));
+            }
+            text.push('\n');
+        }
+        let documents: Result<Vec<_>, _> = self.objects.iter().map(yaml).collect();
+        text.push_str(&documents?.join("---\n"));
+        Ok(text)
+    }
+
+    /// Fills a template of the user (minijinja, which is Jinja's language) with the values the objects were made of.
+    ///
+    /// # Errors
+    /// When the template is not valid or names a value that does not exist.
+    #[cfg(feature = "template")]
+    pub fn fill(&self, template: &str) -> Result<String, RenderError> {
+        self.values.fill(template, &self.to_yaml()?)
+    }
+}
+
+fn yaml(object: &impl Serialize) -> Result<String, RenderError> {
+    // Image names are long; folded they could not be searched for.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let mut text = serde_saphyr::to_string_with_options(object, options).map_err(RenderError::Yaml)?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> {
+    let version = options.version;
+    let llm = options.kind == Kind::LlmInferenceService;
+    let prepull = options.kind == Kind::Prepull;
+    let unsupported = |what, since| Err(RenderError::Unsupported { version, what, since });
+    if options.native && !version.has_native() {
+        return unsupported("image volumes (`oci+native://`)", "0.20");
+    }
+    if llm && !version.has_llm_v1alpha2() {
+        return unsupported("LLMInferenceService v1alpha2", "0.17");
+    }
+    if options.storage_uris && !version.has_oci_storage_uris() {
+        return unsupported("`storageUris` that mount OCI images", "0.19");
+    }
+    let custom = options.custom_container.is_some();
+    let conflicts = [
+        (custom && llm, "a custom container", "an LLMInferenceService"),
+        (options.storage_uris && llm, "`storageUris`", "an LLMInferenceService"),
+        (custom && options.runtime.is_some(), "a custom container", "a runtime"),
+        (custom && options.runtime_version.is_some(), "a custom container", "a runtime version"),
+        (custom && options.runtime_image.is_some(), "a custom container", "a runtime image"),
+        (options.runtime_image.is_some() && options.runtime_version.is_some(), "a runtime image", "a runtime version"),
+        (llm && options.runtime.is_some(), "an LLMInferenceService", "a runtime"),
+        (llm && options.runtime_version.is_some(), "an LLMInferenceService", "a runtime version"),
+        (options.mode == DeploymentMode::Knative && options.autoscaler.is_some(), "Knative", "an autoscaler"),
+        // The kubelet refuses a root that must not be root, which beside an image volume stands in the pod.
+        (options.native && options.kserve_uid == SidecarUser::Uid(0) && !prepull, "an image volume", "the user root"),
+        (options.min_replicas > options.max_replicas.or(options.min_replicas), "these smallest", "largest replicas"),
+    ];
+    if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {
+        return Err(RenderError::Conflict(one, other));
+    }
+    if llm && choice::is_gguf(subject) {
+        return Err(RenderError::LlmGguf);
+    }
+    if subject.has_base == Some(false) && !options.native {
+        return Err(RenderError::NoShell);
+    }
+    Ok(())
+}
+
+/// Labels of RFC 1035, which is what an `InferenceService` must be named by.
+fn is_name(name: &str) -> bool {
+    is_label(name, MAX_NAME) && name.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Labels of RFC 1123, which may begin with a digit.
+fn is_label(name: &str, max: usize) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edge = |c: char| c != '-' && inner(c);
+    name.starts_with(edge) && name.ends_with(edge) && name.chars().all(inner) && name.len() <= max
+}
+
+fn scratch_namespace(choice: &Choice<'_>) -> Object {
+    let metadata = objects::ObjectMeta { name: choice.namespace.clone(), ..objects::ObjectMeta::default() };
+    Object::Namespace(Namespace { api_version: "v1", kind: "Namespace", metadata })
+}

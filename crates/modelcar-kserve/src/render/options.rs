@@ -1,0 +1,247 @@
+//! What can be asked for.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use super::objects::Toleration;
+use crate::KserveVersion;
+
+/// What is rendered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// An `InferenceService`.
+    #[default]
+    InferenceService,
+    /// An `LLMInferenceService`.
+    LlmInferenceService,
+    /// An `InferenceService` in a namespace of its own, with the commands to try it and to remove it.
+    SmokeTest,
+    /// A `DaemonSet` that pulls the image on chosen nodes and keeps it there.
+    Prepull,
+}
+
+/// How KServe deploys an `InferenceService`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeploymentMode {
+    /// A plain Deployment.
+    #[default]
+    Standard,
+    /// A Knative service, which can scale to zero by itself.
+    Knative,
+}
+
+/// What sets the number of replicas in the standard mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autoscaler {
+    /// The horizontal pod autoscaler: KServe's default.
+    Hpa,
+    /// KEDA.
+    Keda,
+    /// Something that KServe leaves alone.
+    External,
+    /// Nothing: the number of replicas is the smallest one asked for.
+    None,
+}
+
+impl Autoscaler {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hpa => "hpa",
+            Self::Keda => "keda",
+            Self::External => "external",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The user that KServe gives to the sidecar and to the server beside it: `uidModelcar` in the `ConfigMap`
+/// `inferenceservice-config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SidecarUser {
+    /// This one, with group 0.
+    Uid(u32),
+    /// None: no user and no group is written, for namespaces that set them (OpenShift) and clusters where KServe does not.
+    None,
+}
+
+impl SidecarUser {
+    /// The largest user that Kubernetes takes.
+    const MAX: u32 = 0x7fff_ffff;
+
+    pub(super) fn uid(self) -> Option<u32> {
+        match self {
+            Self::Uid(uid) => Some(uid),
+            Self::None => None,
+        }
+    }
+}
+
+impl Default for SidecarUser {
+    /// What KServe comes with, and the user of our images.
+    fn default() -> Self {
+        Self::Uid(1010)
+    }
+}
+
+/// A text is no user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a user: write a number from 0 to {max}, or none", max = SidecarUser::MAX)]
+pub struct InvalidUser(String);
+
+impl FromStr for SidecarUser {
+    type Err = InvalidUser;
+
+    /// Reads a number, or `none`.
+    fn from_str(text: &str) -> Result<Self, InvalidUser> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let uid = text.parse().ok().filter(|uid| digits && *uid <= Self::MAX);
+        uid.map(Self::Uid).ok_or_else(|| InvalidUser(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SidecarUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => uid.fmt(f),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+/// What to render, and everything the model's facts do not tell. `None` means: derive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// What is rendered.
+    pub kind: Kind,
+    /// Release of KServe.
+    pub version: KserveVersion,
+    /// Name of the object; from the model's title.
+    pub name: Option<String>,
+    /// Namespace; left to `kubectl`.
+    pub namespace: Option<String>,
+    /// Name of the model in requests; that of the object.
+    pub served_name: Option<String>,
+    /// Image of a server that is run in place of a runtime.
+    pub custom_container: Option<String>,
+    /// Mount the image as a volume (`oci+native://`) in place of the sidecar.
+    pub native: bool,
+    /// Write `storageUris` in place of a model's `storageUri`.
+    pub storage_uris: bool,
+    /// How KServe deploys it.
+    pub mode: DeploymentMode,
+    /// What sets the number of replicas; KServe's default.
+    pub autoscaler: Option<Autoscaler>,
+    /// Fewest replicas.
+    pub min_replicas: Option<u32>,
+    /// Most replicas.
+    pub max_replicas: Option<u32>,
+    /// Runtime; by format and release.
+    pub runtime: Option<String>,
+    /// Model format; by task and release.
+    pub model_format: Option<String>,
+    /// Image in place of the runtime's.
+    pub runtime_image: Option<String>,
+    /// Tag of the runtime's image.
+    pub runtime_version: Option<String>,
+    /// Number of GPUs; 1 for models that generate, else 0.
+    pub gpus: Option<u32>,
+    /// Resource that counts GPUs.
+    pub gpu_resource: String,
+    /// GPU type, as GKE labels its nodes.
+    pub gpu_type: Option<String>,
+    /// CPU request and limit; by GPUs.
+    pub cpu: Option<String>,
+    /// Memory request and limit; by weights and GPUs.
+    pub memory: Option<String>,
+    /// Labels of the nodes that may run it.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints it stands.
+    pub tolerations: Vec<Toleration>,
+    /// The user that KServe's configuration gives to sidecars; beside an image volume the server's user.
+    pub kserve_uid: SidecarUser,
+    /// Service account.
+    pub service_account: Option<String>,
+    /// Secrets that the kubelet pulls with.
+    pub image_pull_secrets: Vec<String>,
+    /// Further arguments of the server.
+    pub args: Vec<String>,
+    /// Further environment, over what is set by itself.
+    pub env: Vec<(String, String)>,
+    /// Longest sequence in tokens; the model's own.
+    pub max_model_len: Option<u64>,
+    /// Create it stopped.
+    pub stop: bool,
+}
+
+impl Default for RenderOptions {
+    /// An `InferenceService` for the latest release, everything else derived.
+    fn default() -> Self {
+        Self {
+            kind: Kind::default(),
+            version: KserveVersion::LATEST,
+            name: None,
+            namespace: None,
+            served_name: None,
+            custom_container: None,
+            native: false,
+            storage_uris: false,
+            mode: DeploymentMode::default(),
+            autoscaler: None,
+            min_replicas: None,
+            max_replicas: None,
+            runtime: None,
+            model_format: None,
+            runtime_image: None,
+            runtime_version: None,
+            gpus: None,
+            gpu_resource: "nvidia.com/gpu".to_owned(),
+            gpu_type: None,
+            cpu: None,
+            memory: None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            kserve_uid: SidecarUser::default(),
+            service_account: None,
+            image_pull_secrets: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            max_model_len: None,
+            stop: false,
+        }
+    }
+}
+
+/// A text is no toleration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a toleration, write KEY[=VALUE][:EFFECT]")]
+pub struct InvalidToleration(String);
+
+impl FromStr for Toleration {
+    type Err = InvalidToleration;
+
+    /// Reads `KEY[=VALUE][:EFFECT]`.
+    fn from_str(text: &str) -> Result<Self, InvalidToleration> {
+        let (taint, effect) = match text.split_once(':') {
+            Some((taint, effect)) => (taint, Some(effect)),
+            None => (text, None),
+        };
+        let (key, value) = match taint.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (taint, None),
+        };
+        let known = effect.is_none_or(|effect| ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect));
+        if key.is_empty() || !known {
+            return Err(InvalidToleration(text.to_owned()));
+        }
+        Ok(Self {
+            key: Some(key.to_owned()),
+            operator: Some(if value.is_some() { "Equal" } else { "Exists" }),
+            value: value.map(str::to_owned),
+            effect: effect.map(str::to_owned),
+        })
+    }
+}
+
+impl Eq for Toleration {}
