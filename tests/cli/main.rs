@@ -10,6 +10,7 @@
 
 mod digests;
 mod doctor;
+mod front;
 mod hints;
 mod images;
 mod interrupt;

@@ -1,32 +1,11 @@
 //! Streams model weights into OCI images that KServe serves, without Docker and without a disk copy.
 //!
+//! ```no_run
+#![doc = include_str!("../examples/push.rs")]
 //! ```
-//! use std::sync::Arc;
 //!
-//! use modelcar_core::push::{Connections, Contents, Push};
-//! use modelcar_core::registry::{DockerConfig, Registries, RegistryOptions};
-//!
-//! # #[tokio::main]
-//! # async fn main() -> modelcar_core::Result<()> {
-//! # use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, RegistryConfig, tiny_model};
-//! # use modelcar_core::{base::BaseRef, source::HubOptions};
-//! # let fake = FakeHub::start(HubConfig::default()).await;
-//! # fake.add_repo("Qwen/Qwen3-8B", "main", tiny_model());
-//! # let registry = FakeRegistry::start(RegistryConfig::default()).await;
-//! # let (image, hub) = (format!("{}/acme/qwen3-8b:v1", registry.host()), HubOptions { endpoint: fake.endpoint(), ..HubOptions::default() });
-//! let logins = DockerConfig::new(vec!["/home/me/.docker/config.json".into()]);
-//! let connections = Connections::new(Registries::new(Arc::new(logins), RegistryOptions::default()));
-//! # let connections = connections.with_hub(Some(hub));
-//! let contents = Contents::new("Qwen/Qwen3-8B".parse()?);
-//! # let contents = contents.with_base(BaseRef::Scratch);
-//! let push = Push::new(contents, image.parse()?, connections).prepare().await?; // no weights have moved
-//! eprintln!("{} bytes to fetch, {} to send", push.bytes_to_fetch(), push.bytes_to_send());
-//! let pushed = push.run().await?;
-//! println!("{}", pushed.image); // …/acme/qwen3-8b@sha256:…
-//! # assert_eq!(registry.tags()[0].2, pushed.built.digest.to_string());
-//! # Ok(())
-//! # }
-//! ```
+//! `modelcar_env` is a crate beside this one. Whoever reads no environment gives logins and options by hand: see
+//! [`push::Connections`].
 //!
 //! That is what `modelcar push` does, with the same defaults. [`push`] stops on request, says what it would do, and takes
 //! a progress of yours; the parts below it can be used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
