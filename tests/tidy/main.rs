@@ -11,8 +11,9 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "error",
+    "thread",
     "text",
     "digest",
     "path",

@@ -1,15 +1,15 @@
 //! Pushes a model from the Hub or a directory: `push MODEL IMAGE BASE`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program answers")]
 use modelcar_core::push::{Contents, Push};
 use modelcar_env::Environment;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args: Vec<String> = std::env::args().collect();
-    let [_, model, image, base] = &args[..] else { return Err("usage: push MODEL IMAGE BASE".into()) };
-    let image = image.parse()?;
+    let [model, image, base] = &std::env::args().skip(1).collect::<Vec<_>>()[..] else { return Err("usage".into()) };
+    let (image, contents) = (image.parse()?, Contents::new(model.parse()?).with_base(base.parse()?));
     let connections = Environment::read()?.connections(Some(&image))?; // tokens, logins, proxies, authorities
-    let push = Push::new(Contents::new(model.parse()?).with_base(base.parse()?), image, connections).prepare().await?;
-    eprintln!("{} bytes to fetch, {} to send", push.bytes_to_fetch(), push.bytes_to_send()); // nothing has moved yet
+    let push = Push::new(contents, image, connections).prepare().await?; // no weights have moved yet
+    eprintln!("{} bytes to fetch, {} to send", push.bytes_to_fetch(), push.bytes_to_send());
     println!("{}", push.run().await?.image); // pinned: …@sha256:…
     Ok(())
 }

@@ -10,8 +10,8 @@
 //! That is what `modelcar push` does, with the same defaults. [`push`] stops on request, says what it would do, and takes
 //! a progress of yours; the parts below it can be used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
 //!
-//! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many, and at least three
-//! blocking threads (tokio has 512 where nothing else is said). Every future can be sent to another thread. Dropping a
+//! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many; one
+//! blocking thread is enough, since what lasts as long as a layer has a thread of its own. Every future can be sent to another thread. Dropping a
 //! future stops its work; what that leaves behind is said where the future is made.
 //!
 //! The library prints nothing and reads neither environment nor home; whoever calls it decides what to tell it.
@@ -40,6 +40,7 @@ mod send_tests;
 pub mod sink;
 pub mod source;
 pub mod text;
+mod thread;
 
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},

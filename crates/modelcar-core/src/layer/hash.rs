@@ -5,13 +5,14 @@
 
 use bytes::Bytes;
 use sha2::Digest as _;
-use tokio::{
-    sync::mpsc,
-    task::{self, JoinHandle},
-};
+use tokio::sync::mpsc;
 use twin_sha256::TwinSha256;
 
-use crate::{ContentId, Digest, digest::ContentHash};
+use crate::{
+    ContentId, Digest,
+    digest::ContentHash,
+    thread::{self, Running as Thread},
+};
 
 /// Buffers that may wait for the hashes. They are shared with the sink's, so waiting costs no copy.
 const DEPTH: usize = 4;
@@ -37,9 +38,9 @@ pub(super) struct LayerHashes(mpsc::Sender<Step>);
 
 impl LayerHashes {
     /// Starts a thread; it ends with the answer once the hashes are dropped.
-    pub(super) fn start() -> (Self, JoinHandle<Hashed>) {
+    pub(super) fn start() -> (Self, Thread<Hashed>) {
         let (sender, mut receiver) = mpsc::channel(DEPTH);
-        let thread = task::spawn_blocking(move || {
+        let thread = thread::spawn("modelcar-hash", move || {
             let mut running = Running::default();
             while let Some(step) = receiver.blocking_recv() {
                 running.take(step);

@@ -18,10 +18,7 @@ use futures_util::{
     FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::hash::{Hashed, LayerHashes};
 use crate::{
@@ -33,6 +30,7 @@ use crate::{
     progress::{Event, Progress},
     sink::{Body, OpenBody, Sealed},
     source::{ByteStream, Extent, Source, SourceError, SourceFile, Window},
+    thread::Running,
 };
 
 /// Progress is told at most once for this many bytes of a layer.
@@ -205,7 +203,7 @@ impl Body for LayerBody {
 }
 
 /// Waits for the hashes and compares: no layer gets a name before this has said yes.
-async fn seal(body: LayerBody, outcome: JoinHandle<Hashed>, completed: oneshot::Receiver<()>) -> Result<Sealed> {
+async fn seal(body: LayerBody, outcome: Running<Hashed>, completed: oneshot::Receiver<()>) -> Result<Sealed> {
     let (index, title) = (body.index, body.layer.title());
     if completed.await.is_err() {
         return Err(LayerError::Unfinished { layer: index, title }.into());

@@ -84,3 +84,25 @@ async fn what_can_be_refused_without_a_request_is() {
     assert!(matches!(error.downcast_ref(), Some(PushError::DigestAsTarget(_))), "{error}");
     assert_eq!(registry.requests().len(), 0);
 }
+
+/// A program may leave tokio one thread for blocking work: what lasts as long as a layer has its own.
+#[test]
+fn one_thread_and_one_blocking_thread_are_enough() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (dir, registry) = (model(), FakeRegistry::start(RegistryConfig::default()).await);
+        let layering = crate::plan::Layering { own_layer_bytes: 10, ..crate::plan::Layering::default() };
+        for name in ["a", "b", "c", "d"] {
+            fs::write(dir.path().join(name), name.repeat(5000)).unwrap();
+        }
+        let options = crate::plan::PlanOptions { layering, ..crate::plan::PlanOptions::default() };
+        let contents = contents(&dir).with_options(options);
+        let pushed = push(&registry, contents.clone()).prepare().await.unwrap().run().await.unwrap();
+        assert!(pushed.built.layers.len() >= 4);
+        let planned = contents.plan(&connections(), &BuildOptions::default().progress).await.unwrap();
+        let sink = crate::sink::LayoutSink::create(&dir.path().with_extension("layout"), None).await.unwrap();
+        let built = planned.described().await.unwrap().build(&sink, &BuildOptions::default()).await.unwrap();
+        assert_eq!(built.digest, pushed.built.digest);
+        fs::remove_dir_all(dir.path().with_extension("layout")).unwrap();
+    });
+}

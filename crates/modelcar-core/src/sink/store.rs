@@ -19,7 +19,7 @@ use super::{
     layout_error::{LayoutError, io_error},
     writer::blocking,
 };
-use crate::{Digest, error::Result, oci::Descriptor};
+use crate::{Digest, error::Result, oci::Descriptor, thread};
 
 pub(super) const LAYOUT_FILE: &str = "oci-layout";
 pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -125,7 +125,7 @@ impl Body for BlobBody {
     fn open(&self) -> OpenBody {
         let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
         let (path, digest, size) = (self.path.clone(), self.digest, self.size);
-        let reader = tokio::task::spawn_blocking(move || {
+        let reader = thread::spawn("modelcar-read", move || {
             let outcome = send_blob(&path, size, &sender);
             match outcome {
                 Ok(Some(found)) if found == digest => Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() }),

@@ -13,7 +13,10 @@ use super::{
     body::{OpenBody, Sealed},
     layout::LayoutError,
 };
-use crate::error::{Error, Result, chain};
+use crate::{
+    error::{Error, Result, chain},
+    thread,
+};
 
 /// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
 /// disk slows the source down and not the machine.
@@ -35,7 +38,7 @@ pub(super) enum CopyError {
 
 /// Copies `open` to what `start` makes and gives both the target and the proven identity back.
 ///
-/// `start` and every write run on a blocking thread that owns the target: when this future is dropped, the thread
+/// `start` and every write run on a thread that owns the target: when this future is dropped, the thread
 /// ends by itself and drops the target.
 pub(super) async fn copy<W, F>(open: OpenBody, start: F) -> Result<(W, Sealed), CopyError>
 where
@@ -44,7 +47,7 @@ where
 {
     let OpenBody { mut stream, sealed } = open;
     let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
-    let writer = tokio::task::spawn_blocking(move || {
+    let writer = thread::spawn("modelcar-write", move || {
         let mut target = start()?;
         let written = write_received(&mut target, receiver)?;
         Ok((target, written))

@@ -20,6 +20,7 @@ use crate::{
     ContentId, ModelPath,
     path::COMPONENTS_MAX,
     progress::{Event, NoProgress, Progress},
+    thread,
 };
 
 /// Most entries that are looked at through links, as many as the Hub is believed to list: links to folders can make a
@@ -162,7 +163,7 @@ impl Source for DirSource {
                 }
             }
         };
-        drop(task::spawn_blocking(reader));
+        drop(thread::spawn("modelcar-read", reader));
         stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
     }
 }
