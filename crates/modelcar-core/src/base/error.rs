@@ -93,8 +93,9 @@ impl ModelcarError for BaseError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
             Self::Image(error) => error.kind(),
-            Self::ForeignLayer(_) | Self::Task(_) => ErrorKind::Internal,
+            Self::Task(_) => ErrorKind::Internal,
             Self::Reference(_)
+            | Self::ForeignLayer(_)
             | Self::InvalidText { .. }
             | Self::Binary { .. }
             | Self::Unusable { .. }

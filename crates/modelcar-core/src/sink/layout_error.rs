@@ -142,10 +142,11 @@ impl ModelcarError for LayoutError {
             | Self::NotAFile { .. }
             | Self::Invalid { .. }
             | Self::Ambiguous { .. }
-            | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            | Self::TooLarge { .. }
+            | Self::Complete { .. } => ErrorKind::InvalidInput,
             Self::NoSuchImage { .. } | Self::Empty { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
-            Self::Miscounted { .. } | Self::Complete { .. } | Self::Task(_) => ErrorKind::Internal,
+            Self::Miscounted { .. } | Self::Task(_) => ErrorKind::Internal,
         }
     }
 
