@@ -1,4 +1,4 @@
-//! The front page of the library: its program pushes the image that `modelcar push` pushes.
+//! The programs in the library's `examples/`; that of its front page pushes the image that `modelcar push` pushes.
 
 use std::path::{Path, PathBuf};
 
@@ -35,4 +35,19 @@ fn the_program_of_the_front_page_pushes_the_same_image() {
     assert_eq!(digest(&text(&output.stdout)), digest(&pushed));
     assert!(text(&output.stdout).starts_with(&env.image("c/d@sha256:")), "{}", text(&output.stdout));
     assert!(env.answer(&["inspect", "--lint", &env.image("c/d:v1")]).contains("sidecar can serve"));
+}
+
+#[test]
+fn the_other_examples_run() {
+    let Some((push, _)) = example() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    tiny_model().write_to(&dir.path().join("model")).unwrap();
+    let run = |name: &str, arg: &str| {
+        let output = Command::new(push.with_file_name(name)).arg(dir.path().join(arg)).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(run("plan", "model").contains(" bytes  "));
+    assert!(run("source", "image").starts_with("sha256:"));
+    assert!(dir.path().join("image/index.json").exists());
 }
