@@ -59,10 +59,10 @@ fn registries_that_take_none() {
     let denied = || RegistryAction::error(403, "DENIED");
     let cases: Vec<(Auth, Option<RegistryAction>, &str, &str)> = vec![
         (Auth::bearer("robot", "another"), None, "push", "log in"),
-        (Auth::bearer("robot", PASSWORD), Some(denied()), "push", "grant it the right"),
+        (Auth::bearer("robot", PASSWORD), Some(denied()), "push", "grant it write access"),
         (Auth::None, Some(RegistryAction::error(404, "NAME_UNKNOWN")), "push", "create the repository"),
         (Auth::None, Some(RegistryAction::error(400, "NAME_INVALID")), "push", "correct the name"),
-        (Auth::None, Some(RegistryAction::error(405, "UNSUPPORTED")), "push", "it may take no uploads"),
+        (Auth::None, Some(RegistryAction::error(405, "UNSUPPORTED")), "push", "it takes no uploads"),
     ];
     for (auth, fault, check, advice) in cases {
         let env = Env::with_registry(RegistryConfig { auth, ..RegistryConfig::default() });

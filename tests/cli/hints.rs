@@ -24,7 +24,7 @@ fn an_image_that_is_read_is_neither_base_nor_output() {
     let pinned = env.image(&format!("a/missing@sha256:{}", "0".repeat(64)));
     // Nothing listens on port 1.
     for args in [&["inspect", "127.0.0.1:1/x"][..], &["inspect", "--lint", "127.0.0.1:1/x"]] {
-        env.advises(args, &["run again: the image failed or could not be reached"], &OF_A_PUSH);
+        env.advises(args, &["the image did not respond or failed: check host name"], &OF_A_PUSH);
     }
     for args in [&["inspect", &missing][..], &["inspect", "--lint", &missing], &["render", &pinned]] {
         env.advises(args, &["a/missing", "check the name, tag or path of the image"], &OF_A_PUSH);
@@ -45,10 +45,7 @@ fn a_registry_of_plain_http_on_another_host_wants_a_flag() {
         let output = run(args);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(
-            stderr.contains("hint: what answers does not speak TLS") && stderr.contains("--plain-http"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("hint: the server does not speak TLS") && stderr.contains("--plain-http"), "{stderr}");
         assert!(!stderr.contains("run again"), "{stderr}");
     }
     let shown = text(&run(&["doctor", image]).stdout);
@@ -130,8 +127,8 @@ fn a_base_that_is_none_says_what_one_is() {
         ("nope", forms),
         ("./lay", "an image layout is written oci:./lay"),
         ("lay", "an image layout is written oci:lay"),
-        ("oci-archive:lay.tar", "archives are not read: unpack it"),
-        ("./lay.tar", "archives are not read: unpack it"),
+        ("oci-archive:lay.tar", "archives can't be read: unpack the archive"),
+        ("./lay.tar", "archives can't be read: unpack the archive"),
     ] {
         env.advises(
             &["plan", "./model", "--base", base],

@@ -14,7 +14,7 @@ fn a_digest_is_no_place_to_push_to() {
     let env = Env::new();
     let image = env.image(&format!("a/b@sha256:{}", "0".repeat(64)));
     for args in [&["push", MODEL, &image][..], &["plan", MODEL, &image], &["doctor", &image]] {
-        refused(&env, args, &["names a digest, which only a push can tell", "give a tag"]);
+        refused(&env, args, &["its digest is computed by the push", "give a tag"]);
     }
 }
 

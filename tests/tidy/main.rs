@@ -127,6 +127,51 @@ fn files_are_small_and_say_what_they_own() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Sentences of before, which a stranger could not read.
+const RIDDLES: [&str; 14] = [
+    "which only a push can tell",
+    "is not looked into",
+    "has run out, or lacks the right",
+    "what it says against it",
+    "what was said to be there",
+    "what answers does not speak",
+    "some say so of",
+    "is moved at the end",
+    "did not go on where",
+    "chunks are taken",
+    "may go on where it broke",
+    "waits by lot",
+    "2 could not, 130",
+    "is put once more",
+];
+
+#[test]
+fn riddles_do_not_come_back() {
+    let sources = ["crates", "docs"].map(|folder| workspace().join(folder));
+    let texts = sources.iter().flat_map(|folder| [product_files(folder), pages(folder)].concat());
+    let texts: Vec<PathBuf> = texts.chain([workspace().join("README.md")]).collect();
+    assert!(texts.len() > 100, "{} texts", texts.len());
+    let mut found = Vec::new();
+    for file in texts {
+        // A sentence may be broken over two lines.
+        let text =
+            fs::read_to_string(&file).unwrap().replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        found.extend(
+            RIDDLES
+                .iter()
+                .filter(|riddle| text.contains(**riddle))
+                .map(|riddle| format!("{}: {riddle}", file.display())),
+        );
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// Returns the pages in a folder.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
+}
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap().into()
 }

@@ -16,7 +16,7 @@ pub(crate) use self::render::RenderArgs;
 
 /// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
 ///
-/// Exit status: 0 done, 1 checked and the answer is no, 2 could not, 130 interrupted.
+/// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
 #[command(after_long_help = after::TOP)]
@@ -112,10 +112,10 @@ pub(crate) struct SelectArgs {
     pub(crate) all: bool,
 }
 
-/// What lies below the weights, and what is written on the image.
+/// The base image, platforms and annotations.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Image below the weights: a reference, `oci:DIR[:NAME]` or `scratch`
+    /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch`
     ///
     /// KServe's sidecar needs a shell in the image; `scratch` serves only `oci+native://`.
     #[arg(long, value_name = "BASE", default_value_t = BaseRef::default().to_string(), conflicts_with = "base_binary")]
@@ -126,7 +126,7 @@ pub(crate) struct ImageArgs {
     /// Make only this platform (can be repeated); default: all that the base has
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Vec<Platform>,
-    /// Annotation of the image, over those from the model card (can be repeated)
+    /// Annotation of the image; overrides one from the model card (can be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) annotation: Vec<(String, String)>,
 }
@@ -140,10 +140,10 @@ pub(crate) struct RunArgs {
     /// Connections to the Hub over all layers [default: two for each layer in flight]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
-    /// Memory for reading ahead over all connections, which have 1 MiB each at least
+    /// Memory for reading ahead, shared by all connections; each connection uses at least 1 MiB
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = read_ahead)]
     pub(crate) read_ahead: ByteSize,
-    /// Progress on stderr
+    /// Form of the progress on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
     /// Form of the answer on stdout
@@ -185,10 +185,10 @@ pub(crate) struct LoginArgs {
 pub(crate) struct UploadArgs {
     /// Upload in chunks of this size, for a proxy that caps the size of a request: 64MiB, 100MB
     ///
-    /// Without it a layer goes in one request; where one is refused as too large, chunks are taken by themselves.
+    /// Without this option a layer is sent in one request; if the request is refused as too large, modelcar switches to chunks.
     #[arg(long, value_name = "SIZE", value_parser = chunk_size)]
     pub(crate) chunk_size: Option<NonZeroU64>,
-    /// Time that failures may cost over the whole push, waits and silences summed up: 90s, 30m, 2h
+    /// Total time that a push may lose to failures, backoff waits and time-outs together: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", default_value = "2h", value_parser = duration)]
     pub(crate) retry_budget: Duration,
 }
@@ -232,7 +232,7 @@ pub(crate) struct PlanArgs {
     /// `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`.
     #[arg(value_parser = utf8())]
     pub(crate) image: Option<String>,
-    /// Check whether a lock file is still what its names lead to: exit status 1 when revision, base or files have moved
+    /// Check a lock file against its source and base: exit status 1 when revision, base or files have changed
     #[arg(
         long,
         value_name = "FILE",
@@ -261,7 +261,7 @@ pub(crate) struct PlanArgs {
     /// Files of a directory are read once, so that the lock file pins their content.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Progress on stderr, where the files of a directory are read
+    /// Form of the progress on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
     /// Form of the answer on stdout
@@ -342,7 +342,7 @@ pub(crate) struct InspectArgs {
     /// Image: a reference or `oci:DIR[:NAME]`
     #[arg(value_parser = utf8())]
     pub(crate) image: String,
-    /// Say instead whether KServe can serve the image, and why not
+    /// Check whether KServe can serve the image, and say why not
     ///
     /// Exit status 1: it can't, in a mode asked for with --mode.
     #[arg(long)]

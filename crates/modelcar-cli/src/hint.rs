@@ -254,7 +254,7 @@ fn image_hints(error: &ImageError) -> Vec<String> {
     match error {
         ImageError::Registry(error) => registry_hints(error, Object::Registry),
         ImageError::Layout(error) => layout_hints(error),
-        _ => vec!["it is not an image as the OCI specification has it: ask whoever made it".to_owned()],
+        _ => vec!["the document is no valid OCI image: ask whoever built the image".to_owned()],
     }
 }
 
@@ -292,7 +292,7 @@ fn source_hints(error: &SourceError) -> Vec<String> {
              `modelcar plan SOURCE --output`"
         }
         SourceError::Http { source, .. } if source.is_without_tls() => {
-            "what answers does not speak TLS: write http:// in HF_ENDPOINT if the mirror speaks plain HTTP"
+            "the server does not speak TLS: write http:// in HF_ENDPOINT if the mirror speaks plain HTTP"
         }
         SourceError::TooManyLinked { .. } => {
             "links to folders multiply what is in them: remove those that lead to the same files again"
@@ -315,8 +315,8 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
              MODELCAR_REGISTRY_PASSWORD, or --username and --password-stdin"
         ),
         RegistryError::LoginRefused { .. } => {
-            "the password or token is wrong or has run out, or lacks the right: log in again, or remove the login so \
-             that the next place is asked"
+            "the credentials are wrong, expired or lack permission: log in again, or delete them so that the next \
+             source of credentials is used"
                 .to_owned()
         }
         RegistryError::Keychain { source: KeychainError::Helper { helper, .. }, registry } => format!(
@@ -331,7 +331,7 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
         RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
         RegistryError::Request { source, .. } if source.is_untrusted() => UNTRUSTED.to_owned(),
         RegistryError::Request { source, .. } if source.is_without_tls() => {
-            "what answers does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
+            "the server does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
         }
         RegistryError::BadName { repository, reason, .. } => {
             let host = repository.split('/').next().unwrap_or_default();
@@ -340,8 +340,8 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
         other => match upload_hint(other) {
             Some(hint) => hint.to_owned(),
             None if other.kind() == ErrorKind::InvalidInput => format!(
-                "{} takes no such request, and would not the next time: what it says against it stands above; \
-                 `modelcar doctor IMAGE` checks name, rights and tag",
+                "{} refused the request for the reason above, and trying again will not help; `modelcar doctor IMAGE` \
+                 checks name, permissions and tag",
                 object.name()
             ),
             None => return by_kind(other.kind(), object),
@@ -389,13 +389,13 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
         RegistryError::NoChunks { .. } => "leave out --chunk-size",
         RegistryError::TagTaken { .. } => "push under another tag",
         RegistryError::LoginExpired { .. } => {
-            "the login lives shorter than the upload of a layer: use one that is renewed, such as a credential helper"
+            "the credentials expire before a layer is uploaded: use credentials that are renewed, such as a credential helper"
         }
         RegistryError::RefusedPlace { .. } => {
             "nothing was sent there; if the registry is yours, correct its external address or its token realm"
         }
         RegistryError::AnsweredEarly { .. } => {
-            "what answers is no registry, or a proxy before it that answers in its stead: `modelcar doctor IMAGE`, or try \
+            "the server is no registry, or a proxy answers instead of the registry: run `modelcar doctor IMAGE`, or try \
              without the proxy"
         }
         RegistryError::Request { act, source, .. } if act.starts_with("put manifest") => {
@@ -479,10 +479,12 @@ fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
             "log in to the host of {name}: `docker login`, `gcloud auth configure-docker` or an auth file in \
              DOCKER_CONFIG or REGISTRY_AUTH_FILE"
         ),
-        ErrorKind::Denied => format!("the login is known but lacks the right; {name} must grant {}", object.rights()),
+        ErrorKind::Denied => format!("the account lacks permission: {name} must grant it {} access", object.rights()),
         ErrorKind::NotFound => object.missing().to_owned(),
         ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {name}"),
-        ErrorKind::Network => format!("run again: {name} failed or could not be reached"),
+        ErrorKind::Network => {
+            format!("{name} did not respond or failed: check host name, network and proxy, then run again")
+        }
         ErrorKind::Integrity => "run again and, if it stays so, report it".to_owned(),
         ErrorKind::Io => "check space and rights of the path".to_owned(),
         _ => return Vec::new(),

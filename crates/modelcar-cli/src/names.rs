@@ -57,7 +57,9 @@ impl Failure {
         let path = text.strip_prefix("oci-archive:").unwrap_or(text);
         let exists = Path::new(path).exists();
         if path != text || (exists && !Path::new(path).is_dir()) {
-            return self.hint("archives are not read: unpack it, `mkdir DIR && tar -xf FILE -C DIR`, and name oci:DIR");
+            return self.hint(
+                "archives can't be read: unpack the archive, `mkdir DIR && tar -xf FILE -C DIR`, and name oci:DIR",
+            );
         }
         if exists || text.starts_with(['.', '/', '~']) {
             return self.hint(format!("an image layout is written oci:{text}"));
@@ -89,7 +91,7 @@ impl Output {
                 let (file, name) = place(rest);
                 Ok(Self::Archive { file, name })
             }
-            _ => Err(Failure::say(format!("output `{text}` is not one")).hint("write oci:DIR or oci-archive:FILE")),
+            _ => Err(Failure::say(format!("invalid --output `{text}`")).hint("write oci:DIR or oci-archive:FILE")),
         }
     }
 }

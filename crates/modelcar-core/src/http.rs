@@ -216,7 +216,7 @@ impl HttpFailure {
         matches!(self.tls_error(), Some(rustls::Error::InvalidCertificate(_)))
     }
 
-    /// Returns whether what answers does not speak TLS, as a server of plain HTTP does not: its first bytes are no
+    /// Returns whether the server does not speak TLS, as a server of plain HTTP: its first bytes are no
     /// record of TLS.
     pub fn is_without_tls(&self) -> bool {
         use rustls::{Error, InvalidMessage};

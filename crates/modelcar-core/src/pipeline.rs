@@ -225,7 +225,10 @@ impl<'a> Run<'a> {
         if !published {
             match self.write_images(&images, Trust::Yes).await {
                 Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
-                    self.warn(format!("what was said to be there is not, it is sent: {}", chain(&error)));
+                    self.warn(format!(
+                        "the registry has lost blobs that it said it has; they are sent again: {}",
+                        chain(&error)
+                    ));
                     let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
                     self.base_layers(Trust::No).await?;
                     let sent = self.weight_layers(&lost, Trust::No).await?;

@@ -43,7 +43,7 @@ fn a_lost_blob_shows_when_the_manifest_is_refused() {
     env.registry.lose_blob(REPOSITORY, &digest);
     env.registry.fault(FaultRule::new(&digest, RegistryAction::LieHead200 { len: size }).method("HEAD"));
     let (answer, stderr) = push(&env, &["--annotation", "a=b"]);
-    assert!(stderr.contains("is not, it is sent"), "{stderr}");
+    assert!(stderr.contains("the registry has lost blobs"), "{stderr}");
     assert!(env.registry.blob(REPOSITORY, &digest).is_some(), "the layer is back");
     env.registry.clear_faults();
     assert!(env.answer(&["inspect", &answer]).contains(&digest[..19]));

@@ -1,4 +1,4 @@
-//! `modelcar plan --check`: is a lock file still what its names lead to?
+//! `modelcar plan --check`: do source and base still have what a lock file pins?
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

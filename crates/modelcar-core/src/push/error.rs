@@ -16,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub enum PushError {
     /// The image to push to names a digest.
-    #[error("image `{0}` names a digest, which only a push can tell")]
+    #[error("can't push to `{0}`: its digest is computed by the push")]
     DigestAsTarget(ImageRef),
     /// The base image can't be used.
     #[error("use {}base `{name}`", if *.name == BaseRef::default() { "the default " } else { "" })]

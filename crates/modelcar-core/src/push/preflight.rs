@@ -31,8 +31,8 @@ pub(super) async fn preflight(
         }
         if taken.movable.is_none() {
             let message = format!(
-                "tag `{tag}` points to `{}` and is moved at the end; where tags are immutable that may be refused at \
-                 the end",
+                "tag `{tag}` points to `{}` and will be overwritten at the end of the push; a registry with immutable \
+                 tags refuses that",
                 taken.digest
             );
             progress.report(&Event::Warning { message });

@@ -99,12 +99,14 @@ impl Repository {
         };
         let verdict = if error.kind() == ErrorKind::Network { Verdict::Unknown } else { Verdict::No };
         let advice = match error.kind() {
-            ErrorKind::Auth => "log in with an account that may push; the login above is not taken",
-            ErrorKind::Denied => "the login is known; grant it the right to write to this repository",
+            ErrorKind::Auth => "log in with an account that may push: the registry refused the credentials above",
+            ErrorKind::Denied => "the registry knows the account; grant it write access to this repository",
             ErrorKind::NotFound => "create the repository, or correct its name",
             ErrorKind::RateLimited => "wait, then try again",
             ErrorKind::InvalidInput if is_about_name(&error) => "correct the name of the repository",
-            ErrorKind::InvalidInput => "what the registry says against it stands above: it may take no uploads at all",
+            ErrorKind::InvalidInput => {
+                "the registry refuses the upload for the reason above; perhaps it takes no uploads at all"
+            }
             _ => "try again; if it stays so, the registry or a proxy before it fails",
         };
         Check::new("push", verdict, chain(&error)).advise(advice)
@@ -115,7 +117,7 @@ impl Repository {
             Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
             Ok(TagState::Untold) => {
                 let found = format!("the registry does not tell whether `{tag}` is taken (403)");
-                Check::new("tag", Verdict::Warning, found).advise("some say so of a tag that is free")
+                Check::new("tag", Verdict::Warning, found).advise("some registries answer this for a tag that is free")
             }
             Ok(TagState::Taken(TakenTag { digest, movable: Some(false) })) => {
                 Check::new("tag", Verdict::No, format!("`{tag}` is immutable and points to `{digest}`"))
@@ -145,7 +147,7 @@ async fn reach(inner: &Inner) -> Check {
         Ok(Err(error)) => {
             let failure = HttpFailure::transport(Method::GET, &url, error);
             let advice = if failure.is_without_tls() {
-                "what answers does not speak TLS: a registry of plain HTTP is named with --plain-http"
+                "the server does not speak TLS: a registry of plain HTTP is named with --plain-http"
             } else {
                 "check the host's name, the network and, for TLS, the authority that signed its certificate"
             };
@@ -181,15 +183,15 @@ async fn login(inner: &Inner) -> Check {
 fn limits(inner: &Inner) -> Check {
     let quirks = &inner.quirks;
     let layer = quirks.largest_layer.map_or_else(
-        || "no limit of a layer's size is known".to_owned(),
+        || "no limit for the size of a layer is known".to_owned(),
         |bytes| format!("a layer has at most {bytes} bytes"),
     );
     let chunks = match quirks.chunks {
-        Chunks::Any => "chunks are taken".to_owned(),
+        Chunks::Any => "chunked uploads are supported".to_owned(),
         Chunks::AtMost(bytes) => format!("chunks have at most {bytes} bytes"),
-        Chunks::No => "no chunks are taken".to_owned(),
+        Chunks::No => "chunked uploads are not supported".to_owned(),
     };
-    let resume = if quirks.resume { "may go on where it broke" } else { "starts over when it breaks" };
+    let resume = if quirks.resume { "that breaks can be resumed" } else { "that breaks starts over" };
     let check = Check::new("limits", Verdict::Ok, format!("{layer}; {chunks}; an upload {resume}"));
     match quirks.advice {
         Some(advice) => check.advise(advice),

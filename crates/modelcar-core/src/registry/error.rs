@@ -54,7 +54,7 @@ pub enum RegistryError {
         source: Box<HttpFailure>,
     },
     /// What a session holds after it went on from a break is not what was sent.
-    #[error("{act} at `{repository}`: the session did not go on where it said")]
+    #[error("{act} at `{repository}`: the upload did not resume at the offset that the registry had confirmed")]
     Resumed {
         /// The act and its object.
         act: String,

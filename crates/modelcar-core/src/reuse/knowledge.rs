@@ -88,7 +88,7 @@ impl Knowledge {
                 }
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Network => return Err(error.into()),
-                Err(error) => warn(&options, format!("tag `{tag}` is not looked into: {error}")),
+                Err(error) => warn(&options, format!("can't look for reusable layers in tag `{tag}`: {error}")),
             }
         }
         for (image, repository, found) in others {
@@ -100,7 +100,7 @@ impl Knowledge {
                     seen.extend(sightings(layers, &place, &image.to_string()));
                 }
                 Ok(None) => warn(&options, format!("image `{image}` is not there, nothing of it is reused")),
-                Err(error) => warn(&options, format!("image `{image}` is not looked into: {error}")),
+                Err(error) => warn(&options, format!("can't look for reusable layers in image `{image}`: {error}")),
             }
         }
         Ok(Self { options, tags, seen, stated, siblings: Mutex::default() })
