@@ -19,11 +19,10 @@ use crate::{
 };
 
 const SIZE_MAX_BYTES: u64 = 20 << 20;
-const START_MAX: Duration = Duration::from_millis(20);
 const TOKEN_USER: &str = "oauth2accesstoken";
 
 #[test]
-fn the_static_binary_is_small_quick_and_needs_nobody() {
+fn the_static_binary_is_small_and_needs_nobody() {
     if !available(&[Part::Static]) {
         return;
     }
@@ -32,15 +31,8 @@ fn the_static_binary_is_small_quick_and_needs_nobody() {
     let ldd = command("ldd").arg(static_binary()).output().unwrap();
     let said = format!("{}{}", text(&ldd.stdout), text(&ldd.stderr));
     assert!(said.contains("statically linked") || said.contains("not a dynamic executable"), "{said}");
-    // The best of many: this machine does other things too.
-    let start = || {
-        let begun = Instant::now();
-        assert!(command(static_binary()).arg("--version").stdout(Stdio::null()).status().unwrap().success());
-        begun.elapsed()
-    };
-    let quickest = (0..20).map(|_| start()).min().unwrap();
-    assert!(quickest <= START_MAX, "{quickest:?}");
-    eprintln!("static binary: {size} bytes, starts in {quickest:?}");
+    assert!(command(static_binary()).arg("--version").stdout(Stdio::null()).status().unwrap().success());
+    eprintln!("static binary: {size} bytes");
 }
 
 /// The folder that a step sees as `/`.
