@@ -4,14 +4,13 @@
 #![doc = include_str!("../examples/push.rs")]
 //! ```
 //!
-//! `modelcar_env` is a crate beside this one. Whoever reads no environment gives logins and options by hand: see
-//! [`push::Connections`].
+//! That is what `modelcar push` does, with the same defaults but for reuse: the command line adds its local cache.
+//! [`push`] stops on request, says what it would do, and takes a progress of yours. `modelcar_env` is a crate beside this
+//! one; a program that reads no environment gives logins and options by hand: see [`push::Connections`]. The parts can be
+//! used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
 //!
-//! That is what `modelcar push` does, with the same defaults. [`push`] stops on request, says what it would do, and takes
-//! a progress of yours; the parts below it can be used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
-//!
-//! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many; one
-//! blocking thread is enough, since what lasts as long as a layer has a thread of its own. Every future can be sent to another thread. Dropping a
+//! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many. One blocking thread is
+//! enough: what lasts as long as a layer has a thread of its own. Every future can be sent to another thread. Dropping a
 //! future stops its work; what that leaves behind is said where the future is made.
 //!
 //! The library prints nothing and reads neither environment nor home; whoever calls it decides what to tell it.
