@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a file that can't be read is a failed test")]
 
 mod circles;
+mod features;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +39,7 @@ const ORDER: [&str; 23] = [
 ];
 
 /// Modules that know no runtime, network, file system or clock, with their crates.
-const PURE: [(&str, &str); 10] = [
+const PURE: [(&str, &str); 12] = [
     ("modelcar-core", "text"),
     ("modelcar-core", "digest"),
     ("modelcar-core", "path"),
@@ -46,6 +47,8 @@ const PURE: [(&str, &str); 10] = [
     ("modelcar-core", "oci"),
     ("modelcar-core", "layer_format"),
     ("modelcar-core", "plan"),
+    ("modelcar-core", "reuse/action"),
+    ("modelcar-core", "reuse/decide"),
     ("modelcar-kserve", "render"),
     ("modelcar-kserve", "check"),
     ("modelcar-kserve", "sizing"),

@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use modelcar_core::{
     progress::{NoProgress, Progress},
     push::Pushed,
-    reuse::Way,
+    reuse::LayerAction,
     text::one_line,
 };
 use modelcar_kserve::sizing::NodeDisk;
@@ -119,8 +119,13 @@ fn summed_up(source: &str, pushed: &Pushed) -> String {
         reason = "a rate for people"
     )]
     let rate = (built.bytes_sent as f64 / seconds.max(0.001)) as u64;
-    let ways = [(Way::Upload, "sent"), (Way::Reuse, "reused"), (Way::Mount, "mounted"), (Way::Copy, "copied")];
-    let of = |way: Way| built.layers.iter().filter(|layer| layer.way == way).count();
+    let ways = [
+        (LayerAction::Upload, "sent"),
+        (LayerAction::Reuse, "reused"),
+        (LayerAction::Mount, "mounted"),
+        (LayerAction::Copy, "copied"),
+    ];
+    let of = |way: LayerAction| built.layers.iter().filter(|layer| layer.action == way).count();
     let ways: Vec<_> = ways.iter().map(|(way, done)| (of(*way), done)).filter(|(number, _)| *number > 0).collect();
     let ways: Vec<_> = ways.iter().map(|(number, done)| format!("{number} {done}")).collect();
     format!(

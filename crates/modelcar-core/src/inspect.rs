@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Serialize;
 
 use crate::{
-    Digest, ImageRef, Platform,
+    Digest, Platform,
     error::Result,
     image::FILES,
     reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
-    registry::Repository,
     sink::Layout,
     source::SourceFile,
 };
@@ -69,7 +68,8 @@ pub struct InspectedLayer {
 ///
 /// # Errors
 /// When the image is not there or can't be read.
-pub async fn registry(repository: &Repository, image: &ImageRef) -> Result<Inspection> {
+#[cfg(feature = "registry")]
+pub async fn registry(repository: &crate::registry::Repository, image: &crate::ImageRef) -> Result<Inspection> {
     inspect(repository, &image.selector()).await
 }
 

@@ -22,8 +22,7 @@ use crate::{
     layer::LayerBody,
     plan::Plan,
     progress::{Event, NoProgress, Phase, Progress},
-    registry::RegistryError,
-    reuse::{Candidate, DecidedPush, Place, Reuse, Way},
+    reuse::{KnownLayers, LayerAction, LayerCandidate, NoneKnown},
     sink::{Body, BytesBody, Sealed, Sink},
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
@@ -96,8 +95,9 @@ pub struct BuiltLayer {
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
-    /// How it came to be there.
-    pub way: Way,
+    /// How the layer came to be there.
+    #[serde(rename = "way")]
+    pub action: LayerAction,
     /// Where it is from, unless it was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -121,26 +121,30 @@ pub async fn build(
     sink: &dyn Sink,
     options: &BuildOptions,
 ) -> Result<Built> {
-    carry_out(plan, &Reuse::default(), source, base, sink, options).await
+    carry_out(plan, &NoneKnown, source, base, sink, options).await
 }
 
-impl DecidedPush {
-    /// Does what was decided, and nothing else: layers that are in the registry stay where they are, the others are
-    /// streamed from `source`, and the image is published under the tags that were decided for.
+#[cfg(feature = "push")]
+impl crate::reuse::DecidedPush {
+    /// Does what was decided: layers that are in the registry stay where they are, the others are streamed from
+    /// `source`, and the image is published under the tags that were decided for.
     ///
-    /// The decisions are used up: they say nothing of another plan, another place or a later time.
+    /// The decisions are used up: they say nothing of another plan, another repository or a later time.
     ///
     /// # Errors
     /// As [`build`].
     pub(crate) async fn run(self, source: Arc<dyn Source>, base: &Base, options: &BuildOptions) -> Result<Built> {
-        let (plan, reuse, sink) = self.into_parts();
-        carry_out(&plan, &reuse, source, base, &*sink, options).await
+        let (plan, known, sink) = self.into_parts();
+        match known {
+            Some(known) => carry_out(&plan, &known, source, base, &*sink, options).await,
+            None => carry_out(&plan, &NoneKnown, source, base, &*sink, options).await,
+        }
     }
 }
 
 async fn carry_out(
     plan: &Plan,
-    reuse: &Reuse,
+    known: &dyn KnownLayers,
     source: Arc<dyn Source>,
     base: &Base,
     sink: &dyn Sink,
@@ -152,7 +156,7 @@ async fn carry_out(
         let bytes = left_out.iter().map(|file| file.size).sum();
         options.progress.report(&Event::LeftOut { files: left_out.len(), bytes });
     }
-    let run = Run::new(plan, reuse, source, base, sink, options);
+    let run = Run::new(plan, known, source, base, sink, options);
     let span = tracing::info_span!("push", layers = plan.layers().len(), bytes = plan.layer_bytes());
     let result = run.all().instrument(span).await;
     if result.is_err() {
@@ -167,7 +171,7 @@ struct Run<'a> {
     source: Arc<Metered>,
     base: &'a Base,
     sink: &'a dyn Sink,
-    reuse: &'a Reuse,
+    known: &'a dyn KnownLayers,
     jobs: usize,
     turns: Arc<Semaphore>,
     window: Window,
@@ -180,7 +184,7 @@ struct Run<'a> {
 struct Done {
     index: usize,
     sealed: Sealed,
-    way: Way,
+    action: LayerAction,
     from: Option<String>,
     /// Whether this run has seen the layer's bytes.
     proven: bool,
@@ -196,7 +200,7 @@ enum Trust {
 impl<'a> Run<'a> {
     fn new(
         plan: &'a Plan,
-        reuse: &'a Reuse,
+        known: &'a dyn KnownLayers,
         source: Arc<dyn Source>,
         base: &'a Base,
         sink: &'a dyn Sink,
@@ -208,18 +212,18 @@ impl<'a> Run<'a> {
         let window = Window::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
-        Self { plan, source, base, sink, reuse, jobs, turns, window, progress, believed: AtomicBool::new(false) }
+        Self { plan, source, base, sink, known, jobs, turns, window, progress, believed: AtomicBool::new(false) }
     }
 
     async fn all(&self) -> Result<Built> {
         image::check_manifests(self.plan)?;
         Phase::Layers.begin(&*self.progress);
-        if !self.reuse.is_published() {
+        if !self.known.is_published() {
             self.base_layers(Trust::Yes).await?;
         }
         let mut done = self.weight_layers(&(0..self.plan.layers().len()).collect::<Vec<_>>(), Trust::Yes).await?;
-        let is_known = |done: &Done| matches!(done.way, Way::Reuse | Way::Mount);
-        let published = self.reuse.is_published() && done.iter().all(is_known);
+        let is_known = |done: &Done| matches!(done.action, LayerAction::Reuse | LayerAction::Mount);
+        let published = self.known.is_published() && done.iter().all(is_known);
         let mut images = self.images(&done)?;
         Phase::Publish.begin(&*self.progress);
         if !published {
@@ -248,10 +252,7 @@ impl<'a> Run<'a> {
         tracing::info!(digest = %index.digest, already = published, "the image is published");
         self.progress.report(&Event::Published { digest: index.digest });
         let layers: Vec<_> = done.iter().map(|done| (done.sealed.digest, done.proven)).collect();
-        self.reuse.remember(self.plan, &layers).await;
-        if let Some(checkpoints) = &self.reuse.checkpoints {
-            checkpoints.clear().await;
-        }
+        self.known.published(self.plan, &layers).await;
         Ok(self.built(index.digest, &images, done))
     }
 
@@ -303,7 +304,7 @@ impl<'a> Run<'a> {
 
     async fn weight_layer(&self, index: usize, trust: Trust) -> Result<Done> {
         let candidates = match trust {
-            Trust::Yes => self.reuse.candidates(index),
+            Trust::Yes => self.known.candidates(index),
             Trust::No => &[],
         };
         for (place, candidate) in candidates.iter().enumerate() {
@@ -314,7 +315,7 @@ impl<'a> Run<'a> {
         }
         tracing::info!("the layer is sent");
         let sealed = self.write_layer(index, Arc::clone(&self.source) as _).await?;
-        Ok(Done { index, sealed, way: Way::Upload, from: None, proven: true })
+        Ok(Done { index, sealed, action: LayerAction::Upload, from: None, proven: true })
     }
 
     async fn write_layer(&self, index: usize, source: Arc<dyn Source>) -> Result<Sealed> {
@@ -327,28 +328,26 @@ impl<'a> Run<'a> {
         let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
         let sealed = self.sink.write_blob(&body, &restarted).await?;
-        if let Some(checkpoints) = self.reuse.checkpoints.as_ref().filter(|_| self.plan.layers().len() > 1) {
-            checkpoints.note(layer, self.plan.mtime(), &sealed).await;
-        }
+        self.known.layer_done(layer, self.plan.mtime(), &sealed).await;
         Span::current().record("digest", tracing::field::display(&sealed.digest));
         tracing::info!(bytes = sealed.size, "the layer is in place");
         self.progress.report(&Event::LayerDone { layer: index, digest: sealed.digest });
         Ok(sealed)
     }
 
-    /// Takes a layer from where it is said to be. Whatever goes wrong, the source has it still.
-    async fn known_layer(&self, index: usize, candidate: &Candidate, seen: bool) -> Option<Done> {
+    /// Uses a layer that a registry is said to hold. `None` when that fails: the layer is then sent from the source.
+    async fn known_layer(&self, index: usize, candidate: &LayerCandidate, seen: bool) -> Option<Done> {
         let (layer, mtime) = (&self.plan.layers()[index], self.plan.mtime());
         let warn = |reason: String| {
             let title = layer.title();
             self.warn(format!("layer {index} (`{title}`) of {} is not used: {reason}", candidate.from));
         };
         let from = Some(candidate.from.clone());
-        if let Place::Elsewhere(repository) = &candidate.place {
-            // Every file is checked on the way, as if it came from the source.
+        if let Some(source) = self.known.copy_source(candidate, layer, mtime) {
+            // Every file is verified on the way, as if it came from the model's source.
             tracing::info!(from = candidate.from, "the layer is copied");
-            return match self.write_layer(index, candidate.source(repository, layer, mtime)).await {
-                Ok(sealed) => Some(Done { index, sealed, way: Way::Copy, from, proven: true }),
+            return match self.write_layer(index, source).await {
+                Ok(sealed) => Some(Done { index, sealed, action: LayerAction::Copy, from, proven: true }),
                 Err(error) => {
                     let reason = chain(&error);
                     self.progress.report(&Event::LayerRestarted { layer: index, reason: reason.clone() });
@@ -357,12 +356,13 @@ impl<'a> Run<'a> {
                 }
             };
         }
-        let here = (seen && candidate.way() == Way::Reuse) || self.sink.claim(&candidate.blob()).await.unwrap_or(false);
+        let here = (seen && candidate.action() == LayerAction::Reuse)
+            || self.sink.claim(&candidate.blob()).await.unwrap_or(false);
         if !here {
             return None;
         }
-        if self.reuse.verify {
-            let refused = match self.reuse.is_true(candidate, index, layer, mtime).await {
+        if self.known.verifies() {
+            let refused = match self.known.verify(candidate, index, layer, mtime).await {
                 Ok(true) => None,
                 Ok(false) => Some("its bytes are not the files that it is said to hold".to_owned()),
                 Err(error) => Some(format!("it could not be read: {}", chain(&error))),
@@ -375,11 +375,11 @@ impl<'a> Run<'a> {
         self.believed.store(true, Ordering::Relaxed);
         let sealed = candidate.sealed(layer)?;
         Span::current().record("digest", tracing::field::display(&sealed.digest));
-        tracing::info!(from = candidate.from, way = ?candidate.way(), "the layer is there already");
+        tracing::info!(from = candidate.from, way = ?candidate.action(), "the layer is there already");
         let (title, size) = (layer.title(), layer.size);
         let reused = Event::LayerReused { layer: index, title, size, from: candidate.from.clone() };
         self.progress.report(&reused);
-        Some(Done { index, sealed, way: candidate.way(), from, proven: self.reuse.verify })
+        Some(Done { index, sealed, action: candidate.action(), from, proven: self.known.verifies() })
     }
 
     fn images(&self, done: &[Done]) -> Result<Vec<PlatformImage>> {
@@ -410,7 +410,7 @@ impl<'a> Run<'a> {
         let layers = self.plan.layers().iter().zip(done).map(|(layer, done)| BuiltLayer {
             digest: done.sealed.digest,
             size: done.sealed.size,
-            way: done.way,
+            action: done.action,
             from: done.from,
             files: layer
                 .files
@@ -425,15 +425,22 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns whether the registry refuses a manifest as it does one that names what it has not. Registries differ in the
-/// code; those that mean something else for certain are left out, because the other way is to send everything again.
+/// Returns whether the rejection of a manifest may mean that a referenced blob is missing. Registries differ in the
+/// error's code; codes that certainly mean something else are left out, because every blob is sent again otherwise.
+#[cfg(feature = "registry")]
 fn is_missing_blob(error: &Error) -> bool {
-    let Some(RegistryError::Request { source, .. }) = error.downcast_ref() else { return false };
+    let Some(crate::registry::RegistryError::Request { source, .. }) = error.downcast_ref() else { return false };
     let says_so = match source.code.as_deref() {
         None => true,
         Some(code) => ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"].contains(&code),
     };
     says_so && source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422))
+}
+
+/// No other sink loses blobs.
+#[cfg(not(feature = "registry"))]
+fn is_missing_blob(_error: &Error) -> bool {
+    false
 }
 
 /// Counts the bytes that a source gives.

@@ -6,7 +6,7 @@ use modelcar_core::{
     BuildOptions, ImageRef,
     plan::{LockFile, Plan},
     push::{PreparedPush, Push},
-    reuse::{Decision, Way},
+    reuse::{Decision, LayerAction},
     text::one_line,
 };
 use modelcar_kserve::sizing::NodeDisk;
@@ -80,8 +80,8 @@ impl Decided {
 
     fn reason(&self, layer: usize) -> String {
         let Some(decision) = self.decisions.get(layer) else { return String::new() };
-        match (&decision.way, &decision.from) {
-            (Way::Upload, _) => match decision.renamed.as_slice() {
+        match (&decision.action, &decision.from) {
+            (LayerAction::Upload, _) => match decision.renamed.as_slice() {
                 [] => "upload".to_owned(),
                 [first, ..] => {
                     format!("upload: `{}` was `{}`, and the path is part of the layer", first.to, first.from)
@@ -89,8 +89,8 @@ impl Decided {
             },
             (way, from) => {
                 let way = match way {
-                    Way::Mount => "mount",
-                    Way::Copy => "copy",
+                    LayerAction::Mount => "mount",
+                    LayerAction::Copy => "copy",
                     _ => "reuse",
                 };
                 format!("{way} from {}", from.as_deref().unwrap_or_default())

@@ -1,13 +1,15 @@
 //! The name of a base image.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+#[cfg(feature = "registry")]
+use std::sync::Arc;
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
 use super::{Base, BaseError};
+use crate::{ImageRef, digest::serde_as_text};
+#[cfg(feature = "registry")]
 use crate::{
-    ImageRef,
-    digest::serde_as_text,
     progress::{Event, Phase, Progress},
     registry::Registries,
 };
@@ -71,6 +73,7 @@ impl BaseRef {
         Ok(Self::Layout { dir: dir.into(), name: name.map(str::to_owned) })
     }
 
+    #[cfg(feature = "registry")]
     /// Opens the base image, and pins it where it is an image in a registry. A manifest that the image's index lists and
     /// that is not there is told to `progress`.
     ///

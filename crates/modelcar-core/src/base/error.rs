@@ -5,7 +5,6 @@ use std::{io, path::PathBuf, time::Duration};
 use crate::{
     Digest, ImageError, InvalidReference, Platform,
     error::{ErrorKind, ModelcarError},
-    registry::RegistryError,
     sink::LayoutError,
 };
 
@@ -29,7 +28,8 @@ pub enum BaseError {
     Layout(#[from] LayoutError),
     /// The registry that holds the base image refused or failed.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    #[cfg(feature = "registry")]
+    Registry(#[from] crate::registry::RegistryError),
     /// The binary could not be read.
     #[error("{act} `{path}`")]
     Io {
@@ -89,6 +89,7 @@ impl ModelcarError for BaseError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Layout(error) => error.kind(),
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Io,
@@ -106,6 +107,7 @@ impl ModelcarError for BaseError {
 
     fn is_retryable(&self) -> bool {
         match self {
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.is_retryable(),
             Self::Image(error) => error.is_retryable(),
             _ => false,
@@ -114,6 +116,7 @@ impl ModelcarError for BaseError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.retry_after(),
             Self::Image(error) => error.retry_after(),
             _ => None,
@@ -124,6 +127,7 @@ impl ModelcarError for BaseError {
 impl From<ImageError> for BaseError {
     fn from(error: ImageError) -> Self {
         match error {
+            #[cfg(feature = "registry")]
             ImageError::Registry(error) => Self::Registry(error),
             ImageError::Layout(error) => Self::Layout(error),
             other => Self::Image(other),

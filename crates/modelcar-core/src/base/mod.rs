@@ -20,7 +20,6 @@ pub use self::{
 use crate::{
     Digest, ImageRef, Platform,
     reader::ImageReader,
-    registry::Repository,
     sink::{Body, BytesBody, Layout, OpenBody, ref_name},
 };
 
@@ -140,7 +139,8 @@ impl Base {
     ///
     /// # Errors
     /// When the image is not there, or nothing can be built on it.
-    pub async fn from_registry(repository: &Repository, image: &ImageRef) -> Result<Self, BaseError> {
+    #[cfg(feature = "registry")]
+    pub async fn from_registry(repository: &crate::registry::Repository, image: &ImageRef) -> Result<Self, BaseError> {
         // A name with a tag can be followed later; one that was given with a digest has none.
         let name = match image.digest() {
             Some(_) => format!("{}/{}", image.registry(), image.repository()),

@@ -23,7 +23,7 @@ use crate::{
     error::Result,
     pipeline::BuildOptions,
     registry::{Registries, RegistryOptions, RegistrySink, Repository},
-    reuse::{Cache, DecidedPush, Knowledge, ReuseOptions},
+    reuse::{Cache, DecidedPush, Inventory, ReuseOptions},
     sink::Sink,
     source::HubOptions,
 };
@@ -188,14 +188,14 @@ impl Push {
     async fn decide(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
         let tags = self.tags();
         let progress = &self.options.progress;
-        let (planned, knowledge) = tokio::try_join!(
+        let (planned, inventory) = tokio::try_join!(
             self.contents.plan(&self.connections, progress),
             gather(self.reuse, &self.connections.registries, &repository, &tags, &self.options),
         )?;
-        let stated = knowledge.as_ref().map_or(&[][..], Knowledge::stated_facts);
+        let stated = inventory.as_ref().map_or(&[][..], Inventory::stated_facts);
         let planned = planned.describe(stated).await?;
-        let decided = match knowledge {
-            Some(knowledge) => knowledge.decide(planned.plan.clone(), &*planned.source.source, sink).await?,
+        let decided = match inventory {
+            Some(inventory) => inventory.decide(planned.plan.clone(), &*planned.source.source, sink).await?,
             None => DecidedPush::without_reuse(planned.plan.clone(), sink),
         };
         Ok(PreparedPush::new(planned, decided, self.image, tags, self.options))
@@ -209,7 +209,7 @@ async fn gather(
     target: &Repository,
     tags: &[Tag],
     options: &BuildOptions,
-) -> Result<Option<Knowledge>> {
+) -> Result<Option<Inventory>> {
     let Some(policy) = policy else { return Ok(None) };
     let named = policy.images.into_iter().map(|image| {
         let repository = registries.repository(&image, &options.progress)?;
@@ -225,5 +225,5 @@ async fn gather(
         verify: policy.verify,
         progress: Arc::clone(&options.progress),
     };
-    Ok(Some(Knowledge::gather(options).await?))
+    Ok(Some(Inventory::gather(options).await?))
 }

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     pipeline::{BuildOptions, Built},
     plan::{Layer, LockFile, Plan},
-    reuse::{DecidedPush, Decision, Way},
+    reuse::{DecidedPush, Decision, LayerAction},
     source::OpenSource,
 };
 
@@ -96,17 +96,17 @@ impl PreparedPush {
 
     /// Returns the bytes of files that are read from the source.
     pub fn bytes_to_fetch(&self) -> u64 {
-        self.sum(&[Way::Upload], Layer::content_bytes)
+        self.sum(&[LayerAction::Upload], Layer::content_bytes)
     }
 
     /// Returns the bytes of weight layers that are sent to the registry.
     pub fn bytes_to_send(&self) -> u64 {
-        self.sum(&[Way::Upload, Way::Copy], |layer| layer.size)
+        self.sum(&[LayerAction::Upload, LayerAction::Copy], |layer| layer.size)
     }
 
-    fn sum(&self, ways: &[Way], bytes: fn(&Layer) -> u64) -> u64 {
+    fn sum(&self, actions: &[LayerAction], bytes: fn(&Layer) -> u64) -> u64 {
         let layers = self.plan().layers().iter().zip(self.decisions());
-        layers.filter(|(_, decision)| ways.contains(&decision.way)).map(|(layer, _)| bytes(layer)).sum()
+        layers.filter(|(_, decision)| actions.contains(&decision.action)).map(|(layer, _)| bytes(layer)).sum()
     }
 
     /// Sends what is not there yet, publishes the image under its tags, and returns its pinned reference.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::{
     Digest,
     error::{ErrorKind, ModelcarError},
-    registry::RegistryError,
     sink::LayoutError,
 };
 
@@ -17,8 +16,9 @@ pub enum ImageError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The registry that holds the image refused or failed.
+    #[cfg(feature = "registry")]
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(#[from] crate::registry::RegistryError),
     /// An index, manifest or config is not the JSON that it should be.
     #[error("`{digest}` is not the expected JSON")]
     Json {
@@ -57,6 +57,7 @@ impl ModelcarError for ImageError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Layout(error) => error.kind(),
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.kind(),
             Self::Corrupt { .. } => ErrorKind::Integrity,
             Self::Json { .. } | Self::Document { .. } => ErrorKind::InvalidInput,
@@ -66,6 +67,7 @@ impl ModelcarError for ImageError {
 
     fn is_retryable(&self) -> bool {
         match self {
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.is_retryable(),
             _ => false,
         }
@@ -73,6 +75,7 @@ impl ModelcarError for ImageError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            #[cfg(feature = "registry")]
             Self::Registry(error) => error.retry_after(),
             _ => None,
         }

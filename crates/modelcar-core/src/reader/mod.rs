@@ -4,8 +4,10 @@
 
 mod error;
 mod layout;
+#[cfg(feature = "registry")]
 mod registry;
 #[cfg(test)]
+#[cfg(feature = "registry")]
 mod tests;
 
 use std::{

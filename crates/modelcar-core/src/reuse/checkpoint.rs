@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::found::{self, FoundLayer};
+use super::image_layer::{self, ImageLayer};
 use crate::{
     Digest,
     error::Result,
@@ -53,7 +53,7 @@ impl Checkpoints {
     }
 
     /// Returns the layer of this recipe that an earlier push has finished.
-    pub(super) async fn look_up(&self, recipe: &Digest) -> Option<FoundLayer> {
+    pub(super) async fn look_up(&self, recipe: &Digest) -> Option<ImageLayer> {
         let manifest = self.repository.manifest(&tag(recipe)).await.ok()??;
         let is_ours = serde_json::from_slice::<serde_json::Value>(&manifest.bytes)
             .is_ok_and(|value| value["artifactType"] == ARTIFACT);
@@ -62,7 +62,7 @@ impl Checkpoints {
         }
         self.held().insert(manifest.digest, tag(recipe));
         let Ok(Document::Manifest(manifest)) = Document::parse(&manifest.bytes) else { return None };
-        found::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
+        image_layer::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
     }
 
     /// Notes that a layer is done. A failure costs the checkpoint alone.

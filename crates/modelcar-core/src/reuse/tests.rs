@@ -2,7 +2,7 @@ use std::{sync::Arc, thread};
 
 use modelcar_testkit::{Auth, FakeRegistry, RegistryConfig};
 
-use super::{Cache, found::one_manifest};
+use super::{Cache, image_layer::one_manifest};
 use crate::{
     Digest, ImageRef,
     oci::{Document, Manifest},

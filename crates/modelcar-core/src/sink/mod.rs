@@ -8,6 +8,7 @@ mod layout_error;
 mod store;
 mod temporary;
 #[cfg(test)]
+#[cfg(feature = "registry")]
 mod tests;
 mod writer;
 

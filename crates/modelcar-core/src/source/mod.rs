@@ -1,7 +1,9 @@
 //! Where a model's files come from: the Hub or a directory.
 
 mod dir;
+#[cfg(feature = "hub")]
 mod hub;
+mod model_id;
 mod source_ref;
 mod window;
 
@@ -12,16 +14,17 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "hub")]
+pub use self::hub::{HubOptions, HubSource};
 pub use self::{
     dir::DirSource,
-    hub::{HubOptions, HubSource, ModelId},
+    model_id::ModelId,
     source_ref::{OpenSource, SourceRef},
     window::{Seat, Window},
 };
 use crate::{
     ContentId, Digest, ModelPath,
     error::{ErrorKind, ModelcarError, OtherError},
-    http::HttpFailure,
     path::InvalidPath,
 };
 
@@ -144,12 +147,13 @@ pub enum SourceError {
         model: String,
     },
     /// A request to the Hub failed.
+    #[cfg(feature = "hub")]
     #[error("{what}")]
     Http {
         /// The act and its object.
         what: String,
         /// The failure.
-        source: Box<HttpFailure>,
+        source: Box<crate::http::HttpFailure>,
     },
     /// The connection broke inside a body.
     #[error("read `{path}` from `{host}`: the body broke off at byte {at} of {size}")]
@@ -163,7 +167,7 @@ pub enum SourceError {
         /// Size of the file.
         size: u64,
         /// What the transport says; `None` when the body ended early without an error.
-        source: Option<reqwest::Error>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// No byte came for a long time.
     #[error("read `{path}` from `{host}`: no byte for {seconds} s")]
@@ -282,6 +286,7 @@ impl ModelcarError for SourceError {
             | Self::TooManyLinked { .. }
             | Self::BadEndpoint { .. }
             | Self::BadToken => ErrorKind::InvalidInput,
+            #[cfg(feature = "hub")]
             Self::Http { source, .. } => source.kind(),
             Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
             Self::Changed { .. } => ErrorKind::Integrity,
@@ -294,6 +299,7 @@ impl ModelcarError for SourceError {
 
     fn is_retryable(&self) -> bool {
         match self {
+            #[cfg(feature = "hub")]
             Self::Http { source, .. } => source.is_retryable(),
             Self::Layer { source, .. } => source.is_retryable(),
             Self::Other(error) => error.is_retryable(),
@@ -304,6 +310,7 @@ impl ModelcarError for SourceError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            #[cfg(feature = "hub")]
             Self::Http { source, .. } => source.retry_after(),
             Self::Layer { source, .. } => source.retry_after(),
             Self::Other(error) => error.retry_after(),

@@ -4,8 +4,12 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::{DirSource, HubOptions, HubSource, ModelId, Source, SourceError};
-use crate::{digest::serde_as_text, progress::Progress};
+#[cfg(feature = "hub")]
+use super::{DirSource, HubOptions, HubSource};
+use super::{ModelId, Source, SourceError};
+use crate::digest::serde_as_text;
+#[cfg(feature = "hub")]
+use crate::progress::Progress;
 
 const HUB: &str = "hf://";
 
@@ -25,6 +29,7 @@ pub enum SourceRef {
     Other(String),
 }
 
+#[cfg(feature = "hub")]
 impl SourceRef {
     /// Opens the source and pins its content: a revision is resolved to its commit, a directory is walked.
     ///
@@ -114,6 +119,7 @@ serde_as_text!(SourceRef);
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "hub")]
     use crate::progress::NoProgress;
 
     #[test]
@@ -138,6 +144,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "hub")]
     #[tokio::test]
     async fn what_can_not_be_opened_is_said() {
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);

@@ -13,16 +13,15 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    HubOptions, ModelId, headers,
+    HubOptions, headers,
     listing::{TreeEntry, refused},
-    model_id::is_commit,
     retry::{Fault, Retry, rate_limit_wait},
 };
 use crate::{
     ModelPath,
     error::ModelcarError,
     http::{HttpFailure, RedactedUrl, client_builder, header, log},
-    source::SourceError,
+    source::{ModelId, SourceError, model_id::is_commit},
     text,
 };
 

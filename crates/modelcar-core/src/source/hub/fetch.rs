@@ -229,7 +229,13 @@ impl Fetcher {
                 Ok(Ok(None)) => None,
             };
             let at = part.offset + part.len - sink.left();
-            let error = SourceError::BrokenBody { path: path.clone(), host: host(&url), at, size, source: cause };
+            let error = SourceError::BrokenBody {
+                path: path.clone(),
+                host: host(&url),
+                at,
+                size,
+                source: cause.map(Into::into),
+            };
             return Err(Fault::passing(error));
         }
     }

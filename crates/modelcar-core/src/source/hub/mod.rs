@@ -7,7 +7,6 @@ mod api;
 mod fetch;
 mod headers;
 mod listing;
-mod model_id;
 mod retry;
 mod window;
 
@@ -15,12 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::model_id::ModelId;
 use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
     progress::{NoProgress, Phase, Progress},
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, ModelId, Origin, Source, SourceError, SourceFile, Window, model_id},
 };
 
 /// How the Hub is spoken to.

@@ -1,5 +1,6 @@
 //! What an image says of itself: the layers that it holds, and the facts of its model.
 
+use super::action::Place;
 use crate::{
     Digest, ImageError,
     facts::StatedFacts,
@@ -16,7 +17,7 @@ const PLAIN_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A weight layer as the annotations of a manifest describe it. Whoever may write the manifest may have made it up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FoundLayer {
+pub(super) struct ImageLayer {
     /// Digest of the layer.
     pub(super) digest: Digest,
     /// Size in bytes.
@@ -27,7 +28,7 @@ pub(super) struct FoundLayer {
     pub(super) files: Vec<SourceFile>,
 }
 
-impl FoundLayer {
+impl ImageLayer {
     /// Returns whether recipe and size follow from the files that are stated with them.
     pub(super) fn is_consistent(&self, mtime: u64) -> bool {
         let layer = Layer::new(self.files.clone(), mtime);
@@ -35,11 +36,20 @@ impl FoundLayer {
     }
 }
 
+/// A layer of an image, and where the image is.
+#[derive(Debug, Clone)]
+pub(super) struct SeenLayer {
+    pub(super) layer: ImageLayer,
+    pub(super) place: Place,
+    /// The image, for people.
+    pub(super) from: String,
+}
+
 /// An image, or one manifest of it.
 #[derive(Debug, Default)]
-pub(super) struct FoundImage {
+pub(super) struct StatedImage {
     /// Its weight layers, each once.
-    pub(super) layers: Vec<FoundLayer>,
+    pub(super) layers: Vec<ImageLayer>,
     /// The facts of its model; every manifest of an image states the same ones.
     pub(super) stated: Option<StatedFacts>,
 }
@@ -48,9 +58,9 @@ pub(super) struct FoundImage {
 ///
 /// # Errors
 /// When one of its manifests can't be read.
-pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result<FoundImage, ImageError> {
+pub(super) async fn read(repository: &Repository, top: &ManifestBlob) -> Result<StatedImage, ImageError> {
     let tree = read_below(repository, top, Extent { every_platform: true, configs: Configs::None }).await?;
-    let mut whole = FoundImage::default();
+    let mut whole = StatedImage::default();
     for one in tree.images.iter().map(|image| one_manifest(&image.manifest)) {
         for layer in one.layers {
             if !whole.layers.contains(&layer) {
@@ -63,16 +73,16 @@ pub(super) async fn image(repository: &Repository, top: &ManifestBlob) -> Result
 }
 
 /// Reads one manifest. What is no layer of modelcar's is passed over.
-pub(super) fn one_manifest(manifest: &Manifest) -> FoundImage {
-    let layers: Vec<FoundLayer> = manifest.layers.iter().filter_map(found_layer).collect();
+pub(super) fn one_manifest(manifest: &Manifest) -> StatedImage {
+    let layers: Vec<ImageLayer> = manifest.layers.iter().filter_map(image_layer).collect();
     let files = layers.iter().flat_map(|layer| layer.files.clone()).collect();
-    FoundImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
+    StatedImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
 }
 
-fn found_layer(layer: &Descriptor) -> Option<FoundLayer> {
+fn image_layer(layer: &Descriptor) -> Option<ImageLayer> {
     let recipe = layer.annotation(RECIPE)?.parse().ok()?;
     let mut files: Vec<SourceFile> = serde_json::from_str(layer.annotation(FILES)?).ok()?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let plain = layer.media_type == PLAIN_TAR && !files.is_empty() && plan::is_bounded(&files);
-    plain.then_some(FoundLayer { digest: layer.digest, size: layer.size, recipe, files })
+    plain.then_some(ImageLayer { digest: layer.digest, size: layer.size, recipe, files })
 }

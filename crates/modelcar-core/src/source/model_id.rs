@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::source::SourceError;
+use super::SourceError;
 
 /// Longest owner and longest name the Hub gives out.
 const MAX_CHARS: usize = 96;
@@ -107,6 +107,7 @@ pub(super) fn is_revision(text: &str) -> bool {
 }
 
 /// Returns whether `text` is a whole commit id.
+#[cfg(feature = "hub")]
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,16 +1,14 @@
-//! What is known of layers before a plan is looked at: the images that were named, read side by side.
+//! The layers that named images hold, read side by side before there is a plan.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future;
 
 use super::{
+    action::Place,
     cache::Cache,
-    decide::Place,
-    found::{self, FoundImage, FoundLayer},
+    image_layer::{self, ImageLayer, SeenLayer, StatedImage},
+    repositories::Repositories,
 };
 use crate::{
     Digest, ErrorKind, ImageError, ImageRef, ModelcarError, Tag,
@@ -41,33 +39,23 @@ pub(crate) struct ReuseOptions {
     pub(crate) progress: Arc<dyn Progress>,
 }
 
-/// A layer of an image, and what can be done with it.
-#[derive(Debug, Clone)]
-pub(super) struct Sighting {
-    pub(super) layer: FoundLayer,
-    pub(super) place: Place,
-    /// The image.
-    pub(super) from: String,
-}
-
 /// What the named images hold.
 #[derive(Debug)]
-pub(crate) struct Knowledge {
+pub(crate) struct Inventory {
     pub(super) options: ReuseOptions,
     /// What the tags point to now.
     pub(super) tags: BTreeMap<Tag, Digest>,
-    pub(super) seen: Vec<Sighting>,
+    pub(super) seen: Vec<SeenLayer>,
     stated: Vec<StatedFacts>,
-    /// Other repositories of the target's registry, by name.
-    pub(super) siblings: Mutex<BTreeMap<String, Repository>>,
+    pub(super) repositories: Repositories,
 }
 
-impl Knowledge {
+impl Inventory {
     /// Reads the images.
     ///
     /// # Errors
-    /// When the target's registry can't be reached. An image that is not there, or may not be read, is one without
-    /// layers; of a named one that is told.
+    /// When the target's registry can't be reached. A missing or unreadable image contributes no layers; for an image
+    /// that was named a warning is reported.
     pub(crate) async fn gather(options: ReuseOptions) -> Result<Self> {
         Phase::Registry.begin(&*options.progress);
         let target = options.target.image().clone();
@@ -77,14 +65,15 @@ impl Knowledge {
             (image, repository, read(repository, &selector).await)
         });
         let (own, others) = future::join(future::join_all(own), future::join_all(others)).await;
+        let mut repositories = Repositories::new(options.target.clone());
         let (mut tags, mut seen, mut stated) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (tag, found) in options.tags.iter().zip(own) {
             match found {
-                Ok(Some((digest, FoundImage { layers, stated: facts }))) => {
+                Ok(Some((digest, StatedImage { layers, stated: facts }))) => {
                     tags.insert(tag.clone(), digest);
                     stated.extend(facts);
                     let from = format!("{}:{tag}", options.target.name());
-                    seen.extend(sightings(layers, &Place::Here, &from));
+                    seen.extend(seen_layers(layers, &Place::Here, &from));
                 }
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Network => return Err(error.into()),
@@ -93,17 +82,18 @@ impl Knowledge {
         }
         for (image, repository, found) in others {
             match found {
-                Ok(Some((_, FoundImage { layers, stated: facts }))) => {
-                    let place = place(&target, image, repository);
+                Ok(Some((_, StatedImage { layers, stated: facts }))) => {
+                    let place = place(&target, image);
+                    repositories.add(&place, repository);
                     // What comes from another registry is copied without trust in it.
                     stated.extend(facts.filter(|_| !matches!(place, Place::Elsewhere(_))));
-                    seen.extend(sightings(layers, &place, &image.to_string()));
+                    seen.extend(seen_layers(layers, &place, &image.to_string()));
                 }
                 Ok(None) => warn(&options, format!("image `{image}` is not there, nothing of it is reused")),
                 Err(error) => warn(&options, format!("can't look for reusable layers in image `{image}`: {error}")),
             }
         }
-        Ok(Self { options, tags, seen, stated, siblings: Mutex::default() })
+        Ok(Self { options, tags, seen, stated, repositories })
     }
 
     /// Returns what the images state of their models; nothing where what they say is not to be believed.
@@ -116,18 +106,18 @@ fn warn(options: &ReuseOptions, message: String) {
     options.progress.report(&Event::Warning { message });
 }
 
-fn place(target: &ImageRef, image: &ImageRef, repository: &Repository) -> Place {
+fn place(target: &ImageRef, image: &ImageRef) -> Place {
     if image.registry() != target.registry() {
-        return Place::Elsewhere(repository.clone());
+        return Place::Elsewhere(format!("{}/{}", image.registry(), image.repository()));
     }
-    if image.repository() == target.repository() { Place::Here } else { Place::Sibling(repository.clone()) }
+    if image.repository() == target.repository() { Place::Here } else { Place::Sibling(image.repository().to_owned()) }
 }
 
-fn sightings(layers: Vec<FoundLayer>, place: &Place, from: &str) -> Vec<Sighting> {
-    layers.into_iter().map(|layer| Sighting { layer, place: place.clone(), from: from.to_owned() }).collect()
+fn seen_layers(layers: Vec<ImageLayer>, place: &Place, from: &str) -> Vec<SeenLayer> {
+    layers.into_iter().map(|layer| SeenLayer { layer, place: place.clone(), from: from.to_owned() }).collect()
 }
 
-async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, FoundImage)>, ImageError> {
+async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, StatedImage)>, ImageError> {
     let Some(top) = repository.manifest(selector).await? else { return Ok(None) };
-    Ok(Some((top.digest, found::image(repository, &top).await?)))
+    Ok(Some((top.digest, image_layer::read(repository, &top).await?)))
 }

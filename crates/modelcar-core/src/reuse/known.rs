@@ -1,0 +1,75 @@
+//! What a build may know of layers before it sends them.
+
+use std::{fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::action::LayerCandidate;
+use crate::{
+    Digest,
+    error::Result,
+    plan::{Layer, Plan},
+    sink::Sealed,
+    source::Source,
+};
+
+/// Layers of one plan that are somewhere already.
+#[async_trait]
+pub(crate) trait KnownLayers: Send + Sync + Debug {
+    /// Returns whether every layer is in the sink and every name points to the plan's image already.
+    fn is_published(&self) -> bool;
+
+    /// Returns the layers that can serve for layer number `layer` of the plan. The first has just been seen.
+    fn candidates(&self, layer: usize) -> &[LayerCandidate];
+
+    /// Returns the candidate as a source of its own files when the candidate has to be copied; `None` when the sink can
+    /// get the candidate by itself.
+    fn copy_source(&self, candidate: &LayerCandidate, layer: &Layer, mtime: u64) -> Option<Arc<dyn Source>>;
+
+    /// Returns whether a layer must be verified before it is used.
+    fn verifies(&self) -> bool;
+
+    /// Reads a layer of the sink from its first byte to its last. Returns whether it is, byte for byte, the layer that
+    /// the plan describes.
+    ///
+    /// # Errors
+    /// When the layer can't be read, which says nothing of its bytes.
+    async fn verify(&self, candidate: &LayerCandidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool>;
+
+    /// Notes that a layer was written, so that a push that is killed can be resumed.
+    async fn layer_done(&self, layer: &Layer, mtime: u64, sealed: &Sealed);
+
+    /// Notes that the image is published: `layers` in the plan's order, each with whether its bytes are proven.
+    async fn published(&self, plan: &Plan, layers: &[(Digest, bool)]);
+}
+
+/// Knows of no layer: every layer is sent.
+#[derive(Debug)]
+pub(crate) struct NoneKnown;
+
+#[async_trait]
+impl KnownLayers for NoneKnown {
+    fn is_published(&self) -> bool {
+        false
+    }
+
+    fn candidates(&self, _layer: usize) -> &[LayerCandidate] {
+        &[]
+    }
+
+    fn copy_source(&self, _candidate: &LayerCandidate, _layer: &Layer, _mtime: u64) -> Option<Arc<dyn Source>> {
+        None
+    }
+
+    fn verifies(&self) -> bool {
+        false
+    }
+
+    async fn verify(&self, _candidate: &LayerCandidate, _index: usize, _layer: &Layer, _mtime: u64) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn layer_done(&self, _layer: &Layer, _mtime: u64, _sealed: &Sealed) {}
+
+    async fn published(&self, _plan: &Plan, _layers: &[(Digest, bool)]) {}
+}

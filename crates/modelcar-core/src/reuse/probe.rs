@@ -1,0 +1,177 @@
+//! Asks registries what `decide` wants to know, for each layer of a plan.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, future, stream};
+
+use super::{
+    action::{Decision, LayerAction, LayerCandidate, Place},
+    apply::{DecidedPush, KnownInRegistry},
+    checkpoint::Checkpoints,
+    decide::{Answers, Candidates, Question, Step, decide, decision, in_images},
+    inventory::Inventory,
+};
+use crate::{
+    Digest, ModelPath,
+    error::Result,
+    image,
+    plan::{Layer, Plan},
+    progress::Event,
+    registry::RegistrySink,
+    source::{Source, SourceFile},
+};
+
+/// Requests side by side.
+const REQUESTS: usize = 16;
+
+impl Inventory {
+    /// Decides for each layer of `plan`. A directory's files are read where an image holds files of the same paths and
+    /// sizes; the plan that comes back states their contents.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub(crate) async fn decide(self, plan: Plan, source: &dyn Source, sink: Arc<RegistrySink>) -> Result<DecidedPush> {
+        let plan = self.identify(plan, source).await?;
+        let checkpoints = self.options.checkpoints.then(|| {
+            let target = self.repositories.target().clone();
+            Arc::new(Checkpoints::new(target, Arc::clone(&self.options.progress)))
+        });
+        let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, checkpoints.as_deref()));
+        let decisions: Vec<_> = stream::iter(deciding.collect::<Vec<_>>()).buffered(REQUESTS).collect().await;
+        let published = self.is_published(&plan, &decisions).await;
+        let known = KnownInRegistry {
+            decisions,
+            published,
+            verify: self.options.verify,
+            checkpoints,
+            cache: self.options.cache,
+            repositories: self.repositories,
+        };
+        Ok(DecidedPush::new(plan, Some(known), sink))
+    }
+
+    async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {
+        let shape = |files: &[SourceFile]| -> Vec<(ModelPath, u64)> {
+            files.iter().map(|file| (file.path.clone(), file.size)).collect()
+        };
+        let known: BTreeSet<_> = self.seen.iter().map(|seen| shape(&seen.layer.files)).collect();
+        let unknown =
+            plan.layers().iter().filter(|layer| layer.recipe.is_none() && known.contains(&shape(&layer.files)));
+        let files: Vec<SourceFile> = unknown.flat_map(|layer| layer.files.clone()).collect();
+        if files.is_empty() {
+            return Ok(plan);
+        }
+        Ok(plan.with_contents(source.identify(files).await?))
+    }
+
+    async fn decide_layer(&self, plan: &Plan, layer: &Layer, checkpoints: Option<&Checkpoints>) -> Decision {
+        let Some(recipe) = layer.recipe else { return Decision::default() };
+        let mut answers = Answers::new();
+        let mut candidates = self.in_images(&recipe, layer, plan.mtime());
+        // Checkpoints are looked for in any case: a push that was killed just before its end left them behind.
+        let near = Candidates { near: candidates.near.clone(), ..Candidates::default() };
+        let (mut found, noted) =
+            future::join(self.probe(&near, &mut answers), self.noted(&recipe, layer, plan.mtime(), checkpoints)).await;
+        if found.is_empty() {
+            candidates.noted = noted;
+            found = self.probe(&candidates, &mut answers).await;
+        }
+        decision(found, plan, layer, &self.seen)
+    }
+
+    /// Asks registries until the decision is made.
+    async fn probe(&self, candidates: &Candidates, answers: &mut Answers) -> Vec<LayerCandidate> {
+        loop {
+            match decide(candidates, answers) {
+                Step::Use(found) => return found,
+                Step::Ask(question) => {
+                    let there = self.is_there(&question).await;
+                    answers.insert(question, there);
+                }
+            }
+        }
+    }
+
+    async fn is_there(&self, Question { place, digest, size }: &Question) -> bool {
+        match self.repositories.get(place) {
+            Some(repository) => repository.offers_blob(digest, *size).await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    fn in_images(&self, recipe: &Digest, layer: &Layer, mtime: u64) -> Candidates {
+        let is_far = |place: &Place| matches!(place, Place::Elsewhere(_));
+        let (found, false_ones) = in_images(recipe, layer, mtime, &self.seen);
+        for seen in false_ones.into_iter().filter(|seen| self.options.copy || !is_far(&seen.place)) {
+            let message = format!(
+                "layer `{}` of `{}` states a recipe that is not that of its files: it is not reused",
+                seen.layer.digest, seen.from
+            );
+            self.options.progress.report(&Event::Warning { message });
+        }
+        let (far, near) = found.into_iter().partition(|candidate| is_far(&candidate.place));
+        Candidates { near, noted: Vec::new(), far: if self.options.copy { far } else { Vec::new() } }
+    }
+
+    /// Returns the layer of `recipe` in the checkpoint of an earlier push and in the local cache.
+    async fn noted(
+        &self,
+        recipe: &Digest,
+        layer: &Layer,
+        mtime: u64,
+        checkpoints: Option<&Checkpoints>,
+    ) -> Vec<LayerCandidate> {
+        let checkpoint = async {
+            let found = checkpoints?.look_up(recipe).await.filter(|found| found.is_consistent(mtime))?;
+            let from = "the checkpoint of an earlier push".to_owned();
+            Some(LayerCandidate { digest: found.digest, size: found.size, place: Place::Here, from })
+        };
+        checkpoint.await.into_iter().chain(self.in_cache(recipe, layer)).collect()
+    }
+
+    fn in_cache(&self, recipe: &Digest, layer: &Layer) -> Vec<LayerCandidate> {
+        let known = self.options.cache.as_ref().and_then(|cache| cache.get(recipe));
+        let Some(known) = known.filter(|known| known.size == layer.size) else { return Vec::new() };
+        let target = self.repositories.target();
+        let candidate = |place, name: &str| LayerCandidate {
+            digest: known.digest,
+            size: known.size,
+            place,
+            from: format!("the local cache ({name})"),
+        };
+        let here = candidate(Place::Here, &target.name());
+        let siblings = known.repositories.iter().filter(|name| **name != target.name()).filter_map(|name| {
+            let repository = name.strip_prefix(target.image().registry())?.strip_prefix('/')?;
+            Some(candidate(Place::Sibling(repository.to_owned()), name))
+        });
+        std::iter::once(here).chain(siblings).collect()
+    }
+
+    /// Returns whether nothing is left to write. The registry is asked for all that the index names, except what was
+    /// read as a manifest.
+    async fn is_published(&self, plan: &Plan, decisions: &[Decision]) -> bool {
+        let first = |(decision, layer): (&Decision, &Layer)| match decision.candidates.first() {
+            Some(candidate) if decision.action == LayerAction::Reuse => candidate.sealed(layer),
+            _ => None,
+        };
+        let Some(sealed) = decisions.iter().zip(plan.layers()).map(first).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let images = plan.base().platforms.iter().map(|target| image::platform_image(plan, target, &sealed));
+        let Ok(images) = images.collect::<Result<Vec<_>, _>>() else { return false };
+        let Ok(index) = image::index(plan, &images) else { return false };
+        if !self.options.tags.iter().all(|tag| self.tags.get(tag) == Some(&index.digest)) {
+            return false;
+        }
+        let configs = images.iter().map(|image| (Digest::of(&image.config), image.config.len() as u64));
+        let base = plan.base().platforms.iter().flat_map(|target| &target.layers);
+        let blobs: BTreeMap<Digest, u64> = configs.chain(base.map(|layer| (layer.digest, layer.size))).collect();
+        let there = blobs
+            .into_iter()
+            .map(|(digest, size)| async move { self.is_there(&Question { place: Place::Here, digest, size }).await });
+        stream::iter(there).buffer_unordered(REQUESTS).all(future::ready).await
+    }
+}
