@@ -18,7 +18,7 @@ MODELCAR ?= $(STATIC)
 # The release of KServe in the test cluster.
 KSERVE ?= 0.20.0
 
-.PHONY: help static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
+.PHONY: help outside static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
 	cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
@@ -30,6 +30,10 @@ static: ## Build one static file that runs in an empty container: target/static/
 
 static-env: ## Print, for a shell's eval, what makes other builds share their parts with the static one
 	@: $(info export CARGO_BUILD_TARGET='$(TARGET)' RUSTFLAGS='$(STATIC_FLAGS)')
+
+outside: ## Check and test the programs beside the workspace, as somebody who uses the library has them
+	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo clippy --locked --all-targets -- -D warnings
+	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --locked
 
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)

@@ -70,6 +70,18 @@ pub(super) fn check(state: &State, call: &Call, wanted: Option<(&str, &str)>) ->
             }
             return Err(challenge("Basic realm=\"fake registry\""));
         }
+        Auth::Logins(logins) => {
+            let given = call.header("authorization").and_then(|text| text.strip_prefix("Basic "));
+            let login = given.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+            let works = login
+                .as_deref()
+                .and_then(|login| login.split_once(':'))
+                .map(|(user, password)| logins.works(user, password));
+            if works == Some(true) {
+                return Ok(());
+            }
+            return Err(challenge("Basic realm=\"fake registry\""));
+        }
         Auth::Bearer { .. } => match bearer(call).map(|token| state.tokens.grants(token, wanted)) {
             Some(Some(true)) => return Ok(()),
             Some(Some(false)) => ",error=\"insufficient_scope\"",

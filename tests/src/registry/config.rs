@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::logins::Logins;
+
 /// How a [`FakeRegistry`](crate::FakeRegistry) behaves.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent trait of a registry")]
@@ -128,6 +130,8 @@ pub enum Auth {
         /// Password.
         password: String,
     },
+    /// The Basic scheme, with logins that come and go.
+    Logins(Logins),
     /// Bearer tokens from `/token` on the same port.
     Bearer {
         /// User name for the token endpoint.
