@@ -1,6 +1,6 @@
-//! A blob of a registry, read.
+//! Blobs of a repository: whether they exist, mounting, reading. Uploads are in [`upload`](super::upload).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
@@ -13,13 +13,15 @@ use tokio::{
 };
 
 use super::{
-    client::{Repository, Right},
     error::RegistryError,
+    repository::{Inner, Repository},
+    request::Scope,
+    upload::session::Session,
 };
 use crate::{
     Digest,
     error::{Error, Result},
-    http::HttpFailure,
+    http::{self, HttpFailure},
     sink::{Body, OpenBody, Sealed},
 };
 
@@ -32,9 +34,66 @@ const LEAST_RATE: u64 = 16 << 10;
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Repository {
+    /// Returns whether the blob is there. A registry that does not tell (403) counts as one that has it not.
+    ///
+    /// # Errors
+    /// When the registry can't be asked.
+    pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        self.find_blob(digest, size, Scope::Push).await
+    }
+
+    /// Returns whether the blob is there, as whoever may only read asks.
+    ///
+    /// # Errors
+    /// When the registry can't be asked.
+    pub async fn offers_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        self.find_blob(digest, size, Scope::Pull).await
+    }
+
+    async fn find_blob(&self, digest: &Digest, size: u64, scope: Scope<'_>) -> Result<bool, RegistryError> {
+        let inner = self.inner();
+        let url = inner.url(&format!("blobs/{digest}"))?;
+        let act = format!("look for blob `{digest}`");
+        let response = inner.send(&act, scope, Method::HEAD, &url, &HeaderMap::new(), None).await?;
+        match response.status() {
+            StatusCode::OK => {
+                // A HEAD's length is the blob's; reqwest's own `content_length` is the body's, which is empty.
+                let length = http::header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
+                let named = http::header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
+                Ok(length.is_none_or(|length| length == size) && named.is_none_or(|named: Digest| named == *digest))
+            }
+            status if status.is_redirection() => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            _ => Err(inner.refused(act, Method::HEAD, response).await),
+        }
+    }
+
+    /// Mounts the blob of repository `from`, on the same registry, into this repository. Returns whether the registry
+    /// mounted it. Registries refuse a mount in many ways; each of them means that the blob must be uploaded.
+    pub async fn mount(&self, digest: &Digest, from: &str) -> bool {
+        let (inner, digest, from) = (Arc::clone(self.inner()), *digest, from.to_owned());
+        // The request runs to its end: a registry that does not mount has opened an upload session.
+        let mounting = self.inner().uploads.opening.spawn(async move { inner.post_mount(&digest, &from).await });
+        matches!(mounting.await, Ok(Ok(true)))
+    }
+
     /// Returns a blob of this repository as a body. It can be opened many times; each checks the digest anew.
     pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Body + 'static {
         RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
+    }
+}
+
+impl Inner {
+    async fn post_mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
+        let mut url = self.url("blobs/uploads/")?;
+        url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
+        let act = format!("mount blob `{digest}` from `{from}`");
+        let response = self.send(&act, Scope::Mount(from), Method::POST, &url, &HeaderMap::new(), None).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            let location = self.follow(&url, &act, &response).await?;
+            self.close_session(&Session::new(location, 0)).await;
+        }
+        Ok(response.status() == StatusCode::CREATED)
     }
 }
 
@@ -113,7 +172,7 @@ async fn get_blob(
     let act = format!("get blob `{digest}`");
     let mut url = inner.url(&format!("blobs/{digest}"))?;
     for _hop in 0..REDIRECTS_MAX {
-        let response = inner.send(&act, Right::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
+        let response = inner.send(&act, Scope::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
         if response.status().is_redirection() {
             url = inner.follow(&url, &act, &response).await?;
             continue;
@@ -122,7 +181,7 @@ async fn get_blob(
             return Err(inner.refused(act, Method::GET, response).await.into());
         }
         let deadline = Instant::now() + START_PATIENCE + Duration::from_secs(size / LEAST_RATE);
-        let inner = std::sync::Arc::clone(inner);
+        let inner = Arc::clone(inner);
         let silence = inner.options.stall_timeout;
         return Ok(stream::unfold(Some((response, inner, act, url)), move |state| async move {
             let (mut response, inner, act, url) = state?;

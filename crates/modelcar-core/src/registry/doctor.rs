@@ -4,11 +4,11 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
 use super::{
-    client::{Inner, Repository},
+    auth::keychain::Refused,
     error::RegistryError,
-    keychain::Refused,
     preflight::{TagState, TakenTag},
     quirks::Chunks,
+    repository::{Inner, Repository},
 };
 use crate::{
     Tag,

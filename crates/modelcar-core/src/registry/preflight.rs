@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 
-use super::{client::Repository, error::RegistryError, quirks::FixedTags};
+use super::{error::RegistryError, quirks::FixedTags, repository::Repository};
 use crate::{Digest, Tag, progress::Event};
 
 /// A tag that an image has already.
@@ -49,7 +49,7 @@ impl Repository {
         let session = self.inner().open_session("check the right to push").await?;
         // Nobody waits for the registry to put it away.
         let inner = Arc::clone(self.inner());
-        let closing = self.inner().opening.spawn(async move { inner.close_session(&session).await });
+        let closing = self.inner().uploads.opening.spawn(async move { inner.close_session(&session).await });
         let _a_session_more_or_less = closing.await;
         Ok(())
     }

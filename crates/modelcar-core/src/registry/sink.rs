@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::client::Repository;
+use super::repository::Repository;
 use crate::{
     Digest, Tag,
     error::{ModelcarError, Result},

@@ -8,6 +8,12 @@
 //! A request that breaks goes on in its session where the registry proves how much it holds; the body is read again
 //! from there and its hashes keep their state. Everywhere else a new session takes the blob from its first byte.
 
+mod body;
+pub(super) mod open;
+mod range;
+pub(super) mod session;
+mod stall;
+
 use std::{
     ops::Range,
     sync::{Arc, atomic::Ordering},
@@ -17,18 +23,19 @@ use std::{
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::{
-    client::{Inner, Repository, Right},
-    error::RegistryError,
-    feed::Feed,
-    place, retry,
-    session::Session,
-};
+use self::{body::Feed, session::Session};
 use crate::{
     Digest,
     error::{Error, Result, chain},
     http::{self, HttpFailure},
     progress::Event,
+    registry::{
+        error::RegistryError,
+        redirect,
+        repository::{Inner, Repository},
+        request::Scope,
+        retry,
+    },
     sink::{Body, Sealed},
 };
 
@@ -171,7 +178,7 @@ async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut O
         None => upload.streamed(way.size, proven).await,
     };
     match &result {
-        Ok(_) => inner.forget_session(&session),
+        Ok(_) => inner.uploads.remove(&session.location()),
         Err(_) => inner.close_session(&session).await,
     }
     result
@@ -226,7 +233,7 @@ impl Upload<'_> {
 
     /// Sends a blob of a known digest in the PUT that commits it.
     async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<Sealed>) -> Result<Sealed> {
-        let url = place::with_digest(&self.session.location(), &digest);
+        let url = redirect::with_digest(&self.session.location(), &digest);
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
         *proven = self.feed.outcome();
         // A registry that holds the blob need not read it to say so.
@@ -287,7 +294,7 @@ impl Upload<'_> {
         let mut request = inner
             .client
             .request(method.clone(), url.clone())
-            .headers(inner.authorization(Right::Push, url).await?)
+            .headers(inner.authorization(Scope::Push, url).await?)
             .header("content-type", "application/octet-stream");
         if let Some(length) = length {
             request = request.header("content-length", length);
@@ -327,7 +334,7 @@ impl Upload<'_> {
         match response.status() {
             StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => {
                 if response.headers().contains_key("location") {
-                    self.session.moved(self.inner, self.inner.follow(url, &self.act, &response).await?);
+                    self.session.relocate(&self.inner.uploads, self.inner.follow(url, &self.act, &response).await?);
                 }
                 Ok(())
             }
@@ -392,11 +399,11 @@ impl Upload<'_> {
         let inner = self.inner;
         let mut renewed = false;
         loop {
-            let url = place::with_digest(&self.session.location(), digest);
+            let url = redirect::with_digest(&self.session.location(), digest);
             let request = inner
                 .client
                 .put(url.clone())
-                .headers(inner.authorization(Right::Push, &url).await?)
+                .headers(inner.authorization(Scope::Push, &url).await?)
                 .header("content-type", "application/octet-stream")
                 .header("content-length", 0);
             let failed = |failure| inner.failed(act, failure);
@@ -452,5 +459,4 @@ impl Default for Tries {
 }
 
 #[cfg(test)]
-#[path = "upload_tests.rs"]
 mod tests;

@@ -1,5 +1,12 @@
 //! The login at one repository: when to get a new token, which login to use, what to make of a refusal.
 
+pub(super) mod challenge;
+pub(super) mod docker_config;
+pub(super) mod google;
+mod helper;
+pub(super) mod keychain;
+pub(super) mod token;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -9,13 +16,12 @@ use std::{
 use reqwest::{Method, Url, header::HeaderValue};
 use tokio::sync::Mutex;
 
-use super::{
+use self::{
     challenge::Challenge,
-    error::RegistryError,
     keychain::{Credential, Keychain, Login, Refused},
-    place,
-    token::{self, Token, TokenServer, basic_header, secret_header},
+    token::{Token, TokenServer, basic_header, secret_header},
 };
+use super::{error::RegistryError, redirect};
 use crate::{ImageRef, http::HttpFailure};
 
 /// How long a login that is sent as it is, is kept. Helpers and metadata servers are not asked for every request.
@@ -109,7 +115,7 @@ impl Auth {
                 place,
                 reason,
             };
-            place::check_addresses(base, realm).await.map_err(refused)?;
+            redirect::check_addresses(base, realm).await.map_err(refused)?;
         }
         let mut state = self.state.lock().await;
         // Some proxies swallow the challenge when a token has run out; the first one holds on.
@@ -211,5 +217,4 @@ impl Auth {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

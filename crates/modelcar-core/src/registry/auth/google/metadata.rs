@@ -5,10 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::{super::error::KeychainError, AccessToken};
+use super::AccessToken;
 use crate::{
     error::ModelcarError,
     http::{self, HttpFailure, Network},
+    registry::error::KeychainError,
 };
 
 /// Addresses of the server, the fixed one first: a name may take long to be not found. Machines with IPv6 alone have

@@ -10,11 +10,10 @@ use base64::{
 use serde_json::Value;
 
 use super::{
-    error::KeychainError,
     helper,
     keychain::{Credential, Keychain, Login, Refused},
 };
-use crate::ImageRef;
+use crate::{ImageRef, registry::error::KeychainError};
 
 /// Largest login file that is read.
 const FILE_MAX_BYTES: u64 = 16 << 20;
@@ -105,13 +104,13 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
 
 /// A place in a login file that may know the registry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub(in crate::registry) enum Found<'a> {
     Entry { key: String, entry: &'a Value },
     Helper { helper: String, server: String },
 }
 
 /// Returns what a login file has for a registry, the most telling first.
-pub(super) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
+pub(in crate::registry) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
     let keys = keys(image);
     let name = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let section = |name: &str, key: &str| config.get(name).and_then(|section| section.get(key));
@@ -179,5 +178,5 @@ fn decode(encoded: &str) -> Result<(String, String), &'static str> {
 }
 
 #[cfg(test)]
-#[path = "login_file_tests.rs"]
+#[path = "docker_config_tests.rs"]
 mod tests;

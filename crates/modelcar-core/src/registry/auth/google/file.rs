@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{super::error::KeychainError, AccessToken};
+use super::AccessToken;
 use crate::{
     error::{ModelcarError, chain},
     http::{self, HttpFailure},
+    registry::error::KeychainError,
     text,
 };
 

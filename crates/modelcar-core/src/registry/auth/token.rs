@@ -13,10 +13,11 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{keychain::Credential, retry::Patience};
+use super::keychain::Credential;
 use crate::{
     error::ModelcarError,
     http::{self, HttpFailure, Secret},
+    registry::retry::Patience,
 };
 
 /// Life of a token whose server does not say (token specification).
@@ -41,9 +42,9 @@ pub(super) struct Token {
 
 /// Asks token servers.
 #[derive(Debug)]
-pub(super) struct TokenServer {
-    pub(super) client: reqwest::Client,
-    pub(super) patience: Arc<Patience>,
+pub(in crate::registry) struct TokenServer {
+    pub(in crate::registry) client: reqwest::Client,
+    pub(in crate::registry) patience: Arc<Patience>,
 }
 
 #[derive(Deserialize)]

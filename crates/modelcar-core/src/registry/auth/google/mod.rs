@@ -18,13 +18,11 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use self::metadata::MetadataServer;
-use super::{
-    error::{KeychainError, RegistryError},
-    keychain::{Credential, Keychain, Login, Refused},
-};
+use super::keychain::{Credential, Keychain, Login, Refused};
 use crate::{
     ImageRef,
     http::{self, Network, Secret},
+    registry::error::{KeychainError, RegistryError},
 };
 
 /// The name under which Google's registries take an access token as a password.

@@ -12,10 +12,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 
-use super::{error::RegistryError, gauge::Gauge};
+use super::stall::Gauge;
 use crate::{
     Digest,
     error::{Error, Result},
+    registry::error::RegistryError,
     sink::{Body, Sealed},
 };
 
@@ -257,5 +258,5 @@ impl Stream for Lease {
 }
 
 #[cfg(test)]
-#[path = "feed_tests.rs"]
+#[path = "body_tests.rs"]
 mod tests;
