@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     error::RegistryError,
     repository::{Inner, Repository},
-    request::Scope,
+    request::{Access, Scope},
     upload::session::Session,
 };
 use crate::{
@@ -26,38 +26,27 @@ use crate::{
 };
 
 const REDIRECTS_MAX: usize = 5;
-/// Configs and the layers of most bases; weights are larger.
+/// Largest blob that is hashed on the async worker, in bytes: configs and the layers of most base images.
 const IN_PLACE_BYTES: u64 = 8 << 20;
-/// A blob must come at this rate at least, in bytes a second, after [`START_PATIENCE`]: a server that lets it drip is
-/// not waited for.
+/// Least rate at which a blob must arrive, in bytes a second, after [`START_PATIENCE`]: a server that sends slowly on
+/// purpose must not hold up a push.
 const LEAST_RATE: u64 = 16 << 10;
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Repository {
-    /// Returns whether the blob is there. A registry that does not tell (403) counts as one that has it not.
+    /// Returns whether the repository holds a blob of this digest and `size` in bytes. The request is sent with a token
+    /// for `access`. An answer of 403 counts as absent: some registries give it for a missing blob.
     ///
     /// # Errors
-    /// When the registry can't be asked.
-    pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
-        self.find_blob(digest, size, Scope::Push).await
-    }
-
-    /// Returns whether the blob is there, as whoever may only read asks.
-    ///
-    /// # Errors
-    /// When the registry can't be asked.
-    pub async fn offers_blob(&self, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
-        self.find_blob(digest, size, Scope::Pull).await
-    }
-
-    async fn find_blob(&self, digest: &Digest, size: u64, scope: Scope<'_>) -> Result<bool, RegistryError> {
+    /// When the request gets no answer, or another one than 200, 403, 404 or a redirect.
+    pub async fn blob_exists(&self, access: Access, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
         let inner = self.inner();
         let url = inner.url(&format!("blobs/{digest}"))?;
         let act = format!("look for blob `{digest}`");
-        let response = inner.send(&act, scope, Method::HEAD, &url, &HeaderMap::new(), None).await?;
+        let response = inner.send(&act, access.into(), Method::HEAD, &url, &HeaderMap::new(), None).await?;
         match response.status() {
             StatusCode::OK => {
-                // A HEAD's length is the blob's; reqwest's own `content_length` is the body's, which is empty.
+                // The header of a HEAD is the blob's size; reqwest's `content_length` is that of the empty body.
                 let length = http::header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
                 let named = http::header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
                 Ok(length.is_none_or(|length| length == size) && named.is_none_or(|named: Digest| named == *digest))
@@ -77,7 +66,8 @@ impl Repository {
         matches!(mounting.await, Ok(Ok(true)))
     }
 
-    /// Returns a blob of this repository as a body. It can be opened many times; each checks the digest anew.
+    /// Returns a blob of this repository as a body. The body can be opened many times; each time its digest is checked.
+    /// `title` names the blob in errors and progress, `size` is in bytes.
     pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Body + 'static {
         RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
     }
@@ -134,7 +124,7 @@ impl Body for RemoteBlob {
                 },
                 Some(Err(error)) => Some((Err(error), None)),
                 None => {
-                    let _nobody_asks = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
+                    let _receiver_dropped = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
                     None
                 }
             }
@@ -150,7 +140,7 @@ impl Body for RemoteBlob {
     }
 }
 
-/// Hashes a chunk of a blob of `size` bytes: of a small one in place, of a large one where it holds up nobody.
+/// Hashes a chunk of a blob of `size` bytes. Chunks of a large blob are hashed on a blocking thread.
 async fn hash(mut hasher: sha2::Sha256, chunk: Bytes, size: u64) -> Result<sha2::Sha256, JoinError> {
     if size <= IN_PLACE_BYTES {
         hasher.update(&chunk);

@@ -115,7 +115,7 @@ impl Repository {
     async fn examine_tag(&self, tag: &Tag) -> Check {
         match self.look_up(tag).await {
             Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
-            Ok(TagState::Untold) => {
+            Ok(TagState::Unknown) => {
                 let found = format!("the registry does not tell whether `{tag}` is taken (403)");
                 Check::new("tag", Verdict::Warning, found).advise("some registries answer this for a tag that is free")
             }

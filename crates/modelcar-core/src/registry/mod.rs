@@ -28,5 +28,6 @@ pub use self::{
     preflight::TakenTag,
     registries::Registries,
     repository::{RegistryOptions, Repository},
+    request::Access,
     sink::RegistrySink,
 };

@@ -19,7 +19,7 @@ pub(super) enum Chunks {
 
 /// What an immutable tag refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FixedTags {
+pub(super) enum ImmutableTags {
     /// Even the manifest that it points to already, which tells that it is one.
     RefuseAll,
     /// Another manifest, as far as is known.
@@ -42,7 +42,7 @@ pub(super) struct Quirks {
     /// Least number of components of a repository's name, and its shape for people.
     name: Option<(usize, &'static str)>,
     /// What an immutable tag refuses.
-    pub(super) fixed_tags: FixedTags,
+    pub(super) immutable_tags: ImmutableTags,
     /// What its users should know.
     pub(super) advice: Option<&'static str>,
 }
@@ -59,7 +59,7 @@ const PLAIN: Quirks = Quirks {
     chunks: Chunks::Any,
     resume: true,
     name: None,
-    fixed_tags: FixedTags::RefuseOther,
+    immutable_tags: ImmutableTags::RefuseOther,
     advice: None,
 };
 
@@ -109,7 +109,7 @@ const TABLE: [Quirks; 10] = [
         largest_layer: Some(52_000 * MIB),
         chunks: Chunks::No,
         resume: false,
-        fixed_tags: FixedTags::RefuseAll,
+        immutable_tags: ImmutableTags::RefuseAll,
         advice: Some("the repository must exist"),
         ..PLAIN
     },
@@ -119,7 +119,7 @@ const TABLE: [Quirks; 10] = [
         largest_layer: Some(10_000 * MIB),
         chunks: Chunks::No,
         resume: false,
-        fixed_tags: FixedTags::RefuseAll,
+        immutable_tags: ImmutableTags::RefuseAll,
         ..PLAIN
     },
     // MAXIMUM_LAYER_SIZE. A status request counts one byte too many.

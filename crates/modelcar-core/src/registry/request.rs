@@ -27,6 +27,15 @@ const CHALLENGES_MAX: u32 = 4;
 #[derive(Debug, Clone)]
 struct SentLogin(HeaderValue);
 
+/// The right with which a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read the repository.
+    Pull,
+    /// Read and write the repository.
+    Push,
+}
+
 /// The scope of the token that a request needs (distribution's token specification).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope<'a> {
@@ -37,11 +46,20 @@ pub(super) enum Scope<'a> {
     Mount(&'a str),
 }
 
+impl From<Access> for Scope<'_> {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Pull => Self::Pull,
+            Access::Push => Self::Push,
+        }
+    }
+}
+
 impl Inner {
     /// Returns the target of a response's `Location`, if the redirect policy allows it.
     pub(super) async fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
         let location = http::header(response, "location").ok_or_else(|| self.protocol(act, "it names no location"))?;
-        let refused = |(place, reason)| RegistryError::RefusedPlace { repository: self.name(), place, reason };
+        let refused = |(host, reason)| RegistryError::RefusedRedirect { repository: self.name(), host, reason };
         let target = redirect::follow(from, &location).map_err(refused)?;
         redirect::check_addresses(&self.base, &target).await.map_err(refused)?;
         Ok(target)

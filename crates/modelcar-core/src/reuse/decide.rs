@@ -22,7 +22,7 @@ use crate::{
     layer::LayerBody,
     plan::{Layer, Plan},
     progress::{Event, NoProgress},
-    registry::{RegistrySink, Repository},
+    registry::{Access, RegistrySink, Repository},
     sink::{Body, KnownBlob, Sealed, Sink},
     source::{Source, SourceFile, Window},
 };
@@ -363,7 +363,9 @@ impl Knowledge {
         let mut left = candidates.into_iter();
         while let Some(mut candidate) = left.next() {
             let (digest, size) = (candidate.digest, candidate.size);
-            let offers = async |repository: &Repository| repository.offers_blob(&digest, size).await.unwrap_or(false);
+            let offers = async |repository: &Repository| {
+                repository.blob_exists(Access::Pull, &digest, size).await.unwrap_or(false)
+            };
             let there = match &candidate.place {
                 Place::Here => offers(&self.options.target).await,
                 Place::Sibling(_) if offers(&self.options.target).await => {
@@ -414,9 +416,9 @@ impl Knowledge {
         let base = plan.base().platforms.iter().flat_map(|target| &target.layers);
         let blobs: BTreeSet<(Digest, u64)> = configs.chain(base.map(|layer| (layer.digest, layer.size))).collect();
         let target = &self.options.target;
-        let there = blobs
-            .into_iter()
-            .map(|(digest, size)| async move { target.offers_blob(&digest, size).await.unwrap_or(false) });
+        let there = blobs.into_iter().map(|(digest, size)| async move {
+            target.blob_exists(Access::Pull, &digest, size).await.unwrap_or(false)
+        });
         stream::iter(there).buffer_unordered(REQUESTS).all(std::future::ready).await
     }
 }

@@ -104,18 +104,9 @@ impl Auth {
         headers: &[String],
         used: Option<&HeaderValue>,
     ) -> Result<bool, RegistryError> {
-        let challenge = Challenge::choose(base, headers).map_err(|(place, reason)| RegistryError::RefusedPlace {
-            repository: format!("{}/{}", self.image.registry(), self.image.repository()),
-            place,
-            reason,
-        })?;
+        let challenge = Challenge::choose(base, headers).map_err(|refusal| self.refused(refusal))?;
         if let Some(Challenge::Bearer { realm, .. }) = &challenge {
-            let refused = |(place, reason)| RegistryError::RefusedPlace {
-                repository: format!("{}/{}", self.image.registry(), self.image.repository()),
-                place,
-                reason,
-            };
-            redirect::check_addresses(base, realm).await.map_err(refused)?;
+            redirect::check_addresses(base, realm).await.map_err(|refusal| self.refused(refusal))?;
         }
         let mut state = self.state.lock().await;
         // Some proxies swallow the challenge when a token has run out; the first one holds on.
@@ -140,6 +131,11 @@ impl Auth {
     /// Returns what the login is that the registry was last shown, and where it comes from.
     pub(super) async fn used(&self) -> Option<String> {
         self.state.lock().await.used.clone()
+    }
+
+    fn refused(&self, (host, reason): (String, &'static str)) -> RegistryError {
+        let repository = format!("{}/{}", self.image.registry(), self.image.repository());
+        RegistryError::RefusedRedirect { repository, host, reason }
     }
 
     fn registry(&self) -> String {
