@@ -2,7 +2,6 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::retry;
 use crate::{
     Digest, Tag,
     error::{Error, ErrorKind, ModelcarError, OtherError},
@@ -310,7 +309,7 @@ impl ModelcarError for RegistryError {
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Request { source, .. } => retry::is_passing(source),
+            Self::Request { source, .. } => source.is_retryable(),
             Self::Keychain { source, .. } => source.is_retryable(),
             Self::Stalled { .. }
             | Self::AnsweredEarly { .. }

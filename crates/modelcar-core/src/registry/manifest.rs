@@ -63,7 +63,7 @@ impl Repository {
                 Ok(bytes) => return Ok(Some((bytes.into(), answered))),
                 Err(error) => {
                     let failure = HttpFailure::transport(Method::GET, &url, error);
-                    if !inner.patience.again(attempt, None, begun.elapsed(), act, &failure).await {
+                    if !inner.retry.next_attempt(act, attempt, begun.elapsed(), &failure).await {
                         return Err(inner.failed(act, failure));
                     }
                     attempt += 1;

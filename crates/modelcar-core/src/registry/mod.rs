@@ -13,7 +13,6 @@ mod redirect;
 mod registries;
 mod repository;
 mod request;
-mod retry;
 mod sink;
 mod upload;
 

@@ -13,12 +13,11 @@ use super::{
     auth::{Auth, keychain::Keychain, token::TokenServer},
     error::RegistryError,
     quirks::Quirks,
-    retry::Patience,
     upload::open::OpenUploads,
 };
 use crate::{
     Digest, ImageRef,
-    http::{self, HttpFailure, Network},
+    http::{self, HttpFailure, Network, retry::RetryPolicy},
     progress::Progress,
 };
 
@@ -87,7 +86,8 @@ pub(super) struct Inner {
     pub(super) auth: Auth,
     pub(super) keychain: Arc<dyn Keychain>,
     pub(super) quirks: Quirks,
-    pub(super) patience: Arc<Patience>,
+    /// Shared by all requests to the repository and to its token server.
+    pub(super) retry: Arc<RetryPolicy>,
     pub(super) options: RegistryOptions,
     pub(super) progress: Arc<dyn Progress>,
     /// Warnings of the registry that were reported already.
@@ -131,9 +131,9 @@ impl Repository {
             Some(Some(bytes)) => bytes,
             None => 0,
         };
-        let (attempts, base_wait, budget) = (options.attempts, options.retry_base, options.retry_budget);
-        let patience = Arc::new(Patience::new(attempts, base_wait, budget, Arc::clone(&progress)));
-        let server = TokenServer { client: client.clone(), patience: Arc::clone(&patience) };
+        let retry = RetryPolicy::new(options.attempts, options.retry_base, Arc::clone(&progress));
+        let retry = Arc::new(retry.with_budget(options.retry_budget));
+        let server = TokenServer { client: client.clone(), retry: Arc::clone(&retry) };
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
@@ -142,7 +142,7 @@ impl Repository {
             auth,
             keychain,
             quirks,
-            patience,
+            retry,
             chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,

@@ -9,9 +9,8 @@ use reqwest::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{error::RegistryError, redirect, repository::Inner, retry};
+use super::{error::RegistryError, redirect, repository::Inner};
 use crate::{
-    error::ModelcarError,
     http::{self, HttpFailure},
     progress::Event,
     text,
@@ -82,8 +81,7 @@ impl Inner {
                 let begun = Instant::now();
                 match self.auth.header(&scope).await {
                     Err(RegistryError::Keychain { source, .. })
-                        if source.is_retryable()
-                            && self.patience.again(attempt, None, begun.elapsed(), "find a login", &source).await =>
+                        if self.retry.next_attempt("find a login", attempt, begun.elapsed(), &source).await =>
                     {
                         attempt += 1;
                     }
@@ -159,13 +157,12 @@ impl Inner {
                 Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {
                     return Ok(response);
                 }
-                Ok(Ok(response)) if !http::is_passing(response.status()) => return Ok(response),
+                Ok(Ok(response)) if !http::is_transient(response.status()) => return Ok(response),
                 Ok(Ok(response)) => HttpFailure::from_response(method.clone(), response).await,
                 Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
                 Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };
-            let passing = retry::is_passing(&failure);
-            if !passing || !self.patience.again(attempt, failure.retry_after, begun.elapsed(), act, &failure).await {
+            if !self.retry.next_attempt(act, attempt, begun.elapsed(), &failure).await {
                 return Err(self.failed(act, failure));
             }
             attempt += 1;

@@ -14,11 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::keychain::Credential;
-use crate::{
-    error::ModelcarError,
-    http::{self, HttpFailure, Secret},
-    registry::retry::Patience,
-};
+use crate::http::{self, HttpFailure, Secret, retry::RetryPolicy};
 
 /// Life of a token whose server does not say (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -44,7 +40,7 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(in crate::registry) struct TokenServer {
     pub(in crate::registry) client: reqwest::Client,
-    pub(in crate::registry) patience: Arc<Patience>,
+    pub(in crate::registry) retry: Arc<RetryPolicy>,
 }
 
 #[derive(Deserialize)]
@@ -146,10 +142,7 @@ impl TokenServer {
                 Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
                 Err(error) => HttpFailure::transport(method.clone(), realm, error),
             };
-            let passing = failure.is_retryable();
-            if !passing
-                || !self.patience.again(attempt, failure.retry_after, begun.elapsed(), "get a token", &failure).await
-            {
+            if !self.retry.next_attempt("get a token", attempt, begun.elapsed(), &failure).await {
                 return Err(failure);
             }
             attempt += 1;

@@ -27,15 +27,14 @@ use tokio::time::Instant;
 use self::{body::UploadBody, session::Session};
 use crate::{
     Digest,
-    error::{Error, Result, chain},
-    http::{self, HttpFailure},
+    error::{Error, ModelcarError, Result, chain},
+    http::{self, HttpFailure, retry::Failure},
     progress::Event,
     registry::{
         error::RegistryError,
         redirect,
         repository::{Inner, Repository},
         request::{Access, Scope},
-        retry,
     },
     sink::{Body, Sealed},
 };
@@ -76,10 +75,8 @@ impl Repository {
             let again = mode_changed || error.is_worth_another_try();
             // A login that expires twice during one upload would expire each time.
             expired += u32::from(matches!(RegistryError::of(&error), Some(RegistryError::LoginExpired { .. })));
-            if !again
-                || expired > 1
-                || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO, &what, &error).await
-            {
+            let failure = Failure::from(&error).retryable(again && expired <= 1);
+            if !inner.retry.next_attempt(&what, attempt, Duration::ZERO, failure).await {
                 return Err(error);
             }
             // The registry may have committed the blob although its answer was lost.
@@ -261,14 +258,14 @@ impl Upload<'_> {
     /// the registry's answer to a status request. Returns `error` when the upload can't be resumed.
     async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
         let breaks = match RegistryError::of(&error) {
-            Some(RegistryError::Request { source, .. }) => retry::is_passing(source),
+            Some(RegistryError::Request { source, .. }) => source.is_retryable(),
             Some(RegistryError::Stalled { .. }) => true,
             _ => false,
         };
         if !breaks || !self.mode.resume {
             return Err(error);
         }
-        if !self.inner.patience.again(tries.count, retry::asked(&error), Duration::ZERO, &self.act, &error).await {
+        if !self.inner.retry.next_attempt(&self.act, tries.count, Duration::ZERO, &error).await {
             return Err(error);
         }
         match self.inner.held_bytes(self.session, &format!("ask for the state of {}", self.title)).await {
@@ -337,7 +334,7 @@ impl Upload<'_> {
             }
         };
         if !result.as_ref().is_ok_and(|response| response.status().is_success()) {
-            inner.patience.lose(watch.idle());
+            inner.retry.spend(watch.idle());
         }
         // When the body failed, its error explains the failure of the request.
         self.body.revoke().map_or(Ok(()), Err)?;
@@ -372,7 +369,7 @@ impl Upload<'_> {
         match source.status {
             Some(StatusCode::UNAUTHORIZED) if login_renewed => RegistryError::LoginExpired { act, repository, source },
             Some(StatusCode::PAYLOAD_TOO_LARGE) => RegistryError::TooLarge { act, repository, bytes: sent, source },
-            _ if retry::is_lost_session(&source) => RegistryError::SessionLost { act, repository, source },
+            _ if session::is_lost(&source) => RegistryError::SessionLost { act, repository, source },
             _ => RegistryError::Request { act, repository, source },
         }
     }
@@ -394,11 +391,10 @@ impl Upload<'_> {
                 }
                 Err(error) => error,
             };
-            let passing = matches!(&error, RegistryError::Request { source, .. } if retry::is_passing(source));
+            let passing = matches!(&error, RegistryError::Request { source, .. } if source.is_retryable());
             let error = Error::from(error);
-            if !passing
-                || !self.inner.patience.again(attempt, retry::asked(&error), begun.elapsed(), &act, &error).await
-            {
+            let failure = Failure::from(&error).retryable(passing);
+            if !self.inner.retry.next_attempt(&act, attempt, begun.elapsed(), failure).await {
                 return Err(error);
             }
             if Repository::of(self.inner).blob_exists(Access::Push, &sealed.digest, sealed.size).await.unwrap_or(false)

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 
 use super::{open::OpenUploads, range};
 use crate::{
-    http,
+    http::{self, HttpFailure},
     registry::{error::RegistryError, repository::Inner, request::Scope},
 };
 
@@ -131,7 +131,7 @@ impl Inner {
     /// Deletes every open session, within a short time. Requests that are opening a session are waited for, because
     /// the sessions that they open must be deleted too; their waits for another try are cancelled.
     pub(in crate::registry) async fn close_all(&self) {
-        self.patience.hurry(true);
+        self.retry.cancel();
         self.uploads.opening.close();
         let known = self.uploads.locations();
         let late = async {
@@ -141,13 +141,28 @@ impl Inner {
         };
         let closing = async { tokio::join!(self.delete_sessions(&known), late) };
         let _registries_clean_up_too = tokio::time::timeout(CLOSE_ALL_PATIENCE, closing).await;
-        self.patience.hurry(false);
+        self.retry.resume();
     }
 
     async fn delete_sessions(&self, locations: &BTreeSet<String>) {
         let urls: Vec<Url> = locations.iter().filter_map(|location| location.parse().ok()).collect();
         stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;
         self.uploads.remove_all(locations);
+    }
+}
+
+/// Returns whether a refusal means that the session is lost and a new one may succeed: the registry does not know the
+/// session, its location or offset is stale, or (ECR, zot) the session takes no bytes after a body that broke off.
+pub(super) fn is_lost(failure: &HttpFailure) -> bool {
+    let code = failure.code.as_deref().unwrap_or_default();
+    match failure.status {
+        Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE) => {
+            !matches!(code, "NAME_UNKNOWN" | "NAME_INVALID" | "DENIED")
+        }
+        Some(StatusCode::BAD_REQUEST) => {
+            matches!(code, "BLOB_UPLOAD_INVALID" | "BLOB_UPLOAD_UNKNOWN" | "RANGE_INVALID")
+        }
+        _ => false,
     }
 }
 
