@@ -14,6 +14,7 @@ use crate::{
     Tag,
     error::{ErrorKind, ModelcarError, chain},
     http::{self, HttpFailure},
+    text,
 };
 
 /// How a check came out.
@@ -160,9 +161,9 @@ async fn reach(inner: &Inner) -> Check {
         }
     };
     let status = response.status();
-    let asks = http::header(&response, "www-authenticate").map_or_else(String::new, |text| {
-        let scheme = text.split(' ').next().unwrap_or_default().to_owned();
-        format!(", asks for a login ({})", scheme.chars().take(20).collect::<String>())
+    let asks = http::header(&response, "www-authenticate").map_or_else(String::new, |header| {
+        let scheme = text::cut(&text::one_line(header.split(' ').next().unwrap_or_default()), 20);
+        format!(", asks for a login ({scheme})")
     });
     let found = format!("{place} answers {}{asks}", status.as_u16());
     match status {

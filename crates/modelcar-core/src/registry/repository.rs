@@ -12,7 +12,7 @@ use reqwest::{Method, Response, Url};
 use super::{
     auth::{Auth, keychain::Keychain, token::TokenServer},
     error::RegistryError,
-    quirks::Quirks,
+    quirks::{self, Quirks},
     upload::open::OpenUploads,
 };
 use crate::{
@@ -110,10 +110,7 @@ impl Repository {
         progress: Arc<dyn Progress>,
     ) -> Result<Self, RegistryError> {
         let plain = image.is_loopback() || options.plain_http;
-        let host = match image.registry() {
-            "docker.io" | "index.docker.io" => "registry-1.docker.io",
-            host => host,
-        };
+        let host = quirks::api_host(image.registry());
         let base = format!("{}://{host}/v2/{}/", if plain { "http" } else { "https" }, image.repository());
         let base: Url = base.parse().map_err(|_| RegistryError::Protocol {
             act: "make the address".to_owned(),

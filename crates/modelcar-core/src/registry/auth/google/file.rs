@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::AccessToken;
+use super::access_token::AccessToken;
 use crate::{
     error::{ModelcarError, chain},
     http::{

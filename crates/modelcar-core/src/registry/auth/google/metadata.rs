@@ -8,18 +8,18 @@ use std::{
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::AccessToken;
+use super::access_token::AccessToken;
 use crate::{
     error::ModelcarError,
     http::{self, HttpFailure, Network, retry::RetryPolicy},
     progress::NoProgress,
-    registry::error::KeychainError,
+    registry::{error::KeychainError, quirks},
     text,
 };
 
 /// Addresses of the server, the fixed one first: a name may take long to be not found. Machines with IPv6 alone have
 /// only the name.
-const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
+const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", quirks::GOOGLE_METADATA_HOST];
 const TOKEN_PATH: &str = "computeMetadata/v1/instance/service-accounts/default/token";
 /// How long a connection may take on a machine that may have no such server. It is never far away.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
