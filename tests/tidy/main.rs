@@ -130,6 +130,38 @@ fn files_are_small_and_say_what_they_own() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Parts of the host names of registries and of clouds' metadata servers.
+const SPECIAL_HOSTS: [&str; 12] = [
+    "gcr.io",
+    "pkg.dev",
+    "docker.io",
+    "ghcr",
+    "amazonaws",
+    "ecr.aws",
+    "on.aws",
+    "azurecr",
+    "quay",
+    "jfrog",
+    "gitlab",
+    "metadata.google",
+];
+
+/// Files of the core that may name special hosts: the table, and the name of the default base image.
+const NAME_HOSTS: [&str; 2] = ["registry/quirks.rs", "base/base_ref.rs"];
+
+#[test]
+fn special_hosts_are_named_in_one_file() {
+    let core = workspace().join("crates/modelcar-core/src");
+    assert!(SPECIAL_HOSTS.iter().all(|host| code(&core.join(NAME_HOSTS[0])).contains(host)), "the table has changed");
+    let mut wrong = Vec::new();
+    for file in product_files(&core).into_iter().filter(|file| !NAME_HOSTS.iter().any(|name| file.ends_with(name))) {
+        let text = code(&file);
+        let found = SPECIAL_HOSTS.iter().filter(|host| text.contains(**host));
+        wrong.extend(found.map(|host| format!("{} names {host}: ask `registry/quirks.rs`", file.display())));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 /// Sentences of before, which a stranger could not read.
 const RIDDLES: [&str; 14] = [
     "which only a push can tell",

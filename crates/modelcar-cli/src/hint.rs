@@ -391,7 +391,7 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
         RegistryError::LoginExpired { .. } => {
             "the credentials expire before a layer is uploaded: use credentials that are renewed, such as a credential helper"
         }
-        RegistryError::RefusedPlace { .. } => {
+        RegistryError::RefusedRedirect { .. } => {
             "nothing was sent there; if the registry is yours, correct its external address or its token realm"
         }
         RegistryError::AnsweredEarly { .. } => {

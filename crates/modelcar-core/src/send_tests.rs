@@ -13,7 +13,7 @@ use crate::{
     inspect,
     progress::{NoProgress, Progress},
     push::{Connections, Contents, Push},
-    registry::{RegistrySink, Repository},
+    registry::{Access, RegistrySink, Repository},
     sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
     source::{DirSource, HubOptions, HubSource, Source, SourceFile, SourceRef},
 };
@@ -80,8 +80,7 @@ fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn B
         drop(repository.check_push().await);
         drop(repository.taken_tag(&Tag::latest()).await);
         drop(repository.examine(&Tag::latest()).await);
-        drop(repository.has_blob(&manifest.digest, 1).await);
-        drop(repository.offers_blob(&manifest.digest, 1).await);
+        drop(repository.blob_exists(Access::Push, &manifest.digest, 1).await);
         let _ = repository.mount(&manifest.digest, "other").await;
         drop(repository.put_manifest(&manifest, "v1").await);
         drop(repository.manifest("v1").await);

@@ -28,7 +28,13 @@ pub fn excerpt(text: &str) -> String {
     cut(&one_line(&words.join(" ")), EXCERPT_MAX_CHARS)
 }
 
-/// Returns the first `most` characters of `text`, and `…` where there are more.
+/// Returns an error and its causes as one line that is safe to print, 300 characters at most: servers have a part in
+/// their texts.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    excerpt(&crate::error::chain(error))
+}
+
+/// Returns the first `most` characters of `text`, and `…` if there are more.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text[..at]),

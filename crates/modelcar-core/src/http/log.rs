@@ -1,14 +1,15 @@
-//! A request as the log shows it: one span each, with the masked URL. What a request and its answer hold is never in it.
+//! Requests in the log: one span for each try, with the masked URL. Headers and bodies are never logged.
 
 use reqwest::{Method, Response, Url};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{RedactedUrl, chain};
+use super::secret::RedactedUrl;
+use crate::text::chain;
 
 /// Returns the span of one try of a request; `bytes` is the size of its body.
 pub(crate) fn request(method: &Method, url: &Url, attempt: u32, bytes: u64) -> Span {
-    // The fields are made only when somebody listens.
+    // The fields are evaluated only when the span is enabled.
     tracing::debug_span!(
         "request",
         %method,
@@ -20,7 +21,7 @@ pub(crate) fn request(method: &Method, url: &Url, attempt: u32, bytes: u64) -> S
     )
 }
 
-/// Waits for an answer inside its span, and notes what came of it.
+/// Waits for an answer inside its span, and logs its status or its failure.
 ///
 /// # Errors
 /// Those of `sending`.
@@ -44,7 +45,7 @@ pub(crate) async fn answered(
     answer
 }
 
-/// A request that is given up before its answer: by a limit of time, or because nobody needs it any more.
+/// Logs a request that is dropped before its answer: after a time limit, or because its caller was dropped.
 struct Unanswered {
     span: Option<Span>,
     begun: Instant,

@@ -1,6 +1,6 @@
-//! A blob of a registry, read.
+//! Blobs of a repository: whether they exist, mounting, reading. Uploads are in [`upload`](super::upload).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
@@ -13,28 +13,77 @@ use tokio::{
 };
 
 use super::{
-    client::{Repository, Right},
     error::RegistryError,
+    repository::{Inner, Repository},
+    request::{Access, Scope},
+    upload::session::Session,
 };
 use crate::{
     Digest,
     error::{Error, Result},
-    http::HttpFailure,
+    http::{self, HttpFailure},
     sink::{Body, OpenBody, Sealed},
 };
 
 const REDIRECTS_MAX: usize = 5;
-/// Configs and the layers of most bases; weights are larger.
+/// Largest blob that is hashed on the async worker, in bytes: configs and the layers of most base images.
 const IN_PLACE_BYTES: u64 = 8 << 20;
-/// A blob must come at this rate at least, in bytes a second, after [`START_PATIENCE`]: a server that lets it drip is
-/// not waited for.
+/// Least rate at which a blob must arrive, in bytes a second, after [`START_PATIENCE`]: a server that sends slowly on
+/// purpose must not hold up a push.
 const LEAST_RATE: u64 = 16 << 10;
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Repository {
-    /// Returns a blob of this repository as a body. It can be opened many times; each checks the digest anew.
+    /// Returns whether the repository holds a blob of this digest and `size` in bytes. The request is sent with a token
+    /// for `access`. An answer of 403 counts as absent: some registries give it for a missing blob.
+    ///
+    /// # Errors
+    /// When the request gets no answer, or another one than 200, 403, 404 or a redirect.
+    pub async fn blob_exists(&self, access: Access, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        let inner = self.inner();
+        let url = inner.url(&format!("blobs/{digest}"))?;
+        let act = format!("look for blob `{digest}`");
+        let response = inner.send(&act, access.into(), Method::HEAD, &url, &HeaderMap::new(), None).await?;
+        match response.status() {
+            StatusCode::OK => {
+                // The header of a HEAD is the blob's size; reqwest's `content_length` is that of the empty body.
+                let length = http::header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
+                let named = http::header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
+                Ok(length.is_none_or(|length| length == size) && named.is_none_or(|named: Digest| named == *digest))
+            }
+            status if status.is_redirection() => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            _ => Err(inner.refused(act, Method::HEAD, response).await),
+        }
+    }
+
+    /// Mounts the blob of repository `from`, on the same registry, into this repository. Returns whether the registry
+    /// mounted it. Registries refuse a mount in many ways; each of them means that the blob must be uploaded.
+    pub async fn mount(&self, digest: &Digest, from: &str) -> bool {
+        let (inner, digest, from) = (Arc::clone(self.inner()), *digest, from.to_owned());
+        // The request runs to its end: a registry that does not mount has opened an upload session.
+        let mounting = self.inner().uploads.opening.spawn(async move { inner.post_mount(&digest, &from).await });
+        matches!(mounting.await, Ok(Ok(true)))
+    }
+
+    /// Returns a blob of this repository as a body. The body can be opened many times; each time its digest is checked.
+    /// `title` names the blob in errors and progress, `size` is in bytes.
     pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Body + 'static {
         RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
+    }
+}
+
+impl Inner {
+    async fn post_mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
+        let mut url = self.url("blobs/uploads/")?;
+        url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
+        let act = format!("mount blob `{digest}` from `{from}`");
+        let response = self.send(&act, Scope::Mount(from), Method::POST, &url, &HeaderMap::new(), None).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            let location = self.follow(&url, &act, &response).await?;
+            self.close_session(&Session::new(location, 0)).await;
+        }
+        Ok(response.status() == StatusCode::CREATED)
     }
 }
 
@@ -75,7 +124,7 @@ impl Body for RemoteBlob {
                 },
                 Some(Err(error)) => Some((Err(error), None)),
                 None => {
-                    let _nobody_asks = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
+                    let _receiver_dropped = tell.send(Digest::from(<[u8; 32]>::from(hasher.finalize())));
                     None
                 }
             }
@@ -91,7 +140,7 @@ impl Body for RemoteBlob {
     }
 }
 
-/// Hashes a chunk of a blob of `size` bytes: of a small one in place, of a large one where it holds up nobody.
+/// Hashes a chunk of a blob of `size` bytes. Chunks of a large blob are hashed on a blocking thread.
 async fn hash(mut hasher: sha2::Sha256, chunk: Bytes, size: u64) -> Result<sha2::Sha256, JoinError> {
     if size <= IN_PLACE_BYTES {
         hasher.update(&chunk);
@@ -113,7 +162,7 @@ async fn get_blob(
     let act = format!("get blob `{digest}`");
     let mut url = inner.url(&format!("blobs/{digest}"))?;
     for _hop in 0..REDIRECTS_MAX {
-        let response = inner.send(&act, Right::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
+        let response = inner.send(&act, Scope::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
         if response.status().is_redirection() {
             url = inner.follow(&url, &act, &response).await?;
             continue;
@@ -122,7 +171,7 @@ async fn get_blob(
             return Err(inner.refused(act, Method::GET, response).await.into());
         }
         let deadline = Instant::now() + START_PATIENCE + Duration::from_secs(size / LEAST_RATE);
-        let inner = std::sync::Arc::clone(inner);
+        let inner = Arc::clone(inner);
         let silence = inner.options.stall_timeout;
         return Ok(stream::unfold(Some((response, inner, act, url)), move |state| async move {
             let (mut response, inner, act, url) = state?;

@@ -4,16 +4,17 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
 use super::{
-    client::{Inner, Repository},
+    auth::keychain::Refused,
     error::RegistryError,
-    keychain::Refused,
     preflight::{TagState, TakenTag},
     quirks::Chunks,
+    repository::{Inner, Repository},
 };
 use crate::{
     Tag,
     error::{ErrorKind, ModelcarError, chain},
     http::{self, HttpFailure},
+    text,
 };
 
 /// How a check came out.
@@ -115,7 +116,7 @@ impl Repository {
     async fn examine_tag(&self, tag: &Tag) -> Check {
         match self.look_up(tag).await {
             Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
-            Ok(TagState::Untold) => {
+            Ok(TagState::Unknown) => {
                 let found = format!("the registry does not tell whether `{tag}` is taken (403)");
                 Check::new("tag", Verdict::Warning, found).advise("some registries answer this for a tag that is free")
             }
@@ -160,9 +161,9 @@ async fn reach(inner: &Inner) -> Check {
         }
     };
     let status = response.status();
-    let asks = http::header(&response, "www-authenticate").map_or_else(String::new, |text| {
-        let scheme = text.split(' ').next().unwrap_or_default().to_owned();
-        format!(", asks for a login ({})", scheme.chars().take(20).collect::<String>())
+    let asks = http::header(&response, "www-authenticate").map_or_else(String::new, |header| {
+        let scheme = text::cut(&text::one_line(header.split(' ').next().unwrap_or_default()), 20);
+        format!(", asks for a login ({scheme})")
     });
     let found = format!("{place} answers {}{asks}", status.as_u16());
     match status {

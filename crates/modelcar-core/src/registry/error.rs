@@ -2,7 +2,6 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::retry;
 use crate::{
     Digest, Tag,
     error::{Error, ErrorKind, ModelcarError, OtherError},
@@ -33,14 +32,14 @@ pub enum RegistryError {
         /// What is wrong with the answer.
         reason: String,
     },
-    /// The registry wants to send the client to a place where it will not go.
-    #[error("`{repository}` points to `{place}`: {reason}")]
-    RefusedPlace {
+    /// The registry names a location or token server that the client must not go to.
+    #[error("`{repository}` points to `{host}`: {reason}")]
+    RefusedRedirect {
         /// `registry/repository`.
         repository: String,
-        /// The host it points to.
-        place: String,
-        /// Why not.
+        /// The host that the registry names.
+        host: String,
+        /// Why the client does not go there.
         reason: &'static str,
     },
     /// An upload session came to nothing: the registry does not know it any more, or takes nothing more into it.
@@ -292,7 +291,7 @@ impl ModelcarError for RegistryError {
             Self::Protocol { .. }
             | Self::Stalled { .. }
             | Self::AnsweredEarly { .. }
-            | Self::RefusedPlace { .. }
+            | Self::RefusedRedirect { .. }
             | Self::SessionLost { .. }
             | Self::Resumed { .. } => ErrorKind::Network,
             Self::WrongDigest { .. } | Self::WrongBody { .. } | Self::WrongLength { .. } => ErrorKind::Integrity,
@@ -310,7 +309,7 @@ impl ModelcarError for RegistryError {
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Request { source, .. } => retry::is_passing(source),
+            Self::Request { source, .. } => source.is_retryable(),
             Self::Keychain { source, .. } => source.is_retryable(),
             Self::Stalled { .. }
             | Self::AnsweredEarly { .. }

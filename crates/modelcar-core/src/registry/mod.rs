@@ -1,39 +1,32 @@
-//! The registry client: distribution-spec 1.1 as registries speak it in the field.
+//! The registry client: distribution-spec 1.1 as registries implement it.
 
 mod auth;
 mod blob;
-mod challenge;
-mod client;
 mod doctor;
 mod error;
-mod feed;
-mod gauge;
-mod google;
-mod helper;
-mod keychain;
-mod login_file;
-mod mount;
+mod manifest;
 #[cfg(test)]
 mod parser_tests;
-mod place;
 mod preflight;
 mod quirks;
-mod range;
+mod redirect;
 mod registries;
-mod retry;
-mod session;
+mod repository;
+mod request;
 mod sink;
-mod token;
 mod upload;
 
 pub use self::{
-    client::{RegistryOptions, Repository},
+    auth::{
+        docker_config::DockerConfig,
+        google::{GoogleKeychain, GoogleOptions},
+        keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
+    },
     doctor::{Check, Verdict},
     error::{KeychainError, RegistryError},
-    google::{GoogleKeychain, GoogleOptions},
-    keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
-    login_file::DockerConfig,
     preflight::TakenTag,
     registries::Registries,
+    repository::{RegistryOptions, Repository},
+    request::Access,
     sink::RegistrySink,
 };

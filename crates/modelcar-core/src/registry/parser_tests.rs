@@ -4,7 +4,7 @@
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
-use super::{challenge::Challenge, login_file};
+use super::auth::{challenge::Challenge, docker_config};
 use crate::ImageRef;
 
 /// Texts near to what a parser expects: its own words in any order, between anything.
@@ -75,6 +75,6 @@ proptest! {
     #[test]
     fn survives_docker_config(config in json()) {
         let image: ImageRef = "r.io/a/b:v1".parse().expect("a reference");
-        let _nothing_is_promised = login_file::find(&config, &image);
+        let _nothing_is_promised = docker_config::find(&config, &image);
     }
 }

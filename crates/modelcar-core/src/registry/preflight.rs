@@ -1,35 +1,35 @@
-//! What is checked before the first weight byte moves: the repository's name, the right to push, the tags, the sizes.
+//! Checks before the first weight byte is sent: the repository's name, the right to push, the tags, the sizes of layers.
 
 use std::sync::Arc;
 
 use reqwest::StatusCode;
 
-use super::{client::Repository, error::RegistryError, quirks::FixedTags};
+use super::{error::RegistryError, quirks::ImmutableTags, repository::Repository};
 use crate::{Digest, Tag, progress::Event};
 
-/// A tag that an image has already.
+/// A tag that points to an image already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenTag {
-    /// The image it points to.
+    /// Digest of the image that the tag points to.
     pub digest: Digest,
-    /// Whether it can be moved; `None` when only a push would tell.
+    /// Whether the tag can be moved to another image; `None` when only a push would show it.
     pub movable: Option<bool>,
 }
 
-/// What is known of a tag.
+/// State of a tag before a push.
 #[derive(Debug)]
 pub(super) enum TagState {
     Free,
     Taken(TakenTag),
-    /// The registry does not tell.
-    Untold,
+    /// The registry answered 403.
+    Unknown,
 }
 
 impl Repository {
-    /// Checks that the repository's name has the shape that its registry wants.
+    /// Checks that the repository's name has the form that its registry requires.
     ///
     /// # Errors
-    /// [`RegistryError::BadName`].
+    /// [`RegistryError::BadName`] when it has another form.
     pub fn check_name(&self) -> Result<(), RegistryError> {
         let inner = self.inner();
         match inner.quirks.wrong_name(inner.image.repository()) {
@@ -40,32 +40,31 @@ impl Repository {
         }
     }
 
-    /// Proves that the login may push, by opening an upload and closing it again.
+    /// Proves that the login may push, by opening an upload session and deleting it.
     ///
     /// # Errors
-    /// What the registry says against it.
+    /// When the name has a wrong form, or the registry opens no session.
     pub async fn check_push(&self) -> Result<(), RegistryError> {
         self.check_name()?;
         let session = self.inner().open_session("check the right to push").await?;
-        // Nobody waits for the registry to put it away.
+        // The session is deleted even when the caller drops this future.
         let inner = Arc::clone(self.inner());
-        let closing = self.inner().opening.spawn(async move { inner.close_session(&session).await });
+        let closing = self.inner().uploads.opening.spawn(async move { inner.close_session(&session).await });
         let _a_session_more_or_less = closing.await;
         Ok(())
     }
 
-    /// Returns what a tag points to, and whether it can be moved as far as that shows without harm: on ECR an
-    /// immutable tag refuses even the manifest that it has, so that this very manifest is put again. (Whoever moves the
-    /// tag in that moment finds it moved back.) A registry that does not tell counts as one that has no such tag, with a
-    /// warning.
+    /// Returns the image that a tag points to, and whether the tag can be moved, if that can be tested. On ECR an
+    /// immutable tag refuses even the manifest that it points to, so the test uploads this manifest again. If somebody
+    /// moves the tag in between, the test moves the tag back. An answer of 403 counts as a free tag, with a warning.
     ///
     /// # Errors
-    /// When the registry can't be asked.
+    /// When a request gets no answer, or one that says nothing about the tag.
     pub async fn taken_tag(&self, tag: &Tag) -> Result<Option<TakenTag>, RegistryError> {
         Ok(match self.look_up(tag).await? {
             TagState::Free => None,
             TagState::Taken(taken) => Some(taken),
-            TagState::Untold => {
+            TagState::Unknown => {
                 let message = format!("`{}` does not tell whether tag `{tag}` is taken (403)", self.name());
                 self.inner().progress.report(&Event::Warning { message });
                 None
@@ -77,14 +76,14 @@ impl Repository {
         let manifest = match self.manifest(tag.as_str()).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(TagState::Free),
-            // Artifactory says so of what is not there; whoever may push may do more than read.
+            // Artifactory answers 403 for a missing tag, also to a login that may push.
             Err(RegistryError::Request { source, .. }) if source.status == Some(StatusCode::FORBIDDEN) => {
-                return Ok(TagState::Untold);
+                return Ok(TagState::Unknown);
             }
             Err(error) => return Err(error),
         };
         let digest = manifest.digest;
-        if self.inner().quirks.fixed_tags != FixedTags::RefuseAll {
+        if self.inner().quirks.immutable_tags != ImmutableTags::RefuseAll {
             return Ok(TagState::Taken(TakenTag { digest, movable: None }));
         }
         let movable = match self.send_manifest(&manifest, tag.as_str()).await {
@@ -102,7 +101,8 @@ impl Repository {
         Ok(TagState::Taken(TakenTag { digest, movable }))
     }
 
-    /// Says which of `layers`, by title and size in bytes, are larger than the registry's makers say it takes.
+    /// Reports a warning for each of `layers`, given by title and size in bytes, that is larger than the registry's
+    /// documented limit.
     pub fn warn_of_sizes(&self, layers: impl Iterator<Item = (String, u64)>) {
         let inner = self.inner();
         let Some(most) = inner.quirks.largest_layer else { return };

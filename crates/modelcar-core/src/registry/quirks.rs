@@ -1,49 +1,60 @@
-//! What registries do in their own way: the one place that knows a registry by its host.
+//! How single registries differ from the specification. No other file of the core knows a registry by its host name.
 //!
-//! A row says what can't be found out by asking: limits that are met only after gigabytes, shapes of names, ways of
-//! uploading that a registry answers wrongly. What shows itself in an answer is not here but tolerated everywhere: a
-//! PATCH that is answered with 201 (ECR), a 403 for a blob that is not there (Artifactory), a `Range` with a unit (Quay), a
-//! session that is gone after a break (zot), a 413 from a proxy (nginx, Cloudflare, ACR). `docs/registries.md` is this
-//! table for people.
+//! A row of the table holds what a client can't learn from answers in time: limits that fail an upload after gigabytes,
+//! forms of repository names, modes of uploading that a registry answers wrongly. Deviations that an answer shows are
+//! tolerated for every registry and have no row: 201 for a PATCH (ECR), 403 for a missing blob (Artifactory), a `Range`
+//! with a unit (Quay), a session that is gone after a break (zot), 413 from a proxy (nginx, Cloudflare, ACR).
+//! `docs/registries.md` documents the table.
 
-/// How a registry takes uploads in chunks.
+/// Host of Docker Hub's API. Image names say `docker.io`.
+const DOCKER_HUB_API: &str = "registry-1.docker.io";
+/// Key of Docker Hub's login in login files and credential helpers, kept from its first version.
+pub(super) const DOCKER_HUB_LOGIN: &str = "https://index.docker.io/v1/";
+/// Keys under which login files may hold Docker Hub's login.
+pub(super) const DOCKER_HUB_KEYS: [&str; 4] = [DOCKER_HUB_LOGIN, "index.docker.io/v1/", "docker.io", "index.docker.io"];
+/// Name of the metadata server in Google Cloud.
+pub(super) const GOOGLE_METADATA_HOST: &str = "metadata.google.internal";
+/// Names that always mean the metadata server of a cloud machine.
+pub(super) const METADATA_HOSTS: [&str; 3] = ["metadata", GOOGLE_METADATA_HOST, "instance-data"];
+
+/// How a registry accepts chunked uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chunks {
-    /// Of any size.
+    /// Chunks of any size.
     Any,
-    /// Of at most so many bytes.
+    /// Chunks of at most this size, in bytes.
     AtMost(u64),
-    /// Not at all, or with answers that can't be trusted.
+    /// No chunks, or chunks with answers that can't be relied on.
     No,
 }
 
 /// What an immutable tag refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FixedTags {
-    /// Even the manifest that it points to already, which tells that it is one.
+pub(super) enum ImmutableTags {
+    /// Every push, even of the manifest that it points to already; pushing that manifest shows that a tag is immutable.
     RefuseAll,
-    /// Another manifest, as far as is known.
+    /// Another manifest, as far as known.
     RefuseOther,
 }
 
-/// What a registry does in its own way.
+/// How one registry differs from the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quirks {
-    /// Name of the registry's product, for people.
+    /// Name of the product, for people.
     pub(super) registry: &'static str,
-    /// Hosts: a name, or a pattern in which `*` stands for one character or more.
+    /// Host names, or patterns in which `*` stands for one or more characters.
     hosts: &'static [&'static str],
-    /// Largest layer in bytes, as its makers document it.
+    /// Largest layer that the vendor documents, in bytes.
     pub(super) largest_layer: Option<u64>,
-    /// How it takes chunks.
+    /// How the registry accepts chunks.
     pub(super) chunks: Chunks,
-    /// Whether an upload that broke off may go on in its session, where a status request proves the place.
+    /// Whether a broken upload may be resumed in its session, if a status request proves the offset.
     pub(super) resume: bool,
-    /// Least number of components of a repository's name, and its shape for people.
+    /// Least number of components of a repository's name, and the form of the name, for people.
     name: Option<(usize, &'static str)>,
     /// What an immutable tag refuses.
-    pub(super) fixed_tags: FixedTags,
-    /// What its users should know.
+    pub(super) immutable_tags: ImmutableTags,
+    /// What users of the registry should know.
     pub(super) advice: Option<&'static str>,
 }
 
@@ -51,7 +62,7 @@ const GB: u64 = 1_000_000_000;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// A registry of which nothing is known: it may do everything that it proves it can.
+/// An unknown registry: every mode is tried, and given up when an answer shows that it fails.
 const PLAIN: Quirks = Quirks {
     registry: "this registry",
     hosts: &[],
@@ -59,12 +70,12 @@ const PLAIN: Quirks = Quirks {
     chunks: Chunks::Any,
     resume: true,
     name: None,
-    fixed_tags: FixedTags::RefuseOther,
+    immutable_tags: ImmutableTags::RefuseOther,
     advice: None,
 };
 
 const TABLE: [Quirks; 10] = [
-    // "Docker API" of its reference: chunked uploads are not supported. A status request is not documented.
+    // "Docker API" in the reference: chunked uploads are not supported. Status requests are not documented.
     Quirks {
         registry: "Artifact Registry",
         hosts: &["*.pkg.dev"],
@@ -99,7 +110,7 @@ const TABLE: [Quirks; 10] = [
     // Service quotas. `Range` does not advance, and a session is dead after a broken body (BLOB_UPLOAD_INVALID).
     Quirks {
         registry: "Amazon ECR",
-        // Other hosts of that domain are load balancers, with anybody's registry behind them.
+        // Other hosts of this domain are load balancers, which may serve any registry.
         hosts: &[
             "*.dkr.ecr.*.amazonaws.com",
             "*.dkr.ecr.*.amazonaws.com.cn",
@@ -109,7 +120,7 @@ const TABLE: [Quirks; 10] = [
         largest_layer: Some(52_000 * MIB),
         chunks: Chunks::No,
         resume: false,
-        fixed_tags: FixedTags::RefuseAll,
+        immutable_tags: ImmutableTags::RefuseAll,
         advice: Some("the repository must exist"),
         ..PLAIN
     },
@@ -119,7 +130,7 @@ const TABLE: [Quirks; 10] = [
         largest_layer: Some(10_000 * MIB),
         chunks: Chunks::No,
         resume: false,
-        fixed_tags: FixedTags::RefuseAll,
+        immutable_tags: ImmutableTags::RefuseAll,
         ..PLAIN
     },
     // MAXIMUM_LAYER_SIZE. A status request counts one byte too many.
@@ -140,7 +151,7 @@ const TABLE: [Quirks; 10] = [
     },
     Quirks {
         registry: "Docker Hub",
-        hosts: &["docker.io", "index.docker.io", "registry-1.docker.io"],
+        hosts: &["docker.io", "index.docker.io", DOCKER_HUB_API],
         name: Some((2, "NAMESPACE/REPOSITORY")),
         ..PLAIN
     },
@@ -151,12 +162,12 @@ const TABLE: [Quirks; 10] = [
         advice: Some("its tokens live for minutes; they are renewed by themselves"),
         ..PLAIN
     },
-    // The repository is a component of the name, or part of the host: nothing is to be said of names.
+    // The repository may be a component of the name or part of the host, so names are not checked.
     Quirks { registry: "JFrog Artifactory", hosts: &["*.jfrog.io"], ..PLAIN },
 ];
 
 impl Quirks {
-    /// Returns the row for a registry, `host` or `host:port`.
+    /// Returns the row of `registry`, written `host` or `host:port`.
     pub(super) fn of(registry: &str) -> Self {
         let host = registry.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let host = host.map_or(registry, |(host, _)| host).to_ascii_lowercase();
@@ -164,13 +175,13 @@ impl Quirks {
         TABLE.iter().find(|row| row.hosts.iter().any(knows)).copied().unwrap_or(PLAIN)
     }
 
-    /// Returns the shape that a repository's name must have, when `repository` has another one.
+    /// Returns the required form of a repository's name, if `repository` has another form.
     pub(super) fn wrong_name(&self, repository: &str) -> Option<&'static str> {
         let (least, shape) = self.name?;
         (repository.split('/').count() < least).then_some(shape)
     }
 
-    /// Returns the size of chunks to send for a wish of `wanted` bytes; `None` where there are no chunks.
+    /// Returns the size of chunks to send when `wanted` bytes are asked for; `None` if the registry accepts no chunks.
     pub(super) fn chunk(&self, wanted: u64) -> Option<u64> {
         match self.chunks {
             Chunks::Any => Some(wanted),
@@ -180,7 +191,31 @@ impl Quirks {
     }
 }
 
-/// Returns whether `host` is of the form `pattern`.
+/// Returns whether `registry` is Docker Hub.
+pub(super) fn is_docker_hub(registry: &str) -> bool {
+    matches!(registry, "docker.io" | "index.docker.io" | DOCKER_HUB_API)
+}
+
+/// Returns the host, with its port if any, that serves the API of `registry`.
+pub(super) fn api_host(registry: &str) -> &str {
+    if is_docker_hub(registry) { DOCKER_HUB_API } else { registry }
+}
+
+/// Returns whether `registry`, a host with or without a port, accepts Google's access tokens. A token is sent to no other
+/// registry.
+pub(super) fn takes_google_tokens(registry: &str) -> bool {
+    let host = registry.split(':').next().unwrap_or_default();
+    let between = |prefix: &str, suffix: &str| {
+        host.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(|label| !label.is_empty())
+    };
+    let one_label = |text: Option<&str>| text.is_some_and(|label| !label.is_empty() && !label.contains('.'));
+    host == "gcr.io"
+        || between("", ".gcr.io")
+        || one_label(host.strip_suffix("-docker.pkg.dev"))
+        || one_label(host.strip_prefix("docker.").and_then(|rest| rest.strip_suffix(".rep.pkg.dev")))
+}
+
+/// Returns whether `host` matches `pattern`.
 fn matches(pattern: &str, host: &str) -> bool {
     let Some((before, after)) = pattern.split_once('*') else { return host == pattern };
     let Some(rest) = host.strip_prefix(before) else { return false };
@@ -216,6 +251,42 @@ mod tests {
             ("[::1]:5000", "this registry"),
         ] {
             assert_eq!(Quirks::of(host).registry, expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn docker_hub_has_three_names_and_one_api() {
+        for host in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+            assert_eq!(api_host(host), "registry-1.docker.io");
+        }
+        assert_eq!(api_host("r.io:5000"), "r.io:5000");
+    }
+
+    #[test]
+    fn only_googles_registries_see_a_token() {
+        for host in
+            ["gcr.io", "eu.gcr.io", "a-b.gcr.io:443", "europe-docker.pkg.dev", "docker.europe-west1.rep.pkg.dev"]
+        {
+            assert!(takes_google_tokens(host), "{host}");
+        }
+        for host in [
+            "docker.io",
+            "gcr.io.evil.com",
+            "xgcr.io",
+            ".gcr.io",
+            "pkg.dev",
+            "-docker.pkg.dev",
+            "docker.pkg.dev",
+            "europe-npm.pkg.dev",
+            "a.b-docker.pkg.dev",
+            "docker.rep.pkg.dev",
+            "docker.a.b.rep.pkg.dev",
+            "localhost:5000",
+            "docker..rep.pkg.dev",
+            "europe-docker.pkg.dev.evil.com",
+            "evil.com:443.gcr.io",
+        ] {
+            assert!(!takes_google_tokens(host), "{host}");
         }
     }
 

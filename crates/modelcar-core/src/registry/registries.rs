@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{client::RegistryOptions, client::Repository, error::RegistryError, keychain::Keychain};
+use super::{
+    auth::keychain::Keychain,
+    error::RegistryError,
+    repository::{RegistryOptions, Repository},
+};
 use crate::{ImageRef, progress::Progress};
 
 /// What requests to registries share: logins and options.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::client::Repository;
+use super::{repository::Repository, request::Access};
 use crate::{
     Digest, Tag,
     error::{ModelcarError, Result},
@@ -20,18 +20,18 @@ pub struct RegistrySink {
 }
 
 impl RegistrySink {
-    /// Puts the image under each of `tags`; with none it can be had by its digest alone.
+    /// Puts the image under each of `tags`. Without tags the image has only its digest as a name.
     pub fn new(repository: Repository, tags: Vec<Tag>) -> Self {
         Self { repository, tags, published: Mutex::default() }
     }
 
-    /// Stores the index under a name, and remembers whether the name points to it then.
+    /// Stores the index under a name, and records whether the name points to the index then.
     async fn point(&self, name: &str, index: &ManifestBlob) -> Result<()> {
         self.note(index, |published| published.perhaps = Some(name.to_owned()));
         let stored = self.repository.put_manifest(index, name).await;
         self.note(index, |published| match &stored {
             Ok(()) => published.names.extend(published.perhaps.take()),
-            // Without an answer it may have been done.
+            // Without an answer, the registry may have stored the index.
             Err(error) if error.is_retryable() => {}
             Err(_) => published.perhaps = None,
         });
@@ -51,7 +51,7 @@ impl Sink for RegistrySink {
     }
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
-        Ok(self.repository.has_blob(digest, size).await?)
+        Ok(self.repository.blob_exists(Access::Push, digest, size).await?)
     }
 
     async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
@@ -69,8 +69,7 @@ impl Sink for RegistrySink {
         Ok(self.repository.put_manifest(manifest, &manifest.digest.to_string()).await?)
     }
 
-    /// The tag names the index in the very request that stores it, so that a tag which can't be moved leaves nothing
-    /// behind.
+    /// Stores the index under the tag in one request, so that a refused tag leaves no index behind.
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
         if self.tags.is_empty() {
             self.point(&index.digest.to_string(), index).await?;

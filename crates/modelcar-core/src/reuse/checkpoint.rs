@@ -20,7 +20,7 @@ use crate::{
     oci::{Document, canonical_json},
     plan::Layer,
     progress::{Event, Progress},
-    registry::Repository,
+    registry::{Access, Repository},
     sink::{BytesBody, ManifestBlob, Sealed},
 };
 
@@ -112,7 +112,7 @@ impl Checkpoints {
     }
 
     async fn store_empty(&self) -> Result<()> {
-        if !self.repository.has_blob(&Digest::of(EMPTY), EMPTY.len() as u64).await? {
+        if !self.repository.blob_exists(Access::Push, &Digest::of(EMPTY), EMPTY.len() as u64).await? {
             self.repository.upload(&BytesBody::new("the config of checkpoints", EMPTY), &|_reason| ()).await?;
         }
         Ok(())

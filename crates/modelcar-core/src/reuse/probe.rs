@@ -20,7 +20,7 @@ use crate::{
     image,
     plan::{Layer, Plan},
     progress::Event,
-    registry::RegistrySink,
+    registry::{Access, RegistrySink},
     source::{Source, SourceFile},
 };
 
@@ -97,7 +97,7 @@ impl Inventory {
 
     async fn is_there(&self, Question { place, digest, size }: &Question) -> bool {
         match self.repositories.get(place) {
-            Some(repository) => repository.offers_blob(digest, *size).await.unwrap_or(false),
+            Some(repository) => repository.blob_exists(Access::Pull, digest, *size).await.unwrap_or(false),
             None => false,
         }
     }

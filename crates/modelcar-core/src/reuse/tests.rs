@@ -8,7 +8,7 @@ use crate::{
     oci::{Document, Manifest},
     plan::Layer,
     progress::NoProgress,
-    registry::{Credential, HostLogin, Login, RegistryOptions, Repository},
+    registry::{Access, Credential, HostLogin, Login, RegistryOptions, Repository},
     source::SourceFile,
 };
 
@@ -29,7 +29,7 @@ async fn a_mount_asks_for_both_repositories_and_leaves_no_session() {
         let there = repository(&registry, "to/there");
         assert_eq!(there.mount(&digest, "from/here").await, mounts);
         assert!(!there.mount(&Digest::of("nothing"), "from/here").await);
-        assert_eq!(there.offers_blob(&digest, 7).await.unwrap(), mounts);
+        assert_eq!(there.blob_exists(Access::Pull, &digest, 7).await.unwrap(), mounts);
         assert_eq!(registry.open_sessions(), []);
     }
 }

@@ -98,7 +98,7 @@ impl Hub {
         });
         let token = token.transpose().map_err(|_| SourceError::BadToken)?;
         let progress = Arc::clone(&options.progress);
-        let retry = Retry { attempts: options.attempts.max(1), base: options.retry_base, progress };
+        let retry = Retry::new(options.attempts, options.retry_base, progress);
         Ok(Self { api, body, endpoint, token, retry, stall: options.stall_timeout })
     }
 
@@ -128,10 +128,15 @@ impl Hub {
         let url = self.url(&format!("api/models/{repo}/revision/{}?blobs=true", segment(revision)))?;
         let page = self.get(url, &asked).await?;
         let info: RawInfo = parse(&page, &asked)?;
-        let id: ModelId =
-            info.id.parse().map_err(|_| refused(repo, format!("the Hub calls it {:?}, which is no name", info.id)))?;
+        let id: ModelId = info
+            .id
+            .parse()
+            .map_err(|_| refused(repo, format!("the Hub calls it `{}`, which is no name", text::excerpt(&info.id))))?;
         if id.revision().is_some() || !is_commit(&info.sha) {
-            return Err(refused(repo, format!("the Hub answers revision `{revision}` with {:?}", info.sha)));
+            return Err(refused(
+                repo,
+                format!("the Hub answers revision `{revision}` with `{}`", text::excerpt(&info.sha)),
+            ));
         }
         if is_commit(revision) && revision != info.sha {
             return Err(refused(repo, format!("commit {revision} was asked for and {} answered", info.sha)));
@@ -240,8 +245,9 @@ impl Hub {
             Err(_) => Err(self.silence(url, asked)),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(cause)) => {
-                let transient = !cause.is_builder() && !cause.is_redirect();
-                Err(Fault { error: transport(url, asked, cause), transient, wait: None })
+                let error = transport(url, asked, cause);
+                let transient = error.is_retryable();
+                Err(Fault { error, transient, wait: None })
             }
         }
     }

@@ -1,75 +1,62 @@
-//! When a request is sent again, and how long to wait before.
+//! When a request to the Hub is sent again: the library's policy, with the failures of this source.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    http::chain,
-    progress::{self, Progress},
+    http::retry::{Failure, RetryPolicy},
+    progress::Progress,
     source::SourceError,
 };
 
-/// Longest wait between two tries without a word from the server.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Longest wait a server can impose.
-const MAX_PATIENCE: Duration = Duration::from_mins(5);
-
-/// How stubborn requests are.
+/// The policy of all requests to one Hub.
 #[derive(Debug, Clone)]
 pub(super) struct Retry {
-    pub(super) attempts: u32,
-    pub(super) base: Duration,
-    /// Who is told of every try that follows.
+    policy: Arc<RetryPolicy>,
+    /// Receives an event before each further try.
     pub(super) progress: Arc<dyn Progress>,
 }
 
 impl Retry {
-    /// Returns how long to wait after `fault`, the `failures`-th one of `what`, or the error when it is the last. The
-    /// wait is told.
-    pub(super) fn after(&self, what: &str, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
-        if !fault.transient || failures >= self.attempts {
-            return Err(fault.error);
-        }
-        let delay = fault.wait.map_or_else(|| self.backoff(failures), |wait| wait.min(MAX_PATIENCE));
-        progress::retrying(&*self.progress, what, failures + 1, delay, chain(&fault.error));
-        Ok(delay)
+    /// Allows `attempts` tries of a request, with waits from `base` on.
+    pub(super) fn new(attempts: u32, base: Duration, progress: Arc<dyn Progress>) -> Self {
+        Self { policy: Arc::new(RetryPolicy::new(attempts, base, Arc::clone(&progress))), progress }
     }
 
-    /// Doubles each time; half of it is chance, so that parts that broke together do not come back together.
-    fn backoff(&self, failures: u32) -> Duration {
-        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        let half = self.base.saturating_mul(factor).min(MAX_BACKOFF) / 2;
-        let chance = RandomState::new().hash_one(failures) % 1000;
-        half + half * u32::try_from(chance).unwrap_or_default() / 1000
+    /// Returns how long to wait after `fault`, the failure with the number `failures` of the request `what`. The wait is
+    /// reported to the progress.
+    ///
+    /// # Errors
+    /// The fault's error, when no other try may follow.
+    pub(super) fn after(&self, what: &str, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
+        let failure = Failure::from(&fault.error).retryable(fault.transient).retry_after(fault.wait);
+        let failure = if fault.wait == Some(Duration::ZERO) { failure.at_once() } else { failure };
+        self.policy.next_wait(what, failures, Duration::ZERO, failure).ok_or(fault.error)
     }
 }
 
-/// An error and whether it is worth another try.
+/// An error, and whether another try may succeed.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) error: SourceError,
     pub(super) transient: bool,
-    /// How long the server wants to be left alone, or a reason not to wait at all.
+    /// How long the server asks to wait; zero when the next try goes to another place and needs no wait.
     pub(super) wait: Option<Duration>,
 }
 
 impl Fault {
-    /// An error that stays.
+    /// An error that another try can't change.
     pub(super) fn fatal(error: SourceError) -> Self {
         Self { error, transient: false, wait: None }
     }
 
-    /// An error that may pass.
+    /// An error that another try may not meet.
     pub(super) fn passing(error: SourceError) -> Self {
         Self { error, transient: true, wait: None }
     }
 }
 
-/// Reads the seconds to wait out of the Hub's `RateLimit: "api";r=0;t=55`, one more than told because its clock is
-/// not ours. `None` while requests remain.
+/// Returns the wait that the Hub's header `RateLimit: "api";r=0;t=55` asks for: `t` seconds, and one more because the
+/// Hub's clock may differ. `None` while requests remain.
 pub(super) fn rate_limit_wait(header: &str) -> Option<Duration> {
     let value = |name: &str| {
         let mut params = header.split([';', ',']).map(str::trim);
@@ -92,22 +79,22 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let retry = Retry { attempts: 3, base: Duration::from_millis(500), progress: Arc::new(NoProgress) };
-        let first = retry.after("try", fault(true, None), 1).unwrap();
-        let second = retry.after("try", fault(true, None), 2).unwrap();
-        assert!((250..=500).contains(&first.as_millis()), "{first:?}");
-        assert!((500..=1000).contains(&second.as_millis()), "{second:?}");
+        let retry = Retry::new(3, Duration::from_millis(500), Arc::new(NoProgress));
+        for (failures, most) in [(1, 500), (2, 1000)] {
+            let wait = retry.after("try", fault(true, None), failures).unwrap();
+            assert!(wait.as_millis() <= most, "{wait:?}");
+        }
         assert!(retry.after("try", fault(true, None), 3).is_err());
         assert!(retry.after("try", fault(false, None), 1).is_err());
-        assert!(retry.backoff(u32::MAX) <= MAX_BACKOFF);
     }
 
     #[test]
-    fn the_server_s_word_counts_up_to_five_minutes() {
-        let retry = Retry { attempts: 2, base: Duration::ZERO, progress: Arc::new(NoProgress) };
+    fn waits_of_the_server_are_obeyed_up_to_five_minutes() {
+        let retry = Retry::new(2, Duration::from_mins(1), Arc::new(NoProgress));
         let told = |seconds| retry.after("try", fault(true, Some(Duration::from_secs(seconds))), 1).unwrap();
-        assert_eq!(told(7), Duration::from_secs(7));
-        assert_eq!(told(7000), MAX_PATIENCE);
+        assert_eq!(told(70), Duration::from_secs(70));
+        assert_eq!(told(7000), Duration::from_mins(5));
+        assert_eq!(told(0), Duration::ZERO, "a place that is known to have changed");
     }
 
     #[test]

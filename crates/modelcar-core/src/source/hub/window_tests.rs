@@ -15,7 +15,7 @@ use crate::progress::NoProgress;
 use crate::source::SourceFile;
 
 fn retry() -> Retry {
-    Retry { attempts: 3, base: Duration::from_millis(1), progress: Arc::new(NoProgress) }
+    Retry::new(3, Duration::from_millis(1), Arc::new(NoProgress))
 }
 
 /// Serves bytes that tell their own offset, in chunks of 7, with faults where asked.

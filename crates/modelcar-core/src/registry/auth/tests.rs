@@ -7,7 +7,9 @@ use modelcar_testkit::{self as kit, FakeRegistry, FaultRule, RegistryAction, Reg
 use crate::{
     Digest, ErrorKind, ImageRef, ModelcarError,
     progress::NoProgress,
-    registry::{Credential, HostLogin, Keychain, KeychainChain, Login, RegistryError, RegistryOptions, Repository},
+    registry::{
+        Access, Credential, HostLogin, Keychain, KeychainChain, Login, RegistryError, RegistryOptions, Repository,
+    },
     sink::{Body, BytesBody, OpenBody},
 };
 
@@ -154,7 +156,7 @@ async fn a_refused_login_gives_way_to_the_next_and_never_to_nobody() {
         let digest = crate::Digest::of("x");
         let poor = repository(&registry, &[basic("expired"), basic("wrong")]);
         // Pulls are for everybody at the one with tokens, and still the login is not passed over in silence.
-        let error = poor.has_blob(&digest, 1).await.unwrap_err();
+        let error = poor.blob_exists(Access::Push, &digest, 1).await.unwrap_err();
         let RegistryError::LoginRefused { origin, .. } = &error else { panic!("{error:?}") };
         assert_eq!((origin.as_str(), error.kind()), ("place 1", ErrorKind::Auth));
         assert!(!shown(&error).contains("expired") && !shown(&error).contains("wrong\""), "{}", shown(&error));

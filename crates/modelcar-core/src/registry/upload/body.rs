@@ -1,5 +1,7 @@
-//! A body on its way into requests: drawn once, in order, with its hashes; what a broken request had drawn already is
-//! read again for the next one.
+//! The body of an upload, shared by all requests of that upload.
+//!
+//! Bytes are drawn from the open body once and in order, so that its hashes see each byte once. A request that starts
+//! before the last drawn byte gets the bytes up to there from [`Body::reread`].
 
 use std::{
     future::poll_fn,
@@ -12,49 +14,51 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 
-use super::{error::RegistryError, gauge::Gauge};
+use super::stall::StallWatch;
 use crate::{
     Digest,
     error::{Error, Result},
+    registry::error::RegistryError,
     sink::{Body, Sealed},
 };
 
-/// What ends a request's body early. The reason waits in the feed.
+/// Ends a request's body early. [`UploadBody::revoke`] returns the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the body ended early")]
 pub(super) struct Broken;
 
-/// An open body. One request at a time draws from it; a request that failed can't any more, whatever is left of it in
-/// the HTTP client.
-pub(super) struct Feed<'a> {
+/// An open body. Only the newest request can draw from it: a failed request can't, even while the HTTP client still
+/// holds its body.
+pub(super) struct UploadBody<'a> {
     body: &'a dyn Body,
-    live: Arc<Mutex<Live>>,
+    state: Arc<Mutex<BodyState>>,
 }
 
-/// The bytes that were never drawn before, and what is known of them.
-struct Live {
+/// The open stream and how far it was drawn.
+struct BodyState {
     stream: BoxStream<'static, Result<Bytes>>,
     sealed: Option<BoxFuture<'static, Result<Sealed>>>,
     outcome: Option<Sealed>,
     size: u64,
-    /// The last piece is held back until the body has proven to be this.
+    /// Digest that the body must have before its last piece is handed out.
     gate: Option<Digest>,
     title: String,
-    /// Drawn from the stream but not handed out.
+    /// Bytes that the stream gave and no request has drawn.
     carry: Bytes,
+    /// Number of bytes that requests have drawn.
     drawn: u64,
     ended: bool,
     error: Option<Error>,
-    /// The request that may draw.
+    /// Number of the request that may draw.
     turn: u64,
 }
 
-impl<'a> Feed<'a> {
-    /// Opens `body`. With a `gate`, its last bytes are handed out only after it has proven to have that digest, so that
-    /// a request which names the digest is never completed with other bytes.
+impl<'a> UploadBody<'a> {
+    /// Opens `body`. With a `gate`, the last bytes are handed out only after the body's digest has proven to be `gate`,
+    /// so that a request which names the digest is never completed with other bytes.
     pub(super) fn open(body: &'a dyn Body, gate: Option<Digest>) -> Self {
         let open = body.open();
-        let live = Live {
+        let state = BodyState {
             stream: open.stream,
             sealed: Some(open.sealed),
             outcome: None,
@@ -67,64 +71,74 @@ impl<'a> Feed<'a> {
             error: None,
             turn: 0,
         };
-        Self { body, live: Arc::new(Mutex::new(live)) }
+        Self { body, state: Arc::new(Mutex::new(state)) }
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, BodyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how many bytes were drawn so far.
+    /// Returns how many bytes requests have drawn so far.
     pub(super) fn drawn(&self) -> u64 {
-        self.live().drawn
+        self.state().drawn
     }
 
-    /// Returns the bytes of `range` for a request: those drawn before are read again, the others follow from the open
-    /// body.
-    pub(super) fn bytes(&self, range: Range<u64>) -> Lease {
-        let mut live = self.live();
-        live.turn += 1;
-        let again = range.start..live.drawn.min(range.end);
-        let again_left = again.end.saturating_sub(again.start);
-        let again = (again_left > 0).then(|| self.body.reread(again));
+    /// Returns the body of a request that sends `range`: bytes that were drawn before are read reread, the others are
+    /// drawn from the open body. Earlier requests can't draw any more.
+    pub(super) fn request(&self, range: Range<u64>) -> RequestBody {
+        let mut state = self.state();
+        state.turn += 1;
+        let reread = range.start..state.drawn.min(range.end);
+        let reread_left = reread.end.saturating_sub(reread.start);
+        let reread = (reread_left > 0).then(|| self.body.reread(reread));
         let left = range.end - range.start;
-        Lease { live: Arc::clone(&self.live), turn: live.turn, again, again_left, left, gauge: Gauge::new(left == 0) }
+        RequestBody {
+            state: Arc::clone(&self.state),
+            turn: state.turn,
+            reread,
+            reread_left,
+            left,
+            watch: StallWatch::new(left == 0),
+        }
     }
 
-    /// Returns what the body has proven to be so far.
+    /// Returns the proven size and digest of the body, if they are known already.
     pub(super) fn outcome(&self) -> Option<Sealed> {
-        self.live().outcome.clone()
+        self.state().outcome.clone()
     }
 
-    /// Takes back the right to draw, and returns what went wrong with the body, if anything did.
+    /// Stops all requests from drawing, and returns the body's error, if it failed.
     pub(super) fn revoke(&self) -> Option<Error> {
-        let mut live = self.live();
-        live.turn += 1;
-        live.error.take()
+        let mut state = self.state();
+        state.turn += 1;
+        state.error.take()
     }
 
-    /// Returns what the body turned out to be. What no request has drawn of it is read and dropped: nothing is known of
-    /// a body before its end.
+    /// Returns the proven size and digest of the body. Bytes that no request has drawn are read and dropped, because
+    /// the digest is known only at the body's end.
+    ///
+    /// # Errors
+    /// When the body fails or has another length than it announced.
     pub(super) async fn sealed(&self) -> Result<Sealed> {
         self.revoke().map_or(Ok(()), Err)?;
-        poll_fn(|cx| self.live().poll_drain(cx)).await?;
+        poll_fn(|cx| self.state().poll_drain(cx)).await?;
         let (sealed, outcome) = {
-            let mut live = self.live();
-            (live.sealed.take(), live.outcome.clone())
+            let mut state = self.state();
+            (state.sealed.take(), state.outcome.clone())
         };
         match (outcome, sealed) {
             (Some(sealed), _) => Ok(sealed),
             (None, Some(sealed)) => {
                 let sealed = sealed.await?;
-                self.live().outcome = Some(sealed.clone());
+                self.state().outcome = Some(sealed.clone());
                 Ok(sealed)
             }
-            (None, None) => Err(self.live().wrong_length()),
+            (None, None) => Err(self.state().wrong_length()),
         }
     }
 }
 
-impl Live {
+impl BodyState {
     fn poll_draw(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Result<Bytes, Error>>> {
         while self.carry.is_empty() {
             if self.ended {
@@ -138,7 +152,7 @@ impl Live {
         }
         let upto = self.drawn + self.carry.len() as u64;
         if upto > self.size {
-            // The HTTP client cuts a body that is longer than its announced length without a word.
+            // The HTTP client cuts a body to its announced length without an error.
             return Poll::Ready(Some(Err(self.wrong_length())));
         }
         if upto == self.size {
@@ -156,7 +170,7 @@ impl Live {
         Poll::Ready(if self.drawn == self.size { Ok(()) } else { Err(self.wrong_length()) })
     }
 
-    /// The end must be polled for too: only then do the hashes know that they are done.
+    /// Polls the stream to its end, which the hashes need to finish, and compares the digest with the gate.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.ended {
             match ready!(self.stream.poll_next_unpin(cx)) {
@@ -186,76 +200,76 @@ impl Live {
     }
 }
 
-/// One request's share of a feed.
-pub(super) struct Lease {
-    live: Arc<Mutex<Live>>,
+/// The part of an upload's body that one request sends.
+pub(super) struct RequestBody {
+    state: Arc<Mutex<BodyState>>,
     turn: u64,
-    again: Option<BoxStream<'static, Result<Bytes>>>,
-    again_left: u64,
+    reread: Option<BoxStream<'static, Result<Bytes>>>,
+    reread_left: u64,
     left: u64,
-    gauge: Gauge,
+    watch: StallWatch,
 }
 
-impl Lease {
-    /// Returns what shows how the bytes move.
-    pub(super) fn gauge(&self) -> Gauge {
-        self.gauge.clone()
+impl RequestBody {
+    /// Returns the watch on this request.
+    pub(super) fn watch(&self) -> StallWatch {
+        self.watch.clone()
     }
 
-    /// Gives what is read again first, then what is drawn.
-    fn poll_piece(&mut self, live: &mut Live, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        let Some(again) = &mut self.again else { return live.poll_draw(cx, self.left) };
-        let bytes = ready!(again.poll_next_unpin(cx));
+    /// Polls the bytes that are read again first, then the open body.
+    fn poll_piece(&mut self, state: &mut BodyState, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some(reread) = &mut self.reread else { return state.poll_draw(cx, self.left) };
+        let bytes = ready!(reread.poll_next_unpin(cx));
         if let Some(Ok(bytes)) = &bytes {
-            self.again_left = self.again_left.saturating_sub(bytes.len() as u64);
+            self.reread_left = self.reread_left.saturating_sub(bytes.len() as u64);
         }
-        if self.again_left == 0 {
-            self.again = None;
+        if self.reread_left == 0 {
+            self.reread = None;
         }
         Poll::Ready(bytes)
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let shared = Arc::clone(&self.live);
-        let mut live = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.turn != self.turn || live.error.is_some() {
+        let shared = Arc::clone(&self.state);
+        let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.turn != self.turn || state.error.is_some() {
             return Poll::Ready(Some(Err(Broken)));
         }
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let next = ready!(self.poll_piece(&mut live, cx));
+        let next = ready!(self.poll_piece(&mut state, cx));
         Poll::Ready(match next {
             Some(Ok(bytes)) => {
                 self.left = self.left.saturating_sub(bytes.len() as u64);
                 Some(Ok(bytes))
             }
             Some(Err(error)) => {
-                live.error = Some(error);
+                state.error = Some(error);
                 Some(Err(Broken))
             }
             None => {
-                live.error = Some(live.wrong_length());
+                state.error = Some(state.wrong_length());
                 Some(Err(Broken))
             }
         })
     }
 }
 
-impl Stream for Lease {
+impl Stream for RequestBody {
     type Item = Result<Bytes, Broken>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let piece = this.poll_turn(cx);
         match &piece {
-            Poll::Pending => this.gauge.waits(),
-            Poll::Ready(_) => this.gauge.moves(this.left == 0),
+            Poll::Pending => this.watch.on_starved(),
+            Poll::Ready(_) => this.watch.on_write(this.left == 0),
         }
         piece
     }
 }
 
 #[cfg(test)]
-#[path = "feed_tests.rs"]
+#[path = "body_tests.rs"]
 mod tests;

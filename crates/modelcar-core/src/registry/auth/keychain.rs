@@ -4,8 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::error::KeychainError;
-use crate::{ImageRef, http::Secret};
+use crate::{ImageRef, http::Secret, registry::error::KeychainError};
 
 /// What proves to a registry who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub struct Login {
 
 impl Login {
     /// Returns what the login is and where it comes from, without it.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::registry) fn describe(&self) -> String {
         let kind = match self.credential {
             Credential::Basic { .. } => "a name and a password",
             Credential::IdentityToken { .. } => "an identity token",

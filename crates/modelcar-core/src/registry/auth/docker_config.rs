@@ -10,18 +10,21 @@ use base64::{
 use serde_json::Value;
 
 use super::{
-    error::KeychainError,
     helper,
     keychain::{Credential, Keychain, Login, Refused},
 };
-use crate::ImageRef;
+use crate::{
+    ImageRef,
+    registry::{
+        error::KeychainError,
+        quirks::{self, DOCKER_HUB_KEYS, DOCKER_HUB_LOGIN},
+    },
+};
 
 /// Largest login file that is read.
 const FILE_MAX_BYTES: u64 = 16 << 20;
 /// How long a credential helper may take, unless told otherwise.
 const HELPER_PATIENCE: Duration = Duration::from_secs(30);
-/// Docker Hub's entry in login files, kept from its first version.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// Base64 with or without its padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -105,13 +108,13 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
 
 /// A place in a login file that may know the registry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub(in crate::registry) enum Found<'a> {
     Entry { key: String, entry: &'a Value },
     Helper { helper: String, server: String },
 }
 
 /// Returns what a login file has for a registry, the most telling first.
-pub(super) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
+pub(in crate::registry) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
     let keys = keys(image);
     let name = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let section = |name: &str, key: &str| config.get(name).and_then(|section| section.get(key));
@@ -125,10 +128,7 @@ pub(super) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
 }
 
 fn server_name(image: &ImageRef) -> String {
-    match image.registry() {
-        "docker.io" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_owned(),
-        registry => registry.to_owned(),
-    }
+    if quirks::is_docker_hub(image.registry()) { DOCKER_HUB_LOGIN.to_owned() } else { image.registry().to_owned() }
 }
 
 /// Returns the keys under which a registry may stand, the longest first: `host/a/b`, `host/a`, `host`
@@ -145,8 +145,8 @@ fn keys(image: &ImageRef) -> Vec<String> {
     for form in ["https://{}", "https://{}/", "https://{}/v1/", "https://{}/v2/", "http://{}", "http://{}/"] {
         keys.push(form.replace("{}", host));
     }
-    if server_name(image) == DOCKER_HUB {
-        keys.extend([DOCKER_HUB, "index.docker.io/v1/", "docker.io", "index.docker.io"].map(str::to_owned));
+    if quirks::is_docker_hub(host) {
+        keys.extend(DOCKER_HUB_KEYS.map(str::to_owned));
     }
     keys
 }
@@ -179,5 +179,5 @@ fn decode(encoded: &str) -> Result<(String, String), &'static str> {
 }
 
 #[cfg(test)]
-#[path = "login_file_tests.rs"]
+#[path = "docker_config_tests.rs"]
 mod tests;

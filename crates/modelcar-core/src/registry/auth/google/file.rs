@@ -6,6 +6,7 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,10 +21,15 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{super::error::KeychainError, AccessToken};
+use super::access_token::AccessToken;
 use crate::{
     error::{ModelcarError, chain},
-    http::{self, HttpFailure},
+    http::{
+        self, HttpFailure,
+        retry::{Failure, RetryPolicy},
+    },
+    progress::NoProgress,
+    registry::error::KeychainError,
     text,
 };
 
@@ -56,6 +62,7 @@ pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) ->
         serde_json::from_slice(text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
     let kind = json.get("type").and_then(Value::as_str).ok_or_else(|| invalid("has no `type`".to_owned()))?;
     let origin = format!("{kind} of `{}`", path.display());
+    let retry = RetryPolicy::new(TRIES, RETRY_BASE, Arc::new(NoProgress));
     let mut attempt = 1;
     loop {
         let exchange = async {
@@ -72,25 +79,20 @@ pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) ->
                 Failed { reason, passing: true, retry_after: None }
             }
         };
-        if !failed.passing || attempt >= TRIES {
-            let (reason, passing) = (masked(&failed.reason, &json), failed.passing);
-            return Err(KeychainError::Google { origin, reason, passing });
+        let (reason, passing) = (masked(&failed.reason, &json), failed.passing);
+        let error = KeychainError::Google { origin: origin.clone(), reason, passing };
+        let failure = Failure::from(&error).retry_after(failed.retry_after);
+        if !retry.next_attempt("get an access token", attempt, Duration::ZERO, failure).await {
+            return Err(error);
         }
-        tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failed.retry_after)).await;
         attempt += 1;
     }
 }
 
-/// Servers can repeat in their answer what they were sent.
+/// Masks the secrets of the credential file in `reason`: a server may repeat what it was sent.
 fn masked(reason: &str, json: &Value) -> String {
-    let mut text = reason.to_owned();
-    let nested = json.get("source_credentials");
-    for object in [Some(json), nested].into_iter().flatten() {
-        for secret in SECRETS.iter().filter_map(|name| object.get(name)?.as_str()).filter(|secret| secret.len() > 3) {
-            text = text.replace(secret, "[secret]");
-        }
-    }
-    text
+    let objects = [Some(json), json.get("source_credentials")].into_iter().flatten();
+    http::mask(reason, objects.flat_map(|object| SECRETS.iter().filter_map(|name| object.get(name)?.as_str())))
 }
 
 async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Duration>), Failed> {
@@ -117,7 +119,7 @@ fn credentials(kind: &str, json: Value) -> Result<AccessTokenCredentials, Failed
         }
         other => return Err(lasting(&format!("credentials of the kind `{other}` are not supported"))),
     }
-    .map_err(|error| lasting(&http::chain(&error)))
+    .map_err(|error| lasting(&text::chain(&error)))
 }
 
 fn lasting(reason: &str) -> Failed {
@@ -191,7 +193,7 @@ struct Told<'a>(&'a HttpFailure);
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.cause {
-            Some(cause) => write!(f, "{}: {}", self.0, http::chain(cause)),
+            Some(cause) => write!(f, "{}: {}", self.0, text::chain(cause)),
             None => write!(f, "{}", self.0),
         }
     }
@@ -200,7 +202,7 @@ impl std::fmt::Display for Told<'_> {
 /// Makes the signed claim that the token server exchanges.
 async fn assertion(json: &Value, audience: &str) -> Result<String, Failed> {
     let signer =
-        service_account::Builder::new(json.clone()).build_signer().map_err(|error| lasting(&http::chain(&error)))?;
+        service_account::Builder::new(json.clone()).build_signer().map_err(|error| lasting(&text::chain(&error)))?;
     let email = json.get("client_email").and_then(Value::as_str).unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": json.get("private_key_id")});
@@ -213,6 +215,6 @@ async fn assertion(json: &Value, audience: &str) -> Result<String, Failed> {
     });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claim = format!("{}.{}", part(&header), part(&claims));
-    let signature = signer.sign(&claim).await.map_err(|error| lasting(&http::chain(&error)))?;
+    let signature = signer.sign(&claim).await.map_err(|error| lasting(&text::chain(&error)))?;
     Ok(format!("{claim}.{}", URL_SAFE_NO_PAD.encode(&signature)))
 }

@@ -1,38 +1,42 @@
-//! Where a registry may send the client, and what must not go along.
+//! The redirect policy: to which hosts a registry may send the client, and whether the login is sent along.
 
 use std::{net::IpAddr, time::Duration};
 
 use reqwest::Url;
 use tokio::time::timeout;
 
-/// How long a name may take to be resolved.
+use super::quirks::METADATA_HOSTS;
+use crate::text;
+
+/// Longest wait for the resolution of a host name.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 const LINK_LOCAL: &str = "is a link-local address, as a metadata server has";
 
-/// Returns the URL that `location` means beside `base`, exactly as the registry wrote it: upload locations carry
-/// opaque state that must not be put together anew (distribution-spec "Pushing blobs"). How near it is, is left to
-/// [`check_addresses`].
+/// Returns the URL of `location`, relative to `base`. The URL is taken as the registry wrote it, because upload locations
+/// hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). Private addresses are refused
+/// by [`check_addresses`].
 ///
 /// # Errors
-/// The host, and why it is refused: a downgrade to plain HTTP, or a link-local address, as a metadata server has.
+/// The host, and why it is refused: no HTTP, a downgrade to plain HTTP, or a link-local address, which metadata servers
+/// have.
 pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'static str)> {
     let url = base.join(location).map_err(|_| (String::from("?"), "is not a URL"))?;
-    let place = url.host_str().unwrap_or("?").to_owned();
+    let host = || shown_host(&url);
     if !matches!(url.scheme(), "http" | "https") {
-        return Err((place, "is not HTTP"));
+        return Err((host(), "is not HTTP"));
     }
     if base.scheme() == "https" && url.scheme() == "http" {
-        return Err((place, "goes from https down to http"));
+        return Err((host(), "goes from https down to http"));
     }
     if !same_host(base, &url) && reach_of(&url) == Some(Reach::LinkLocal) {
-        return Err((place, LINK_LOCAL));
+        return Err((host(), LINK_LOCAL));
     }
     Ok(url)
 }
 
-/// Checks that another host is not nearer than the registry, by the addresses that their names stand for: a public name
-/// may lead to a private address, and a private registry may name itself by its address. A host that can't be resolved
-/// here (behind a proxy) is left to whoever resolves it; a registry that can't counts as a public one.
+/// Checks that the host of `url` is not more private than the registry at `base`. Both names are resolved: a public name
+/// may have a private address, and a private registry may give its own address instead of its name. A host that can't be
+/// resolved here, for example behind a proxy, is allowed; a registry that can't be resolved counts as public.
 ///
 /// # Errors
 /// The host, and why it is refused.
@@ -42,15 +46,15 @@ pub(super) async fn check_addresses(base: &Url, url: &Url) -> Result<(), (String
     }
     let Some(to) = resolve(url).await.filter(|to| *to != Reach::Public) else { return Ok(()) };
     let from = resolve(base).await.unwrap_or(Reach::Public);
-    let place = || url.host_str().unwrap_or("?").to_owned();
+    let host = || shown_host(url);
     match to {
-        Reach::LinkLocal => Err((place(), LINK_LOCAL)),
-        _ if to > from => Err((place(), "is a private address")),
+        Reach::LinkLocal => Err((host(), LINK_LOCAL)),
+        _ if to > from => Err((host(), "is a private address")),
         _ => Ok(()),
     }
 }
 
-/// Returns the most private place that a host's name leads to.
+/// Returns the reach of the most private address that a host's name resolves to.
 async fn resolve(url: &Url) -> Option<Reach> {
     if let Some(reach) = reach_of(url) {
         return Some(reach);
@@ -60,7 +64,12 @@ async fn resolve(url: &Url) -> Option<Reach> {
     addresses.map(|address| reach(address.ip())).max()
 }
 
-/// Returns whether credentials for `a` may go to `b`: scheme, host and port agree.
+/// Returns the host of a URL that a server gave, safe to print.
+fn shown_host(url: &Url) -> String {
+    text::excerpt(url.host_str().unwrap_or("?"))
+}
+
+/// Returns whether credentials for `a` may be sent to `b`: scheme, host and port are the same.
 pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme() && same_host(a, b)
 }
@@ -69,7 +78,8 @@ fn same_host(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str() && a.port_or_known_default() == b.port_or_known_default()
 }
 
-/// How near an address is, the nearest last: a server may point to its like and to what lies farther out.
+/// From where an address can be reached, the most private last. A server may point to addresses of its own reach and of
+/// wider ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
     Public,
@@ -78,15 +88,14 @@ enum Reach {
     LinkLocal,
 }
 
-/// Returns the reach of a host as far as it shows in the way it is written: of addresses, and of names that always
-/// stand for one.
+/// Returns the reach of a host that is written as an address, or as a name that always stands for the same address.
 fn reach_of(url: &Url) -> Option<Reach> {
     let host = url.host_str()?;
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     match host.parse::<IpAddr>() {
         Ok(address) => Some(reach(address)),
         Err(_) if host == "localhost" || host.ends_with(".localhost") => Some(Reach::Loopback),
-        Err(_) if matches!(host, "metadata" | "metadata.google.internal" | "instance-data") => Some(Reach::LinkLocal),
+        Err(_) if METADATA_HOSTS.contains(&host) => Some(Reach::LinkLocal),
         Err(_) => None,
     }
 }
@@ -95,7 +104,7 @@ fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) if v4.is_link_local() => Reach::LinkLocal,
         IpAddr::V4(v4) if v4.is_loopback() || v4.is_unspecified() => Reach::Loopback,
-        // 100.64.0.0/10 is shared by a carrier's customers; clouds put their metadata there too.
+        // 100.64.0.0/10 is shared by a carrier's customers; some clouds have their metadata servers there.
         IpAddr::V4(v4) if v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64) => Reach::Private,
         IpAddr::V4(_) => Reach::Public,
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
@@ -108,7 +117,7 @@ fn reach(address: IpAddr) -> Reach {
     }
 }
 
-/// Returns the URL with `digest` added to its query, whatever stands there already.
+/// Returns the URL with `digest` appended to its query, which is left as it is.
 pub(super) fn with_digest(url: &Url, digest: &crate::Digest) -> Url {
     let mut url = url.clone();
     let query = match url.query() {

@@ -2,14 +2,14 @@
 
 use reqwest::Url;
 
-use super::place;
+use crate::registry::redirect;
 
 /// Scopes that a challenge may add to our own, at most.
 const MORE_SCOPES_MAX: usize = 4;
 
 /// What the registry asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(in crate::registry) enum Challenge {
     Basic,
     Bearer {
         realm: Url,
@@ -24,7 +24,7 @@ impl Challenge {
     ///
     /// # Errors
     /// The host of a realm that must not be asked, and why.
-    pub(super) fn choose(base: &Url, headers: &[String]) -> Result<Option<Self>, (String, &'static str)> {
+    pub(in crate::registry) fn choose(base: &Url, headers: &[String]) -> Result<Option<Self>, (String, &'static str)> {
         let mut basic = None;
         for header in headers {
             for challenge in http_auth::parse_challenges(header).unwrap_or_default() {
@@ -35,7 +35,7 @@ impl Challenge {
                 if challenge.scheme.eq_ignore_ascii_case("bearer")
                     && let Some(realm) = param("realm")
                 {
-                    let realm = place::follow(base, &realm)?;
+                    let realm = redirect::follow(base, &realm)?;
                     let more = more_scopes(&param("scope").unwrap_or_default());
                     return Ok(Some(Self::Bearer { realm, service: param("service"), more }));
                 }

@@ -4,6 +4,7 @@
 //! the metadata server of the machine. The metadata server is asked by this library's own client: it must not be
 //! looked for through a proxy, must not hold up a laptop, and works where no certificate authority is installed.
 
+mod access_token;
 #[cfg(feature = "gcp")]
 mod file;
 mod metadata;
@@ -17,14 +18,15 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use self::metadata::MetadataServer;
-use super::{
-    error::{KeychainError, RegistryError},
-    keychain::{Credential, Keychain, Login, Refused},
-};
+use self::{access_token::AccessToken, metadata::MetadataServer};
+use super::keychain::{Credential, Keychain, Login, Refused};
 use crate::{
     ImageRef,
-    http::{self, Network, Secret},
+    http::{self, Network},
+    registry::{
+        error::{KeychainError, RegistryError},
+        quirks,
+    },
 };
 
 /// The name under which Google's registries take an access token as a password.
@@ -79,14 +81,6 @@ struct Kept {
     good_until: Instant,
 }
 
-/// An access token and how long it is good for, as far as that is told.
-#[derive(Debug)]
-struct AccessToken {
-    value: Secret,
-    life: Option<Duration>,
-    origin: String,
-}
-
 impl GoogleKeychain {
     /// Looks where `options` say.
     ///
@@ -137,7 +131,7 @@ impl GoogleKeychain {
 impl Keychain for GoogleKeychain {
     /// The lock is held while a token is fetched, so that many repositories wait for one together.
     async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError> {
-        if !is_google(image.registry()) {
+        if !quirks::takes_google_tokens(image.registry()) {
             return Ok(None);
         }
         let mut state = self.state.lock().await;
@@ -168,7 +162,7 @@ impl Keychain for GoogleKeychain {
     }
 
     fn places(&self, image: &ImageRef) -> Vec<String> {
-        if !is_google(image.registry()) {
+        if !quirks::takes_google_tokens(image.registry()) {
             return Vec::new();
         }
         if let Some(path) = &self.options.credentials_file {
@@ -177,19 +171,6 @@ impl Keychain for GoogleKeychain {
         let file = self.options.user_file.iter().map(|path| format!("`{}`", path.display()));
         file.chain([self.metadata.origin()]).collect()
     }
-}
-
-/// Returns whether a registry takes Google's access tokens. Only these get to see one.
-fn is_google(registry: &str) -> bool {
-    let host = registry.split(':').next().unwrap_or_default();
-    let between = |prefix: &str, suffix: &str| {
-        host.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(|label| !label.is_empty())
-    };
-    let one_label = |text: Option<&str>| text.is_some_and(|label| !label.is_empty() && !label.contains('.'));
-    host == "gcr.io"
-        || between("", ".gcr.io")
-        || one_label(host.strip_suffix("-docker.pkg.dev"))
-        || one_label(host.strip_prefix("docker.").and_then(|rest| rest.strip_suffix(".rep.pkg.dev")))
 }
 
 #[cfg(test)]

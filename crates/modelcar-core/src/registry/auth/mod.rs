@@ -1,5 +1,12 @@
 //! The login at one repository: when to get a new token, which login to use, what to make of a refusal.
 
+pub(super) mod challenge;
+pub(super) mod docker_config;
+pub(super) mod google;
+mod helper;
+pub(super) mod keychain;
+pub(super) mod token;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -9,13 +16,12 @@ use std::{
 use reqwest::{Method, Url, header::HeaderValue};
 use tokio::sync::Mutex;
 
-use super::{
+use self::{
     challenge::Challenge,
-    error::RegistryError,
     keychain::{Credential, Keychain, Login, Refused},
-    place,
-    token::{self, Token, TokenServer, basic_header, secret_header},
+    token::{Token, TokenServer, basic_header, secret_header},
 };
+use super::{error::RegistryError, redirect};
 use crate::{ImageRef, http::HttpFailure};
 
 /// How long a login that is sent as it is, is kept. Helpers and metadata servers are not asked for every request.
@@ -98,18 +104,9 @@ impl Auth {
         headers: &[String],
         used: Option<&HeaderValue>,
     ) -> Result<bool, RegistryError> {
-        let challenge = Challenge::choose(base, headers).map_err(|(place, reason)| RegistryError::RefusedPlace {
-            repository: format!("{}/{}", self.image.registry(), self.image.repository()),
-            place,
-            reason,
-        })?;
+        let challenge = Challenge::choose(base, headers).map_err(|refusal| self.refused(refusal))?;
         if let Some(Challenge::Bearer { realm, .. }) = &challenge {
-            let refused = |(place, reason)| RegistryError::RefusedPlace {
-                repository: format!("{}/{}", self.image.registry(), self.image.repository()),
-                place,
-                reason,
-            };
-            place::check_addresses(base, realm).await.map_err(refused)?;
+            redirect::check_addresses(base, realm).await.map_err(|refusal| self.refused(refusal))?;
         }
         let mut state = self.state.lock().await;
         // Some proxies swallow the challenge when a token has run out; the first one holds on.
@@ -134,6 +131,11 @@ impl Auth {
     /// Returns what the login is that the registry was last shown, and where it comes from.
     pub(super) async fn used(&self) -> Option<String> {
         self.state.lock().await.used.clone()
+    }
+
+    fn refused(&self, (host, reason): (String, &'static str)) -> RegistryError {
+        let repository = format!("{}/{}", self.image.registry(), self.image.repository());
+        RegistryError::RefusedRedirect { repository, host, reason }
     }
 
     fn registry(&self) -> String {
@@ -211,5 +213,4 @@ impl Auth {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

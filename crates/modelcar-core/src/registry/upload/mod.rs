@@ -1,12 +1,19 @@
-//! One blob into one repository: a session, its bytes, the commit; and what to do when any of them breaks.
+//! Uploads one blob: opens a session, sends the bytes, commits them, and decides how to go on after a failure.
 //!
-//! A layer's digest is known only after its last byte, so the bytes go in one PATCH with their exact length and
-//! without `Content-Range`, and an empty PUT commits them: the shape that every registry takes, Artifact Registry,
-//! which knows no chunks, among them. A blob whose digest is known goes in the PUT. Chunks are for what caps the size
-//! of a request, asked for or shown by a 413.
+//! The digest of a layer is known only after its last byte. The bytes are therefore sent in one PATCH with their exact
+//! length and without `Content-Range`, and an empty PUT commits them. Every registry accepts this form, including
+//! Artifact Registry, which does not support chunks. A blob whose digest is known is sent in the PUT. Chunks are used
+//! when the options ask for them, or after a registry or proxy refused a request as too large (413).
 //!
-//! A request that breaks goes on in its session where the registry proves how much it holds; the body is read again
-//! from there and its hashes keep their state. Everywhere else a new session takes the blob from its first byte.
+//! After a request that breaks, the upload is resumed in its session if the registry proves how many bytes it holds:
+//! the body is read again from that offset, and its hashes keep their state. Otherwise the upload starts over in a new
+//! session.
+
+mod body;
+pub(super) mod open;
+mod range;
+pub(super) mod session;
+mod stall;
 
 use std::{
     ops::Range,
@@ -17,63 +24,64 @@ use std::{
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::{
-    client::{Inner, Repository, Right},
-    error::RegistryError,
-    feed::Feed,
-    place, retry,
-    session::Session,
-};
+use self::{body::UploadBody, session::Session};
 use crate::{
     Digest,
-    error::{Error, Result, chain},
-    http::{self, HttpFailure},
+    error::{Error, ModelcarError, Result, chain},
+    http::{self, HttpFailure, retry::Failure},
     progress::Event,
+    registry::{
+        error::RegistryError,
+        redirect,
+        repository::{Inner, Repository},
+        request::{Access, Scope},
+    },
     sink::{Body, Sealed},
 };
 
-/// First size of chunks where a request was too large: below the 100 MB of Cloudflare's smallest plan.
+/// First size of chunks after a request was too large, in bytes: below the 100 MB of Cloudflare's smallest plan.
 const CHUNK_BYTES: u64 = 64 << 20;
-/// A chunk that is too large is cut to a quarter, down to this: below nginx's default of 1 MiB.
+/// Smallest size of chunks, in bytes: below nginx's default limit of 1 MiB. Each 413 cuts the size to a quarter, down to
+/// this one.
 const LEAST_CHUNK_BYTES: u64 = 256 << 10;
-/// What GHCR takes; a registry that refuses the range of a larger chunk may mean its size.
+/// Size of chunks after a registry refused the range of a larger chunk (416), in bytes. GHCR answers 416 to chunks that
+/// are larger than this.
 const CAREFUL_CHUNK_BYTES: u64 = 4 << 20;
-/// An upload that breaks again and again must come forward by this much, or it starts over.
+/// Bytes by which an upload must advance between two failures for its tries to be counted anew.
 const LEAST_ADVANCE_BYTES: u64 = 1 << 20;
 
 impl Repository {
-    /// Uploads `body` and returns what it turned out to be.
+    /// Uploads `body` and returns its proven size and digest. `restarted` is called with the reason whenever the body is
+    /// sent from its first byte again.
     ///
     /// # Errors
-    /// The body's own error when its bytes are wrong, else what the registry says after the last try. No session is
-    /// left behind, as far as the registry lets it be deleted.
+    /// The body's own error when its bytes are wrong, otherwise the failure of the last try. The upload's sessions are
+    /// deleted if the registry supports it.
     pub async fn upload(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let inner = self.inner();
-        let mut way = Way::new(inner, body);
+        let mut mode = UploadMode::new(inner, body);
         let mut proven = None;
         let what = format!("upload {}", body.title());
         let (mut attempt, mut expired) = (1, 0);
         loop {
-            let error = match try_once(inner, body, &way, &mut proven).await {
+            let error = match try_once(inner, body, &mode, &mut proven).await {
                 Ok(sealed) => return Ok(sealed),
                 Err(error) => error,
             };
-            let other_way = way.learn(inner, &error);
-            if other_way {
-                tracing::info!(what, resume = way.resume, announce = way.announce, "going over to another way");
+            let mode_changed = mode.adapt(inner, &error);
+            if mode_changed {
+                tracing::info!(what, resume = mode.resume, announce = mode.announce, "the mode of the upload changed");
             }
-            let again = other_way || error.is_worth_another_try();
-            // A login that runs out twice in the same upload does so every time.
+            let again = mode_changed || error.is_worth_another_try();
+            // A login that expires twice during one upload would expire each time.
             expired += u32::from(matches!(RegistryError::of(&error), Some(RegistryError::LoginExpired { .. })));
-            if !again
-                || expired > 1
-                || !inner.patience.again(attempt, retry::asked(&error), Duration::ZERO, &what, &error).await
-            {
+            let failure = Failure::from(&error).retryable(again && expired <= 1);
+            if !inner.retry.next_attempt(&what, attempt, Duration::ZERO, failure).await {
                 return Err(error);
             }
-            // The reply to a commit may be lost while the commit is not.
+            // The registry may have committed the blob although its answer was lost.
             if let Some(sealed) = &proven
-                && self.has_blob(&sealed.digest, sealed.size).await.unwrap_or(false)
+                && self.blob_exists(Access::Push, &sealed.digest, sealed.size).await.unwrap_or(false)
             {
                 return Ok(sealed.clone());
             }
@@ -83,26 +91,26 @@ impl Repository {
     }
 }
 
-/// How a blob is uploaded.
+/// How a blob is uploaded. A failure can change the mode.
 #[derive(Debug)]
-struct Way {
-    /// The digest, when it is known beforehand.
+struct UploadMode {
+    /// The digest, if it is known before the upload.
     digest: Option<Digest>,
-    /// Size of the body.
+    /// Size of the body, in bytes.
     size: u64,
-    /// Whether to go on in a session that broke.
+    /// Whether a broken upload may be resumed in its session.
     resume: bool,
-    /// Whether the length of a whole body is announced, or the body is sent in HTTP's own chunks.
+    /// Whether a whole body is sent with `Content-Length`; if not, it is sent with `Transfer-Encoding: chunked`.
     announce: bool,
 }
 
-impl Way {
+impl UploadMode {
     fn new(inner: &Inner, body: &dyn Body) -> Self {
         Self { digest: body.digest(), size: body.size(), resume: inner.quirks.resume, announce: true }
     }
 
-    /// Changes the way after a failure that another way may not meet. Returns whether it did.
-    fn learn(&mut self, inner: &Inner, error: &Error) -> bool {
+    /// Changes the mode after a failure that another mode may avoid. Returns whether the mode changed.
+    fn adapt(&mut self, inner: &Inner, error: &Error) -> bool {
         let chunk = inner.chunk_bytes.load(Ordering::Relaxed);
         match RegistryError::of(error) {
             Some(RegistryError::TooLarge { bytes, .. }) => inner.smaller_chunks(*bytes),
@@ -110,7 +118,7 @@ impl Way {
                 if source.status == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
             {
                 match chunk {
-                    // GHCR refuses large bodies by their length where it means chunks.
+                    // GHCR answers 416 to a large `Content-Length`.
                     0 => std::mem::replace(&mut self.announce, false),
                     _ if chunk > CAREFUL_CHUNK_BYTES => {
                         inner.chunk_bytes.store(CAREFUL_CHUNK_BYTES, Ordering::Relaxed);
@@ -119,14 +127,14 @@ impl Way {
                     _ => false,
                 }
             }
-            // The bytes were right when they left: the place at which the session went on was not.
+            // The hashes prove the bytes that were sent, so the registry resumed at a wrong offset.
             Some(RegistryError::Resumed { .. }) => std::mem::replace(&mut self.resume, false),
             _ => false,
         }
     }
 }
 
-/// Returns the size of the request that was refused as too large.
+/// Returns the size of the request that was refused as too large, in bytes.
 fn refused_bytes(error: &Error) -> Option<u64> {
     match RegistryError::of(error) {
         Some(RegistryError::TooLarge { bytes, .. }) => Some(*bytes),
@@ -135,12 +143,12 @@ fn refused_bytes(error: &Error) -> Option<u64> {
 }
 
 impl Inner {
-    /// Goes over to smaller chunks after a request of `refused` bytes. Returns whether there are smaller ones.
+    /// Reduces the size of chunks after a request of `refused` bytes was too large. Returns whether it could be reduced.
     fn smaller_chunks(&self, refused: u64) -> bool {
         let Some(most) = self.quirks.chunk(CHUNK_BYTES) else { return false };
         let now = self.chunk_bytes.load(Ordering::Relaxed);
         if now != 0 && now < refused {
-            // Another layer has met it before.
+            // Another layer has reduced it already.
             return true;
         }
         let smaller = most.min(refused / 4).max(LEAST_CHUNK_BYTES);
@@ -148,30 +156,35 @@ impl Inner {
             return false;
         }
         self.chunk_bytes.store(smaller, Ordering::Relaxed);
-        self.say(&format!("takes no request of {refused} bytes, going on in chunks of {smaller} bytes"));
+        self.report_warning(&format!("takes no request of {refused} bytes, going on in chunks of {smaller} bytes"));
         true
     }
 
-    fn say(&self, text: &str) {
+    fn report_warning(&self, text: &str) {
         self.progress.report(&Event::Warning { message: format!("`{}` {text}", self.name()) });
     }
 }
 
-async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut Option<Sealed>) -> Result<Sealed> {
+async fn try_once(
+    inner: &Arc<Inner>,
+    body: &dyn Body,
+    mode: &UploadMode,
+    proven: &mut Option<Sealed>,
+) -> Result<Sealed> {
     let title = body.title();
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
     let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0;
-    let gate = way.digest.filter(|_| !chunked && way.announce);
-    tracing::debug!(title, bytes = way.size, chunked, with_digest = gate.is_some(), "a session is open");
+    let gate = mode.digest.filter(|_| !chunked && mode.announce);
+    tracing::debug!(title, bytes = mode.size, chunked, with_digest = gate.is_some(), "a session is open");
     let act = format!("upload {title}");
-    let upload = Upload { inner, session: &session, feed: Feed::open(body, gate), way, title, act };
+    let upload = Upload { inner, session: &session, body: UploadBody::open(body, gate), mode, title, act };
     let result = match gate {
-        Some(digest) => upload.whole(way.size, digest, proven).await,
-        None if chunked => upload.in_chunks(way.size, proven).await,
-        None => upload.streamed(way.size, proven).await,
+        Some(digest) => upload.whole(mode.size, digest, proven).await,
+        None if chunked => upload.in_chunks(mode.size, proven).await,
+        None => upload.streamed(mode.size, proven).await,
     };
     match &result {
-        Ok(_) => inner.forget_session(&session),
+        Ok(_) => inner.uploads.remove(&session.location()),
         Err(_) => inner.close_session(&session).await,
     }
     result
@@ -181,28 +194,28 @@ async fn try_once(inner: &Arc<Inner>, body: &dyn Body, way: &Way, proven: &mut O
 struct Upload<'a> {
     inner: &'a Arc<Inner>,
     session: &'a Session,
-    feed: Feed<'a>,
-    way: &'a Way,
+    body: UploadBody<'a>,
+    mode: &'a UploadMode,
     title: String,
     act: String,
 }
 
 impl Upload<'_> {
-    /// Sends everything in one PATCH, goes on where it breaks, and commits.
+    /// Sends the whole body in one PATCH, resumes it after a break, and commits.
     async fn streamed(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
         let mut at = 0;
         let mut tries = Tries::default();
         while at < size || size == 0 {
-            let rest = self.way.announce.then_some(size - at);
+            let rest = self.mode.announce.then_some(size - at);
             match self.patch(at..size, rest, at > 0).await {
                 Ok(()) => break,
-                Err(error) => at = self.go_on(at, 1, &mut tries, error).await?,
+                Err(error) => at = self.resume(at, 1, &mut tries, error).await?,
             }
         }
         self.commit(at > 0, proven).await
     }
 
-    /// Sends one PATCH after the other and commits.
+    /// Sends the body in a PATCH for each chunk and commits.
     async fn in_chunks(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
         let (mut at, mut broken) = (0, false);
         let mut tries = Tries::default();
@@ -211,12 +224,13 @@ impl Upload<'_> {
             let end = size.min(at.saturating_add(chunk));
             match self.patch(at..end, Some(end - at), true).await {
                 Ok(()) => at = end,
-                // Nothing of it was taken: the same place takes a smaller one, unless the registry forbids it.
+                // The registry took no byte of the chunk: the same offset may be sent in a smaller chunk, unless that
+                // is below the registry's own minimum.
                 Err(error)
                     if chunk > self.session.least_chunk
                         && refused_bytes(&error).is_some_and(|bytes| self.inner.smaller_chunks(bytes)) => {}
                 Err(error) => {
-                    at = self.go_on(at, 0, &mut tries, error).await?;
+                    at = self.resume(at, 0, &mut tries, error).await?;
                     broken = true;
                 }
             }
@@ -226,41 +240,47 @@ impl Upload<'_> {
 
     /// Sends a blob of a known digest in the PUT that commits it.
     async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<Sealed>) -> Result<Sealed> {
-        let url = place::with_digest(&self.session.location(), &digest);
+        let url = redirect::with_digest(&self.session.location(), &digest);
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
-        *proven = self.feed.outcome();
-        // A registry that holds the blob need not read it to say so.
+        *proven = self.body.outcome();
+        // A registry that holds the blob already may answer without reading the body.
         let early = |error: &Error| matches!(RegistryError::of(error), Some(RegistryError::AnsweredEarly { .. }));
-        if sent.as_ref().is_err_and(early) && Repository::of(self.inner).has_blob(&digest, size).await? {
-            return self.feed.sealed().await;
+        if sent.as_ref().is_err_and(early)
+            && Repository::of(self.inner).blob_exists(Access::Push, &digest, size).await?
+        {
+            return self.body.sealed().await;
         }
         self.committed(&self.act, &url, &digest, sent?, size).await?;
-        self.feed.sealed().await
+        self.body.sealed().await
     }
 
-    /// Returns where to go on after a break: at least `advance` bytes farther than `at`, as the registry tells. The
-    /// error comes back when it does not tell, or when another try would meet it again.
-    async fn go_on(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
+    /// Returns the offset at which the upload is resumed after `error`: at least `advance` bytes after `at`, and proven by
+    /// the registry's answer to a status request. Returns `error` when the upload can't be resumed.
+    async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
         let breaks = match RegistryError::of(&error) {
-            Some(RegistryError::Request { source, .. }) => retry::is_passing(source),
+            Some(RegistryError::Request { source, .. }) => source.is_retryable(),
             Some(RegistryError::Stalled { .. }) => true,
             _ => false,
         };
-        if !breaks || !self.way.resume {
+        if !breaks || !self.mode.resume {
             return Err(error);
         }
-        if !self.inner.patience.again(tries.count, retry::asked(&error), Duration::ZERO, &self.act, &error).await {
+        if !self.inner.retry.next_attempt(&self.act, tries.count, Duration::ZERO, &error).await {
             return Err(error);
         }
         match self.inner.held_bytes(self.session, &format!("ask for the state of {}", self.title)).await {
-            Some(held) if held >= at + advance && held <= self.feed.drawn() => {
-                tracing::info!(act = self.act, held, "going on in the session that broke");
+            Some(held) if held >= at + advance && held <= self.body.drawn() => {
+                tracing::info!(act = self.act, held, "resuming in the same session");
                 tries.count = if held - at >= LEAST_ADVANCE_BYTES { 1 } else { tries.count + 1 };
-                self.inner.say(&format!("holds {held} bytes of {}, going on there: {}", self.title, chain(&error)));
+                self.inner.report_warning(&format!(
+                    "holds {held} bytes of {}, going on there: {}",
+                    self.title,
+                    chain(&error)
+                ));
                 Ok(held)
             }
             held => {
-                tracing::info!(act = self.act, held, "the session that broke is given up");
+                tracing::info!(act = self.act, held, "the session can't be resumed");
                 Err(error)
             }
         }
@@ -268,13 +288,13 @@ impl Upload<'_> {
 
     async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
         let url = self.session.location();
-        let sent = length.unwrap_or(self.way.size);
+        let sent = length.unwrap_or(self.mode.size);
         let response = self.send(Method::PATCH, &url, bytes, length, ranged).await?;
         Ok(self.accept(&url, response, sent).await?)
     }
 
-    /// Sends a request with bytes of the body, and watches that they move. When it fails, the registry's silence before
-    /// that is lost time; the time in which bytes moved is not.
+    /// Sends a request with bytes of the body, and ends it when the registry stalls. When the request fails, the
+    /// registry's idle time before the failure is spent from the retry budget; time in which bytes were sent is not.
     async fn send(
         &self,
         method: Method,
@@ -287,7 +307,7 @@ impl Upload<'_> {
         let mut request = inner
             .client
             .request(method.clone(), url.clone())
-            .headers(inner.authorization(Right::Push, url).await?)
+            .headers(inner.authorization(Scope::Push, url).await?)
             .header("content-type", "application/octet-stream");
         if let Some(length) = length {
             request = request.header("content-length", length);
@@ -297,37 +317,37 @@ impl Upload<'_> {
             }
         }
         let span = http::log::request(&method, url, 1, bytes.end - bytes.start);
-        let lease = self.feed.bytes(bytes);
-        let gauge = lease.gauge();
-        let sent = http::log::answered(span, request.body(reqwest::Body::wrap_stream(lease)).send());
+        let body = self.body.request(bytes);
+        let watch = body.watch();
+        let sent = http::log::answered(span, request.body(reqwest::Body::wrap_stream(body)).send());
         let (act, repository) = (self.act.clone(), inner.name());
         let result = tokio::select! {
             response = sent => match response {
-                Ok(response) if response.status().is_success() && !gauge.has_ended() => {
+                Ok(response) if response.status().is_success() && !watch.has_ended() => {
                     Err(RegistryError::AnsweredEarly { act, repository, status: response.status().as_u16() })
                 }
                 Ok(response) => Ok(response),
                 Err(error) => Err(inner.failed(act, HttpFailure::transport(method, url, error))),
             },
-            seconds = gauge.stalled(inner.options.stall_timeout, inner.options.commit_patience) => {
+            seconds = watch.stalled(inner.options.stall_timeout, inner.options.commit_patience) => {
                 Err(RegistryError::Stalled { act, repository, seconds })
             }
         };
         if !result.as_ref().is_ok_and(|response| response.status().is_success()) {
-            inner.patience.lose(gauge.silence());
+            inner.retry.spend(watch.idle());
         }
-        // What the body says goes before what the registry made of its end.
-        self.feed.revoke().map_or(Ok(()), Err)?;
+        // When the body failed, its error explains the failure of the request.
+        self.body.revoke().map_or(Ok(()), Err)?;
         Ok(result?)
     }
 
-    /// Takes the answer to a PATCH. ECR says 201 where the specification says 202.
+    /// Checks the answer to a PATCH. ECR answers 201 where the specification says 202.
     async fn accept(&self, url: &Url, response: Response, sent: u64) -> Result<(), RegistryError> {
         let again = self.inner.learn(url, &response).await?;
         match response.status() {
             StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => {
                 if response.headers().contains_key("location") {
-                    self.session.moved(self.inner, self.inner.follow(url, &self.act, &response).await?);
+                    self.session.relocate(&self.inner.uploads, self.inner.follow(url, &self.act, &response).await?);
                 }
                 Ok(())
             }
@@ -335,7 +355,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Tells what a refusal inside a session means.
+    /// Returns the error that a refusal inside a session means.
     async fn refused(
         &self,
         act: &str,
@@ -349,14 +369,14 @@ impl Upload<'_> {
         match source.status {
             Some(StatusCode::UNAUTHORIZED) if login_renewed => RegistryError::LoginExpired { act, repository, source },
             Some(StatusCode::PAYLOAD_TOO_LARGE) => RegistryError::TooLarge { act, repository, bytes: sent, source },
-            _ if retry::is_lost_session(&source) => RegistryError::SessionLost { act, repository, source },
+            _ if session::is_lost(&source) => RegistryError::SessionLost { act, repository, source },
             _ => RegistryError::Request { act, repository, source },
         }
     }
 
-    /// Waits for the proof of what was sent, and names it.
+    /// Waits until the body has proven its digest, and commits the upload under it.
     async fn commit(&self, resumed: bool, proven: &mut Option<Sealed>) -> Result<Sealed> {
-        let sealed = self.feed.sealed().await?;
+        let sealed = self.body.sealed().await?;
         *proven = Some(sealed.clone());
         let act = format!("commit {}", self.title);
         let mut attempt = 1;
@@ -371,32 +391,32 @@ impl Upload<'_> {
                 }
                 Err(error) => error,
             };
-            let passing = matches!(&error, RegistryError::Request { source, .. } if retry::is_passing(source));
+            let passing = matches!(&error, RegistryError::Request { source, .. } if source.is_retryable());
             let error = Error::from(error);
-            if !passing
-                || !self.inner.patience.again(attempt, retry::asked(&error), begun.elapsed(), &act, &error).await
-            {
+            let failure = Failure::from(&error).retryable(passing);
+            if !self.inner.retry.next_attempt(&act, attempt, begun.elapsed(), failure).await {
                 return Err(error);
             }
-            if Repository::of(self.inner).has_blob(&sealed.digest, sealed.size).await.unwrap_or(false) {
+            if Repository::of(self.inner).blob_exists(Access::Push, &sealed.digest, sealed.size).await.unwrap_or(false)
+            {
                 return Ok(sealed);
             }
-            // Whatever it answers, it may name the place at which the session goes on.
+            // Only the location in the answer matters: the session may have moved.
             let _state = self.inner.held_bytes(self.session, &act).await;
             attempt += 1;
         }
     }
 
-    /// Sends the empty PUT; once more when the login ran out since the upload began.
+    /// Sends the empty PUT, and sends it again with a new login when the login expired during the upload.
     async fn put(&self, act: &str, digest: &Digest) -> Result<(), RegistryError> {
         let inner = self.inner;
         let mut renewed = false;
         loop {
-            let url = place::with_digest(&self.session.location(), digest);
+            let url = redirect::with_digest(&self.session.location(), digest);
             let request = inner
                 .client
                 .put(url.clone())
-                .headers(inner.authorization(Right::Push, &url).await?)
+                .headers(inner.authorization(Scope::Push, &url).await?)
                 .header("content-type", "application/octet-stream")
                 .header("content-length", 0);
             let failed = |failure| inner.failed(act, failure);
@@ -408,14 +428,14 @@ impl Upload<'_> {
             };
             if response.status() == StatusCode::UNAUTHORIZED && !renewed && inner.learn(&url, &response).await? {
                 renewed = true;
-                tracing::info!(act, "the login ran out and is renewed");
+                tracing::info!(act, "the login expired and is renewed");
                 continue;
             }
             return self.committed(act, &url, digest, response, 0).await;
         }
     }
 
-    /// Takes the answer to a PUT.
+    /// Checks the answer to a PUT.
     async fn committed(
         &self,
         act: &str,
@@ -439,7 +459,7 @@ impl Upload<'_> {
     }
 }
 
-/// Breaks of one upload without a real advance between them.
+/// Failures of one upload since it last advanced by [`LEAST_ADVANCE_BYTES`].
 #[derive(Debug)]
 struct Tries {
     count: u32,
@@ -452,5 +472,4 @@ impl Default for Tries {
 }
 
 #[cfg(test)]
-#[path = "upload_tests.rs"]
 mod tests;

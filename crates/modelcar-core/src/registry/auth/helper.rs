@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{error::KeychainError, keychain::Credential};
-use crate::text;
+use super::keychain::Credential;
+use crate::{registry::error::KeychainError, text};
 
 /// What a helper answers when it holds no login (docker-credential-helpers, `credentials` package).
 pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";

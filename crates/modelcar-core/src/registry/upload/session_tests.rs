@@ -1,4 +1,4 @@
-//! No session stays, whatever the others do.
+//! When a session is lost, and that none is left behind.
 
 use std::time::Instant;
 
@@ -38,4 +38,19 @@ async fn a_request_that_is_tried_again_does_not_keep_the_others_open() {
     assert!(begun.elapsed() < CLOSE_ALL_PATIENCE * 3, "{:?}", begun.elapsed());
     assert_eq!(registry.open_sessions(), []);
     assert!(waiting.await.unwrap().is_err(), "its wait has ended");
+}
+
+#[test]
+fn a_lost_session_shows_in_the_refusal() {
+    let lost = |status: u16, code: &str| {
+        let failure = HttpFailure::protocol(Method::PUT, &"http://r.io/v2/".parse().unwrap(), "");
+        let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+        is_lost(&HttpFailure { status: StatusCode::from_u16(status).ok(), code, ..failure })
+    };
+    for (status, code) in [(404, "BLOB_UPLOAD_UNKNOWN"), (404, ""), (416, ""), (400, "BLOB_UPLOAD_INVALID")] {
+        assert!(lost(status, code), "{status} {code}");
+    }
+    for (status, code) in [(404, "NAME_UNKNOWN"), (400, ""), (400, "DIGEST_INVALID"), (400, "DENIED"), (403, "")] {
+        assert!(!lost(status, code), "{status} {code}");
+    }
 }

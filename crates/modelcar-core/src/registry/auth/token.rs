@@ -13,11 +13,8 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{keychain::Credential, retry::Patience};
-use crate::{
-    error::ModelcarError,
-    http::{self, HttpFailure, Secret},
-};
+use super::keychain::Credential;
+use crate::http::{self, HttpFailure, Secret, retry::RetryPolicy};
 
 /// Life of a token whose server does not say (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -41,9 +38,9 @@ pub(super) struct Token {
 
 /// Asks token servers.
 #[derive(Debug)]
-pub(super) struct TokenServer {
-    pub(super) client: reqwest::Client,
-    pub(super) patience: Arc<Patience>,
+pub(in crate::registry) struct TokenServer {
+    pub(in crate::registry) client: reqwest::Client,
+    pub(in crate::registry) retry: Arc<RetryPolicy>,
 }
 
 #[derive(Deserialize)]
@@ -145,10 +142,7 @@ impl TokenServer {
                 Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
                 Err(error) => HttpFailure::transport(method.clone(), realm, error),
             };
-            let passing = failure.is_retryable();
-            if !passing
-                || !self.patience.again(attempt, failure.retry_after, begun.elapsed(), "get a token", &failure).await
-            {
+            if !self.retry.next_attempt("get a token", attempt, begun.elapsed(), &failure).await {
                 return Err(failure);
             }
             attempt += 1;

@@ -51,22 +51,22 @@ impl Body for Lazy {
     }
 }
 
-async fn sealed(feed: &Feed<'_>) -> Result<Sealed> {
-    timeout(Duration::from_secs(10), feed.sealed()).await.expect("it ends")
+async fn sealed(body: &UploadBody<'_>) -> Result<Sealed> {
+    timeout(Duration::from_secs(10), body.sealed()).await.expect("it ends")
 }
 
 #[tokio::test]
 async fn what_nobody_has_drawn_is_read_for_the_proof() {
     for (pieces, drawn) in [(vec![], 0), (vec![""], 0), (vec!["ab", "cde", "f"], 0), (vec!["ab", "cde", "f"], 3)] {
         let size = pieces.concat().len() as u64;
-        let body = Lazy { size, pieces: pieces.clone() };
-        let feed = Feed::open(&body, None);
-        let mut lease = feed.bytes(0..drawn);
-        while let Some(piece) = lease.next().await {
+        let lazy = Lazy { size, pieces: pieces.clone() };
+        let body = UploadBody::open(&lazy, None);
+        let mut request = body.request(0..drawn);
+        while let Some(piece) = request.next().await {
             piece.unwrap();
         }
-        assert_eq!(feed.drawn(), drawn);
-        assert_eq!(sealed(&feed).await.unwrap().digest, Digest::of(pieces.concat().as_bytes()));
+        assert_eq!(body.drawn(), drawn);
+        assert_eq!(sealed(&body).await.unwrap().digest, Digest::of(pieces.concat().as_bytes()));
     }
 }
 
@@ -74,29 +74,29 @@ async fn what_nobody_has_drawn_is_read_for_the_proof() {
 async fn a_body_of_another_length_or_digest_is_found_out_without_a_request() {
     for (said, pieces) in [(7, vec!["ab", "cde", "f"]), (5, vec!["ab", "cde", "f"]), (0, vec!["a"]), (1, vec![])] {
         let body = Lazy { size: said, pieces };
-        let error = sealed(&Feed::open(&body, None)).await.unwrap_err();
+        let error = sealed(&UploadBody::open(&body, None)).await.unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(RegistryError::WrongLength { .. })), "{error:?}");
     }
     let body = Lazy { size: 2, pieces: vec!["ab"] };
-    let error = sealed(&Feed::open(&body, Some(Digest::of("cd")))).await.unwrap_err();
+    let error = sealed(&UploadBody::open(&body, Some(Digest::of("cd")))).await.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(RegistryError::WrongBody { .. })), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_request_has_ended_when_all_of_its_bytes_were_handed_over() {
-    let body = Lazy { size: 6, pieces: vec!["ab", "cde", "f"] };
-    let feed = Feed::open(&body, None);
-    let mut first = feed.bytes(0..4);
-    assert!(!first.gauge().has_ended());
+    let lazy = Lazy { size: 6, pieces: vec!["ab", "cde", "f"] };
+    let body = UploadBody::open(&lazy, None);
+    let mut first = body.request(0..4);
+    assert!(!first.watch().has_ended());
     assert_eq!(first.next().await.unwrap().unwrap(), "ab");
-    assert!(!first.gauge().has_ended());
+    assert!(!first.watch().has_ended());
     assert_eq!(first.next().await.unwrap().unwrap(), "cd");
-    assert!(first.gauge().has_ended());
+    assert!(first.watch().has_ended());
     // Bytes that were drawn before count as little as others until they are handed over.
-    let mut again = feed.bytes(0..4);
+    let mut again = body.request(0..4);
     assert!(first.next().await.unwrap().is_err(), "it has no turn any more");
-    assert!(!again.gauge().has_ended());
+    assert!(!again.watch().has_ended());
     assert_eq!(again.next().await.unwrap().unwrap(), "ab");
-    assert!(!again.gauge().has_ended());
-    assert!(feed.bytes(4..4).gauge().has_ended());
+    assert!(!again.watch().has_ended());
+    assert!(body.request(4..4).watch().has_ended());
 }

@@ -63,7 +63,7 @@ async fn a_login_is_found_where_it_may_stand() {
     for (config, expected) in cases {
         assert_eq!(look_up(&config, "r.io:5000/a/b:v1").await.unwrap(), expected, "{config}");
     }
-    let hub = json!({"auths": {DOCKER_HUB: {"identitytoken": "x"}}});
+    let hub = json!({"auths": {DOCKER_HUB_LOGIN: {"identitytoken": "x"}}});
     assert_eq!(look_up(&hub, "docker.io/library/busybox").await.unwrap(), Some(identity("x")));
 }
 
@@ -80,7 +80,7 @@ fn helpers_go_first_and_stores_last() {
     assert_eq!(find(&config, &image), [helper("gcloud"), entry, helper("desktop")]);
     let store = json!({"credsStore": "desktop"});
     let hub: ImageRef = "docker.io/library/busybox".parse().unwrap();
-    assert_eq!(find(&store, &hub), [Found::Helper { helper: "desktop".into(), server: DOCKER_HUB.into() }]);
+    assert_eq!(find(&store, &hub), [Found::Helper { helper: "desktop".into(), server: DOCKER_HUB_LOGIN.into() }]);
 }
 
 #[tokio::test]

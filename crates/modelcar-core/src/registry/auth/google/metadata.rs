@@ -1,19 +1,25 @@
 //! The metadata server of a machine in Google Cloud, of a pod in GKE, of a step in Cloud Build.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::{super::error::KeychainError, AccessToken};
+use super::access_token::AccessToken;
 use crate::{
     error::ModelcarError,
-    http::{self, HttpFailure, Network},
+    http::{self, HttpFailure, Network, retry::RetryPolicy},
+    progress::NoProgress,
+    registry::{error::KeychainError, quirks},
+    text,
 };
 
 /// Addresses of the server, the fixed one first: a name may take long to be not found. Machines with IPv6 alone have
 /// only the name.
-const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
+const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", quirks::GOOGLE_METADATA_HOST];
 const TOKEN_PATH: &str = "computeMetadata/v1/instance/service-accounts/default/token";
 /// How long a connection may take on a machine that may have no such server. It is never far away.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
@@ -35,6 +41,7 @@ pub(super) struct MetadataServer {
     /// nobody's by a moment of silence.
     proven: OnceLock<String>,
     client: reqwest::Client,
+    retry: RetryPolicy,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +59,8 @@ impl MetadataServer {
             .timeout(ANSWER_PATIENCE)
             .build()?;
         let usual = DEFAULT_HOSTS.map(str::to_owned).into();
-        Ok(Self { named: named.map(str::to_owned), usual, proven: OnceLock::new(), client })
+        let retry = RetryPolicy::new(TRIES, RETRY_BASE, Arc::new(NoProgress));
+        Ok(Self { named: named.map(str::to_owned), usual, proven: OnceLock::new(), client, retry })
     }
 
     pub(super) fn origin(&self) -> String {
@@ -95,7 +103,7 @@ impl MetadataServer {
     }
 
     fn failed(&self, failure: &HttpFailure) -> KeychainError {
-        let cause = failure.cause.as_ref().map(|cause| format!(" ({})", http::chain(cause))).unwrap_or_default();
+        let cause = failure.cause.as_ref().map(|cause| format!(" ({})", text::chain(cause))).unwrap_or_default();
         let (reason, passing) = (format!("{failure}{cause}"), failure.is_retryable());
         KeychainError::Google { origin: self.origin(), reason, passing }
     }
@@ -108,11 +116,10 @@ impl MetadataServer {
                 Err(failure) => failure,
             };
             let is_there = failure.status.is_some() || self.known().is_some();
-            if !is_there || !failure.is_retryable() || attempt >= TRIES {
+            if !is_there || !self.retry.next_attempt("ask the metadata server", attempt, Duration::ZERO, &failure).await
+            {
                 return Err(failure);
             }
-            tracing::info!(attempt, reason = %failure, "the metadata server is asked again");
-            tokio::time::sleep(http::backoff(RETRY_BASE, attempt, failure.retry_after)).await;
             attempt += 1;
         }
     }

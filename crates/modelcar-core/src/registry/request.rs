@@ -1,0 +1,177 @@
+//! One request to a repository: its login, the answer to a challenge, warnings of the registry, further tries.
+
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
+use tokio::time::{Instant, timeout};
+
+use super::{error::RegistryError, redirect, repository::Inner};
+use crate::{
+    http::{self, HttpFailure},
+    progress::Event,
+    text,
+};
+
+/// Largest number of distinct warnings that are passed on, because a server can send any number of them.
+const WARNINGS_MAX: usize = 16;
+/// Largest number of times that one request is sent again with another login: after the first challenge, after an
+/// expired token, after a refused login.
+const CHALLENGES_MAX: u32 = 4;
+
+/// The login that a request was sent with, kept in the extensions of its response.
+#[derive(Debug, Clone)]
+struct SentLogin(HeaderValue);
+
+/// The right with which a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read the repository.
+    Pull,
+    /// Read and write the repository.
+    Push,
+}
+
+/// The scope of the token that a request needs (distribution's token specification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope<'a> {
+    Pull,
+    Push,
+    Delete,
+    /// Push here, pull from the named repository of the same registry.
+    Mount(&'a str),
+}
+
+impl From<Access> for Scope<'_> {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Pull => Self::Pull,
+            Access::Push => Self::Push,
+        }
+    }
+}
+
+impl Inner {
+    /// Returns the target of a response's `Location`, if the redirect policy allows it.
+    pub(super) async fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
+        let location = http::header(response, "location").ok_or_else(|| self.protocol(act, "it names no location"))?;
+        let refused = |(host, reason)| RegistryError::RefusedRedirect { repository: self.name(), host, reason };
+        let target = redirect::follow(from, &location).map_err(refused)?;
+        redirect::check_addresses(&self.base, &target).await.map_err(refused)?;
+        Ok(target)
+    }
+
+    /// Returns the login for `url` as headers. The headers are empty when `url` is not on the registry's own host. A
+    /// login server that fails for a while is asked again.
+    pub(super) async fn authorization(&self, scope: Scope<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
+        let mut headers = HeaderMap::new();
+        if redirect::same_origin(&self.base, url) {
+            let here = self.image.repository();
+            let scope = match scope {
+                Scope::Pull => format!("repository:{here}:pull"),
+                Scope::Push => format!("repository:{here}:pull,push"),
+                Scope::Delete => format!("repository:{here}:pull,delete"),
+                Scope::Mount(from) => format!("repository:{here}:pull,push repository:{from}:pull"),
+            };
+            let mut attempt = 1;
+            let login = loop {
+                let begun = Instant::now();
+                match self.auth.header(&scope).await {
+                    Err(RegistryError::Keychain { source, .. })
+                        if self.retry.next_attempt("find a login", attempt, begun.elapsed(), &source).await =>
+                    {
+                        attempt += 1;
+                    }
+                    result => break result?,
+                }
+            };
+            headers.extend(login.map(|value| (AUTHORIZATION, value)));
+        }
+        Ok(headers)
+    }
+
+    /// Reports the warnings in a response and stores the challenge of a 401. Returns whether the request is worth
+    /// sending again with another login.
+    pub(super) async fn learn(&self, url: &Url, response: &Response) -> Result<bool, RegistryError> {
+        for warning in values(response, "warning") {
+            self.warn(&warning);
+        }
+        if response.status() != StatusCode::UNAUTHORIZED || !redirect::same_origin(&self.base, url) {
+            return Ok(false);
+        }
+        let used = response.extensions().get::<SentLogin>().map(|SentLogin(header)| header);
+        self.auth.challenged(&self.base, &values(response, "www-authenticate"), used).await
+    }
+
+    /// Reports the text of a `Warning` header, unless it was reported before.
+    fn warn(&self, warning: &str) {
+        let text = text::excerpt(warning.split('"').nth(1).unwrap_or(warning));
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = warned.len() < WARNINGS_MAX && warned.insert(text.clone());
+        drop(warned);
+        if is_new {
+            self.progress.report(&Event::Warning { message: format!("{} says: {text}", self.image.registry()) });
+        }
+    }
+
+    /// Sends a request whose body, if any, is small. The request is sent again after a challenge and after a failure
+    /// that may pass. The caller judges the status of the response.
+    pub(super) async fn send(
+        &self,
+        act: &str,
+        scope: Scope<'_>,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Response, RegistryError> {
+        let mut challenges = 0;
+        let mut attempt = 1;
+        loop {
+            let login = self.authorization(scope, url).await?;
+            let begun = Instant::now();
+            let sent_login = login.get(AUTHORIZATION).cloned();
+            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+            request = request.headers(login);
+            request = match (&body, &method) {
+                (Some(bytes), _) => request.body(bytes.clone()),
+                // Some servers refuse a POST or PUT without `Content-Length` (411).
+                (None, &Method::POST | &Method::PUT) => request.header("content-length", 0),
+                (None, _) => request,
+            };
+            let span = http::log::request(&method, url, attempt, body.as_ref().map_or(0, |body| body.len() as u64));
+            let sending = http::log::answered(span, request.send());
+            let mut answer = timeout(self.options.answer_timeout, sending).await;
+            if let (Ok(Ok(response)), Some(login)) = (&mut answer, sent_login) {
+                response.extensions_mut().insert(SentLogin(login));
+            }
+            let failure = match answer {
+                Ok(Ok(response)) if self.learn(url, &response).await? && challenges < CHALLENGES_MAX => {
+                    challenges += 1;
+                    tracing::debug!(act, "sending the request again with another login");
+                    continue;
+                }
+                Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {
+                    return Ok(response);
+                }
+                Ok(Ok(response)) if !http::is_transient(response.status()) => return Ok(response),
+                Ok(Ok(response)) => HttpFailure::from_response(method.clone(), response).await,
+                Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
+                Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
+            };
+            if !self.retry.next_attempt(act, attempt, begun.elapsed(), &failure).await {
+                return Err(self.failed(act, failure));
+            }
+            attempt += 1;
+        }
+    }
+}
+
+/// Returns all values of a header that are text.
+fn values(response: &Response, name: &str) -> Vec<String> {
+    let values = response.headers().get_all(name).iter();
+    values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+}

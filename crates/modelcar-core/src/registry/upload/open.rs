@@ -1,0 +1,46 @@
+//! Which upload sessions of a repository are open, so that none of them is left behind.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use reqwest::Url;
+use tokio_util::task::TaskTracker;
+
+/// Upload sessions that are neither committed nor deleted, and the requests that open new ones.
+///
+/// Whoever knows the location of a session can write into it, so `Debug` shows only the number of locations.
+#[derive(Default)]
+pub(in crate::registry) struct OpenUploads {
+    locations: Mutex<BTreeSet<String>>,
+    /// Requests that may open a session. They run to their end even when the caller drops its future: the session that
+    /// a cancelled request opens would stay unknown.
+    pub(in crate::registry) opening: TaskTracker,
+}
+
+impl fmt::Debug for OpenUploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} open uploads", self.locations().len())
+    }
+}
+
+impl OpenUploads {
+    pub(super) fn add(&self, location: &Url) {
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).insert(location.to_string());
+    }
+
+    pub(super) fn remove(&self, location: &Url) {
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).remove(location.as_str());
+    }
+
+    pub(super) fn remove_all(&self, locations: &BTreeSet<String>) {
+        let mut open = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|location| !locations.contains(location));
+    }
+
+    pub(super) fn locations(&self) -> BTreeSet<String> {
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
