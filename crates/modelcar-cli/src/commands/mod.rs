@@ -75,6 +75,20 @@ fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Fail
     Ok(document.to_string())
 }
 
+/// Returns the elements of a list.
+fn items(list: &mut Value) -> impl Iterator<Item = &mut Value> {
+    list.as_array_mut().into_iter().flatten()
+}
+
+/// Adds a field to each element of `list` that has a text for it.
+fn add_to_each(list: &mut Value, field: &str, texts: impl Iterator<Item = Option<String>>) {
+    for (item, text) in items(list).zip(texts) {
+        if let Some(text) = text {
+            item[field] = json!(text);
+        }
+    }
+}
+
 fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     let default = BuildOptions::default();
     let jobs = run.jobs.map_or(default.jobs, usize::from);

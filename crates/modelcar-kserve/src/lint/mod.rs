@@ -18,7 +18,7 @@ use modelcar_core::{
 };
 
 pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
-use crate::check::Severity;
+use crate::findings::Severity;
 
 /// How much of an image is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt;
 use modelcar_core::Digest;
 use serde::Serialize;
 
-use crate::check::Severity;
+use crate::findings::Severity;
 
 /// A way in which KServe serves an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@ use super::{
     report::{LintFinding, ServingMode},
     tree::{Kind, LayerNames, Tree},
 };
-use crate::check::Severity;
+use crate::findings::Severity;
 
 const ALL: &[ServingMode] = &ServingMode::ALL;
 const SIDECAR: &[ServingMode] = &[ServingMode::Sidecar];
