@@ -1,6 +1,10 @@
 //! What the user can do about a finding: the library states facts, the flags and commands are named here.
 
-use modelcar_kserve::check::{Finding, PodReport, Severity};
+use modelcar_kserve::{
+    check::{Finding, PodReport, Severity},
+    lint::LintFinding,
+    render::{ImageRewrite, UnusedOption, Warning},
+};
 
 /// Returns what to do about a finding of `check`; nothing where nothing needs to be done.
 pub(crate) fn of_check(pod: &PodReport, finding: &Finding) -> Option<String> {
@@ -175,6 +179,118 @@ fn word<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain);
     if is_name { name } else { otherwise }
+}
+
+/// Returns what to do about a finding of `inspect --lint`, where there is more to do than its sentence says.
+pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
+    let remedy = match finding {
+        LintFinding::Unpinned => "name its digest: `modelcar inspect IMAGE` prints it",
+        LintFinding::MissingManifest { .. } => "push the image again, with all of its platforms",
+        LintFinding::PartlyRead { .. } => "read them with --all",
+        LintFinding::Zstd
+        | LintFinding::LayerType { .. }
+        | LintFinding::Names { .. }
+        | LintFinding::HardLink { .. } => "build the image with `modelcar push`, or serve it without oci+fetch://",
+        LintFinding::NoModelsSeen => "read all layers with --all",
+        LintFinding::EmptyModels
+        | LintFinding::NoModels
+        | LintFinding::ModelsNoFolder
+        | LintFinding::ModelsLink { .. } => "put the model's files into a folder /models; `modelcar push` does",
+        LintFinding::Unreadable { .. } => "make files and folders in /models readable for all",
+        LintFinding::AbsoluteLink { .. } => "put the file itself in the place of the link",
+        LintFinding::Entrypoint { .. } => "build the image without an entrypoint, or serve it by oci+native://",
+        LintFinding::RootUser | LintFinding::NamedUser { .. } => {
+            "give the image a numeric user that is not 0, such as 1010"
+        }
+        LintFinding::NoShell { certain: false, .. } | LintFinding::NoTools { certain: false, .. } => {
+            "read all layers with --all, they may hold these programs"
+        }
+        LintFinding::NoShell { .. } | LintFinding::NoTools { .. } => {
+            "push it again with a base that has them (`modelcar push` without --base), or serve it by oci+native://"
+        }
+        LintFinding::PasswdGroup { .. } => {
+            "set runAsUser and runAsGroup for the pod, as `modelcar render` does, or use a base without that entry"
+        }
+        _ => return None,
+    };
+    Some(remedy.to_owned())
+}
+
+/// Returns what to do about a warning of `render`: sentences without the last point.
+pub(crate) fn of_render(warning: &Warning) -> Option<String> {
+    of_service(warning).map(str::to_owned).or_else(|| of_server(warning))
+}
+
+/// What to change of the service.
+fn of_service(warning: &Warning) -> Option<&'static str> {
+    Some(match warning {
+        Warning::ReplicasClamped => "Use --mode knative, --autoscaler keda or --autoscaler none",
+        Warning::ReplicasKeda => "Add spec.predictor.autoScaling",
+        Warning::ScratchNamespace { .. } => {
+            "Create them there after the first apply, or name a namespace that has them with --namespace"
+        }
+        Warning::OciDisabled => {
+            "Update KServe, or set enableModelcar to true in the ConfigMap inferenceservice-config (key storageInitializer)"
+        }
+        Warning::PatchRelease { stop, no_autoscaler } => match (stop, no_autoscaler) {
+            (true, true) => "Update KServe, or leave --stop and --autoscaler none out",
+            (true, false) => "Update KServe, or leave --stop out",
+            _ => "Update KServe, or leave --autoscaler none out",
+        },
+        Warning::GpuMemory { .. } => "Take more GPUs (--gpus) or lower --max-model-len",
+        Warning::Root => "Set uidModelcar to 1010 in the ConfigMap inferenceservice-config, and leave --kserve-uid out",
+        Warning::PodSecurity { has_native: true } => "Use `baseline`, or --native",
+        Warning::PodSecurity { has_native: false } => "Use `baseline`",
+        Warning::NoFacts => "Check them: --runtime, --model-format, --gpus, --cpu and --memory set others",
+        _ => return None,
+    })
+}
+
+/// What to change of the server and its image.
+fn of_server(warning: &Warning) -> Option<String> {
+    let remedy = match warning {
+        Warning::LeftOut { options } => {
+            let flags: Vec<&str> = options.iter().map(|option| flag(*option)).collect();
+            return Some(format!("Leave out {}", flags.join(" and ")));
+        }
+        Warning::ServedName => "--served-name does nothing here: name the model with --arg",
+        Warning::UnknownTask { .. } => "--model-format, --runtime, --gpus and --arg say otherwise",
+        Warning::EncoderDecoder => "Leave --custom-container and --kind out, or use --runtime kserve-huggingfaceserver",
+        Warning::GgufOnVllm => "vLLM's argument --tokenizer names it, which --arg adds",
+        Warning::GgufOnHuggingFace => {
+            "Name a server that can with --custom-container or --runtime, or render for KServe 0.20 (--kserve-version)"
+        }
+        Warning::RuntimeVersion { rewrite: ImageRewrite::GpuTag } => {
+            "Pin it with --runtime-version TAG, one that ends in -gpu, or --runtime-image IMAGE@sha256:…"
+        }
+        Warning::RuntimeVersion { rewrite: ImageRewrite::CpuRepository } => {
+            "Pin it with --runtime-image IMAGE@sha256:…"
+        }
+        Warning::RuntimeVersion { .. } => "Pin it with --runtime-version TAG or --runtime-image IMAGE@sha256:…",
+        Warning::GpusNotCounted { resource } | Warning::VersionForNvidia { resource: Some(resource) } => {
+            return Some(format!("Name an image for `{resource}` with --runtime-image IMAGE@sha256:…"));
+        }
+        Warning::VersionForNvidia { resource: None } => "Name an image for CPUs with --runtime-image IMAGE@sha256:…",
+        Warning::TagWithoutCuda { tag } => {
+            return Some(format!("Name one that ends in -gpu (--runtime-version {tag}-gpu)"));
+        }
+        Warning::DigestRewritten { .. } => "Name it by a tag that ends in -gpu",
+        Warning::TagRewritten { leaves_digests: true, .. } => "Name it by its digest: --runtime-image IMAGE@sha256:…",
+        Warning::TagRewritten { .. } => "Name the one that is meant by a tag that ends in -gpu",
+        _ => return None,
+    };
+    Some(remedy.to_owned())
+}
+
+/// Returns the option of the command line.
+fn flag(option: UnusedOption) -> &'static str {
+    match option {
+        UnusedOption::Knative => "--mode knative",
+        UnusedOption::Autoscaler => "--autoscaler",
+        UnusedOption::ModelFormat => "--model-format",
+        UnusedOption::User => "--kserve-uid",
+        _ => "the option",
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 mod lint;
 mod lock;
 mod moved;
+mod place;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod render;
@@ -81,7 +82,7 @@ fn items(list: &mut Value) -> impl Iterator<Item = &mut Value> {
 }
 
 /// Adds a field to each element of `list` that has a text for it.
-fn add_to_each(list: &mut Value, field: &str, texts: impl Iterator<Item = Option<String>>) {
+fn add_to_each(list: &mut Value, field: &str, texts: impl IntoIterator<Item = Option<String>>) {
     for (item, text) in items(list).zip(texts) {
         if let Some(text) = text {
             item[field] = json!(text);
