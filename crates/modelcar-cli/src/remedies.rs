@@ -1,5 +1,6 @@
 //! What the user can do about a finding: the library states facts, the flags and commands are named here.
 
+use modelcar_core::registry::{Check, CheckCode};
 use modelcar_kserve::{
     check::{Finding, PodReport, Severity},
     lint::LintFinding,
@@ -291,6 +292,37 @@ fn flag(option: UnusedOption) -> &'static str {
         UnusedOption::User => "--kserve-uid",
         _ => "the option",
     }
+}
+
+/// Returns what to do about what `doctor` found.
+pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
+    Some(match check.code {
+        CheckCode::NameShape => "write the repository in that shape",
+        CheckCode::NoTls => "the server does not speak TLS: for a registry of plain HTTP add --plain-http",
+        CheckCode::NoConnection => {
+            "check the host's name, the network and, for TLS, the authority that signed its certificate (--ca-file)"
+        }
+        CheckCode::Silent => "check the network and any proxy between",
+        CheckCode::OddAnswer => "is this a registry? its API is expected at /v2/",
+        CheckCode::NoLogin => "`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG",
+        CheckCode::LoginUnreadable => "repair the file or the helper it names",
+        CheckCode::LoginRefused => "log in with an account that may push: the registry refused the credentials above",
+        CheckCode::Denied => "the registry knows the account; grant it write access to this repository",
+        CheckCode::NoRepository => "create the repository, or correct its name",
+        CheckCode::RateLimited => "wait, then try again",
+        CheckCode::NameRefused => "correct the name of the repository",
+        CheckCode::UploadRefused => {
+            "the registry refuses the upload for the reason above; perhaps it takes no uploads at all"
+        }
+        CheckCode::PushFailed => "try again; if it stays so, the registry or a proxy before it fails",
+        CheckCode::TagUntold => "some registries answer this for a tag that is free",
+        CheckCode::TagImmutable => "push under another tag",
+        CheckCode::TagTaken => {
+            "a push moves it at its end; where tags are immutable that may be refused: use another tag"
+        }
+        CheckCode::TagUnknown => "try again",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

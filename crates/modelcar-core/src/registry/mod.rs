@@ -28,7 +28,7 @@ mod upload;
 
 pub use self::{
     client::{RegistryOptions, Repository},
-    doctor::{Check, Verdict},
+    doctor::{Check, CheckCode, Verdict},
     error::{KeychainError, RegistryError},
     google::{GoogleKeychain, GoogleOptions},
     keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
