@@ -92,7 +92,13 @@ fn a_source_of_which_nothing_is_left_is_named_with_the_reasons() {
     plan(
         MODEL,
         &["--exclude", "*"],
-        &["plan `acme/tiny@", "were left out", "`config.json` matches --exclude", "and ", " more; see --include"],
+        &[
+            "plan `acme/tiny@",
+            "were left out",
+            "`config.json` matches an exclude pattern",
+            "and ",
+            " more; see --include",
+        ],
     );
 }
 

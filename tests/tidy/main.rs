@@ -4,6 +4,7 @@
 
 mod circles;
 mod features;
+mod flags;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -8,6 +8,7 @@ mod interrupt;
 mod log;
 mod names;
 mod outcome;
+mod remedies;
 mod ui;
 
 use std::process::ExitCode;

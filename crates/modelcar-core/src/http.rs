@@ -6,13 +6,13 @@ mod network;
 pub(crate) mod retry;
 mod secret;
 
+#[cfg(feature = "registry")]
+pub(crate) use self::failure::{is_transient, read_limited};
+#[cfg(feature = "gcp")]
+pub(crate) use self::secret::mask;
 pub use self::{
     failure::HttpFailure,
     network::{InvalidNetwork, Network},
     secret::{RedactedUrl, Secret},
 };
-pub(crate) use self::{
-    failure::{header, is_transient, read_limited},
-    network::client_builder,
-    secret::mask,
-};
+pub(crate) use self::{failure::header, network::client_builder};

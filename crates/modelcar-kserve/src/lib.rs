@@ -6,6 +6,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod check;
+mod findings;
 pub mod lint;
 pub mod render;
 #[cfg(test)]
@@ -13,4 +14,5 @@ mod send_tests;
 pub mod sizing;
 mod version;
 
+pub use self::findings::Severity;
 pub use self::version::{InvalidVersion, KserveVersion};

@@ -8,12 +8,13 @@ use std::{
 
 use modelcar_core::{Digest, ImageRef, text::one_line};
 use modelcar_kserve::check::{self, CheckReport, Expected};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::{
     args::{CheckArgs, Format},
     hint::Failure,
+    remedies,
 };
 
 /// Longest document that is read: thousands of pods.
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),
-        Format::Json => super::document(serde_json::to_value(&report), json!({"ok": report.is_ok()}))?,
+        Format::Json => super::document(with_remedies(&report), json!({"ok": report.is_ok()}))?,
     };
     Ok(if report.is_ok() { Outcome::Answer(text) } else { Outcome::No(text) })
 }
@@ -47,6 +48,16 @@ fn read(file: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the report with what to do about each finding.
+fn with_remedies(report: &CheckReport) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(report)?;
+    for (pod, told) in report.pods.iter().zip(super::items(&mut document["pods"])) {
+        let remedies = pod.findings.iter().map(|finding| remedies::of_check(pod, finding));
+        super::add_to_each(&mut told["findings"], "remedy", remedies);
+    }
+    Ok(document)
+}
+
 fn table(report: &CheckReport) -> String {
     let mut text = String::new();
     for pod in &report.pods {
@@ -61,10 +72,10 @@ fn table(report: &CheckReport) -> String {
             let _infallible = writeln!(text, "  image   {}", one_line(image));
         }
         for finding in &pod.findings {
-            let message = one_line(&finding.message);
-            let _infallible = writeln!(text, "  {}: {message} [{}]", finding.severity, finding.code);
-            if !finding.remedy.is_empty() {
-                let _infallible = writeln!(text, "    do: {}", finding.remedy);
+            let message = one_line(&finding.to_string());
+            let _infallible = writeln!(text, "  {}: {message} [{}]", finding.severity(), finding.code());
+            if let Some(remedy) = remedies::of_check(pod, finding) {
+                let _infallible = writeln!(text, "    do: {}", one_line(&remedy));
             }
         }
     }

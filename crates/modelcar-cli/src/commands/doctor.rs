@@ -7,7 +7,7 @@ use modelcar_core::{
     registry::{Check, RegistrySink, Verdict},
     sink::Sink,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     connection::Connection,
     hint::Failure,
     interrupt::interrupt,
-    names,
+    names, remedies,
 };
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
         Format::Text => table(&checks),
         Format::Json => {
             let ok = !has(Verdict::No) && !has(Verdict::Unknown);
-            super::document(Ok(json!({"checks": checks})), json!({"image": image.to_string(), "ok": ok}))?
+            super::document(Ok(json!({"checks": told(&checks)})), json!({"image": image.to_string(), "ok": ok}))?
         }
     };
     Ok(if has(Verdict::No) {
@@ -47,6 +47,24 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     } else {
         Outcome::Answer(answer)
     })
+}
+
+/// Returns what to do, or else what users of this registry should know.
+fn advice(check: &Check) -> Option<&'static str> {
+    remedies::of_doctor(check).or(check.note)
+}
+
+fn told(checks: &[Check]) -> Vec<Value> {
+    let told = |check: &Check| {
+        json!({
+            "name": check.name,
+            "code": check.code,
+            "verdict": check.verdict,
+            "found": check.found,
+            "advice": advice(check),
+        })
+    };
+    checks.iter().map(told).collect()
 }
 
 fn table(checks: &[Check]) -> String {
@@ -59,7 +77,7 @@ fn table(checks: &[Check]) -> String {
             Verdict::Unknown => "unknown",
         };
         let _infallible = writeln!(text, "{:<7} {verdict:<8} {}", check.name, check.found);
-        if let Some(advice) = &check.advice {
+        if let Some(advice) = advice(check) {
             let _infallible = writeln!(text, "{:17}{advice}", "");
         }
     }

@@ -1,47 +1,20 @@
 //! `modelcar inspect`: what an image holds.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc};
+use std::fmt::Write;
 
 use modelcar_core::{
-    ImageRef, InvalidReference,
     inspect::{self, Inspection},
-    progress::{NoProgress, Progress},
-    registry::Repository,
     text::one_line,
 };
 use modelcar_kserve::sizing::{ImageBytes, NodeDisk};
 use serde_json::json;
 
-use super::{Outcome, lint};
+use super::{Outcome, lint, place::Place};
 use crate::{
     args::{Format, InspectArgs},
-    connection::Connection,
     hint::Failure,
-    names::Output,
     ui::{self, count, size},
 };
-
-/// Where an image is.
-pub(super) enum Place {
-    Layout { dir: PathBuf, name: Option<String> },
-    Registry { repository: Repository, image: ImageRef },
-}
-
-impl Place {
-    fn parse(args: &InspectArgs) -> Result<Self, Failure> {
-        if args.image.starts_with("oci:") {
-            let Output::Layout { dir, name } = Output::parse(&args.image)? else {
-                return Err(Failure::say(format!("`{}` is not a layout", args.image)));
-            };
-            return Ok(Self::Layout { dir, name });
-        }
-        let image: ImageRef =
-            args.image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(&args.image))?;
-        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-        let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
-        Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
-    }
-}
 
 pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
     let place = Place::parse(&args)?;

@@ -6,12 +6,13 @@ use std::fmt::Write;
 
 use modelcar_core::text::one_line;
 use modelcar_kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Outcome, inspect::Place};
+use super::{Outcome, place::Place};
 use crate::{
     args::{Format, InspectArgs, LintMode},
     hint::Failure,
+    remedies,
     ui::count,
 };
 
@@ -25,7 +26,7 @@ pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Fai
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
     let text = match args.format {
         Format::Text => table(&args.image, &report),
-        Format::Json => super::document(serde_json::to_value(&report), json!({"image": args.image, "ok": ok}))?,
+        Format::Json => super::document(with_remedies(&report), json!({"image": args.image, "ok": ok}))?,
     };
     Ok(if ok { Outcome::Answer(text) } else { Outcome::No(text) })
 }
@@ -36,6 +37,17 @@ fn serving(mode: LintMode) -> ServingMode {
         LintMode::Native => ServingMode::Native,
         LintMode::Fetch => ServingMode::Fetch,
     }
+}
+
+/// Returns the report with what to do about each finding.
+fn with_remedies(report: &LintReport) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(report)?;
+    let of = |findings: &[LintFinding]| findings.iter().map(remedies::of_lint).collect::<Vec<_>>();
+    super::add_to_each(&mut document["findings"], "remedy", of(&report.findings));
+    for (platform, told) in report.platforms.iter().zip(super::items(&mut document["platforms"])) {
+        super::add_to_each(&mut told["findings"], "remedy", of(&platform.findings));
+    }
+    Ok(document)
 }
 
 fn table(image: &str, report: &LintReport) -> String {
@@ -53,8 +65,11 @@ fn table(image: &str, report: &LintReport) -> String {
 }
 
 fn line(text: &mut String, finding: &LintFinding) {
-    let modes: Vec<String> = finding.modes.iter().map(ToString::to_string).collect();
-    let modes = if finding.modes.len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };
-    let message = one_line(&finding.message);
-    let _infallible = writeln!(text, "  {}: {message} [{}; {modes}]", finding.severity, finding.code);
+    let modes: Vec<String> = finding.modes().iter().map(ToString::to_string).collect();
+    let modes = if finding.modes().len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };
+    let message = one_line(&finding.to_string());
+    let _infallible = writeln!(text, "  {}: {message} [{}; {modes}]", finding.severity(), finding.code());
+    if let Some(remedy) = remedies::of_lint(finding) {
+        let _infallible = writeln!(text, "    do: {remedy}");
+    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 mod lint;
 mod lock;
 mod moved;
+mod place;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod render;
@@ -73,6 +74,20 @@ fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Fail
         document.extend(more);
     }
     Ok(document.to_string())
+}
+
+/// Returns the elements of a list.
+fn items(list: &mut Value) -> impl Iterator<Item = &mut Value> {
+    list.as_array_mut().into_iter().flatten()
+}
+
+/// Adds a field to each element of `list` that has a text for it.
+fn add_to_each(list: &mut Value, field: &str, texts: impl IntoIterator<Item = Option<String>>) {
+    for (item, text) in items(list).zip(texts) {
+        if let Some(text) = text {
+            item[field] = json!(text);
+        }
+    }
 }
 
 fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {

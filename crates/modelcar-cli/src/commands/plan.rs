@@ -169,7 +169,7 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
         }
     }
     if !plan.left_out().is_empty() {
-        let _infallible = writeln!(text, "\nLEFT OUT");
+        let _infallible = writeln!(text, "\nLEFT OUT (see --include, --exclude, --all)");
     }
     for file in plan.left_out() {
         let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);

@@ -6,10 +6,10 @@ use modelcar_core::{
     ImageRef, inspect,
     progress::{NoProgress, Progress},
 };
-use modelcar_kserve::render::{self, Subject};
+use modelcar_kserve::render::{self, RenderError, Rendered, Subject};
 
 use super::Outcome;
-use crate::{args::RenderArgs, connection::Connection, hint::Failure, ui};
+use crate::{args::RenderArgs, connection::Connection, hint::Failure, remedies, ui};
 
 pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let image: ImageRef = args.image.trim_start_matches("oci://").parse()?;
@@ -26,14 +26,21 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
         return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
             .hint(format!("name the digest it points to now, {pinned}, or let --resolve pin it")));
     }
-    let rendered = render::render(&Subject::new(&image, &inspection), &args.options())?;
+    let rendered = rendered(&Subject::new(&image, &inspection), &args)?;
     for warning in &rendered.warnings {
-        ui::warn(&warning.message);
+        let remedy = remedies::of_render(warning).map(|remedy| format!(". {remedy}")).unwrap_or_default();
+        ui::warn(&format!("{warning}{remedy}"));
     }
     Ok(Outcome::Answer(match template {
         Some(template) => rendered.fill(&template)?,
         None => rendered.to_yaml()?,
     }))
+}
+
+/// Renders what the arguments ask for; the comment names the command line's options and commands.
+fn rendered(subject: &Subject, args: &RenderArgs) -> Result<Rendered, RenderError> {
+    let check = format!("modelcar check - --expect {}", subject.digest);
+    Ok(render::render(subject, &args.options())?.with_check_command(&check).with_remedies(remedies::of_render))
 }
 
 #[cfg(test)]

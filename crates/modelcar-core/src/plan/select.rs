@@ -31,7 +31,7 @@ pub struct LeftOut {
     pub path: ModelPath,
     /// Size in bytes.
     pub size: u64,
-    /// Why, for people.
+    /// Why, for people. Lock files hold it; it is part of no digest.
     pub reason: String,
 }
 
@@ -55,12 +55,12 @@ impl Selection {
         let (mut taken, mut left_out) = (Vec::new(), Vec::new());
         for file in files {
             let reason = match &file.path {
-                path if exclude.is_match(path.as_str()) => Some("matches --exclude".to_owned()),
+                path if exclude.is_match(path.as_str()) => Some("matches an exclude pattern".to_owned()),
                 _ if self.all && include.is_empty() => None,
                 path if is_git(path) && !self.all => Some("is git's own file".to_owned()),
                 path if include.is_empty() => formats.duplicate(path),
                 path if include.is_match(path.as_str()) => None,
-                _ => Some("does not match --include".to_owned()),
+                _ => Some("matches no include pattern".to_owned()),
             };
             match reason {
                 Some(reason) => left_out.push(LeftOut { path: file.path, size: file.size, reason }),

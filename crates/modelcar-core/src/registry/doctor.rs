@@ -1,4 +1,4 @@
-//! A repository examined as a push would use it: each step with what was found and what to do.
+//! A repository examined as a push would use it: each step with what was found. What to do is for the caller to say.
 
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -31,29 +31,84 @@ pub enum Verdict {
     Unknown,
 }
 
+/// What a check found, for programs: several can have the same verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CheckCode {
+    /// `name`: the registry can have a repository of this name.
+    NameFits,
+    /// `name`: the registry's repositories are named in another shape.
+    NameShape,
+    /// `reach`: a registry answers.
+    Answers,
+    /// `reach`: a server answers as no registry does.
+    OddAnswer,
+    /// `reach`: the server does not speak TLS.
+    NoTls,
+    /// `reach`: no connection, or none that can be trusted.
+    NoConnection,
+    /// `reach`: no answer in time.
+    Silent,
+    /// `login`: a login was found, and the registry took it where it takes a push.
+    LoginFound,
+    /// `login`: none was found.
+    NoLogin,
+    /// `login`: a place of logins can't be read.
+    LoginUnreadable,
+    /// `push`: an upload can be opened.
+    MayPush,
+    /// `push`: the registry refuses the login.
+    LoginRefused,
+    /// `push`: the account may not write.
+    Denied,
+    /// `push`: there is no such repository.
+    NoRepository,
+    /// `push`: too many requests.
+    RateLimited,
+    /// `push`: the registry refuses the repository's name.
+    NameRefused,
+    /// `push`: the registry refuses the upload for another reason.
+    UploadRefused,
+    /// `push`: the registry fails.
+    PushFailed,
+    /// `tag`: there is no image at the tag.
+    TagFree,
+    /// `tag`: the registry does not tell.
+    TagUntold,
+    /// `tag`: it is taken and can't be moved.
+    TagImmutable,
+    /// `tag`: it is taken and can be moved.
+    TagMovable,
+    /// `tag`: it is taken, and whether it can be moved shows at the end of a push.
+    TagTaken,
+    /// `tag`: the question failed.
+    TagUnknown,
+    /// `limits`: what the registry takes.
+    Limits,
+}
+
 /// One check of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Check {
     /// What was checked: `name`, `reach`, `login`, `push`, `tag`, `limits`.
     pub name: &'static str,
+    /// What was found, for programs.
+    pub code: CheckCode,
     /// How it came out.
     pub verdict: Verdict,
-    /// What was found. Never holds a secret.
+    /// What was found, for people. Never holds a secret.
     pub found: String,
-    /// What to do about it.
+    /// What users of this registry should know.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
+    pub note: Option<&'static str>,
 }
 
 impl Check {
-    fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name, verdict, found: found.into(), advice: None }
-    }
-
-    fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
-        self
+    fn new(name: &'static str, code: CheckCode, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self { name, code, verdict, found: found.into(), note: None }
     }
 }
 
@@ -71,7 +126,7 @@ impl Repository {
         let may_push = push.verdict == Verdict::Ok;
         // The login that was taken need not be the first that was found.
         checks.push(match inner.auth.used().await.filter(|_| may_push) {
-            Some(used) => Check::new("login", Verdict::Ok, used),
+            Some(used) => Check::new("login", CheckCode::LoginFound, Verdict::Ok, used),
             None => login(inner).await,
         });
         checks.push(push);
@@ -86,53 +141,50 @@ impl Repository {
         let inner = self.inner();
         let found = format!("`{}` on {}", inner.name(), inner.quirks.registry);
         match self.check_name() {
-            Ok(()) => Check::new("name", Verdict::Ok, found),
-            Err(error) => {
-                Check::new("name", Verdict::No, error.to_string()).advise("write the repository in that shape")
-            }
+            Ok(()) => Check::new("name", CheckCode::NameFits, Verdict::Ok, found),
+            Err(error) => Check::new("name", CheckCode::NameShape, Verdict::No, error.to_string()),
         }
     }
 
     async fn examine_push(&self) -> Check {
         let error = match self.check_push().await {
-            Ok(()) => return Check::new("push", Verdict::Ok, "an upload was opened and closed again"),
+            Ok(()) => {
+                return Check::new("push", CheckCode::MayPush, Verdict::Ok, "an upload was opened and closed again");
+            }
             Err(error) => error,
         };
         let verdict = if error.kind() == ErrorKind::Network { Verdict::Unknown } else { Verdict::No };
-        let advice = match error.kind() {
-            ErrorKind::Auth => "log in with an account that may push: the registry refused the credentials above",
-            ErrorKind::Denied => "the registry knows the account; grant it write access to this repository",
-            ErrorKind::NotFound => "create the repository, or correct its name",
-            ErrorKind::RateLimited => "wait, then try again",
-            ErrorKind::InvalidInput if is_about_name(&error) => "correct the name of the repository",
-            ErrorKind::InvalidInput => {
-                "the registry refuses the upload for the reason above; perhaps it takes no uploads at all"
-            }
-            _ => "try again; if it stays so, the registry or a proxy before it fails",
+        let code = match error.kind() {
+            ErrorKind::Auth => CheckCode::LoginRefused,
+            ErrorKind::Denied => CheckCode::Denied,
+            ErrorKind::NotFound => CheckCode::NoRepository,
+            ErrorKind::RateLimited => CheckCode::RateLimited,
+            ErrorKind::InvalidInput if is_about_name(&error) => CheckCode::NameRefused,
+            ErrorKind::InvalidInput => CheckCode::UploadRefused,
+            _ => CheckCode::PushFailed,
         };
-        Check::new("push", verdict, chain(&error)).advise(advice)
+        Check::new("push", code, verdict, chain(&error))
     }
 
     async fn examine_tag(&self, tag: &Tag) -> Check {
-        match self.look_up(tag).await {
-            Ok(TagState::Free) => Check::new("tag", Verdict::Ok, format!("`{tag}` is free")),
+        let (code, verdict, found) = match self.look_up(tag).await {
+            Ok(TagState::Free) => (CheckCode::TagFree, Verdict::Ok, format!("`{tag}` is free")),
             Ok(TagState::Unknown) => {
                 let found = format!("the registry does not tell whether `{tag}` is taken (403)");
-                Check::new("tag", Verdict::Warning, found).advise("some registries answer this for a tag that is free")
+                (CheckCode::TagUntold, Verdict::Warning, found)
             }
             Ok(TagState::Taken(TakenTag { digest, movable: Some(false) })) => {
-                Check::new("tag", Verdict::No, format!("`{tag}` is immutable and points to `{digest}`"))
-                    .advise("push under another tag")
+                (CheckCode::TagImmutable, Verdict::No, format!("`{tag}` is immutable and points to `{digest}`"))
             }
             Ok(TagState::Taken(TakenTag { digest, movable: Some(true) })) => {
-                Check::new("tag", Verdict::Ok, format!("`{tag}` points to `{digest}` and can be moved"))
+                (CheckCode::TagMovable, Verdict::Ok, format!("`{tag}` points to `{digest}` and can be moved"))
             }
             Ok(TagState::Taken(TakenTag { digest, movable: None })) => {
-                Check::new("tag", Verdict::Warning, format!("`{tag}` points to `{digest}`"))
-                    .advise("a push moves it at its end; where tags are immutable that may be refused: use another tag")
+                (CheckCode::TagTaken, Verdict::Warning, format!("`{tag}` points to `{digest}`"))
             }
-            Err(error) => Check::new("tag", Verdict::Unknown, chain(&error)).advise("try again"),
-        }
+            Err(error) => (CheckCode::TagUnknown, Verdict::Unknown, chain(&error)),
+        };
+        Check::new("tag", code, verdict, found)
     }
 }
 
@@ -147,17 +199,13 @@ async fn reach(inner: &Inner) -> Check {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let failure = HttpFailure::transport(Method::GET, &url, error);
-            let advice = if failure.is_without_tls() {
-                "the server does not speak TLS: a registry of plain HTTP is named with --plain-http"
-            } else {
-                "check the host's name, the network and, for TLS, the authority that signed its certificate"
-            };
-            return Check::new("reach", Verdict::Unknown, format!("{place} gives no answer: {}", chain(&failure)))
-                .advise(advice);
+            let code = if failure.is_without_tls() { CheckCode::NoTls } else { CheckCode::NoConnection };
+            let found = format!("{place} gives no answer: {}", chain(&failure));
+            return Check::new("reach", code, Verdict::Unknown, found);
         }
         Err(_) => {
-            return Check::new("reach", Verdict::Unknown, format!("{place} gives no answer in 30 s"))
-                .advise("check the network and any proxy between");
+            let found = format!("{place} gives no answer in 30 s");
+            return Check::new("reach", CheckCode::Silent, Verdict::Unknown, found);
         }
     };
     let status = response.status();
@@ -166,19 +214,20 @@ async fn reach(inner: &Inner) -> Check {
         format!(", asks for a login ({scheme})")
     });
     let found = format!("{place} answers {}{asks}", status.as_u16());
-    match status {
-        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Check::new("reach", Verdict::Ok, found),
-        _ => Check::new("reach", Verdict::Warning, found).advise("is this a registry? its API is expected at /v2/"),
-    }
+    let (code, verdict) = match status {
+        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (CheckCode::Answers, Verdict::Ok),
+        _ => (CheckCode::OddAnswer, Verdict::Warning),
+    };
+    Check::new("reach", code, verdict, found)
 }
 
 async fn login(inner: &Inner) -> Check {
-    match inner.login_origin().await {
-        Ok(Some(origin)) => Check::new("login", Verdict::Ok, origin),
-        Ok(None) => Check::new("login", Verdict::Warning, "none was found: requests are anonymous")
-            .advise("`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG"),
-        Err(error) => Check::new("login", Verdict::No, chain(&error)).advise("repair the file or the helper it names"),
-    }
+    let (code, verdict, found) = match inner.login_origin().await {
+        Ok(Some(origin)) => (CheckCode::LoginFound, Verdict::Ok, origin),
+        Ok(None) => (CheckCode::NoLogin, Verdict::Warning, "none was found: requests are anonymous".to_owned()),
+        Err(error) => (CheckCode::LoginUnreadable, Verdict::No, chain(&error)),
+    };
+    Check::new("login", code, verdict, found)
 }
 
 fn limits(inner: &Inner) -> Check {
@@ -193,11 +242,8 @@ fn limits(inner: &Inner) -> Check {
         Chunks::No => "chunked uploads are not supported".to_owned(),
     };
     let resume = if quirks.resume { "that breaks can be resumed" } else { "that breaks starts over" };
-    let check = Check::new("limits", Verdict::Ok, format!("{layer}; {chunks}; an upload {resume}"));
-    match quirks.advice {
-        Some(advice) => check.advise(advice),
-        None => check,
-    }
+    let found = format!("{layer}; {chunks}; an upload {resume}");
+    Check { note: quirks.advice, ..Check::new("limits", CheckCode::Limits, Verdict::Ok, found) }
 }
 
 impl Inner {

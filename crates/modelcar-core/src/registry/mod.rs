@@ -22,7 +22,7 @@ pub use self::{
         google::{GoogleKeychain, GoogleOptions},
         keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
     },
-    doctor::{Check, Verdict},
+    doctor::{Check, CheckCode, Verdict},
     error::{KeychainError, RegistryError},
     preflight::TakenTag,
     registries::Registries,

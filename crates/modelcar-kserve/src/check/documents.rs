@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::{
     events::Event,
-    evidence::{SERVICE_LABEL, SOURCE_ANNOTATION},
     groups,
-    pod::{Metadata, Pod, Spec, Status},
+    pod::{Metadata, Pod, SERVICE_LABEL, SOURCE_ANNOTATION, Spec, Status},
 };
 
 /// Why nothing can be checked.

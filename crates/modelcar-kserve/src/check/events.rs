@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    pod::Pod,
-    report::{Finding, Findings},
-    words,
-};
+use super::{finding::Finding, pod::Pod, words};
 
 /// Most events that are told of one object.
 const MOST: usize = 3;
@@ -82,15 +78,19 @@ impl<'a> Warnings<'a> {
 pub(super) fn tell(pod: &Pod, warnings: &Warnings<'_>, found: &mut Vec<Finding>) {
     let mut told: Vec<&str> = NO_CAUSE.to_vec();
     for event in warnings.about(pod) {
-        let message = words::cut(event.message());
-        let is_told = told.contains(&event.reason()) || found.iter().any(|finding| finding.message.contains(&message));
-        if is_told || repeats_state(&message) {
+        let said = words::cut(event.message());
+        let is_told = told.contains(&event.reason()) || found.iter().any(|finding| finding.to_string().contains(&said));
+        if is_told || repeats_state(&said) {
             continue;
         }
         told.push(event.reason());
         let actor = event.reporting_component.as_deref().filter(|actor| !actor.is_empty()).unwrap_or("an event");
-        let times = event.count.filter(|count| *count > 1).map(|count| format!(", {count} times")).unwrap_or_default();
-        found.info("event", format!("{} says {}{times}: {message}", words::cut(actor), words::cut(event.reason())));
+        found.push(Finding::Event {
+            actor: words::cut(actor),
+            reason: words::cut(event.reason()),
+            count: event.count.unwrap_or(1),
+            said,
+        });
         if told.len() == NO_CAUSE.len() + MOST {
             break;
         }

@@ -1,14 +1,10 @@
 //! Which mode a pod shows, which containers play which part, and which releases of KServe inject like this.
 
 use super::{
-    pod::{Container, Pod, Volume, VolumeMount},
+    pod::{Container, Pod, SOURCE_ANNOTATION, Volume, VolumeMount},
     report::{Mode, VersionRange},
 };
 
-/// Where KServe writes the wish for a model.
-pub(super) const SOURCE_ANNOTATION: &str = "internal.serving.kserve.io/storage-initializer-sourceuri";
-/// The webhook acts on pods with this label.
-pub(super) const SERVICE_LABEL: &str = "serving.kserve.io/inferenceservice";
 const SIDECAR: &str = "modelcar";
 const SIDECAR_INIT: &str = "modelcar-init";
 const DOWNLOADER: &str = "storage-initializer";

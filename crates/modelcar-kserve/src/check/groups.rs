@@ -1,11 +1,9 @@
 //! A group without a user: a pod that no container runtime makes a sandbox for.
 
 use super::{
+    finding::Finding,
     pod::{Pod, Spec},
-    report::{Finding, Findings},
 };
-
-pub(super) const CODE: &str = "group-without-user";
 
 /// Returns whether a pod of this kind is refused by the container runtime: `runAsGroup` stands at the pod alone.
 pub(super) fn lacks_user(spec: &Spec) -> bool {
@@ -19,15 +17,6 @@ pub(super) fn refuses_sandbox(pod: &Pod) -> bool {
 }
 
 pub(super) fn find(pod: &Pod, found: &mut Vec<Finding>) {
-    let Some(group) = pod.spec.security_context.run_as_group else { return };
-    let of = if pod.is_template { "its pods have" } else { "the pod has" };
-    found.error(
-        CODE,
-        format!(
-            "{of} runAsGroup {group} and no runAsUser beside it. The container runtime takes no group without a user, \
-             so it makes no sandbox and the pod never starts"
-        ),
-        "write both into the securityContext of the service's pod, as modelcar render does (runAsUser 1010, runAsGroup \
-         0), or neither",
-    );
+    let group = pod.spec.security_context.run_as_group;
+    found.extend(group.map(|group| Finding::GroupWithoutUser { group, is_template: pod.is_template }));
 }

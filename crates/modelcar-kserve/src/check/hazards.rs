@@ -1,19 +1,24 @@
 //! What is wrong with a pod's specification, before it runs.
 
+use modelcar_core::Digest;
+
 use super::{
-    Expected,
     documents::Namespace,
-    evidence::{Evidence, MODEL_FOLDER, ModelImage, ModelVolume, SERVICE_LABEL, Sidecar},
-    pod::{Container, Pod},
-    report::{Finding, Findings, Mode},
+    evidence::{Evidence, MODEL_FOLDER, ModelImage, ModelVolume, Sidecar},
+    finding::Finding,
+    pod::{Container, Pod, SERVICE_LABEL},
+    report::Mode,
 };
 
 const ENFORCE_LABEL: &str = "pod-security.kubernetes.io/enforce";
 const CONTROL_PLANE_LABEL: &str = "control-plane";
 
-/// What to do where `restricted` is enforced.
-pub(super) const RESTRICTED_REMEDY: &str = "enforce `baseline` there, or serve it by oci+native:// with the security context that `restricted` asks for: \
-     modelcar render --native writes both (KServe 0.20)";
+/// What is expected of the pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Digest of the image.
+    pub digest: Option<Digest>,
+}
 
 /// What is known beside the pod.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +40,7 @@ pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, around: Around<'_>, found
             mounts(evidence, found);
             releases(evidence, found);
             if namespace.and_then(|namespace| namespace.labels.get(ENFORCE_LABEL)).is_some_and(|l| l == "restricted") {
-                found.error(
-                    "pod-security",
-                    "the namespace enforces the Pod Security level `restricted`, which refuses KServe's sidecar",
-                    RESTRICTED_REMEDY,
-                );
+                found.push(Finding::PodSecurityRestricted);
             }
         }
         Mode::Native => evidence.volumes.iter().for_each(|volume| native(volume, found)),
@@ -48,70 +49,32 @@ pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, around: Around<'_>, found
 }
 
 fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, is_shown: bool, found: &mut Vec<Finding>) {
-    match evidence.mode {
-        Mode::Modelcar | Mode::Native | Mode::Fetch => {}
-        Mode::Disabled => found.error(
-            "oci-disabled",
-            "OCI images are switched off: the storage initializer is asked to download one, which it can't",
-            "set enableModelcar to true in the ConfigMap inferenceservice-config (key storageInitializer), then delete \
-             the pod",
-        ),
-        Mode::Deferred if is_shown => {
-            found.info("look-at-pods", "this is a template: a pod of this document shows what became of it");
-        }
-        Mode::None if is_shown => {
-            found.info("no-model", "nothing here speaks of an OCI model; another pod of this document has it");
-        }
-        Mode::Deferred => found.error(
-            "look-at-pods",
-            "this is a template: KServe's webhook acts on the pods made from it",
-            "check the pods: kubectl get pod -l serving.kserve.io/inferenceservice=NAME -o json | modelcar check -",
-        ),
-        Mode::None => found.error(
-            "no-model",
-            "nothing here speaks of an OCI model",
-            "check the pod of the service; with storageUris before KServe 0.19 nothing is injected, use storageUri",
-        ),
-        Mode::Missed => missed(pod, evidence, namespace, found),
-    }
+    found.push(match evidence.mode {
+        Mode::Modelcar | Mode::Native | Mode::Fetch => return,
+        Mode::Disabled => Finding::OciDisabled,
+        Mode::Deferred if is_shown => Finding::TemplateOfPod,
+        Mode::None if is_shown => Finding::ModelElsewhere,
+        Mode::Deferred => Finding::TemplateAlone,
+        Mode::None => Finding::NoModel,
+        Mode::Missed => missed(pod, evidence, namespace),
+    });
 }
 
 /// Why the webhook did nothing.
-fn missed(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, found: &mut Vec<Finding>) {
+fn missed(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>) -> Finding {
     if let Some(impostor) = evidence.impostor {
-        let message = format!(
-            "a container named `{}` with image `{}` was there already, so KServe added no sidecar",
-            impostor.name, impostor.image
-        );
-        return found.error("name-taken", message, "give that container another name");
+        return Finding::NameTaken { container: impostor.name.clone(), image: impostor.image.clone() };
     }
     if !pod.labels.contains_key(SERVICE_LABEL) {
-        return found.error(
-            "no-label",
-            format!("the pod lacks the label {SERVICE_LABEL}, so the webhook passed it over"),
-            "let an InferenceService make the pod",
-        );
+        return Finding::NoLabel { label: SERVICE_LABEL };
     }
     if namespace.is_some_and(|namespace| namespace.labels.contains_key(CONTROL_PLANE_LABEL)) {
-        return found.error(
-            "control-plane",
-            format!("the namespace has the label {CONTROL_PLANE_LABEL}, and the webhook passes such namespaces over"),
-            "use another namespace, or remove the label",
-        );
+        return Finding::ControlPlane { label: CONTROL_PLANE_LABEL };
     }
     if evidence.wanted.is_some_and(|wanted| wanted.scheme == "oci+native") {
-        return found.error(
-            "native-off",
-            "an image volume is wanted and none was made: OCI is switched off, or KServe is older than 0.20",
-            "set enableOciModelSupport or enableModelcar to true in the ConfigMap inferenceservice-config",
-        );
+        return Finding::NativeOff;
     }
-    found.error(
-        "not-injected",
-        "a model from an image is wanted and nothing was injected",
-        "see that the webhook inferenceservice.kserve-webhook-server.pod-mutator runs and covers the namespace \
-         (label control-plane excludes it), then delete the pod",
-    );
+    Finding::NotInjected
 }
 
 fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Vec<Finding>) {
@@ -119,12 +82,8 @@ fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Ve
     if let (Mode::Modelcar | Mode::Native, Some(wanted)) = (evidence.mode, evidence.wanted)
         && !images.iter().any(|image| is_wanted(image.reference, wanted.image))
     {
-        let run: Vec<String> = images.iter().map(|image| format!("`{}`", image.reference)).collect();
-        found.error(
-            "other-image",
-            format!("the pod runs {}, and `{}` is asked for", run.join(", "), wanted.image),
-            "delete the pod, so that it is made from the current wish",
-        );
+        let runs = images.iter().map(|image| image.reference.to_owned()).collect();
+        found.push(Finding::OtherImage { runs, wanted: wanted.image.to_owned() });
     }
     let pinned = |image: &ModelImage<'_>| image.reference.split_once('@').map(|(_, digest)| digest.to_owned());
     // One of several images is the expected one, the others are not.
@@ -134,13 +93,11 @@ fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Ve
     });
     for image in &images {
         match (pinned(image), &missed) {
-            (Some(digest), Some(expected)) => found.error(
-                "unexpected-digest",
-                format!("the image is pinned to {digest}, expected was {expected}"),
-                "apply the manifests of the expected image again",
-            ),
+            (Some(digest), Some(expected)) => {
+                found.push(Finding::UnexpectedDigest { digest, expected: expected.clone() });
+            }
             (Some(_), None) => {}
-            (None, missed) => unpinned(image.reference, missed.as_deref(), found),
+            (None, missed) => found.push(unpinned(image.reference, missed.clone())),
         }
     }
 }
@@ -155,18 +112,10 @@ fn is_wanted(image: &str, wanted: &str) -> bool {
     name == wanted || name == repository(wanted)
 }
 
-fn unpinned(image: &str, missed: Option<&str>, found: &mut Vec<Finding>) {
+fn unpinned(image: &str, expected: Option<String>) -> Finding {
     let last = image.rsplit('/').next().unwrap_or(image);
-    let tag = last.split_once(':').map_or("latest", |(_, tag)| tag);
-    let message = match tag {
-        "latest" => "the image is `latest`: it may change, and every start asks the registry".to_owned(),
-        tag => format!("the image is the tag `{tag}`, which may mean other images on other nodes"),
-    };
-    let remedy = "pin the digest: modelcar render --resolve";
-    match missed {
-        Some(expected) => found.error("unpinned", format!("{message}; expected was {expected}"), remedy),
-        None => found.warning("unpinned", message, remedy),
-    }
+    let tag = last.split_once(':').map_or("latest", |(_, tag)| tag).to_owned();
+    Finding::Unpinned { tag, expected }
 }
 
 /// Returns the digest that the node resolved a sidecar's tag to.
@@ -177,19 +126,11 @@ fn running_digest(pod: &Pod, container: &str) -> Option<String> {
 
 fn sharing(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     if !pod.spec.share_process_namespace {
-        found.error(
-            "no-shared-processes",
-            "shareProcessNamespace is not true: the server can't look into the sidecar",
-            "delete the pod, so that the webhook acts again; see what else changes pods",
-        );
+        found.push(Finding::NoSharedProcesses);
     }
     match evidence.target {
         Some(target) => evidence.sidecars.iter().for_each(|sidecar| volume(target, sidecar, found)),
-        None => found.error(
-            "no-server",
-            "the pod has no container that KServe gives a model to (kserve-container, worker-container, main)",
-            "name the server's container kserve-container",
-        ),
+        None => found.push(Finding::NoServer),
     }
 }
 
@@ -197,26 +138,18 @@ fn sharing(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
 fn volume(target: &Container, sidecar: &Sidecar<'_>, found: &mut Vec<Finding>) {
     let name = &sidecar.container.name;
     let Some(volume) = sidecar.volume else {
-        return found.error(
-            "no-volume",
-            format!("`{name}` has no volume to put its link on"),
-            "delete the pod, so that the webhook acts again",
-        );
+        return found.push(Finding::NoVolume { sidecar: name.clone() });
     };
     if volume.empty_dir.is_none() {
-        found.error(
-            "volume-kind",
-            format!("volume `{}` is not an emptyDir", volume.name),
-            "delete the pod, so that the webhook acts again",
-        );
+        found.push(Finding::VolumeKind { volume: volume.name.clone() });
     }
     let path = |container: &Container| container.mount(&volume.name).map(|mount| mount.mount_path.clone());
     if path(target) != path(sidecar.container) {
-        found.error(
-            "mounts-differ",
-            format!("volume `{}` is not mounted at the same path in `{}` and in `{name}`", volume.name, target.name),
-            "delete the pod, so that the webhook acts again",
-        );
+        found.push(Finding::MountsDiffer {
+            volume: volume.name.clone(),
+            server: target.name.clone(),
+            sidecar: name.clone(),
+        });
     }
 }
 
@@ -243,53 +176,36 @@ fn users(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     let mut inits = evidence.sidecars.iter().filter_map(|sidecar| sidecar.init);
     let non_root = pod.spec.security_context.run_as_non_root == Some(true);
     if non_root && inits.any(|init| identity(pod, init).user.is_none()) {
-        found.warning(
-            "init-user",
-            "the pod must not run as root, and modelcar-init runs as the user of its image",
-            "the image must have a numeric user that is not 0: see modelcar inspect --lint",
-        );
+        found.push(Finding::InitUser);
     }
 }
 
 fn pair(pod: &Pod, target: &Container, sidecar: &Container, found: &mut Vec<Finding>) {
-    let (server, car) = (identity(pod, target), identity(pod, sidecar));
-    let name = &sidecar.name;
-    let shown = |id: Option<u64>| id.map_or_else(|| "the user of its image".to_owned(), |id| id.to_string());
-    match (server.user, car.user) {
-        (Some(a), Some(b)) if a != b => found.error(
-            "users-differ",
-            format!("`{}` runs as {a} and `{name}` as {b}: permission denied", target.name),
-            "remove runAsUser from the service, so that KServe's uidModelcar sets both",
-        ),
+    let (own, car) = (identity(pod, target), identity(pod, sidecar));
+    let names = || (target.name.clone(), sidecar.name.clone());
+    match (own.user, car.user) {
+        (Some(server_user), Some(sidecar_user)) if server_user != sidecar_user => {
+            let (server, sidecar) = names();
+            found.push(Finding::UsersDiffer { server, server_user, sidecar, sidecar_user });
+        }
         (Some(_), Some(_)) => {}
-        (a, b) => found.warning(
-            "users-unknown",
-            format!("`{}` runs as {}, `{name}` as {}: they must be the same", target.name, shown(a), shown(b)),
-            "set uidModelcar in the ConfigMap inferenceservice-config; on OpenShift the namespace sets both",
-        ),
+        (server_user, sidecar_user) => {
+            let (server, sidecar) = names();
+            found.push(Finding::UsersUnknown { server, server_user, sidecar, sidecar_user });
+        }
     }
-    match (server.group, car.group) {
+    match (own.group, car.group) {
         (a, b) if a == b => {}
         // Without a wish the runtime takes the group of the image's passwd file, else 0.
         (Some(0), None) | (None, Some(0)) => {}
-        (a, b) => found.error(
-            "groups-differ",
-            format!(
-                "`{}` runs with group {}, `{name}` with {}: permission denied",
-                target.name,
-                a.map_or_else(|| "0 by default".to_owned(), |id| id.to_string()),
-                b.map_or_else(|| "0 by default".to_owned(), |id| id.to_string())
-            ),
-            "set runAsUser and runAsGroup for the pod, and no runAsGroup for the container",
-        ),
+        (server_group, sidecar_group) => {
+            let (server, sidecar) = names();
+            found.push(Finding::GroupsDiffer { server, server_group, sidecar, sidecar_group });
+        }
     }
     let drops = target.security_context.as_ref().and_then(|own| own.capabilities.as_ref());
     if car.user == Some(0) && drops.is_some_and(|drops| drops.drop.iter().any(|name| name == "ALL")) {
-        found.error(
-            "root-without-capabilities",
-            format!("both run as root and `{}` drops its capabilities: permission denied", target.name),
-            "set uidModelcar in the ConfigMap inferenceservice-config to a user that is not root, such as 1010",
-        );
+        found.push(Finding::RootWithoutCapabilities { server: target.name.clone() });
     }
 }
 
@@ -297,14 +213,10 @@ fn mounts(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     let Some(target) = evidence.target else { return };
     evidence.sidecars.iter().for_each(|sidecar| beside(target, sidecar, evidence, found));
     if target.volume_mounts.iter().any(|mount| mount.mount_path == "/models") {
-        found.warning(
-            "real-path",
-            format!("`{}` has a folder of its own at /models", target.name),
-            "do not resolve /mnt/models to its real path: it leads to that folder",
-        );
+        found.push(Finding::RealPath { server: target.name.clone() });
     }
     if target.env.iter().any(|variable| variable.name == "STORAGE_URI" && variable.value.starts_with("oci")) {
-        found.info("storage-uri", "STORAGE_URI still names the image, as it should: the server must read /mnt/models");
+        found.push(Finding::StorageUri);
     }
 }
 
@@ -315,51 +227,32 @@ fn beside(target: &Container, sidecar: &Sidecar<'_>, evidence: &Evidence<'_>, fo
     let own = |name: &str| evidence.sidecars.iter().filter_map(|sidecar| sidecar.volume).any(|own| own.name == name);
     for mount in target.volume_mounts.iter().filter(|mount| !own(&mount.name)) {
         let at = mount.mount_path.trim_end_matches('/');
+        let (server, volume, path_of) = (target.name.clone(), mount.name.clone(), at.to_owned());
         if at == path || at == parent {
-            found.error(
-                "hidden-link",
-                format!("`{}` mounts `{}` at {at}: it hides the model", target.name, mount.name),
-                "mount it elsewhere",
-            );
+            found.push(Finding::HiddenLink { server, volume, path: path_of });
         } else if at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
-            found.info("mount-beside", format!("`{}` mounts `{}` at {at}, beside the model", target.name, mount.name));
+            found.push(Finding::MountBeside { server, volume, path: path_of });
         }
     }
 }
 
 fn releases(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     if evidence.sidecars.iter().any(|sidecar| sidecar.init.is_none()) {
-        found.warning(
-            "no-prefetch",
-            "this KServe has no modelcar-init: the server may start before the image is pulled",
-            "update KServe to 0.14 or later",
-        );
+        found.push(Finding::NoPrefetch);
     }
     if evidence.sidecars.iter().any(|sidecar| !sidecar.link.forced) {
-        found.warning(
-            "link-not-forced",
-            "this KServe makes its link without -f: the sidecar can't start a second time in the same pod",
-            "update KServe to 0.15 or later; meanwhile delete a pod that hangs after a node's restart",
-        );
+        found.push(Finding::LinkNotForced);
     }
 }
 
 fn native(volume: &ModelVolume<'_>, found: &mut Vec<Finding>) {
     let Some(mount) = volume.mount else {
-        return found.error(
-            "not-mounted",
-            format!("the server does not mount the image volume `{}`", volume.volume.name),
-            "delete the pod, so that the webhook acts again",
-        );
+        return found.push(Finding::NotMounted { volume: volume.volume.name.clone() });
     };
     if mount.sub_path != MODEL_FOLDER {
-        found.error(
-            "sub-path",
-            format!("the image is mounted with the sub-path `{}`, not `models`", mount.sub_path),
-            "use Kubernetes 1.33 or later, which has sub-paths of image volumes",
-        );
+        found.push(Finding::SubPath { sub_path: mount.sub_path.clone() });
     }
     if !mount.read_only {
-        found.warning("writable", "the image volume is not mounted read-only", "set readOnly for the mount");
+        found.push(Finding::Writable);
     }
 }

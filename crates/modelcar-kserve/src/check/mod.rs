@@ -10,6 +10,7 @@
 mod documents;
 mod events;
 mod evidence;
+mod finding;
 mod groups;
 mod hazards;
 mod pod;
@@ -26,17 +27,12 @@ use serde_json::Value;
 
 pub use self::{
     documents::CheckError,
-    report::{CheckReport, Finding, Mode, PodReport, Severity, VersionRange},
+    finding::{Ending, Finding},
+    hazards::Expected,
+    report::{CheckReport, Mode, PodReport, VersionRange},
 };
 use self::{documents::Documents, seen::Seen};
-use modelcar_core::Digest;
-
-/// What is expected of the pods.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expected {
-    /// Digest of the image.
-    pub digest: Option<Digest>,
-}
+pub use crate::findings::Severity;
 
 /// Checks every pod and pod template in `json`.
 ///

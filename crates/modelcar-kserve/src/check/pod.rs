@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::SERVICE_LABEL;
-
 use serde::{Deserialize, Deserializer};
 
 /// A pod, or the template of pods.
@@ -24,6 +22,10 @@ pub(super) struct Pod {
     pub(super) is_terminating: bool,
 }
 
+/// Where KServe writes the wish for a model.
+pub(super) const SOURCE_ANNOTATION: &str = "internal.serving.kserve.io/storage-initializer-sourceuri";
+/// The webhook acts on pods with this label.
+pub(super) const SERVICE_LABEL: &str = "serving.kserve.io/inferenceservice";
 /// Label with which KServe marks what belongs to an `LLMInferenceService`, and the label with the service's name.
 const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
 const LLM_PART: &str = "llminferenceservice";

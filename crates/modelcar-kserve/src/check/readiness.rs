@@ -1,11 +1,11 @@
 //! Whether a pod is Ready, and what the cluster says when it is not.
 
 use super::{
-    groups,
+    finding::{Ending, Finding},
     pod::{ContainerStatus, Pod, Reason},
-    report::{Finding, Findings, Severity},
     words,
 };
+use crate::findings::Severity;
 
 /// Most containers whose state is told.
 const MOST_CONTAINERS: usize = 3;
@@ -18,15 +18,15 @@ pub(super) fn find(pod: &Pod, since: usize, found: &mut Vec<Finding>) {
     if pod.ready() != Some(false) {
         return;
     }
-    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    let is_error = |finding: &Finding| finding.severity() == Severity::Error;
     let said = said(pod);
-    let lacks_sandbox = said.is_empty() && found.iter().any(|finding| finding.code == groups::CODE);
+    let lacks_sandbox =
+        said.is_empty() && found.iter().any(|finding| matches!(finding, Finding::GroupWithoutUser { .. }));
     if lacks_sandbox || found.iter().skip(since).any(is_error) {
         return;
     }
     let said = if said.is_empty() { waits(pod) } else { said.join(". ") };
-    let message = format!("the pod is not Ready ({}): {said}", phase(pod));
-    found.error("not-ready", message, remedy(pod));
+    found.push(Finding::NotReady { phase: phase(pod), unscheduled: is_unscheduled(pod), said });
 }
 
 fn phase(pod: &Pod) -> String {
@@ -37,17 +37,9 @@ fn phase(pod: &Pod) -> String {
     if phase.is_empty() { "no phase".to_owned() } else { format!("phase {}", words::cut(phase)) }
 }
 
-fn remedy(pod: &Pod) -> &'static str {
-    match pod.condition("PodScheduled") {
-        Some(scheduled) if scheduled.status == "False" => {
-            "give the scheduler a node that has what the pod requests (kubectl describe node), or request less: modelcar \
-             render --gpus, --cpu, --memory"
-        }
-        _ => {
-            "see kubectl describe pod POD and kubectl logs POD --all-containers; check again when it should be Ready, with \
-             the events: kubectl get isvc,deploy,rs,pod,events -o json | modelcar check -"
-        }
-    }
+/// Returns whether the scheduler finds no node for the pod.
+fn is_unscheduled(pod: &Pod) -> bool {
+    pod.condition("PodScheduled").is_some_and(|scheduled| scheduled.status == "False")
 }
 
 /// What is known of a pod that is not Ready, the scheduler first, the containers last.
@@ -103,11 +95,8 @@ fn state(container: &ContainerStatus) -> String {
 }
 
 /// The status, reason and last words of a container that ended.
-pub(super) fn ending(ended: &Reason) -> String {
-    let reason = if ended.reason.is_empty() { String::new() } else { format!(" ({})", words::cut(&ended.reason)) };
-    let message = words::cut(&ended.message);
-    let message = if message.is_empty() { message } else { format!(": {message}") };
-    format!("{}{reason}{message}", ended.exit_code)
+pub(super) fn ending(ended: &Reason) -> Ending {
+    Ending { exit_code: ended.exit_code, reason: words::cut(&ended.reason), said: words::cut(&ended.message) }
 }
 
 pub(super) fn reason_and_message(reason: &str, message: &str) -> String {

@@ -1,13 +1,6 @@
 //! Pods that were never made: what the controller of a template says when the API server refuses them.
 
-use super::{
-    events::Warnings,
-    hazards::RESTRICTED_REMEDY,
-    pod::Pod,
-    readiness::reason_and_message,
-    report::{Finding, Findings},
-    words,
-};
+use super::{events::Warnings, finding::Finding, pod::Pod, readiness::reason_and_message, words};
 
 /// Reason of the events with which controllers tell that they can't make a pod.
 const FAILED_CREATE: &str = "FailedCreate";
@@ -24,18 +17,8 @@ pub(super) fn refusal(template: &Pod, warnings: &Warnings<'_>, has_pod: bool) ->
     Some(reason_and_message(FAILED_CREATE, event.message()))
 }
 
-pub(super) fn find(said: &str, found: &mut Vec<Finding>) {
-    if said.contains("violates PodSecurity") {
-        return found.error(
-            "pod-security",
-            format!("the namespace's Pod Security level refuses the pod: {}", words::cut(said)),
-            RESTRICTED_REMEDY,
-        );
-    }
-    found.error(
-        "pod-refused",
-        format!("the API server refuses the pod, so there is none: {}", words::cut(said)),
-        "mend what these words name (a quota, a limit, a webhook that is down, a policy); the controller then tries again \
-         by itself",
-    );
+pub(super) fn find(said: &str) -> Finding {
+    let is_pod_security = said.contains("violates PodSecurity");
+    let said = words::cut(said);
+    if is_pod_security { Finding::PodSecurityRefused { said: Some(said) } } else { Finding::PodRefused { said } }
 }

@@ -1,8 +1,11 @@
-//! What a check finds.
+//! The report of a check.
 
 use std::fmt;
 
 use serde::Serialize;
+
+use super::finding::Finding;
+use crate::findings::Severity;
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,7 +20,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Returns whether nothing is wrong.
     pub fn is_ok(&self) -> bool {
-        self.pods.iter().all(|pod| pod.findings.iter().all(|finding| finding.severity != Severity::Error))
+        self.pods.iter().all(|pod| pod.findings.iter().all(|finding| finding.severity() != Severity::Error))
     }
 }
 
@@ -76,63 +79,6 @@ impl fmt::Display for Mode {
             Self::Deferred => "deferred",
             Self::None => "none",
         })
-    }
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Worth knowing.
-    Info,
-    /// May fail, or fails under conditions that are not seen here.
-    Warning,
-    /// Fails.
-    Error,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
-
-/// Something wrong, or worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Name of the kind of finding, for programs.
-    pub code: &'static str,
-    /// What it is.
-    pub message: String,
-    /// What to do about it; empty when nothing needs to be done.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub remedy: &'static str,
-}
-
-/// Findings as they are collected.
-pub(super) trait Findings {
-    fn error(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str);
-    fn warning(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str);
-    fn info(&mut self, code: &'static str, message: impl Into<String>);
-}
-
-impl Findings for Vec<Finding> {
-    fn error(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str) {
-        self.push(Finding { severity: Severity::Error, code, message: message.into(), remedy });
-    }
-
-    fn warning(&mut self, code: &'static str, message: impl Into<String>, remedy: &'static str) {
-        self.push(Finding { severity: Severity::Warning, code, message: message.into(), remedy });
-    }
-
-    fn info(&mut self, code: &'static str, message: impl Into<String>) {
-        self.push(Finding { severity: Severity::Info, code, message: message.into(), remedy: "" });
     }
 }
 

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Expected,
     documents::Documents,
     events::{self, Warnings},
     evidence::Evidence,
+    finding::Finding,
     groups,
-    hazards::{self, Around},
+    hazards::{self, Around, Expected},
     pod::{Pod, Service},
     readiness, refusals,
-    report::{Finding, Findings, Mode, PodReport, Severity},
+    report::{Mode, PodReport},
     status, words,
 };
+use crate::findings::Severity;
 
 /// A pod or a template, with what it shows of KServe's work.
 #[derive(Debug)]
@@ -99,19 +100,20 @@ impl<'a> Seen<'a> {
     fn report(&self, one: &One<'_>, expected: &Expected) -> PodReport {
         let pod = one.pod;
         let mut findings = Vec::new();
-        let left = self.leaves(one);
-        match left {
-            Some(why) => findings.info("not-counted", why),
+        let leaves = self.leaves(one);
+        let counts = leaves.is_none();
+        match leaves {
+            Some(why) => findings.push(why),
             None => self.find(one, expected, &mut findings),
         }
         words::hide_values(pod, &mut findings);
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         PodReport {
             kind: pod.kind.clone(),
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
             mode: one.evidence.mode,
-            ready: pod.ready().filter(|_| left.is_none() && one.is_of_model()),
+            ready: pod.ready().filter(|_| counts && one.is_of_model()),
             image: one.evidence.images().first().map(|image| image.reference.to_owned()),
             kserve: one.evidence.versions,
             findings,
@@ -145,38 +147,37 @@ impl<'a> Seen<'a> {
     fn template(&self, one: &One<'_>, found: &mut Vec<Finding>) -> bool {
         let Some(service) = self.services.get(&one.pod.service()).filter(|_| one.is_of_model()) else { return false };
         match &service.refusal {
-            Some((at, said)) if *at == one.at => refusals::find(said, found),
-            Some(_) if !service.has_pod => found.info("look-at-pods", ELSEWHERE),
+            Some((at, said)) if *at == one.at => found.push(refusals::find(said)),
+            Some(_) if !service.has_pod => found.push(Finding::TemplateWithoutPod),
             _ if groups::refuses_sandbox(one.pod) && !one.has_model() && !self.is_shown(one) => {
                 if self.tells_of_group(one) {
                     groups::find(one.pod, found);
                 } else {
-                    found.info("look-at-pods", ELSEWHERE);
+                    found.push(Finding::TemplateWithoutPod);
                 }
             }
-            _ if service.has_pod && one.evidence.mode == Mode::None => found.info("look-at-pods", BESIDE),
+            _ if service.has_pod && one.evidence.mode == Mode::None => found.push(Finding::TemplateOfPod),
             _ => return false,
         }
         true
     }
 
     /// Returns why a pod does not count: it is on its way out, and another one is there.
-    fn leaves(&self, one: &One<'_>) -> Option<&'static str> {
+    fn leaves(&self, one: &One<'_>) -> Option<Finding> {
         let pod = one.pod;
         if pod.is_template || !one.is_of_model() {
             return None;
         }
         if pod.is_terminating {
-            return self.has_pod.then_some("the pod is being deleted, so it does not count");
+            return self.has_pod.then_some(Finding::BeingDeleted);
         }
         if pod.status.phase == "Succeeded" {
-            return self.has_pod.then_some("the pod has completed, so it does not count");
+            return self.has_pod.then_some(Finding::Completed);
         }
         let service = self.services.get(&pod.service())?;
         let has = |with_model| service.ready.contains(&(pod.component(), with_model));
         let is_replaced = has(true) || !one.has_model() && has(false);
-        (pod.status.phase == "Failed" && is_replaced)
-            .then_some("the pod has failed and another one of its service is Ready, so it does not count")
+        (pod.status.phase == "Failed" && is_replaced).then_some(Finding::Replaced)
     }
 
     /// Returns whether another pod of the document shows the model that this one does not.
@@ -208,11 +209,6 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Of a template beside its pods.
-const BESIDE: &str = "this is a template: a pod of this document shows what became of it";
-/// Of a template beside the one that says why there is no pod.
-const ELSEWHERE: &str = "this is a template: another object of this document says why no pod of it runs";
-
 impl<'a> InService<'a> {
     fn add_pod(&mut self, one: &One<'a>) {
         self.has_model |= one.has_model();
@@ -237,6 +233,6 @@ impl<'a> InService<'a> {
 /// Leaves out what was foreseen where it has happened: a warning beside an error of the same kind.
 fn once(found: &mut Vec<Finding>) {
     let errors: Vec<&str> =
-        found.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.code).collect();
-    found.retain(|finding| finding.severity == Severity::Error || !errors.contains(&finding.code));
+        found.iter().filter(|finding| finding.severity() == Severity::Error).map(Finding::code).collect();
+    found.retain(|finding| finding.severity() == Severity::Error || !errors.contains(&finding.code()));
 }

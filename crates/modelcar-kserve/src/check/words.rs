@@ -1,6 +1,6 @@
 //! Words of others, as messages repeat them: cut at a length that can be read, and without the values of variables.
 
-use super::{pod::Pod, report::Finding};
+use super::{finding::Finding, pod::Pod};
 
 /// Most characters of one message of the cluster. The cause stands at the end of a long one.
 const LONGEST: usize = 600;
@@ -35,8 +35,8 @@ pub(super) fn hide_values(pod: &Pod, findings: &mut [Finding]) {
         if value.len() < SHORTEST_VALUE || value.starts_with('/') || value.starts_with("oci") || is_name(value) {
             continue;
         }
-        for finding in findings.iter_mut().filter(|finding| finding.message.contains(value)) {
-            finding.message = finding.message.replace(value, &format!("${}", variable.name));
+        for said in findings.iter_mut().flat_map(Finding::said_mut).filter(|said| said.contains(value)) {
+            *said = said.replace(value, &format!("${}", variable.name));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Manifests, configs and the names in layers are read; weights are not, unless all is asked for.
 
+mod finding;
 mod read;
 mod report;
 mod rules;
@@ -17,18 +18,12 @@ use modelcar_core::{
     registry::Repository,
 };
 
-pub use self::report::{LintFinding, LintReport, PlatformLint, ServingMode};
-use crate::check::Severity;
-
-/// How much of an image is read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Depth {
-    /// Small layers whole, the first names of large ones.
-    #[default]
-    Names,
-    /// Every layer to its end; one that has not its digest is an error.
-    All,
-}
+pub use self::{
+    finding::{LintFinding, ServingMode},
+    read::Depth,
+    report::{LintReport, PlatformLint},
+};
+use crate::findings::Severity;
 
 /// Lints an image in a registry.
 ///
@@ -58,13 +53,13 @@ async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, depth: Dep
         .map(|platform| {
             let mut findings = Vec::new();
             rules::platform(platform, &mut findings);
-            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
             PlatformLint { platform: platform.name.clone(), layers: platform.layers.len(), findings }
         })
         .collect();
     let broken = |mode: ServingMode| {
         let all = findings.iter().chain(platforms.iter().flat_map(|platform| &platform.findings));
-        all.filter(|finding| finding.severity == Severity::Error).any(|finding| finding.modes.contains(&mode))
+        all.filter(|finding| finding.severity() == Severity::Error).any(|finding| finding.modes().contains(&mode))
     };
     let serves = ServingMode::ALL.into_iter().filter(|mode| !broken(*mode)).collect();
     Ok(LintReport { schema_version: 1, digest: image.digest, serves, findings, platforms })

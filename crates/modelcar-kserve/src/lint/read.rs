@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::mpsc, task};
 
-use super::{Depth, tree::LayerNames};
+use super::tree::LayerNames;
 use modelcar_core::{
     Digest, Result,
     reader::{Configs, Descriptor, Extent, ImageReader, Missing, TreeImage, read_image},
@@ -26,6 +26,16 @@ const FIRST_BYTES: u64 = 64 << 10;
 /// Longest archive that is read from a small layer; a short one can unpack to anything.
 const UNPACKED_MAX_BYTES: u64 = 4 << 30;
 const CHANNEL_CHUNKS: usize = 4;
+
+/// How much of an image is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Small layers whole, the first names of large ones.
+    #[default]
+    Names,
+    /// Every layer to its end; one that has not its digest is an error.
+    All,
+}
 
 /// An image.
 #[derive(Debug)]

@@ -1,38 +1,9 @@
-//! What a lint finds.
-
-use std::fmt;
+//! The report of a lint.
 
 use modelcar_core::Digest;
 use serde::Serialize;
 
-use crate::check::Severity;
-
-/// A way in which KServe serves an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServingMode {
-    /// Beside the server, with a link into its root (`oci://`).
-    Sidecar,
-    /// As an image volume (`oci+native://`).
-    Native,
-    /// Downloaded and unpacked by an init container (`oci+fetch://`).
-    Fetch,
-}
-
-impl ServingMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Sidecar, Self::Native, Self::Fetch];
-}
-
-impl fmt::Display for ServingMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sidecar => "sidecar",
-            Self::Native => "native",
-            Self::Fetch => "fetch",
-        })
-    }
-}
+use super::finding::{LintFinding, ServingMode};
 
 /// The result of a lint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,17 +31,4 @@ pub struct PlatformLint {
     pub layers: usize,
     /// What is wrong or worth knowing, the worst first.
     pub findings: Vec<LintFinding>,
-}
-
-/// Something wrong, or worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LintFinding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Name of the kind of finding, for programs.
-    pub code: &'static str,
-    /// The modes that it concerns; an error makes them fail.
-    pub modes: &'static [ServingMode],
-    /// What it is.
-    pub message: String,
 }

@@ -150,7 +150,7 @@ impl ImageReader for Image {
 /// Codes of the errors and warnings of the first platform and the image, and the modes that serve.
 fn told(report: &LintReport) -> (Vec<&'static str>, String) {
     let findings = report.findings.iter().chain(&report.platforms[0].findings);
-    let codes = findings.filter(|finding| finding.severity != Severity::Info).map(|finding| finding.code).collect();
+    let codes = findings.filter(|finding| finding.severity() != Severity::Info).map(LintFinding::code).collect();
     let modes: Vec<String> = report.serves.iter().map(ToString::to_string).collect();
     (codes, modes.join(" "))
 }

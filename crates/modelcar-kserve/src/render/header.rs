@@ -1,21 +1,56 @@
 //! The comment above the manifests: what it is, and what it needs.
 
-use super::{choice::Choice, options::Kind, warnings::Warning};
+use modelcar_core::text::one_line;
+
+use super::{choice::Choice, options::Kind, warning::Warning};
 use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
 
 const GIB: u64 = 1 << 30;
 
-pub(super) fn lines(choice: &Choice<'_>, warnings: &[Warning]) -> Vec<String> {
-    let mut lines = vec![title(choice)];
-    lines.extend(model(choice));
-    lines.extend(gpu(choice));
-    lines.extend(disk(choice));
-    lines.push(format!("For KServe {}.", choice.options.version));
-    for warning in warnings {
-        wrap(&format!("Warning: {}.", warning.message), &mut lines);
+/// The comment, but for its warnings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Comment {
+    facts: Vec<String>,
+    commands: Commands,
+}
+
+/// Commands to try what is rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Commands {
+    lines: Vec<String>,
+    /// The line that shows the pods.
+    shows_pods: Option<usize>,
+}
+
+impl Comment {
+    pub(super) fn new(choice: &Choice<'_>) -> Self {
+        let mut facts = vec![title(choice)];
+        facts.extend(model(choice));
+        facts.extend(gpu(choice));
+        facts.extend(disk(choice));
+        facts.push(format!("For KServe {}.", choice.options.version));
+        Self { facts, commands: commands(choice) }
     }
-    lines.extend(commands(choice));
-    lines
+
+    /// Lets the line that shows the pods hand them to `command`.
+    pub(super) fn check_with(&mut self, command: &str) {
+        let commands = &mut self.commands;
+        if let Some(line) = commands.shows_pods.take().and_then(|at| commands.lines.get_mut(at)) {
+            *line = format!("{line} -o json | {command}");
+        }
+    }
+
+    /// Returns the lines, with the remedy of each warning behind it.
+    pub(super) fn lines(&self, warnings: &[Warning], remedies: &[Option<String>]) -> Vec<String> {
+        let mut lines = self.facts.clone();
+        for (at, warning) in warnings.iter().enumerate() {
+            let remedy = remedies.get(at).and_then(Option::as_ref);
+            let remedy = remedy.map(|remedy| format!(" {}.", one_line(remedy))).unwrap_or_default();
+            wrap(&format!("Warning: {warning}.{remedy}"), &mut lines);
+        }
+        lines.extend(self.commands.lines.iter().cloned());
+        lines
+    }
 }
 
 fn title(choice: &Choice<'_>) -> String {
@@ -90,42 +125,46 @@ fn disk(choice: &Choice<'_>) -> Vec<String> {
     lines
 }
 
-fn commands(choice: &Choice<'_>) -> Vec<String> {
+fn commands(choice: &Choice<'_>) -> Commands {
+    match choice.options.kind {
+        Kind::InferenceService | Kind::LlmInferenceService => Commands::default(),
+        Kind::SmokeTest => smoke_test(choice),
+        Kind::Prepull => prepull(choice),
+    }
+}
+
+fn smoke_test(choice: &Choice<'_>) -> Commands {
     let name = &choice.name;
     let namespace = choice.namespace.as_deref().unwrap_or_default();
-    let commands = match choice.options.kind {
-        Kind::InferenceService | Kind::LlmInferenceService => return Vec::new(),
-        Kind::SmokeTest => {
-            let pod = format!("kubectl get pod -n {namespace} -l serving.kserve.io/inferenceservice={name} -o");
-            vec![
-                "Try it:".to_owned(),
-                "  kubectl apply -f FILE".to_owned(),
-                format!("  kubectl wait -n {namespace} --for=condition=Ready --timeout=30m isvc/{name}"),
-                format!("  {pod} json | modelcar check - --expect {}", choice.subject.digest),
-                format!("  kubectl port-forward -n {namespace} $({pod} name | head -n 1) 8080:8080 &"),
-                "  curl http://127.0.0.1:8080/v1/models".to_owned(),
-                "Remove it:".to_owned(),
-                if choice.is_scratch {
-                    format!("  kubectl delete namespace {namespace}")
-                } else {
-                    format!("  kubectl delete isvc/{name} -n {namespace}")
-                },
-            ]
-        }
-        Kind::Prepull => {
-            let selector = choice.node_selector();
-            let mut commands = Vec::new();
-            if selector.is_empty() {
-                commands.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
-            }
-            let there = choice.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-            let set = format!("daemonset/prepull-{name}{there}");
-            commands.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
-            commands.push(format!("Let it go:  kubectl delete {set}"));
-            commands
-        }
-    };
-    std::iter::once(String::new()).chain(commands).collect()
+    let pod = format!("kubectl get pod -n {namespace} -l serving.kserve.io/inferenceservice={name}");
+    let lines = vec![
+        String::new(),
+        "Try it:".to_owned(),
+        "  kubectl apply -f FILE".to_owned(),
+        format!("  kubectl wait -n {namespace} --for=condition=Ready --timeout=30m isvc/{name}"),
+        format!("  {pod}"),
+        format!("  kubectl port-forward -n {namespace} $({pod} -o name | head -n 1) 8080:8080 &"),
+        "  curl http://127.0.0.1:8080/v1/models".to_owned(),
+        "Remove it:".to_owned(),
+        if choice.is_scratch {
+            format!("  kubectl delete namespace {namespace}")
+        } else {
+            format!("  kubectl delete isvc/{name} -n {namespace}")
+        },
+    ];
+    Commands { lines, shows_pods: Some(4) }
+}
+
+fn prepull(choice: &Choice<'_>) -> Commands {
+    let mut lines = vec![String::new()];
+    if choice.node_selector().is_empty() {
+        lines.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
+    }
+    let there = choice.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let set = format!("daemonset/prepull-{}{there}", choice.name);
+    lines.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
+    lines.push(format!("Remove it:  kubectl delete {set}"));
+    Commands { lines, shows_pods: None }
 }
 
 /// Widest line of the comment, without `# `.

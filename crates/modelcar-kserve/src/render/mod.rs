@@ -1,7 +1,7 @@
 //! Manifests that KServe honours, from an image and a few wishes.
 //!
 //! Objects are structs; the YAML is what they serialise to, under a comment that says what a node and a GPU need. What
-//! does not go together is an error, what may surprise is a warning.
+//! does not go together is an error, what may surprise is a warning. Options of a command line are named by its caller.
 
 mod choice;
 mod header;
@@ -15,6 +15,7 @@ mod subject;
 mod template;
 #[cfg(test)]
 mod tests;
+mod warning;
 mod warnings;
 
 use modelcar_core::{ErrorKind, ModelcarError, text::one_line};
@@ -25,7 +26,7 @@ pub use self::{
     objects::Object,
     options::{Autoscaler, DeploymentMode, InvalidToleration, InvalidUser, Kind, RenderOptions, SidecarUser},
     subject::Subject,
-    warnings::Warning,
+    warning::{ImageRewrite, UnusedOption, Warning},
 };
 use crate::KserveVersion;
 
@@ -38,6 +39,9 @@ pub struct Rendered {
     pub warnings: Vec<Warning>,
     /// The objects, in the order they are created.
     pub objects: Vec<Object>,
+    comment: header::Comment,
+    /// One for each warning, or none.
+    remedies: Vec<Option<String>>,
     #[cfg(feature = "template")]
     values: template::Values,
 }
@@ -122,19 +126,42 @@ pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, Re
         Kind::Prepull => vec![pods::prepull(&choice)],
     };
     let warnings = warnings::find(&choice);
-    let header = header::lines(&choice, &warnings);
+    let comment = header::Comment::new(&choice);
+    let header = comment.lines(&warnings, &[]);
     #[cfg(feature = "template")]
     let values = template::Values::new(&choice, &objects, &warnings);
     Ok(Rendered {
         header,
         warnings,
         objects,
+        comment,
+        remedies: Vec::new(),
         #[cfg(feature = "template")]
         values,
     })
 }
 
 impl Rendered {
+    /// Returns the same with what to do about each warning, in the caller's words: a command line names its options. One
+    /// sentence or more without a point at the end; the comment has it behind the warning, templates as `remedy`.
+    #[must_use]
+    pub fn with_remedies(mut self, remedy: impl Fn(&Warning) -> Option<String>) -> Self {
+        self.remedies = self.warnings.iter().map(remedy).collect();
+        self.header = self.comment.lines(&self.warnings, &self.remedies);
+        #[cfg(feature = "template")]
+        self.values.tell(&self.warnings, &self.remedies);
+        self
+    }
+
+    /// Returns the same with a shell command in the comment of a smoke test, which reads the pods as JSON from its stdin
+    /// and says whether they serve.
+    #[must_use]
+    pub fn with_check_command(mut self, command: &str) -> Self {
+        self.comment.check_with(command);
+        self.header = self.comment.lines(&self.warnings, &self.remedies);
+        self
+    }
+
     /// Returns the YAML: the comment, then the objects as documents of one stream.
     ///
     /// # Errors

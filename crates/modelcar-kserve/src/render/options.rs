@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use modelcar_core::{ErrorKind, ModelcarError};
+
 use super::objects::Toleration;
 use crate::KserveVersion;
 
@@ -86,6 +88,12 @@ impl Default for SidecarUser {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a user: write a number from 0 to {max}, or none", max = SidecarUser::MAX)]
 pub struct InvalidUser(String);
+
+impl ModelcarError for InvalidUser {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
 
 impl FromStr for SidecarUser {
     type Err = InvalidUser;
@@ -217,6 +225,12 @@ impl Default for RenderOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a toleration, write KEY[=VALUE][:EFFECT]")]
 pub struct InvalidToleration(String);
+
+impl ModelcarError for InvalidToleration {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidInput
+    }
+}
 
 impl FromStr for Toleration {
     type Err = InvalidToleration;

@@ -8,7 +8,7 @@ use super::{
     choice::Choice,
     objects::{EnvVar, Object, Resources},
     pods,
-    warnings::Warning,
+    warning::Warning,
 };
 use modelcar_core::facts::ModelFacts;
 
@@ -34,11 +34,33 @@ pub(super) struct Values {
     resources: Resources,
     model: ModelFacts,
     disk: NodeDisk,
-    warnings: Vec<Warning>,
+    warnings: Vec<Told>,
     objects: Vec<Object>,
 }
 
+/// A warning, and what to do about it; empty where nobody said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Told {
+    code: &'static str,
+    message: String,
+    remedy: String,
+}
+
+fn told(warnings: &[Warning], remedies: &[Option<String>]) -> Vec<Told> {
+    let one = |(at, warning): (usize, &Warning)| Told {
+        code: warning.code(),
+        message: warning.to_string(),
+        remedy: remedies.get(at).cloned().flatten().unwrap_or_default(),
+    };
+    warnings.iter().enumerate().map(one).collect()
+}
+
 impl Values {
+    /// Adds what to do about each warning.
+    pub(super) fn tell(&mut self, warnings: &[Warning], remedies: &[Option<String>]) {
+        self.warnings = told(warnings, remedies);
+    }
+
     pub(super) fn new(choice: &Choice<'_>, objects: &[Object], warnings: &[Warning]) -> Self {
         let subject = choice.subject;
         Self {
@@ -59,7 +81,7 @@ impl Values {
             resources: pods::resources(choice),
             model: subject.facts.clone(),
             disk: NodeDisk::beside(subject.bytes, choice.server_bytes()),
-            warnings: warnings.to_vec(),
+            warnings: told(warnings, &[]),
             objects: objects.to_vec(),
         }
     }

@@ -109,7 +109,7 @@ fn all_options(version: KserveVersion) -> RenderOptions {
 }
 
 fn codes(rendered: &Rendered) -> Vec<&'static str> {
-    rendered.warnings.iter().map(|warning| warning.code).collect()
+    rendered.warnings.iter().map(Warning::code).collect()
 }
 
 fn yaml(subject: &Subject, options: &RenderOptions) -> String {
@@ -311,4 +311,22 @@ fn a_digest_is_part_of_every_document() {
             assert!(text.contains(&pinned), "{kind:?}: {text}");
         }
     }
+}
+
+#[test]
+fn a_caller_says_what_to_do_in_its_own_words() {
+    let options = options(|options| options.kind = Kind::SmokeTest);
+    let alone = render(&qwen(), &options).unwrap();
+    let text = alone.to_yaml().unwrap();
+    assert!(text.contains("refuses KServe's sidecar.\n") && !text.contains("-o json"), "{text}");
+    let remedy = |warning: &Warning| (warning.code() == "pod-security").then(|| "Press\nthe button".to_owned());
+    let told = alone.clone().with_remedies(remedy).with_check_command("look -");
+    assert_eq!(told, alone.with_check_command("look -").with_remedies(remedy));
+    let text = told.to_yaml().unwrap();
+    assert!(text.contains(" -o json | look -\n"), "{text}");
+    let comment = text.lines().filter_map(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");
+    let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(comment.contains("refuses KServe's sidecar. Press the button."), "{text}");
+    #[cfg(feature = "template")]
+    assert!(told.fill("{{ warnings | map(attribute='remedy') | join }}").unwrap().contains("the button"));
 }

@@ -2,10 +2,7 @@
 
 use clap::Parser;
 use modelcar_core::facts::{ModelFacts, Task, WeightFormat};
-use modelcar_kserve::{
-    render::{Subject, render},
-    sizing::ImageBytes,
-};
+use modelcar_kserve::{render::Subject, sizing::ImageBytes};
 
 use crate::args::{Cli, Command};
 
@@ -50,6 +47,6 @@ fn the_readme_shows_what_its_command_prints() {
     let command = block("render-command").replace("\\\n", " ");
     let words: Vec<&str> = command.split_whitespace().collect();
     let Command::Render(args) = Cli::try_parse_from(words).unwrap().command else { panic!("{command}") };
-    let printed = render(&qwen(&args), &args.options()).unwrap().to_yaml().unwrap();
+    let printed = super::rendered(&qwen(&args), &args).unwrap().to_yaml().unwrap();
     assert!(printed == block("render-yaml"), "README.md should show\n{printed}");
 }

@@ -16,7 +16,7 @@ fn found(items: &[Value]) -> Vec<String> {
 fn message(items: &[Value], code: &str) -> String {
     let report = report(&list(json!(items)));
     let mut findings = report.pods.iter().flat_map(|pod| &pod.findings);
-    findings.find(|finding| finding.code == code).unwrap_or_else(|| panic!("no {code}: {report:?}")).message.clone()
+    findings.find(|finding| finding.code() == code).unwrap_or_else(|| panic!("no {code}: {report:?}")).to_string()
 }
 
 fn says(items: &[Value], code: &str, parts: &[&str]) {

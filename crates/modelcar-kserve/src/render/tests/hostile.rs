@@ -28,7 +28,7 @@ fn no_text_of_an_image_ends_the_comment() {
         let rendered = render(&subject, &options).unwrap();
         assert_eq!(codes(&rendered), ["unknown-task", "runtime-version", "pod-security", "platform"]);
         for warning in &rendered.warnings {
-            assert!(!warning.message.contains(char::is_control), "{:?}", warning.message);
+            assert!(!warning.to_string().contains(char::is_control), "{warning:?}");
         }
         let text = rendered.to_yaml().unwrap();
         let expected = serde_json::to_value(&rendered.objects[0]).unwrap();

@@ -84,8 +84,8 @@ fn a_root_in_a_container_of_the_users_own_keeps_what_the_kernel_asks_for() {
 fn users_that_may_not_do_are_warned_of() {
     let told = |change: &dyn Fn(&mut RenderOptions)| {
         let rendered = render(&qwen(), &options(change)).unwrap();
-        let found = rendered.warnings.into_iter().find(|warning| ["no-user", "root"].contains(&warning.code));
-        found.map(|warning| warning.message).unwrap_or_default()
+        let found = rendered.warnings.into_iter().find(|warning| ["no-user", "root"].contains(&warning.code()));
+        found.map(|warning| warning.to_string()).unwrap_or_default()
     };
     let none = SidecarUser::None;
     for (name, change) in SIDECARS {

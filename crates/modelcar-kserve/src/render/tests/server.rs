@@ -33,7 +33,7 @@ fn args(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Vec<String> {
 /// Warnings of the server's image and of nothing else.
 fn told(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Option<String> {
     let rendered = render(subject, &options(change)).unwrap();
-    rendered.warnings.into_iter().find(|warning| warning.code == "server-image").map(|warning| warning.message)
+    rendered.warnings.into_iter().find(|warning| warning.code() == "server-image").map(|warning| warning.to_string())
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn gguf_is_named_once() {
     let custom = args(&gguf(), &|o| o.custom_container = Some("i:1".into()));
     assert_eq!(custom, [file, "--served-model-name=m", "--port=8080"]);
     let old = render(&gguf(), &options(|o| o.version = version(19))).unwrap();
-    let warning = old.warnings.iter().find(|warning| warning.code == "gguf").unwrap();
-    assert!(warning.message.contains("can't load GGUF"), "{}", warning.message);
+    let warning = old.warnings.iter().find(|warning| warning.code() == "gguf").unwrap().to_string();
+    assert!(warning.contains("can't load GGUF"), "{warning}");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn what_kserve_makes_of_an_image_is_told() {
     let digest = format!("r.io:5000/s@{DIGEST}");
 
     // huggingfaceserver with a GPU.
-    says(told(&|o| (tag(o, "v0.19.0"), o.version = version(19)).0), "--runtime-version v0.19.0-gpu");
+    says(told(&|o| (tag(o, "v0.19.0"), o.version = version(19)).0), "the tag `v0.19.0` as it is");
     assert_eq!(told(&|o| (tag(o, "v0.19.0-gpu"), o.version = version(19)).0), None);
     assert_eq!(told(&|o| (tag(o, "v0.19.0"), o.version = version(19), o.gpus = Some(0)).0), None);
     says(told(&|o| (image(o, "r.io:5000/s:v1"), o.version = version(19)).0), "`r.io:5000/s:v1-gpu`");
@@ -146,7 +146,7 @@ fn what_kserve_makes_of_an_image_is_told() {
     let slice = |o: &mut RenderOptions, minor| {
         (o.gpu_resource, o.version) = ("nvidia.com/mig-1g.10gb".into(), version(minor));
     };
-    says(told(&|o| (tag(o, "v1"), slice(o, 16)).0), "v1-gpu");
+    says(told(&|o| (tag(o, "v1"), slice(o, 16)).0), "the tag `v1` as it is");
     assert_eq!(told(&|o| (tag(o, "v1"), slice(o, 15)).0), None);
 
     // vLLM's own image, from 0.20 on.
@@ -169,12 +169,16 @@ fn what_kserve_makes_of_an_image_is_told() {
 }
 
 #[test]
-fn advice_on_versions_is_such_that_it_works() {
-    let advice = |change: &dyn Fn(&mut RenderOptions)| {
-        let rendered = render(&qwen(), &options(change)).unwrap();
-        rendered.warnings.into_iter().find(|warning| warning.code == "runtime-version").unwrap().message
+fn who_names_no_version_is_told_what_kserve_makes_of_the_image() {
+    let rewrite = |change: &dyn Fn(&mut RenderOptions)| {
+        let found = render(&qwen(), &options(change)).unwrap().warnings.into_iter();
+        let mut found = found.filter_map(|warning| match warning {
+            Warning::RuntimeVersion { rewrite } => Some(rewrite),
+            _ => None,
+        });
+        found.next().unwrap()
     };
-    assert!(advice(&|o| o.version = version(19)).contains("ends in -gpu"));
-    assert!(!advice(&|_| ()).contains("-gpu"));
-    assert!(!advice(&|o| o.gpus = Some(0)).contains("--runtime-version"));
+    assert_eq!(rewrite(&|o| o.version = version(19)), ImageRewrite::GpuTag);
+    assert_eq!(rewrite(&|_| ()), ImageRewrite::Nothing);
+    assert_eq!(rewrite(&|o| o.gpus = Some(0)), ImageRewrite::CpuRepository);
 }
