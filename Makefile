@@ -18,7 +18,7 @@ MODELCAR ?= $(STATIC)
 # The release of KServe in the test cluster.
 KSERVE ?= 0.20.0
 
-.PHONY: help outside static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
+.PHONY: help outside packages static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
 	cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
@@ -34,6 +34,13 @@ static-env: ## Print, for a shell's eval, what makes other builds share their pa
 outside: ## Check and test the programs beside the workspace, as somebody who uses the library has them
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo clippy --locked --all-targets -- -D warnings
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --locked
+
+packages: ## Test the core as it is published: unpacked, without the test kit of this repository
+	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core
+	unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT && \
+	for crate in target/package/*.crate; do tar -xzf "$$crate" -C "$$unpacked"; done && cd "$$unpacked" && \
+	ln -s twin-sha256-* twin-sha256 && cd modelcar-core-* && \
+	CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --config 'patch.crates-io.twin-sha256.path="../twin-sha256"'
 
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)

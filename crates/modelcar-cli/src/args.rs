@@ -1,78 +1,13 @@
-//! What can be typed. The doc comments are the help texts.
-
-mod after;
-mod render;
+//! Arguments that commands share, and what reads their values. The doc comments are the help texts.
 
 use std::{ffi::OsString, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{
-    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    Args, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
 use modelcar_core::{Platform, base::BaseRef};
-
-pub(crate) use self::render::RenderArgs;
-
-/// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
-///
-/// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 130 interrupted.
-#[derive(Debug, Parser)]
-#[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
-#[command(after_long_help = after::TOP)]
-pub(crate) struct Cli {
-    /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Show which file goes into which layer, why others stay out, and what a push would do
-    ///
-    /// Moves no weights.
-    #[command(after_long_help = after::PLAN)]
-    #[command(override_usage = "modelcar plan [OPTIONS] <SOURCE> [IMAGE]\n       \
-                                modelcar plan [OPTIONS] --check <FILE>")]
-    Plan(Box<PlanArgs>),
-    /// Stream a model into a registry and print the pinned image
-    ///
-    /// The answer on stdout is one line, `IMAGE@sha256:…`.
-    #[command(after_long_help = after::PUSH)]
-    #[command(override_usage = "modelcar push [OPTIONS] <SOURCE> <IMAGE>\n       \
-                                modelcar push [OPTIONS] --plan <FILE> [SOURCE] <IMAGE>")]
-    #[command(allow_missing_positional = true)]
-    Push(Box<PushArgs>),
-    /// Write the image as an OCI image layout or archive
-    ///
-    /// The answer on stdout is the index's digest.
-    #[command(after_long_help = after::BUILD)]
-    #[command(override_usage = "modelcar build [OPTIONS] --output <OUTPUT> <SOURCE>\n       \
-                                modelcar build [OPTIONS] --output <OUTPUT> --plan <FILE> [SOURCE]")]
-    Build(Box<BuildArgs>),
-    /// Show an image's platforms, layers and files
-    #[command(after_long_help = after::INSPECT)]
-    Inspect(InspectArgs),
-    /// Check that a push to IMAGE can work: name, network, login, rights, tag
-    ///
-    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked.
-    #[command(after_long_help = after::DOCTOR)]
-    Doctor(DoctorArgs),
-    /// Write the KServe manifests that serve an image
-    ///
-    /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
-    #[command(after_long_help = after::RENDER)]
-    Render(Box<RenderArgs>),
-    /// Say from pods whether they are Ready, what the cluster says if not, and how KServe injected the model
-    ///
-    /// Reads what kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that should
-    /// serve the model is Ready and nothing else is wrong, 1 one is not or something fails, 2 nothing could be checked.
-    /// A manifest, and what a dry run answers, is judged by what was injected alone.
-    #[command(after_long_help = after::CHECK)]
-    Check(CheckArgs),
-}
 
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -222,53 +157,6 @@ pub(crate) struct ReuseArgs {
     pub(crate) no_checkpoint: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
-    #[arg(required_unless_present = "check", value_parser = utf8())]
-    pub(crate) source: Option<String>,
-    /// Image that a push would go to: shows for each layer whether it is uploaded
-    ///
-    /// `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`.
-    #[arg(value_parser = utf8())]
-    pub(crate) image: Option<String>,
-    /// Check a lock file against its source and base: exit status 1 when revision, base or files have changed
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = [
-            "output", "source", "image", "tag", "include", "exclude", "all", "base", "base_binary", "platform",
-            "annotation", "reuse_from", "copy", "no_reuse", "verify_reuse", "cache_dir", "no_cache", "no_checkpoint",
-            "username", "password_stdin",
-        ]
-    )]
-    pub(crate) check: Option<PathBuf>,
-    /// Tag that the push would give the image too (can be repeated)
-    #[arg(long, value_name = "TAG", requires = "image")]
-    pub(crate) tag: Vec<String>,
-    #[command(flatten)]
-    pub(crate) reuse: ReuseArgs,
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-    #[command(flatten)]
-    pub(crate) base: ImageArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    /// Write the lock file here, for `push --plan`
-    ///
-    /// Files of a directory are read once, so that the lock file pins their content.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Form of the progress on stderr
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) progress: ProgressMode,
-    /// Form of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
 /// A source to plan, or a plan made before.
 #[derive(Debug, Args)]
 pub(crate) struct PlannedArgs {
@@ -285,118 +173,6 @@ pub(crate) struct PlannedArgs {
         conflicts_with_all = ["include", "exclude", "all", "base", "base_binary", "platform", "annotation"]
     )]
     pub(crate) plan: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PushArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
-    ///
-    /// With --plan it may be left out; else it replaces the one in the lock file.
-    #[arg(required_unless_present = "plan", value_parser = utf8())]
-    pub(crate) source: Option<String>,
-    /// Where the image goes: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
-    #[arg(required = true, value_parser = utf8())]
-    pub(crate) image: String,
-    /// Write the index's digest into this file too, once the image is there
-    ///
-    /// The file is emptied when the push begins, so that one that fails leaves no digest of an earlier one.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) digest_file: Option<PathBuf>,
-    /// Tag the image with this name too (can be repeated)
-    #[arg(long, value_name = "TAG")]
-    pub(crate) tag: Vec<String>,
-    #[command(flatten)]
-    pub(crate) planned: PlannedArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    #[command(flatten)]
-    pub(crate) upload: UploadArgs,
-    #[command(flatten)]
-    pub(crate) reuse: ReuseArgs,
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BuildArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
-    ///
-    /// With --plan it may be left out; else it replaces the one in the lock file.
-    #[arg(required_unless_present = "plan", value_parser = utf8())]
-    pub(crate) source: Option<String>,
-    /// Where the image goes: `oci:DIR[:NAME]` or `oci-archive:FILE[:NAME]`
-    #[arg(long, value_name = "OUTPUT")]
-    pub(crate) output: String,
-    #[command(flatten)]
-    pub(crate) planned: PlannedArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// Image: a reference or `oci:DIR[:NAME]`
-    #[arg(value_parser = utf8())]
-    pub(crate) image: String,
-    /// Check whether KServe can serve the image, and say why not
-    ///
-    /// Exit status 1: it can't, in a mode asked for with --mode.
-    #[arg(long)]
-    pub(crate) lint: bool,
-    /// With --lint: a mode that must work (can be repeated)
-    #[arg(long, value_enum, value_name = "MODE", requires = "lint", default_value = "sidecar")]
-    pub(crate) mode: Vec<LintMode>,
-    /// With --lint: read every layer to its end, weights too
-    #[arg(long, requires = "lint")]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    /// Form of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// Image as a push would name it: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
-    #[arg(value_parser = utf8())]
-    pub(crate) image: String,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    /// Form of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
-/// A way in which KServe serves an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LintMode {
-    /// Beside the server: oci://
-    Sidecar,
-    /// As an image volume: oci+native://
-    Native,
-    /// Downloaded: oci+fetch://
-    Fetch,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// File with JSON of kubectl, or `-` for stdin
-    pub(crate) file: String,
-    /// Digest that the pods should run, or an image that names it
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) expect: Option<String>,
-    /// Form of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
 }
 
 /// Least size of chunks that makes sense: every chunk costs a round trip.
@@ -427,7 +203,7 @@ fn size(text: &str, least: u64) -> Result<u64, String> {
 }
 
 /// Reads a name. What is not UTF-8 is refused with the argument's name; without this, clap names neither.
-fn utf8() -> impl TypedValueParser<Value = String> {
+pub(crate) fn utf8() -> impl TypedValueParser<Value = String> {
     let text = |given: OsString| given.into_string().map_err(|_| "it is not UTF-8");
     OsStringValueParser::new().try_map(text)
 }
@@ -453,8 +229,6 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn sizes_and_times_have_units() {
         use super::{chunk_size, duration, read_ahead};
@@ -468,18 +242,5 @@ mod tests {
         let times = ["90s", "30m", "2h", "0s", "5", "h", "-1s", "1d"].map(|text| duration(text).ok());
         let seconds = times.map(|time| time.map(|time| time.as_secs()));
         assert_eq!(seconds, [Some(90), Some(1800), Some(7200), Some(0), None, None, None, None]);
-    }
-
-    #[test]
-    fn the_help_names_every_variable() {
-        let help = super::Cli::command().render_long_help().to_string();
-        let names = modelcar_env::VARIABLES.into_iter().chain([crate::log::MODELCAR_LOG]);
-        let missing: Vec<_> = names.filter(|name| !help.contains(name)).collect();
-        assert!(missing.is_empty(), "{missing:?}");
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
     }
 }

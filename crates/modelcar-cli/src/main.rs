@@ -1,14 +1,15 @@
 //! `modelcar`: parses the command line, runs one command, prints its answer and chooses the exit status.
 
 mod args;
+mod cli;
+mod clients;
 mod commands;
-mod connection;
 mod hint;
 mod interrupt;
 mod log;
-mod names;
 mod outcome;
 mod remedies;
+mod resolve;
 mod ui;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::{
-    args::{Cli, Command},
+    cli::{Cli, Command},
     hint::Failure,
     interrupt::stoppable,
     outcome::Outcome,

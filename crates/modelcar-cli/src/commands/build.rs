@@ -2,6 +2,7 @@
 
 use std::{path, time::Instant};
 
+use clap::Args;
 use modelcar_core::{
     sink::{ArchiveSink, LayoutSink, Sink},
     source::SourceRef,
@@ -10,19 +11,43 @@ use serde_json::json;
 
 use super::{Made, Outcome, build_options, contents};
 use crate::{
-    args::{BuildArgs, Format},
-    connection::Connection,
+    args::{Format, PlannedArgs, RegistryArgs, RunArgs, utf8},
+    clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    names::Output,
+    resolve::Output,
     ui,
 };
+
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar build ./my-model --output oci:./image --base scratch
+  modelcar build owner/name --output oci-archive:image.tar";
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    ///
+    /// With --plan it may be left out; else it replaces the one in the lock file.
+    #[arg(required_unless_present = "plan", value_parser = utf8())]
+    pub(crate) source: Option<String>,
+    /// Where the image goes: `oci:DIR[:NAME]` or `oci-archive:FILE[:NAME]`
+    #[arg(long, value_name = "OUTPUT")]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) planned: PlannedArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
 
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
     let progress = ui::progress(args.run.progress);
-    let connections = Connection::open(&args.registry, None)?.connections(&source)?;
+    let connections = Clients::open(&args.registry, None)?.connections(&source)?;
     let ready = async {
         let planned = contents.plan(&connections, &progress).await?;
         refuse_inside(&output, &source)?;

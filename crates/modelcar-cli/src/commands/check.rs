@@ -6,19 +6,35 @@ use std::{
     io::{self, Read},
 };
 
+use clap::Args;
 use modelcar_core::{Digest, ImageRef, text::one_line};
 use modelcar_kserve::check::{self, CheckReport, Expected};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::{
-    args::{CheckArgs, Format},
-    hint::Failure,
-    remedies,
-};
+use crate::{args::Format, hint::Failure, remedies};
 
 /// Longest document that is read: thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
+
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  kubectl get pod -l serving.kserve.io/inferenceservice=qwen -o json | modelcar check -
+  kubectl get isvc,deploy,rs,pod,events -o json | modelcar check -
+  modelcar check pod.json --expect sha256:… --format json";
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// File with JSON of kubectl, or `-` for stdin
+    pub(crate) file: String,
+    /// Digest that the pods should run, or an image that names it
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) expect: Option<String>,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let expected = Expected { digest: args.expect.as_deref().map(digest).transpose()? };

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
+use clap::Args;
 use modelcar_core::{
     progress::{NoProgress, Progress},
     registry::{Check, RegistrySink, Verdict},
@@ -11,17 +12,37 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::{
-    args::{DoctorArgs, Format},
-    connection::Connection,
+    args::{Format, LoginArgs, RegistryArgs, utf8},
+    clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    names, remedies,
+    remedies, resolve,
 };
 
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar doctor europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar doctor localhost:5000/qwen:v1 --format json";
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Image as a push would name it: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
+    #[arg(value_parser = utf8())]
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
-    let image = names::target(&args.image)?;
+    let image = resolve::target(&args.image)?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let tag = image.tag_or_latest();
     let checks = tokio::select! {

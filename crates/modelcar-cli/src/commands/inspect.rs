@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use modelcar_core::{
     inspect::{self, Inspection},
     text::one_line,
@@ -9,17 +10,44 @@ use modelcar_core::{
 use modelcar_kserve::sizing::{ImageBytes, NodeDisk};
 use serde_json::json;
 
-use super::{Outcome, lint, place::Place};
+use super::{
+    Outcome,
+    lint::{self, LintArgs},
+    place::Place,
+};
 use crate::{
-    args::{Format, InspectArgs},
+    args::{Format, LoginArgs, RegistryArgs, utf8},
     hint::Failure,
     ui::{self, count, size},
 };
 
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar inspect europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar inspect oci:./image --format json
+  modelcar inspect --lint quay.io/somebody/modelcar:1";
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Image: a reference or `oci:DIR[:NAME]`
+    #[arg(value_parser = utf8())]
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) lint: LintArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
-    let place = Place::parse(&args)?;
-    if args.lint {
-        return lint::run(&args, place).await;
+    let place = Place::parse(&args.image, &args.registry, &args.login)?;
+    if args.lint.lint {
+        return lint::run(&args.image, &args.lint, args.format, place).await;
     }
     let inspection = match &place {
         Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await,

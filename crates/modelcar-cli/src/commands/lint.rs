@@ -4,19 +4,42 @@
 
 use std::fmt::Write;
 
+use clap::{Args, ValueEnum};
 use modelcar_core::text::one_line;
 use modelcar_kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
 use serde_json::{Value, json};
 
 use super::{Outcome, place::Place};
-use crate::{
-    args::{Format, InspectArgs, LintMode},
-    hint::Failure,
-    remedies,
-    ui::count,
-};
+use crate::{args::Format, hint::Failure, remedies, ui::count};
 
-pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Failure> {
+/// A way in which KServe serves an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LintMode {
+    /// Beside the server: oci://
+    Sidecar,
+    /// As an image volume: oci+native://
+    Native,
+    /// Downloaded: oci+fetch://
+    Fetch,
+}
+
+/// How an image is checked.
+#[derive(Debug, Args)]
+pub(crate) struct LintArgs {
+    /// Check whether KServe can serve the image, and say why not
+    ///
+    /// Exit status 1: it can't, in a mode asked for with --mode.
+    #[arg(long)]
+    pub(crate) lint: bool,
+    /// With --lint: a mode that must work (can be repeated)
+    #[arg(long, value_enum, value_name = "MODE", requires = "lint", default_value = "sidecar")]
+    pub(crate) mode: Vec<LintMode>,
+    /// With --lint: read every layer to its end, weights too
+    #[arg(long, requires = "lint")]
+    pub(crate) all: bool,
+}
+
+pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
     let report = match place {
         Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await,
@@ -24,9 +47,9 @@ pub(super) async fn run(args: &InspectArgs, place: Place) -> Result<Outcome, Fai
     };
     let report = report.map_err(Failure::of_image)?;
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
-    let text = match args.format {
-        Format::Text => table(&args.image, &report),
-        Format::Json => super::document(with_remedies(&report), json!({"image": args.image, "ok": ok}))?,
+    let text = match format {
+        Format::Text => table(image, &report),
+        Format::Json => super::document(with_remedies(&report), json!({"image": image, "ok": ok}))?,
     };
     Ok(if ok { Outcome::Answer(text) } else { Outcome::No(text) })
 }

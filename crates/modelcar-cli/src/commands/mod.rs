@@ -6,7 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod inspect;
 mod lint;
 mod lock;
-mod moved;
+mod lock_check;
 mod place;
 pub(crate) mod plan;
 pub(crate) mod push;
@@ -29,13 +29,13 @@ use serde_json::{Value, json};
 use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
     hint::Failure,
-    names,
     outcome::Outcome,
+    resolve,
 };
 
 /// Returns what a push or build is made of, and the source that is read for it.
 fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, SourceRef), Failure> {
-    let source = source.map(names::source).transpose()?;
+    let source = source.map(resolve::source).transpose()?;
     if let Some(file) = &args.plan {
         let lock = lock::read(file)?;
         let read = source.clone().unwrap_or_else(|| lock.source.clone());
@@ -49,7 +49,7 @@ fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, Sourc
 /// Returns what an image of `source` is made of.
 fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<Contents, Failure> {
     let options = plan_options(select, image)?;
-    Ok(Contents::new(source).with_base(names::base(image)?).with_options(options))
+    Ok(Contents::new(source).with_base(resolve::base(image)?).with_options(options))
 }
 
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {

@@ -8,7 +8,12 @@ use modelcar_core::{
     registry::Repository,
 };
 
-use crate::{args::InspectArgs, connection::Connection, hint::Failure, names::Output};
+use crate::{
+    args::{LoginArgs, RegistryArgs},
+    clients::Clients,
+    hint::Failure,
+    resolve::Output,
+};
 
 /// Where an image is.
 pub(super) enum Place {
@@ -17,17 +22,16 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn parse(args: &InspectArgs) -> Result<Self, Failure> {
-        if args.image.starts_with("oci:") {
-            let Output::Layout { dir, name } = Output::parse(&args.image)? else {
-                return Err(Failure::say(format!("`{}` is not a layout", args.image)));
+    pub(super) fn parse(image: &str, registry: &RegistryArgs, login: &LoginArgs) -> Result<Self, Failure> {
+        if image.starts_with("oci:") {
+            let Output::Layout { dir, name } = Output::parse(image)? else {
+                return Err(Failure::say(format!("`{image}` is not a layout")));
             };
             return Ok(Self::Layout { dir, name });
         }
-        let image: ImageRef =
-            args.image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(&args.image))?;
+        let image: ImageRef = image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(image))?;
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-        let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+        let connection = Clients::open(registry, Some((login, &image)))?;
         Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
     }
 }

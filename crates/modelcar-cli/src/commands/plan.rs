@@ -1,7 +1,8 @@
 //! `modelcar plan`: what an image would hold.
 
-use std::{fmt::Write, fs};
+use std::{fmt::Write, fs, path::PathBuf};
 
+use clap::Args;
 use modelcar_core::{
     BuildOptions, ImageRef,
     plan::{LockFile, Plan},
@@ -12,23 +13,78 @@ use modelcar_core::{
 use modelcar_kserve::sizing::NodeDisk;
 use serde_json::{Value, json};
 
-use super::{Outcome, moved, planned, reuse};
+use super::{Outcome, lock_check, planned, reuse};
 use crate::{
-    args::{Format, PlanArgs},
-    connection::Connection,
+    args::{Format, ImageArgs, LoginArgs, ProgressMode, RegistryArgs, ReuseArgs, SelectArgs, utf8},
+    clients::Clients,
     hint::Failure,
-    names,
+    resolve,
     ui::{self, count, size},
 };
 
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar plan Qwen/Qwen2.5-0.5B-Instruct --base scratch
+  modelcar plan Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar plan ./my-model --output plan.json
+  modelcar plan --check plan.json";
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    #[arg(required_unless_present = "check", value_parser = utf8())]
+    pub(crate) source: Option<String>,
+    /// Image that a push would go to: shows for each layer whether it is uploaded
+    ///
+    /// `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`.
+    #[arg(value_parser = utf8())]
+    pub(crate) image: Option<String>,
+    /// Check a lock file against its source and base: exit status 1 when revision, base or files have changed
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "output", "source", "image", "tag", "include", "exclude", "all", "base", "base_binary", "platform",
+            "annotation", "reuse_from", "copy", "no_reuse", "verify_reuse", "cache_dir", "no_cache", "no_checkpoint",
+            "username", "password_stdin",
+        ]
+    )]
+    pub(crate) check: Option<PathBuf>,
+    /// Tag that the push would give the image too (can be repeated)
+    #[arg(long, value_name = "TAG", requires = "image")]
+    pub(crate) tag: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) base: ImageArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    /// Write the lock file here, for `push --plan`
+    ///
+    /// Files of a directory are read once, so that the lock file pins their content.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Form of the progress on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) progress: ProgressMode,
+    /// Form of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
-    let image: Option<ImageRef> = args.image.as_deref().map(names::target).transpose()?;
-    let connection = Connection::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
+    let image: Option<ImageRef> = args.image.as_deref().map(resolve::target).transpose()?;
+    let connection = Clients::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
     if let Some(file) = &args.check {
-        return moved::run(file, &connection, &ui::progress(args.progress), args.format).await;
+        return lock_check::run(file, &connection, &ui::progress(args.progress), args.format).await;
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
-    let source = names::source(source)?;
+    let source = resolve::source(source)?;
     let connections = connection.connections(&source)?;
     let mut contents = planned(source, &args.select, &args.base)?;
     if args.output.is_some() {
@@ -39,7 +95,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
         None => (contents.plan(&connections, &progress).await?.described().await?.lock(), None),
         Some(image) => {
             let push = Push::new(contents, image, connections)
-                .with_tags(names::tags(&args.tag)?)
+                .with_tags(resolve::tags(&args.tag)?)
                 .with_reuse(reuse::policy(&args.reuse)?)
                 .with_build_options(BuildOptions { progress, ..BuildOptions::default() });
             let push = push.preview().await?;

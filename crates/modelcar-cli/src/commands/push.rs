@@ -3,29 +3,69 @@
 use std::{
     fs::File,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use clap::Args;
 use modelcar_core::push::Push;
 use serde_json::json;
 
 use super::{Made, Outcome, build_options, contents, reuse};
 use crate::{
-    args::{Format, PushArgs},
-    connection::Connection,
+    args::{Format, LoginArgs, PlannedArgs, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
+    clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    names, ui,
+    resolve, ui,
 };
+
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar push ./my-model localhost:5000/my-model:v1 --base scratch
+  modelcar push --plan plan.json localhost:5000/my-model:v1";
+
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    ///
+    /// With --plan it may be left out; else it replaces the one in the lock file.
+    #[arg(required_unless_present = "plan", value_parser = utf8())]
+    pub(crate) source: Option<String>,
+    /// Where the image goes: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
+    #[arg(required = true, value_parser = utf8())]
+    pub(crate) image: String,
+    /// Write the index's digest into this file too, once the image is there
+    ///
+    /// The file is emptied when the push begins, so that one that fails leaves no digest of an earlier one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digest_file: Option<PathBuf>,
+    /// Tag the image with this name too (can be repeated)
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    #[command(flatten)]
+    pub(crate) planned: PlannedArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    #[command(flatten)]
+    pub(crate) upload: UploadArgs,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
 
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     // All names are read first: a mistake in one should cost no request.
-    let image = names::target(&args.image)?;
-    let tags = names::tags(&args.tag)?;
+    let image = resolve::target(&args.image)?;
+    let tags = resolve::tags(&args.tag)?;
     let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
     let reuse = reuse::policy(&args.reuse)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
-    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let push = Push::new(contents, image, connection.connections(&source)?)
         .with_tags(tags)
         .with_reuse(reuse)

@@ -1,15 +1,235 @@
 //! `modelcar render`: the manifests that serve an image.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
+use clap::{Args, ValueEnum};
 use modelcar_core::{
     ImageRef, inspect,
     progress::{NoProgress, Progress},
 };
-use modelcar_kserve::render::{self, RenderError, Rendered, Subject};
+use modelcar_kserve::{
+    KserveVersion,
+    render::{
+        self, Autoscaler, DeploymentMode, Kind, RenderError, RenderOptions, Rendered, SidecarUser, Subject,
+        objects::Toleration,
+    },
+};
 
 use super::Outcome;
-use crate::{args::RenderArgs, connection::Connection, hint::Failure, remedies, ui};
+use crate::{
+    args::{LoginArgs, RegistryArgs, key_value, utf8},
+    clients::Clients,
+    hint::Failure,
+    remedies, ui,
+};
+
+/// What stands at the end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
+  modelcar render $IMAGE --kind smoke-test --runtime-version v0.23.0
+  modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native";
+
+/// What is rendered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderKind {
+    /// An inference service
+    #[default]
+    InferenceService,
+    /// An LLM inference service (`v1alpha2`)
+    LlmInferenceService,
+    /// An inference service in a namespace of its own, with commands to try and to remove it
+    SmokeTest,
+    /// A daemon set that pulls the image on labelled nodes
+    Prepull,
+}
+
+/// How KServe deploys an `InferenceService`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderMode {
+    /// A Deployment (`RawDeployment` before 0.16)
+    #[default]
+    Standard,
+    /// A Knative service, which scales to zero (`Serverless` before 0.16)
+    Knative,
+}
+
+/// What sets the number of replicas in the standard mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderAutoscaler {
+    /// The horizontal pod autoscaler; never below one replica
+    Hpa,
+    /// KEDA
+    Keda,
+    /// Something that KServe leaves alone
+    External,
+    /// Nothing: minReplicas is the number of replicas
+    None,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct RenderArgs {
+    /// Image, pinned: REGISTRY/REPOSITORY@sha256:…
+    #[arg(value_parser = utf8())]
+    pub(crate) image: String,
+    /// What to render
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: RenderKind,
+    /// Release of KServe to render for, 0.15 to 0.20
+    #[arg(long, value_name = "VERSION", default_value_t)]
+    pub(crate) kserve_version: KserveVersion,
+    /// Pin a tag to the digest that it points to now
+    #[arg(long)]
+    pub(crate) resolve: bool,
+    /// Fill this template (Jinja) instead of printing the manifests
+    ///
+    /// The values are described in docs/kserve.md; `yaml` holds the manifests.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// Run this server image instead of a runtime; it takes vLLM's arguments
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) custom_container: Option<String>,
+    /// Mount the image as a volume, oci+native:// (KServe 0.20, Kubernetes 1.35)
+    #[arg(long)]
+    pub(crate) native: bool,
+    /// Write storageUris instead of storageUri (KServe 0.19)
+    #[arg(long)]
+    pub(crate) storage_uris: bool,
+    /// Name of the service; default: from the model's name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Namespace
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+    /// Name of the model in requests; default: the service's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) served_name: Option<String>,
+    /// How KServe deploys it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: RenderMode,
+    /// What sets the number of replicas (standard mode)
+    #[arg(long, value_enum)]
+    pub(crate) autoscaler: Option<RenderAutoscaler>,
+    /// Fewest replicas
+    #[arg(long, value_name = "N")]
+    pub(crate) min_replicas: Option<u32>,
+    /// Most replicas
+    #[arg(long, value_name = "N")]
+    pub(crate) max_replicas: Option<u32>,
+    /// Serving runtime; default: by model and release
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
+    /// Model format; default: by model and release
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) model_format: Option<String>,
+    /// Image in place of the runtime's, by its digest: KServe rewrites tags
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) runtime_image: Option<String>,
+    /// Tag of the runtime's image; with a GPU kserve-huggingfaceserver needs one that ends in -gpu
+    #[arg(long, value_name = "TAG", conflicts_with = "runtime_image")]
+    pub(crate) runtime_version: Option<String>,
+    /// Number of GPUs; default: 1 for models that generate text
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1024))]
+    pub(crate) gpus: Option<u32>,
+    /// GPU type as GKE labels nodes, for example nvidia-l4
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) gpu_type: Option<String>,
+    /// Resource that counts GPUs
+    #[arg(long, value_name = "RESOURCE", default_value = "nvidia.com/gpu")]
+    pub(crate) gpu_resource: String,
+    /// CPU; default: 4 for each GPU
+    #[arg(long)]
+    pub(crate) cpu: Option<String>,
+    /// Memory; default: by weights and GPUs
+    #[arg(long)]
+    pub(crate) memory: Option<String>,
+    /// Label of nodes that may run it (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) node_selector: Vec<(String, String)>,
+    /// Taint that it stands: KEY or KEY=VALUE, and maybe :EFFECT (can be repeated)
+    #[arg(long, value_name = "TAINT")]
+    pub(crate) toleration: Vec<Toleration>,
+    /// User of KServe's sidecars: uidModelcar of its configuration
+    ///
+    /// It stands in the `ConfigMap` inferenceservice-config. The pod gets it, with group 0. `none` writes neither, for
+    /// namespaces that set the user themselves (OpenShift). With --native it is the server's user.
+    #[arg(long, value_name = "N|none", default_value_t, allow_hyphen_values = true)]
+    pub(crate) kserve_uid: SidecarUser,
+    /// Service account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: Option<String>,
+    /// Secret that the kubelet pulls the image with (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image_pull_secret: Vec<String>,
+    /// Further argument of the server (can be repeated)
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub(crate) arg: Vec<String>,
+    /// Further variable of the server's environment (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Longest sequence in tokens; default: the model's own
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_model_len: Option<u64>,
+    /// Create it stopped (annotation serving.kserve.io/stop)
+    #[arg(long)]
+    pub(crate) stop: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+}
+
+impl RenderArgs {
+    /// Returns what the arguments ask for.
+    pub(crate) fn options(&self) -> RenderOptions {
+        RenderOptions {
+            kind: match self.kind {
+                RenderKind::InferenceService => Kind::InferenceService,
+                RenderKind::LlmInferenceService => Kind::LlmInferenceService,
+                RenderKind::SmokeTest => Kind::SmokeTest,
+                RenderKind::Prepull => Kind::Prepull,
+            },
+            version: self.kserve_version,
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            served_name: self.served_name.clone(),
+            custom_container: self.custom_container.clone(),
+            native: self.native,
+            storage_uris: self.storage_uris,
+            mode: match self.mode {
+                RenderMode::Standard => DeploymentMode::Standard,
+                RenderMode::Knative => DeploymentMode::Knative,
+            },
+            autoscaler: self.autoscaler.map(|autoscaler| match autoscaler {
+                RenderAutoscaler::Hpa => Autoscaler::Hpa,
+                RenderAutoscaler::Keda => Autoscaler::Keda,
+                RenderAutoscaler::External => Autoscaler::External,
+                RenderAutoscaler::None => Autoscaler::None,
+            }),
+            min_replicas: self.min_replicas,
+            max_replicas: self.max_replicas,
+            runtime: self.runtime.clone(),
+            model_format: self.model_format.clone(),
+            runtime_image: self.runtime_image.clone(),
+            runtime_version: self.runtime_version.clone(),
+            gpus: self.gpus,
+            gpu_resource: self.gpu_resource.clone(),
+            gpu_type: self.gpu_type.clone(),
+            cpu: self.cpu.clone(),
+            memory: self.memory.clone(),
+            node_selector: self.node_selector.iter().cloned().collect(),
+            tolerations: self.toleration.clone(),
+            kserve_uid: self.kserve_uid,
+            service_account: self.service_account.clone(),
+            image_pull_secrets: self.image_pull_secret.clone(),
+            args: self.arg.clone(),
+            env: self.env.clone(),
+            max_model_len: self.max_model_len,
+            stop: self.stop,
+        }
+    }
+}
 
 pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let image: ImageRef = args.image.trim_start_matches("oci://").parse()?;
@@ -18,7 +238,7 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     });
     let template = template.transpose()?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-    let connection = Connection::open(&args.registry, Some((&args.login, &image)))?;
+    let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let inspection = inspect::registry(&repository, &image).await.map_err(Failure::of_image)?;
     if image.digest().is_none() && !args.resolve {

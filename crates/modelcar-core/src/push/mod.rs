@@ -8,6 +8,7 @@ mod contents;
 mod error;
 mod preflight;
 mod prepared;
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 mod tests;
 

@@ -135,6 +135,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "workspace-tests")]
     #[tokio::test]
     async fn warnings_are_passed_on_in_bounded_number_and_length() {
         let registry = modelcar_testkit::FakeRegistry::start(modelcar_testkit::RegistryConfig::default()).await;

@@ -24,6 +24,9 @@ mod inventory;
 mod known;
 #[cfg(feature = "push")]
 mod probe;
+#[cfg(feature = "workspace-tests")]
+#[cfg(test)]
+mod registry_tests;
 #[cfg(feature = "push")]
 mod repositories;
 #[cfg(test)]

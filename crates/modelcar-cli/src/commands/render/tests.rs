@@ -4,7 +4,8 @@ use clap::Parser;
 use modelcar_core::facts::{ModelFacts, Task, WeightFormat};
 use modelcar_kserve::{render::Subject, sizing::ImageBytes};
 
-use crate::args::{Cli, Command};
+use super::RenderArgs;
+use crate::cli::{Cli, Command};
 
 const README: &str = include_str!("../../../../../README.md");
 
@@ -15,7 +16,7 @@ fn block(marker: &str) -> &'static str {
 }
 
 /// The model that the README shows, as its files have it.
-fn qwen(args: &crate::args::RenderArgs) -> Subject {
+fn qwen(args: &RenderArgs) -> Subject {
     let image: modelcar_core::ImageRef = args.image.parse().unwrap();
     Subject {
         digest: *image.digest().expect("the README pins the image"),

@@ -212,5 +212,6 @@ impl Auth {
     }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 mod tests;

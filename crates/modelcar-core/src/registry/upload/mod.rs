@@ -471,5 +471,6 @@ impl Default for Tries {
     }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 mod tests;

@@ -166,6 +166,7 @@ pub(super) fn is_lost(failure: &HttpFailure) -> bool {
     }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;

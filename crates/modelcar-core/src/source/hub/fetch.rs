@@ -283,6 +283,7 @@ fn changed(file: &SourceFile, reason: String) -> SourceError {
     SourceError::Changed { path: PathBuf::from(file.path.as_str()), reason }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 #[path = "fetch_tests.rs"]
 mod tests;

@@ -147,6 +147,7 @@ impl MetadataServer {
     }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 mod tests {
     use modelcar_testkit::FakeGoogle;

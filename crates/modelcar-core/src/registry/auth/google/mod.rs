@@ -173,5 +173,6 @@ impl Keychain for GoogleKeychain {
     }
 }
 
+#[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 mod tests;

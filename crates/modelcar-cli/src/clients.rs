@@ -23,13 +23,13 @@ const PASSWORD_MAX_BYTES: u64 = 1 << 20;
 
 /// What all requests of a command share.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Clients {
     pub(crate) registries: Registries,
     /// The Hub's certificate is always looked at.
     environment: Environment,
 }
 
-impl Connection {
+impl Clients {
     /// Reads environment, files and flags. The login of `login` is for the registry of its image alone.
     pub(crate) fn open(args: &RegistryArgs, login: Option<(&LoginArgs, &ImageRef)>) -> Result<Self, Failure> {
         let mut environment = Environment::read()?;

@@ -13,7 +13,7 @@ use modelcar_core::{
 use serde_json::json;
 
 use super::{Outcome, lock};
-use crate::{args::Format, connection::Connection, hint::Failure, ui::count};
+use crate::{args::Format, clients::Clients, hint::Failure, ui::count};
 
 /// Most changed files that are told one by one.
 const LISTED: usize = 20;
@@ -37,7 +37,7 @@ impl Moved {
 
 pub(crate) async fn run(
     file: &Path,
-    connection: &Connection,
+    connection: &Clients,
     progress: &Arc<dyn Progress>,
     format: Format,
 ) -> Result<Outcome, Failure> {
@@ -69,7 +69,7 @@ fn text(moved: &[Moved]) -> String {
 }
 
 /// Follows the names that the lock file was made from, not what they were pinned to.
-async fn source(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
+async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let origin = lock.plan.origin();
     let name = match (&lock.source, &origin.version) {
         (SourceRef::Hub(model), Some(revision)) => SourceRef::Hub(model.at(revision)?),
@@ -136,7 +136,7 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure
     Ok(moved)
 }
 
-async fn base(lock: &LockFile, connection: &Connection, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
+async fn base(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let planned = lock.plan.base();
     // What a tag was resolved to is pinned; the question is what it points to now.
     let tagged = planned

@@ -1,0 +1,114 @@
+//! The command line: its commands, and the help that stands above them.
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::commands::{build, check, doctor, inspect, plan, push, render};
+
+/// What stands at the end of the long help.
+const AFTER: &str = "\
+Examples:
+  modelcar plan Qwen/Qwen2.5-0.5B-Instruct
+  modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
+
+Environment:
+  HF_TOKEN, HF_TOKEN_PATH, HF_HOME
+          The Hub's token, the file that holds it, the folder with a `token` file
+  HF_ENDPOINT
+          Address of the Hub, for mirrors [default: https://huggingface.co]
+  HF_HUB_OFFLINE
+          Ask nothing of the Hub, when it is 1
+  SOURCE_DATE_EPOCH
+          Time of every entry of the image, in seconds since 1970 [default: 0]
+  MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
+          Login for the registry of IMAGE
+  DOCKER_CONFIG, REGISTRY_AUTH_FILE
+          Folder of Docker's config.json; login file of podman, buildah and skopeo
+  GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST
+          Google's credentials: a file, gcloud's folder, HOST[:PORT] of the metadata server
+  MODELCAR_LOG
+          What is logged without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
+          Proxies that lead out, and the hosts that need none
+  SSL_CERT_FILE
+          Certificate authorities to trust, in PEM form
+  HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME, XDG_RUNTIME_DIR
+          Where login files, tokens and the local cache lie";
+
+/// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
+///
+/// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
+#[command(after_long_help = AFTER)]
+pub(crate) struct Cli {
+    /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show which file goes into which layer, why others stay out, and what a push would do
+    ///
+    /// Moves no weights.
+    #[command(after_long_help = plan::EXAMPLES)]
+    #[command(override_usage = "modelcar plan [OPTIONS] <SOURCE> [IMAGE]\n       \
+                                modelcar plan [OPTIONS] --check <FILE>")]
+    Plan(Box<plan::PlanArgs>),
+    /// Stream a model into a registry and print the pinned image
+    ///
+    /// The answer on stdout is one line, `IMAGE@sha256:…`.
+    #[command(after_long_help = push::EXAMPLES)]
+    #[command(override_usage = "modelcar push [OPTIONS] <SOURCE> <IMAGE>\n       \
+                                modelcar push [OPTIONS] --plan <FILE> [SOURCE] <IMAGE>")]
+    #[command(allow_missing_positional = true)]
+    Push(Box<push::PushArgs>),
+    /// Write the image as an OCI image layout or archive
+    ///
+    /// The answer on stdout is the index's digest.
+    #[command(after_long_help = build::EXAMPLES)]
+    #[command(override_usage = "modelcar build [OPTIONS] --output <OUTPUT> <SOURCE>\n       \
+                                modelcar build [OPTIONS] --output <OUTPUT> --plan <FILE> [SOURCE]")]
+    Build(Box<build::BuildArgs>),
+    /// Show an image's platforms, layers and files
+    #[command(after_long_help = inspect::EXAMPLES)]
+    Inspect(inspect::InspectArgs),
+    /// Check that a push to IMAGE can work: name, network, login, rights, tag
+    ///
+    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked.
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
+    /// Write the KServe manifests that serve an image
+    ///
+    /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
+    #[command(after_long_help = render::EXAMPLES)]
+    Render(Box<render::RenderArgs>),
+    /// Say from pods whether they are Ready, what the cluster says if not, and how KServe injected the model
+    ///
+    /// Reads what kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that should
+    /// serve the model is Ready and nothing else is wrong, 1 one is not or something fails, 2 nothing could be checked.
+    /// A manifest, and what a dry run answers, is judged by what was injected alone.
+    #[command(after_long_help = check::EXAMPLES)]
+    Check(check::CheckArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_names_every_variable() {
+        let help = super::Cli::command().render_long_help().to_string();
+        let names = modelcar_env::VARIABLES.into_iter().chain([crate::log::MODELCAR_LOG]);
+        let missing: Vec<_> = names.filter(|name| !help.contains(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
