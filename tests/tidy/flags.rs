@@ -34,8 +34,11 @@ fn libraries_name_no_option_and_no_command() {
 
 #[test]
 fn options_and_commands_are_found() {
-    let code = "f(\"a \\\"q\\\" --not\", '\"', r#\"raw \"--raw\"\"#, 'x', b'\\'', \"broken \\\n    --over lines\"); // \"--comment\" ";
-    assert_eq!(literals(code), ["a \\\"q\\\" --not", "raw \"--raw\"", "broken --over lines"]);
+    let code = r#"f("a \"q\" --not", '"', 'x', b'\'', "broken \
+          --over lines"); // "--comment" "#;
+    assert_eq!(literals(code), ["a \\\"q\\\" --not", "broken --over lines"]);
+    let raw = "f(r#\"raw \"--raw\"\"#, r\"\\\")";
+    assert_eq!(literals(raw), ["raw \"--raw\"", "\\"]);
     for text in ["use --native", "(--all reads them)", "--x", "kubectl get pod | f --native"] {
         assert!(names_option(text), "{text}");
     }
@@ -59,6 +62,24 @@ fn every_finding_of_a_check_that_is_no_information_has_a_remedy() {
     let told: BTreeSet<&str> = remedies.split(" Finding::").skip(1).map(name).collect();
     let missing: Vec<_> = all.difference(&infos).filter(|finding| !told.contains(*finding)).collect();
     assert!(missing.is_empty(), "remedies.rs says nothing of {missing:?}");
+}
+
+#[test]
+fn the_page_lists_the_codes_of_doctor() {
+    let file = |path: &str| fs::read_to_string(workspace().join(path)).unwrap();
+    let text = file("crates/modelcar-core/src/registry/doctor.rs");
+    let variants = text.split_once("pub enum CheckCode {").unwrap().1.split_once("\n}\n").unwrap().0;
+    let variants =
+        variants.lines().filter(|line| line.ends_with(',') && !line.contains("//")).map(|line| name(line.trim()));
+    let kebab = |variant: &str| -> String {
+        let dashed =
+            variant.chars().map(|c| if c.is_uppercase() { format!("-{}", c.to_ascii_lowercase()) } else { c.into() });
+        dashed.collect::<String>().trim_start_matches('-').to_owned()
+    };
+    let codes: BTreeSet<String> = variants.map(kebab).collect();
+    let page = file("docs/json.md");
+    let listed = page.split_once("## Codes of doctor").unwrap().1.split('`').skip(1).step_by(2);
+    assert_eq!(codes, listed.filter(|word| *word != "doctor").map(str::to_owned).collect());
 }
 
 /// Returns the variant that a row of the table begins with.

@@ -34,6 +34,10 @@ fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
                                       not with KServe's storage secrets: check both"
             .to_owned(),
         Finding::DownloadFailed { .. } => format!("read its log: `{} -c storage-initializer`", logs(pod)),
+        Finding::NoModelsOrEntrypoint => format!(
+            "see `modelcar inspect --lint IMAGE`, and `{} -c modelcar-init`: NOK there means the first reason",
+            logs(pod)
+        ),
         Finding::ServerMemory { .. } => "give it more memory (`modelcar render --memory`); `modelcar inspect IMAGE` prints \
                                          the size of the model"
             .to_owned(),
@@ -155,9 +159,6 @@ fn image(finding: &Finding) -> Option<String> {
              --lint IMAGE`"
         }
         Finding::NoModels => "see `modelcar inspect --lint IMAGE`; /models must hold the files and be readable for all",
-        Finding::NoModelsOrEntrypoint => {
-            "see `modelcar inspect --lint IMAGE`, and `kubectl logs POD -c modelcar-init`: NOK there means the first reason"
-        }
         _ => return None,
     };
     Some(remedy.to_owned())

@@ -4,8 +4,8 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::{
-    RenderError,
     choice::Choice,
+    error::RenderError,
     objects::{EnvVar, Object, Resources},
     pods,
     warning::Warning,

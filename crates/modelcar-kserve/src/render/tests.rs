@@ -7,7 +7,7 @@ mod server;
 mod snapshots;
 
 use super::{objects::Toleration, *};
-use crate::sizing::ImageBytes;
+use crate::{KserveVersion, sizing::ImageBytes};
 use modelcar_core::{
     Digest,
     facts::{ModelFacts, Task, WeightFormat},

@@ -1,6 +1,7 @@
 //! Users, groups and rights: what the kernel asks of a sidecar and its server, what a container runtime takes, and what
 //! Pod Security asks of an image volume.
 
+use modelcar_core::{ErrorKind, ModelcarError};
 use serde_json::{Value, json};
 
 use super::*;
@@ -142,7 +143,8 @@ fn a_user_is_a_number_of_kubernetes_or_none() {
     }
     for bad in ["", "-1", "+1", "1.5", "0x1", "2147483648", "4294967296", "99999999999999999999", "None", "root", " 1"]
     {
-        let error = bad.parse::<SidecarUser>().unwrap_err().to_string();
-        assert_eq!(error, format!("`{bad}` is not a user: write a number from 0 to 2147483647, or none"));
+        let error = bad.parse::<SidecarUser>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), format!("`{bad}` is not a user: write a number from 0 to 2147483647, or none"));
     }
 }
