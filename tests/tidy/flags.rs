@@ -111,7 +111,7 @@ fn names_command(text: &str) -> bool {
 }
 
 /// Returns the texts between quotes, each as one line, with its escapes.
-fn literals(code: &str) -> Vec<String> {
+pub(crate) fn literals(code: &str) -> Vec<String> {
     let (mut found, mut rest) = (Vec::new(), code);
     while let Some(at) = rest.find(['"', '\'', '/']) {
         let (before, from) = rest.split_at(at);

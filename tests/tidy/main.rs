@@ -5,6 +5,7 @@
 mod circles;
 mod features;
 mod flags;
+mod messages;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

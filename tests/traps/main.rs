@@ -222,6 +222,20 @@ async fn a_sink_that_is_used_twice_holds_a_whole_image_or_says_why_not() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_deleted_meanwhile_makes_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("model");
+    fs::create_dir(&folder).unwrap();
+    let source = model(&folder).await;
+    let layout: Arc<dyn Sink> = Arc::new(LayoutSink::create(&dir.path().join("layout"), None).await.unwrap());
+    fs::remove_dir_all(&folder).unwrap();
+    let error = built(source, layout, BuildOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+    let index = fs::read_to_string(dir.path().join("layout/index.json")).unwrap_or_default();
+    assert!(!index.contains("sha256:"), "{index}");
+}
+
 #[test]
 fn a_listing_that_makes_no_image_is_refused() {
     let refused = |files: &[(&str, u64)], options: &PlanOptions| {

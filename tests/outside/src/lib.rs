@@ -1,5 +1,7 @@
 //! A model in an object store, as a source of modelcar's library.
 
+pub mod traps;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

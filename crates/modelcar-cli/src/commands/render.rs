@@ -10,7 +10,7 @@ use modelcar_core::{
 use modelcar_kserve::{
     KserveVersion,
     render::{
-        self, Autoscaler, DeploymentMode, Kind, RenderError, RenderOptions, Rendered, SidecarUser, Subject,
+        self, Autoscaler, DeploymentMode, Kind, RenderError, RenderOptions, Rendered, ServedImage, SidecarUser,
         objects::Toleration,
     },
 };
@@ -246,7 +246,7 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
         return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
             .hint(format!("name the digest it points to now, {pinned}, or let --resolve pin it")));
     }
-    let rendered = rendered(&Subject::new(&image, &inspection), &args)?;
+    let rendered = rendered(&ServedImage::new(&image, &inspection), &args)?;
     for warning in &rendered.warnings {
         let remedy = remedies::of_render(warning).map(|remedy| format!(". {remedy}")).unwrap_or_default();
         ui::warn(&format!("{warning}{remedy}"));
@@ -258,7 +258,7 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
 }
 
 /// Renders what the arguments ask for; the comment names the command line's options and commands.
-fn rendered(subject: &Subject, args: &RenderArgs) -> Result<Rendered, RenderError> {
+fn rendered(subject: &ServedImage, args: &RenderArgs) -> Result<Rendered, RenderError> {
     let check = format!("modelcar check - --expect {}", subject.digest);
     Ok(render::render(subject, &args.options())?.with_check_command(&check).with_remedies(remedies::of_render))
 }

@@ -2,7 +2,7 @@
 
 use modelcar_core::text::one_line;
 
-use super::{choice::Choice, options::Kind, warning::Warning};
+use super::{options::Kind, resolved::Resolved, warning::Warning};
 use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
 
 const GIB: u64 = 1 << 30;
@@ -23,13 +23,13 @@ struct Commands {
 }
 
 impl Comment {
-    pub(super) fn new(choice: &Choice<'_>) -> Self {
-        let mut facts = vec![title(choice)];
-        facts.extend(model(choice));
-        facts.extend(gpu(choice));
-        facts.extend(disk(choice));
-        facts.push(format!("For KServe {}.", choice.options.version));
-        Self { facts, commands: commands(choice) }
+    pub(super) fn new(resolved: &Resolved<'_>) -> Self {
+        let mut facts = vec![title(resolved)];
+        facts.extend(model(resolved));
+        facts.extend(gpu(resolved));
+        facts.extend(disk(resolved));
+        facts.push(format!("For KServe {}.", resolved.options.version));
+        Self { facts, commands: commands(resolved) }
     }
 
     /// Lets the line that shows the pods hand them to `command`.
@@ -53,18 +53,18 @@ impl Comment {
     }
 }
 
-fn title(choice: &Choice<'_>) -> String {
-    let subject = choice.subject;
-    let name = subject.title.as_deref().unwrap_or_else(|| subject.image.repository());
-    match (&subject.revision, &subject.version) {
+fn title(resolved: &Resolved<'_>) -> String {
+    let served = resolved.served;
+    let name = served.title.as_deref().unwrap_or_else(|| served.image.repository());
+    match (&served.revision, &served.version) {
         (Some(commit), Some(version)) if commit != version => format!("{name} at {commit} ({version})"),
         (Some(commit), _) => format!("{name} at {commit}"),
         (None, _) => name.to_owned(),
     }
 }
 
-fn model(choice: &Choice<'_>) -> Option<String> {
-    let facts = &choice.subject.facts;
+fn model(resolved: &Resolved<'_>) -> Option<String> {
+    let facts = &resolved.served.facts;
     let parts: Vec<String> = [
         facts.architecture.clone(),
         facts.parameters.map(|count| format!("{} parameters", short(count))),
@@ -83,9 +83,9 @@ fn model(choice: &Choice<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}.", parts.join(", ")))
 }
 
-fn gpu(choice: &Choice<'_>) -> Option<String> {
-    let need = choice.gpu_memory().filter(|_| choice.gpus > 0 && choice.options.kind != Kind::Prepull)?;
-    let cache = match (need.cache, choice.sequence()) {
+fn gpu(resolved: &Resolved<'_>) -> Option<String> {
+    let need = resolved.gpu_memory().filter(|_| resolved.gpus > 0 && resolved.options.kind != Kind::Prepull)?;
+    let cache = match (need.cache, resolved.sequence()) {
         (1.., Some(tokens)) => format!(" + {} cache of one sequence of {tokens} tokens", gib(need.cache)),
         _ => String::new(),
     };
@@ -97,9 +97,9 @@ fn gpu(choice: &Choice<'_>) -> Option<String> {
     ))
 }
 
-fn disk(choice: &Choice<'_>) -> Vec<String> {
-    let server = choice.server_bytes();
-    let disk = NodeDisk::beside(choice.subject.bytes, server);
+fn disk(resolved: &Resolved<'_>) -> Vec<String> {
+    let server = resolved.server_bytes();
+    let disk = NodeDisk::beside(resolved.served.bytes, server);
     let others = SYSTEM_BYTES + PODS_BYTES;
     let counted = if server > 0 { format!(" + {} server", gib(server)) } else { String::new() };
     let mut lines = vec![
@@ -119,23 +119,23 @@ fn disk(choice: &Choice<'_>) -> Vec<String> {
             disk.gke.allocatable_gib
         ),
     ];
-    if choice.options.kind == Kind::Prepull {
+    if resolved.options.kind == Kind::Prepull {
         lines.push("The image of a server for GPUs comes on top of it.".to_owned());
     }
     lines
 }
 
-fn commands(choice: &Choice<'_>) -> Commands {
-    match choice.options.kind {
+fn commands(resolved: &Resolved<'_>) -> Commands {
+    match resolved.options.kind {
         Kind::InferenceService | Kind::LlmInferenceService => Commands::default(),
-        Kind::SmokeTest => smoke_test(choice),
-        Kind::Prepull => prepull(choice),
+        Kind::SmokeTest => smoke_test(resolved),
+        Kind::Prepull => prepull(resolved),
     }
 }
 
-fn smoke_test(choice: &Choice<'_>) -> Commands {
-    let name = &choice.name;
-    let namespace = choice.namespace.as_deref().unwrap_or_default();
+fn smoke_test(resolved: &Resolved<'_>) -> Commands {
+    let name = &resolved.name;
+    let namespace = resolved.namespace.as_deref().unwrap_or_default();
     let pod = format!("kubectl get pod -n {namespace} -l serving.kserve.io/inferenceservice={name}");
     let lines = vec![
         String::new(),
@@ -146,7 +146,7 @@ fn smoke_test(choice: &Choice<'_>) -> Commands {
         format!("  kubectl port-forward -n {namespace} $({pod} -o name | head -n 1) 8080:8080 &"),
         "  curl http://127.0.0.1:8080/v1/models".to_owned(),
         "Remove it:".to_owned(),
-        if choice.is_scratch {
+        if resolved.is_scratch {
             format!("  kubectl delete namespace {namespace}")
         } else {
             format!("  kubectl delete isvc/{name} -n {namespace}")
@@ -155,13 +155,13 @@ fn smoke_test(choice: &Choice<'_>) -> Commands {
     Commands { lines, shows_pods: Some(4) }
 }
 
-fn prepull(choice: &Choice<'_>) -> Commands {
+fn prepull(resolved: &Resolved<'_>) -> Commands {
     let mut lines = vec![String::new()];
-    if choice.node_selector().is_empty() {
+    if resolved.node_selector().is_empty() {
         lines.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
     }
-    let there = choice.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    let set = format!("daemonset/prepull-{}{there}", choice.name);
+    let there = resolved.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let set = format!("daemonset/prepull-{}{there}", resolved.name);
     lines.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
     lines.push(format!("Remove it:  kubectl delete {set}"));
     Commands { lines, shows_pods: None }

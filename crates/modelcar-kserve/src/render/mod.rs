@@ -3,15 +3,15 @@
 //! Objects are structs; the YAML is what they serialise to, under a comment that says what a node and a GPU need. What
 //! does not go together is an error, what may surprise is a warning. Options of a command line are named by its caller.
 
-mod choice;
 mod error;
 mod header;
 pub mod objects;
 mod options;
 mod pods;
+mod resolved;
 mod rights;
+mod served_image;
 mod services;
-mod subject;
 #[cfg(feature = "template")]
 mod template;
 #[cfg(test)]
@@ -22,17 +22,17 @@ mod warnings;
 use modelcar_core::text::one_line;
 use serde::Serialize;
 
-use self::{
-    choice::Choice,
-    error::{MAX_NAME, MAX_NAMESPACE},
-    objects::Namespace,
-};
 pub use self::{
     error::RenderError,
     objects::Object,
     options::{Autoscaler, DeploymentMode, InvalidToleration, InvalidUser, Kind, RenderOptions, SidecarUser},
-    subject::Subject,
+    served_image::ServedImage,
     warning::{ImageRewrite, UnusedOption, Warning},
+};
+use self::{
+    error::{MAX_NAME, MAX_NAMESPACE},
+    objects::Namespace,
+    resolved::Resolved,
 };
 
 /// Rendered manifests.
@@ -51,33 +51,33 @@ pub struct Rendered {
     values: template::Values,
 }
 
-/// Renders manifests for `subject`.
+/// Renders manifests for the image `served`.
 ///
 /// # Errors
 /// When options contradict each other or what the release or the image can do.
-pub fn render(subject: &Subject, options: &RenderOptions) -> Result<Rendered, RenderError> {
-    check(subject, options)?;
-    let subject = &subject.in_lines();
-    let choice = Choice::new(subject, options);
-    if !is_name(&choice.name) {
-        return Err(RenderError::BadName(choice.name));
+pub fn render(served: &ServedImage, options: &RenderOptions) -> Result<Rendered, RenderError> {
+    check(served, options)?;
+    let served = &served.in_lines();
+    let resolved = Resolved::new(served, options);
+    if !is_name(&resolved.name) {
+        return Err(RenderError::BadName(resolved.name));
     }
-    if let Some(namespace) = choice.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
+    if let Some(namespace) = resolved.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
         return Err(RenderError::BadNamespace(namespace.clone()));
     }
     let objects = match options.kind {
-        Kind::SmokeTest if choice.is_scratch => {
-            vec![scratch_namespace(&choice), services::inference_service(&choice)]
+        Kind::SmokeTest if resolved.is_scratch => {
+            vec![scratch_namespace(&resolved), services::inference_service(&resolved)]
         }
-        Kind::InferenceService | Kind::SmokeTest => vec![services::inference_service(&choice)],
-        Kind::LlmInferenceService => vec![services::llm_inference_service(&choice)],
-        Kind::Prepull => vec![pods::prepull(&choice)],
+        Kind::InferenceService | Kind::SmokeTest => vec![services::inference_service(&resolved)],
+        Kind::LlmInferenceService => vec![services::llm_inference_service(&resolved)],
+        Kind::Prepull => vec![pods::prepull(&resolved)],
     };
-    let warnings = warnings::find(&choice);
-    let comment = header::Comment::new(&choice);
+    let warnings = warnings::find(&resolved);
+    let comment = header::Comment::new(&resolved);
     let header = comment.lines(&warnings, &[]);
     #[cfg(feature = "template")]
-    let values = template::Values::new(&choice, &objects, &warnings);
+    let values = template::Values::new(&resolved, &objects, &warnings);
     Ok(Rendered {
         header,
         warnings,
@@ -149,7 +149,7 @@ fn yaml(object: &impl Serialize) -> Result<String, RenderError> {
     Ok(text)
 }
 
-fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> {
+fn check(served: &ServedImage, options: &RenderOptions) -> Result<(), RenderError> {
     let version = options.version;
     let llm = options.kind == Kind::LlmInferenceService;
     let prepull = options.kind == Kind::Prepull;
@@ -181,10 +181,10 @@ fn check(subject: &Subject, options: &RenderOptions) -> Result<(), RenderError> 
     if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {
         return Err(RenderError::Conflict(one, other));
     }
-    if llm && choice::is_gguf(subject) {
+    if llm && resolved::is_gguf(served) {
         return Err(RenderError::LlmGguf);
     }
-    if subject.has_base == Some(false) && !options.native {
+    if served.has_base == Some(false) && !options.native {
         return Err(RenderError::NoShell);
     }
     Ok(())
@@ -202,7 +202,7 @@ fn is_label(name: &str, max: usize) -> bool {
     name.starts_with(edge) && name.ends_with(edge) && name.chars().all(inner) && name.len() <= max
 }
 
-fn scratch_namespace(choice: &Choice<'_>) -> Object {
-    let metadata = objects::ObjectMeta { name: choice.namespace.clone(), ..objects::ObjectMeta::default() };
+fn scratch_namespace(resolved: &Resolved<'_>) -> Object {
+    let metadata = objects::ObjectMeta { name: resolved.namespace.clone(), ..objects::ObjectMeta::default() };
     Object::Namespace(Namespace { api_version: "v1", kind: "Namespace", metadata })
 }

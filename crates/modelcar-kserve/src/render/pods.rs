@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    choice::{Choice, Family, MODEL_PATH},
     objects::{
         Container, DaemonSet, DaemonSetSpec, EmptyDir, EnvVar, ImageVolume, LocalObjectReference, Object, ObjectMeta,
         PodSpec, PodTemplate, Resources, Selector, Volume, VolumeMount,
     },
     options::Kind,
+    resolved::{Family, MODEL_PATH, Resolved},
     rights,
 };
 use modelcar_core::facts::{ModelFacts, Task};
@@ -30,66 +30,66 @@ const ENVIRONMENT: [(&str, &str); 9] = [
 ];
 
 /// Returns the environment, with what the user sets in place of what is set by itself.
-pub(super) fn environment(choice: &Choice<'_>) -> Vec<EnvVar> {
-    let own = &choice.options.env;
+pub(super) fn environment(resolved: &Resolved<'_>) -> Vec<EnvVar> {
+    let own = &resolved.options.env;
     let replaced = |name: &str| own.iter().any(|(own, _)| own == name);
     let fixed = ENVIRONMENT.iter().filter(|(name, _)| !replaced(name)).map(|(name, value)| EnvVar::new(*name, *value));
     fixed.chain(own.iter().map(|(name, value)| EnvVar::new(name, value))).collect()
 }
 
 /// Returns equal requests and limits.
-pub(super) fn resources(choice: &Choice<'_>) -> Resources {
+pub(super) fn resources(resolved: &Resolved<'_>) -> Resources {
     let mut amounts =
-        BTreeMap::from([("cpu".to_owned(), choice.cpu.clone()), ("memory".to_owned(), choice.memory.clone())]);
-    if choice.gpus > 0 {
-        amounts.insert(choice.options.gpu_resource.clone(), choice.gpus.to_string());
+        BTreeMap::from([("cpu".to_owned(), resolved.cpu.clone()), ("memory".to_owned(), resolved.memory.clone())]);
+    if resolved.gpus > 0 {
+        amounts.insert(resolved.options.gpu_resource.clone(), resolved.gpus.to_string());
     }
     Resources { requests: amounts.clone(), limits: amounts }
 }
 
 /// Returns the server's arguments that follow from the model, and the user's after them.
-pub(super) fn arguments(choice: &Choice<'_>) -> Vec<String> {
-    let facts = &choice.subject.facts;
+pub(super) fn arguments(resolved: &Resolved<'_>) -> Vec<String> {
+    let facts = &resolved.served.facts;
     let mut args = Vec::new();
-    match choice.server.family {
+    match resolved.server.family {
         Family::Vllm => {
             // The runtime names the folder; of two, the last one counts.
-            if choice.has_runtime() && choice.model_path() != MODEL_PATH {
-                args.push(format!("--model={}", choice.model_path()));
+            if resolved.has_runtime() && resolved.model_path() != MODEL_PATH {
+                args.push(format!("--model={}", resolved.model_path()));
             }
-            if let Some(name) = other_name(choice) {
+            if let Some(name) = other_name(resolved) {
                 args.push(format!("--served-model-name={name}"));
             }
             let spread_by_kserve =
-                choice.options.kind == Kind::LlmInferenceService && choice.options.version.spreads_llm();
-            if choice.gpus > 1 && !spread_by_kserve {
-                args.push(format!("--tensor-parallel-size={}", choice.gpus));
+                resolved.options.kind == Kind::LlmInferenceService && resolved.options.version.spreads_llm();
+            if resolved.gpus > 1 && !spread_by_kserve {
+                args.push(format!("--tensor-parallel-size={}", resolved.gpus));
             }
-            if let Some(len) = choice.options.max_model_len {
+            if let Some(len) = resolved.options.max_model_len {
                 args.push(format!("--max-model-len={len}"));
             }
         }
         Family::HuggingFace => {
             args.extend(task_arguments(facts).into_iter().map(str::to_owned));
-            if let Some(name) = other_name(choice) {
+            if let Some(name) = other_name(resolved) {
                 args.push(format!("--model_name={name}"));
             }
-            if let Some(len) = choice.options.max_model_len {
+            if let Some(len) = resolved.options.max_model_len {
                 args.push(format!("--max_model_len={len}"));
             }
-            if choice.gpus > 1 {
-                args.push(format!("--tensor-parallel-size={}", choice.gpus));
+            if resolved.gpus > 1 {
+                args.push(format!("--tensor-parallel-size={}", resolved.gpus));
             }
         }
         Family::Other => {}
     }
-    args.extend(choice.options.args.iter().cloned());
+    args.extend(resolved.options.args.iter().cloned());
     args
 }
 
 /// Returns the name in requests where the runtime would give another one: that of the service.
-fn other_name<'a>(choice: &'a Choice<'_>) -> Option<&'a str> {
-    (choice.has_runtime() && choice.served_name != choice.name).then_some(choice.served_name.as_str())
+fn other_name<'a>(resolved: &'a Resolved<'_>) -> Option<&'a str> {
+    (resolved.has_runtime() && resolved.served_name != resolved.name).then_some(resolved.served_name.as_str())
 }
 
 /// Returns what `huggingfaceserver` needs to know of models that do not write text token by token.
@@ -108,8 +108,8 @@ fn task_arguments(facts: &ModelFacts) -> Vec<&'static str> {
     std::iter::once("--backend=huggingface").chain(task).collect()
 }
 
-pub(super) fn pull_secrets(choice: &Choice<'_>) -> Vec<LocalObjectReference> {
-    choice.options.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect()
+pub(super) fn pull_secrets(resolved: &Resolved<'_>) -> Vec<LocalObjectReference> {
+    resolved.options.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect()
 }
 
 /// The label of the nodes that pull, unless others are named.
@@ -118,19 +118,19 @@ const PREPULL_LABEL: &str = "modelcar.io/prepull";
 const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 
 /// Returns a daemon set whose pods hold the image: the kubelet removes no image that a container uses.
-pub(super) fn prepull(choice: &Choice<'_>) -> Object {
-    let name = format!("prepull-{}", choice.name);
+pub(super) fn prepull(resolved: &Resolved<'_>) -> Object {
+    let name = format!("prepull-{}", resolved.name);
     let labels = BTreeMap::from([("app.kubernetes.io/name".to_owned(), name.clone())]);
     let amounts = BTreeMap::from([("cpu".to_owned(), "10m".to_owned()), ("memory".to_owned(), "15Mi".to_owned())]);
     let mut holder = Container {
         name: "hold".to_owned(),
         resources: Some(Resources { requests: amounts.clone(), limits: amounts }),
-        security_context: Some(rights::of_holder(choice)),
+        security_context: Some(rights::of_holder(resolved)),
         ..Container::default()
     };
     let mut volumes = Vec::new();
-    let reference = choice.subject.pinned();
-    if choice.is_sidecar() {
+    let reference = resolved.served.pinned();
+    if resolved.is_sidecar() {
         holder.image = Some(reference);
         holder.command = vec!["sleep".to_owned(), "infinity".to_owned()];
     } else {
@@ -140,16 +140,16 @@ pub(super) fn prepull(choice: &Choice<'_>) -> Object {
         let image = Some(ImageVolume { reference, pull_policy: "IfNotPresent" });
         volumes.push(Volume { name: "model".to_owned(), empty_dir: None, image });
     }
-    let mut node_selector = choice.node_selector();
+    let mut node_selector = resolved.node_selector();
     if node_selector.is_empty() {
         node_selector.insert(PREPULL_LABEL.to_owned(), "true".to_owned());
     }
     let spec = PodSpec {
-        service_account_name: choice.options.service_account.clone(),
+        service_account_name: resolved.options.service_account.clone(),
         automount_service_account_token: Some(false),
-        image_pull_secrets: pull_secrets(choice),
+        image_pull_secrets: pull_secrets(resolved),
         node_selector,
-        tolerations: choice.options.tolerations.clone(),
+        tolerations: resolved.options.tolerations.clone(),
         security_context: None,
         termination_grace_period_seconds: Some(0),
         containers: vec![holder],
@@ -161,7 +161,7 @@ pub(super) fn prepull(choice: &Choice<'_>) -> Object {
         kind: "DaemonSet",
         metadata: ObjectMeta {
             name: Some(name),
-            namespace: choice.namespace.clone(),
+            namespace: resolved.namespace.clone(),
             labels: labels.clone(),
             annotations: BTreeMap::new(),
         },

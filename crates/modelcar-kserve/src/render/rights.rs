@@ -1,9 +1,9 @@
 //! Users, groups and rights of the pods that are rendered.
 
 use super::{
-    choice::Choice,
     objects::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext},
     options::SidecarUser,
+    resolved::Resolved,
 };
 
 /// What the container runtime gives a user without an entry in `/etc/passwd`.
@@ -20,9 +20,9 @@ const SECCOMP: SeccompProfile = SeccompProfile { profile: "RuntimeDefault" };
 /// With an image volume: what the Pod Security level `restricted` asks for and KServe's runtimes leave out.
 ///
 /// Knative takes none unless a feature flag is set: [`at_container`] has the same.
-pub(super) fn at_pod(choice: &Choice<'_>) -> Option<PodSecurityContext> {
-    let user = choice.options.kserve_uid.uid();
-    let context = if choice.is_sidecar() {
+pub(super) fn at_pod(resolved: &Resolved<'_>) -> Option<PodSecurityContext> {
+    let user = resolved.options.kserve_uid.uid();
+    let context = if resolved.is_sidecar() {
         PodSecurityContext { run_as_user: user, run_as_group: user.map(|_| GROUP), ..PodSecurityContext::default() }
     } else {
         PodSecurityContext {
@@ -32,13 +32,13 @@ pub(super) fn at_pod(choice: &Choice<'_>) -> Option<PodSecurityContext> {
             ..PodSecurityContext::default()
         }
     };
-    (!choice.is_knative() && context != PodSecurityContext::default()).then_some(context)
+    (!resolved.is_knative() && context != PodSecurityContext::default()).then_some(context)
 }
 
 /// Returns what of [`at_pod`] stands at the server itself.
-pub(super) fn at_container(choice: &Choice<'_>) -> Option<SecurityContext> {
-    let user = choice.options.kserve_uid.uid();
-    let context = if choice.is_sidecar() {
+pub(super) fn at_container(resolved: &Resolved<'_>) -> Option<SecurityContext> {
+    let user = resolved.options.kserve_uid.uid();
+    let context = if resolved.is_sidecar() {
         SecurityContext { run_as_user: user, run_as_group: user.map(|_| GROUP), ..SecurityContext::default() }
     } else {
         SecurityContext {
@@ -48,15 +48,15 @@ pub(super) fn at_container(choice: &Choice<'_>) -> Option<SecurityContext> {
             ..SecurityContext::default()
         }
     };
-    (choice.is_knative() && context != SecurityContext::default()).then_some(context)
+    (resolved.is_knative() && context != SecurityContext::default()).then_some(context)
 }
 
 /// Returns the rights of a server in a container of the user's own: none, over those of [`at_container`].
 ///
 /// One that runs as root keeps its capabilities: the kernel lets it look into a sidecar of root only when it has them.
-pub(super) fn of_custom_container(choice: &Choice<'_>) -> SecurityContext {
-    let own = at_container(choice).unwrap_or_default();
-    match choice.options.kserve_uid {
+pub(super) fn of_custom_container(resolved: &Resolved<'_>) -> SecurityContext {
+    let own = at_container(resolved).unwrap_or_default();
+    match resolved.options.kserve_uid {
         SidecarUser::Uid(0) => SecurityContext { allow_privilege_escalation: Some(false), ..own },
         SidecarUser::Uid(_) | SidecarUser::None => without_rights(own),
     }
@@ -64,8 +64,8 @@ pub(super) fn of_custom_container(choice: &Choice<'_>) -> SecurityContext {
 
 /// Returns the rights of the container that holds an image on a node. It reads nothing of it, so that any user but root
 /// does; KServe does not set it.
-pub(super) fn of_holder(choice: &Choice<'_>) -> SecurityContext {
-    let user = match choice.options.kserve_uid {
+pub(super) fn of_holder(resolved: &Resolved<'_>) -> SecurityContext {
+    let user = match resolved.options.kserve_uid {
         SidecarUser::Uid(_) => SidecarUser::default().uid(),
         SidecarUser::None => None,
     };

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{
-    choice::{Choice, MODEL_PATH},
     objects::{
         Container, Empty, EnvVar, HttpGet, InferenceService, InferenceServiceSpec, LlmInferenceService, LlmModel,
         LlmSpec, Model, ModelFormat, Object, ObjectMeta, Parallelism, PodSpec, Port, Predictor, Probe, Router,
         StorageUri,
     },
     options::DeploymentMode,
-    pods, rights,
+    pods,
+    resolved::{MODEL_PATH, Resolved},
+    rights,
 };
 
 /// The container that KServe looks for.
@@ -19,60 +20,60 @@ const CONTAINER: &str = "kserve-container";
 const LLM_CONTAINER: &str = "main";
 const PORT: u32 = 8080;
 
-pub(super) fn inference_service(choice: &Choice<'_>) -> Object {
-    let options = choice.options;
+pub(super) fn inference_service(resolved: &Resolved<'_>) -> Object {
+    let options = resolved.options;
     let mut predictor = Predictor {
         min_replicas: options.min_replicas,
         max_replicas: options.max_replicas,
         service_account_name: options.service_account.clone(),
-        image_pull_secrets: pods::pull_secrets(choice),
-        node_selector: choice.node_selector(),
+        image_pull_secrets: pods::pull_secrets(resolved),
+        node_selector: resolved.node_selector(),
         tolerations: options.tolerations.clone(),
-        security_context: rights::at_pod(choice),
+        security_context: rights::at_pod(resolved),
         ..Predictor::default()
     };
     if options.storage_uris {
-        predictor.storage_uris = vec![StorageUri { uri: choice.uri.clone(), mount_path: MODEL_PATH.to_owned() }];
+        predictor.storage_uris = vec![StorageUri { uri: resolved.uri.clone(), mount_path: MODEL_PATH.to_owned() }];
     }
     match &options.custom_container {
-        Some(image) => custom_container(choice, image, &mut predictor),
-        None => predictor.model = Some(model(choice)),
+        Some(image) => custom_container(resolved, image, &mut predictor),
+        None => predictor.model = Some(model(resolved)),
     }
     Object::InferenceService(Box::new(InferenceService {
         api_version: "serving.kserve.io/v1beta1",
         kind: "InferenceService",
-        metadata: metadata(choice, mode_annotations(choice)),
+        metadata: metadata(resolved, mode_annotations(resolved)),
         spec: InferenceServiceSpec { predictor },
     }))
 }
 
-fn model(choice: &Choice<'_>) -> Model {
-    let options = choice.options;
+fn model(resolved: &Resolved<'_>) -> Model {
+    let options = resolved.options;
     Model {
-        model_format: ModelFormat { name: choice.server.format.clone() },
-        runtime: choice.server.runtime.clone(),
+        model_format: ModelFormat { name: resolved.server.format.clone() },
+        runtime: resolved.server.runtime.clone(),
         runtime_version: options.runtime_version.clone(),
         image: options.runtime_image.clone(),
-        storage_uri: (!options.storage_uris).then(|| choice.uri.clone()),
-        args: pods::arguments(choice),
-        env: pods::environment(choice),
-        resources: Some(pods::resources(choice)),
-        security_context: rights::at_container(choice),
+        storage_uri: (!options.storage_uris).then(|| resolved.uri.clone()),
+        args: pods::arguments(resolved),
+        env: pods::environment(resolved),
+        resources: Some(pods::resources(resolved)),
+        security_context: rights::at_container(resolved),
     }
 }
 
 /// KServe mounts the model and leaves the arguments to whoever brings the image.
-fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor) {
-    let mut env = pods::environment(choice);
-    if !choice.options.storage_uris {
-        env.insert(0, EnvVar::new("STORAGE_URI", &choice.uri));
+fn custom_container(resolved: &Resolved<'_>, image: &str, predictor: &mut Predictor) {
+    let mut env = pods::environment(resolved);
+    if !resolved.options.storage_uris {
+        env.insert(0, EnvVar::new("STORAGE_URI", &resolved.uri));
     }
     let mut args = vec![
-        format!("--model={}", choice.model_path()),
-        format!("--served-model-name={}", choice.served_name),
+        format!("--model={}", resolved.model_path()),
+        format!("--served-model-name={}", resolved.served_name),
         format!("--port={PORT}"),
     ];
-    args.extend(pods::arguments(choice));
+    args.extend(pods::arguments(resolved));
     let probe = |failure_threshold| Probe {
         http_get: HttpGet { path: "/health", port: PORT },
         period_seconds: 10,
@@ -85,73 +86,73 @@ fn custom_container(choice: &Choice<'_>, image: &str, predictor: &mut Predictor)
         args,
         env,
         ports: vec![Port { container_port: PORT, protocol: "TCP" }],
-        resources: Some(pods::resources(choice)),
-        security_context: Some(rights::of_custom_container(choice)),
+        resources: Some(pods::resources(resolved)),
+        security_context: Some(rights::of_custom_container(resolved)),
         volume_mounts: vec![mount],
         // Half an hour for large models; Knative has its own deadline.
-        startup_probe: (!choice.is_knative()).then(|| probe(180)),
+        startup_probe: (!resolved.is_knative()).then(|| probe(180)),
         readiness_probe: Some(probe(3)),
         ..Container::default()
     }];
     predictor.volumes = vec![volume];
 }
 
-pub(super) fn llm_inference_service(choice: &Choice<'_>) -> Object {
-    let options = choice.options;
+pub(super) fn llm_inference_service(resolved: &Resolved<'_>) -> Object {
+    let options = resolved.options;
     // The template of KServe has a home of its own and mounts a folder at it.
-    let env = pods::environment(choice)
+    let env = pods::environment(resolved)
         .into_iter()
         .filter(|variable| variable.name != "HOME" || options.env.iter().any(|(name, _)| name == "HOME"));
     let container = Container {
         name: LLM_CONTAINER.to_owned(),
         image: options.runtime_image.clone(),
-        args: pods::arguments(choice),
+        args: pods::arguments(resolved),
         env: env.collect(),
-        resources: Some(pods::resources(choice)),
+        resources: Some(pods::resources(resolved)),
         ..Container::default()
     };
     let template = PodSpec {
         service_account_name: options.service_account.clone(),
-        image_pull_secrets: pods::pull_secrets(choice),
-        node_selector: choice.node_selector(),
+        image_pull_secrets: pods::pull_secrets(resolved),
+        node_selector: resolved.node_selector(),
         tolerations: options.tolerations.clone(),
         // Beside an image volume the template of KServe has what is needed.
-        security_context: rights::at_pod(choice).filter(|_| choice.is_sidecar()),
+        security_context: rights::at_pod(resolved).filter(|_| resolved.is_sidecar()),
         containers: vec![container],
         ..PodSpec::default()
     };
     Object::LlmInferenceService(Box::new(LlmInferenceService {
         api_version: "serving.kserve.io/v1alpha2",
         kind: "LLMInferenceService",
-        metadata: metadata(choice, stop_annotation(choice)),
+        metadata: metadata(resolved, stop_annotation(resolved)),
         spec: LlmSpec {
-            model: LlmModel { uri: choice.uri.clone(), name: Some(choice.served_name.clone()) },
+            model: LlmModel { uri: resolved.uri.clone(), name: Some(resolved.served_name.clone()) },
             replicas: options.min_replicas,
-            parallelism: (choice.gpus > 1).then_some(Parallelism { tensor: choice.gpus }),
+            parallelism: (resolved.gpus > 1).then_some(Parallelism { tensor: resolved.gpus }),
             router: Some(Router { gateway: Empty {}, route: Empty {}, scheduler: Empty {} }),
             template,
         },
     }))
 }
 
-fn metadata(choice: &Choice<'_>, annotations: BTreeMap<String, String>) -> ObjectMeta {
+fn metadata(resolved: &Resolved<'_>, annotations: BTreeMap<String, String>) -> ObjectMeta {
     ObjectMeta {
-        name: Some(choice.name.clone()),
-        namespace: choice.namespace.clone(),
+        name: Some(resolved.name.clone()),
+        namespace: resolved.namespace.clone(),
         labels: BTreeMap::new(),
         annotations,
     }
 }
 
-fn mode_annotations(choice: &Choice<'_>) -> BTreeMap<String, String> {
-    let options = choice.options;
+fn mode_annotations(resolved: &Resolved<'_>) -> BTreeMap<String, String> {
+    let options = resolved.options;
     let mode = match (options.mode, options.version.has_new_mode_names()) {
         (DeploymentMode::Standard, true) => "Standard",
         (DeploymentMode::Standard, false) => "RawDeployment",
         (DeploymentMode::Knative, true) => "Knative",
         (DeploymentMode::Knative, false) => "Serverless",
     };
-    let mut annotations = stop_annotation(choice);
+    let mut annotations = stop_annotation(resolved);
     annotations.insert("serving.kserve.io/deploymentMode".to_owned(), mode.to_owned());
     if let Some(autoscaler) = options.autoscaler {
         annotations.insert("serving.kserve.io/autoscalerClass".to_owned(), autoscaler.name().to_owned());
@@ -159,7 +160,7 @@ fn mode_annotations(choice: &Choice<'_>) -> BTreeMap<String, String> {
     annotations
 }
 
-fn stop_annotation(choice: &Choice<'_>) -> BTreeMap<String, String> {
-    let stop = choice.options.stop.then(|| ("serving.kserve.io/stop".to_owned(), "true".to_owned()));
+fn stop_annotation(resolved: &Resolved<'_>) -> BTreeMap<String, String> {
+    let stop = resolved.options.stop.then(|| ("serving.kserve.io/stop".to_owned(), "true".to_owned()));
     stop.into_iter().collect()
 }

@@ -4,10 +4,10 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::{
-    choice::Choice,
     error::RenderError,
     objects::{EnvVar, Object, Resources},
     pods,
+    resolved::Resolved,
     warning::Warning,
 };
 use modelcar_core::facts::ModelFacts;
@@ -61,26 +61,26 @@ impl Values {
         self.warnings = told(warnings, remedies);
     }
 
-    pub(super) fn new(choice: &Choice<'_>, objects: &[Object], warnings: &[Warning]) -> Self {
-        let subject = choice.subject;
+    pub(super) fn new(resolved: &Resolved<'_>, objects: &[Object], warnings: &[Warning]) -> Self {
+        let served = resolved.served;
         Self {
-            name: choice.name.clone(),
-            namespace: choice.namespace.clone(),
-            served_name: choice.served_name.clone(),
-            image: subject.pinned(),
-            digest: subject.digest.to_string(),
-            uri: choice.uri.clone(),
-            title: subject.title.clone(),
-            revision: subject.revision.clone(),
-            kserve_version: choice.options.version.to_string(),
-            model_format: choice.server.format.clone(),
-            runtime: choice.server.runtime.clone(),
-            gpus: choice.gpus,
-            args: pods::arguments(choice),
-            env: pods::environment(choice),
-            resources: pods::resources(choice),
-            model: subject.facts.clone(),
-            disk: NodeDisk::beside(subject.bytes, choice.server_bytes()),
+            name: resolved.name.clone(),
+            namespace: resolved.namespace.clone(),
+            served_name: resolved.served_name.clone(),
+            image: served.pinned(),
+            digest: served.digest.to_string(),
+            uri: resolved.uri.clone(),
+            title: served.title.clone(),
+            revision: served.revision.clone(),
+            kserve_version: resolved.options.version.to_string(),
+            model_format: resolved.server.format.clone(),
+            runtime: resolved.server.runtime.clone(),
+            gpus: resolved.gpus,
+            args: pods::arguments(resolved),
+            env: pods::environment(resolved),
+            resources: pods::resources(resolved),
+            model: served.facts.clone(),
+            disk: NodeDisk::beside(served.bytes, resolved.server_bytes()),
             warnings: told(warnings, &[]),
             objects: objects.to_vec(),
         }

@@ -15,8 +15,8 @@ use modelcar_core::{
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn qwen() -> Subject {
-    Subject {
+fn qwen() -> ServedImage {
+    ServedImage {
         image: "europe-docker.pkg.dev/my-project/models/qwen".parse().unwrap(),
         digest: DIGEST.parse().unwrap(),
         title: Some("Qwen/Qwen2.5-0.5B-Instruct".into()),
@@ -41,7 +41,7 @@ fn qwen() -> Subject {
     }
 }
 
-fn minilm() -> Subject {
+fn minilm() -> ServedImage {
     let facts = ModelFacts {
         format: Some(WeightFormat::Safetensors),
         architecture: Some("BertModel".into()),
@@ -53,21 +53,21 @@ fn minilm() -> Subject {
         ..ModelFacts::default()
     };
     let bytes = ImageBytes { blobs: 92_000_000, unpacked: 92_000_000 };
-    Subject { title: Some("sentence-transformers/all-MiniLM-L6-v2".into()), facts, bytes, ..qwen() }
+    ServedImage { title: Some("sentence-transformers/all-MiniLM-L6-v2".into()), facts, bytes, ..qwen() }
 }
 
-fn gguf() -> Subject {
-    let mut subject = qwen();
-    subject.facts.format = Some(WeightFormat::Gguf);
-    subject.facts.architecture = Some("qwen2".into());
-    subject.facts.dtype = Some("Q4_K_M".into());
-    subject.facts.quantization = Some("Q4_K_M".into());
-    subject.facts.file = Some("qwen2.5-0.5b-instruct-q4_k_m.gguf".into());
-    subject
+fn gguf() -> ServedImage {
+    let mut served = qwen();
+    served.facts.format = Some(WeightFormat::Gguf);
+    served.facts.architecture = Some("qwen2".into());
+    served.facts.dtype = Some("Q4_K_M".into());
+    served.facts.quantization = Some("Q4_K_M".into());
+    served.facts.file = Some("qwen2.5-0.5b-instruct-q4_k_m.gguf".into());
+    served
 }
 
-fn stranger() -> Subject {
-    Subject {
+fn stranger() -> ServedImage {
+    ServedImage {
         title: None,
         version: None,
         revision: None,
@@ -112,8 +112,8 @@ fn codes(rendered: &Rendered) -> Vec<&'static str> {
     rendered.warnings.iter().map(Warning::code).collect()
 }
 
-fn yaml(subject: &Subject, options: &RenderOptions) -> String {
-    render(subject, options).unwrap().to_yaml().unwrap()
+fn yaml(served: &ServedImage, options: &RenderOptions) -> String {
+    render(served, options).unwrap().to_yaml().unwrap()
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn replicas_of_zero_are_said_to_be_what_they_are() {
 
 #[test]
 fn what_does_not_go_together_is_refused() {
-    let refused = |subject: &Subject, change: &dyn Fn(&mut RenderOptions), said: &str| {
-        let error = render(subject, &options(change)).unwrap_err().to_string();
+    let refused = |served: &ServedImage, change: &dyn Fn(&mut RenderOptions), said: &str| {
+        let error = render(served, &options(change)).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     };
     let old = |minor: &str| minor.parse::<KserveVersion>().unwrap();
@@ -161,7 +161,7 @@ fn what_does_not_go_together_is_refused() {
     }
     let longest = options(|o| (o.name, o.namespace) = (Some("a".repeat(53)), Some("1".repeat(63))));
     assert!(render(&qwen(), &longest).is_ok());
-    let scratch = Subject { has_base: Some(false), ..qwen() };
+    let scratch = ServedImage { has_base: Some(false), ..qwen() };
     refused(&scratch, &|_| (), "no shell");
     let native = options(|options| options.native = true);
     assert!(yaml(&scratch, &native).contains("oci+native://"));
@@ -170,7 +170,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn warnings_are_those_that_apply() {
     let told =
-        |subject: &Subject, change: &dyn Fn(&mut RenderOptions)| codes(&render(subject, &options(change)).unwrap());
+        |served: &ServedImage, change: &dyn Fn(&mut RenderOptions)| codes(&render(served, &options(change)).unwrap());
     assert_eq!(told(&qwen(), &|_| ()), ["runtime-version", "pod-security"]);
     assert_eq!(told(&qwen(), &|o| o.runtime_version = Some("v0.23.0".into())), ["pod-security"]);
     assert_eq!(told(&qwen(), &|o| (o.native, o.runtime_image) = (true, Some("i:1".into()))), ["image-volume"]);
@@ -218,11 +218,11 @@ fn names_come_from_titles() {
         ("a/模型", "model"),
         ("a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbb", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ] {
-        let subject = Subject { title: Some(title.into()), ..qwen() };
-        assert_eq!(subject.kubernetes_name(), name);
+        let served = ServedImage { title: Some(title.into()), ..qwen() };
+        assert_eq!(served.kubernetes_name(), name);
         assert!(is_name(name));
     }
-    assert_eq!(Subject { title: None, ..qwen() }.kubernetes_name(), "qwen");
+    assert_eq!(ServedImage { title: None, ..qwen() }.kubernetes_name(), "qwen");
 }
 
 #[test]

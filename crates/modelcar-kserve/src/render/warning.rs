@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::choice::{HUGGINGFACE_RUNTIME, VLLM_RUNTIME};
+use super::resolved::{HUGGINGFACE_RUNTIME, VLLM_RUNTIME};
 use crate::{KserveVersion, findings::findings};
 
 findings! {

@@ -3,8 +3,8 @@
 mod server;
 
 use super::{
-    choice::{Choice, Family},
     options::{Autoscaler, DeploymentMode, Kind, SidecarUser},
+    resolved::{Family, Resolved},
     warning::{UnusedOption, Warning},
 };
 use modelcar_core::text::one_line;
@@ -24,32 +24,32 @@ const GPU_GIB: [(&str, u64); 11] = [
     ("nvidia-b200", 180),
 ];
 
-pub(super) fn find(choice: &Choice<'_>) -> Vec<Warning> {
+pub(super) fn find(resolved: &Resolved<'_>) -> Vec<Warning> {
     let mut found = Vec::new();
-    if choice.options.kind != Kind::Prepull {
-        replicas(choice, &mut found);
-        knative(choice, &mut found);
-        left_out(choice, &mut found);
-        scratch(choice, &mut found);
-        server::find(choice, &mut found);
-        memory(choice, &mut found);
-        users(choice, &mut found);
+    if resolved.options.kind != Kind::Prepull {
+        replicas(resolved, &mut found);
+        knative(resolved, &mut found);
+        left_out(resolved, &mut found);
+        scratch(resolved, &mut found);
+        server::find(resolved, &mut found);
+        memory(resolved, &mut found);
+        users(resolved, &mut found);
     }
-    release(choice, &mut found);
-    if choice.is_sidecar() {
-        sidecar(choice, &mut found);
+    release(resolved, &mut found);
+    if resolved.is_sidecar() {
+        sidecar(resolved, &mut found);
     } else {
         found.push(Warning::ImageVolume);
     }
-    if !choice.subject.platforms.is_empty() && !choice.subject.platforms.iter().any(|name| name == "linux/amd64") {
-        found.push(Warning::Platform { offered: choice.subject.platforms.clone() });
+    if !resolved.served.platforms.is_empty() && !resolved.served.platforms.iter().any(|name| name == "linux/amd64") {
+        found.push(Warning::Platform { offered: resolved.served.platforms.clone() });
     }
     found
 }
 
 /// Who honours a smallest number of replicas of zero.
-fn replicas(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
+fn replicas(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
     let zero = options.min_replicas == Some(0);
     match (options.kind, options.mode, options.autoscaler) {
         (Kind::LlmInferenceService, ..) if options.max_replicas.is_some() => found.push(Warning::MaxReplicas),
@@ -61,19 +61,19 @@ fn replicas(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     }
 }
 
-fn knative(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    if !choice.is_knative() {
+fn knative(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    if !resolved.is_knative() {
         return;
     }
-    let options = choice.options;
+    let options = resolved.options;
     let mut features = Vec::new();
-    if !choice.node_selector().is_empty() {
+    if !resolved.node_selector().is_empty() {
         features.push("kubernetes.podspec-nodeselector");
     }
     if !options.tolerations.is_empty() {
         features.push("kubernetes.podspec-tolerations");
     }
-    if options.storage_uris && choice.is_sidecar() {
+    if options.storage_uris && resolved.is_sidecar() {
         features.extend(["kubernetes.podspec-init-containers", "kubernetes.podspec-share-process-namespace"]);
     }
     if !features.is_empty() {
@@ -82,8 +82,8 @@ fn knative(choice: &Choice<'_>, found: &mut Vec<Warning>) {
 }
 
 /// Options that an `LLMInferenceService` has no field for.
-fn left_out(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
+fn left_out(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
     if options.kind != Kind::LlmInferenceService {
         return;
     }
@@ -101,9 +101,9 @@ fn left_out(choice: &Choice<'_>, found: &mut Vec<Warning>) {
 }
 
 /// A new namespace is empty.
-fn scratch(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
-    let Some(namespace) = choice.namespace.as_ref().filter(|_| choice.is_scratch) else { return };
+fn scratch(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
+    let Some(namespace) = resolved.namespace.as_ref().filter(|_| resolved.is_scratch) else { return };
     let account = options.service_account.as_deref().map(one_line);
     let secrets: Vec<String> = options.image_pull_secrets.iter().map(|name| one_line(name)).collect();
     if account.is_some() || !secrets.is_empty() {
@@ -112,8 +112,8 @@ fn scratch(choice: &Choice<'_>, found: &mut Vec<Warning>) {
 }
 
 /// What single patches of a release lack.
-fn release(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
+fn release(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
     if options.version.serves_images_by_default() || options.kind == Kind::Prepull {
         return;
     }
@@ -124,21 +124,21 @@ fn release(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     }
 }
 
-fn memory(choice: &Choice<'_>, found: &mut Vec<Warning>) {
+fn memory(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     let known = |name: &str| GPU_GIB.iter().find(|(known, _)| *known == name).map(|(_, gib)| *gib);
-    let Some(gpu) = choice.options.gpu_type.as_deref() else { return };
-    let (Some(gib), Some(need)) = (known(gpu), choice.gpu_memory()) else { return };
-    let (need_gib, have_gib) = (need.total().div_ceil(1 << 30), gib * u64::from(choice.gpus));
+    let Some(gpu) = resolved.options.gpu_type.as_deref() else { return };
+    let (Some(gib), Some(need)) = (known(gpu), resolved.gpu_memory()) else { return };
+    let (need_gib, have_gib) = (need.total().div_ceil(1 << 30), gib * u64::from(resolved.gpus));
     if need_gib > have_gib {
-        found.push(Warning::GpuMemory { need_gib, have_gib, gpus: choice.gpus, gpu_type: gpu.to_owned() });
+        found.push(Warning::GpuMemory { need_gib, have_gib, gpus: resolved.gpus, gpu_type: gpu.to_owned() });
     }
 }
 
 /// Who may read the model, where KServe's configuration is not what it comes with.
-fn users(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
+fn users(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
     match options.kserve_uid {
-        SidecarUser::None if choice.is_sidecar() => found.push(Warning::NoUserOfSidecar),
+        SidecarUser::None if resolved.is_sidecar() => found.push(Warning::NoUserOfSidecar),
         SidecarUser::None if options.kind != Kind::LlmInferenceService => found.push(Warning::NoUser),
         SidecarUser::Uid(0) if options.custom_container.is_some() => found.push(Warning::RootContainer),
         SidecarUser::Uid(0) => found.push(Warning::Root),
@@ -146,14 +146,14 @@ fn users(choice: &Choice<'_>, found: &mut Vec<Warning>) {
     }
 }
 
-fn sidecar(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    if choice.options.kind == Kind::Prepull {
+fn sidecar(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    if resolved.options.kind == Kind::Prepull {
         return;
     }
-    found.push(Warning::PodSecurity { has_native: choice.options.version.has_native() });
-    if choice.options.kind == Kind::LlmInferenceService {
+    found.push(Warning::PodSecurity { has_native: resolved.options.version.has_native() });
+    if resolved.options.kind == Kind::LlmInferenceService {
         found.push(Warning::RealPathOfLlm);
-    } else if choice.options.custom_container.is_some() || choice.server.family == Family::Other {
+    } else if resolved.options.custom_container.is_some() || resolved.server.family == Family::Other {
         found.push(Warning::RealPath);
     }
 }

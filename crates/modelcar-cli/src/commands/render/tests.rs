@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use modelcar_core::facts::{ModelFacts, Task, WeightFormat};
-use modelcar_kserve::{render::Subject, sizing::ImageBytes};
+use modelcar_kserve::{render::ServedImage, sizing::ImageBytes};
 
 use super::RenderArgs;
 use crate::cli::{Cli, Command};
@@ -16,9 +16,9 @@ fn block(marker: &str) -> &'static str {
 }
 
 /// The model that the README shows, as its files have it.
-fn qwen(args: &RenderArgs) -> Subject {
+fn qwen(args: &RenderArgs) -> ServedImage {
     let image: modelcar_core::ImageRef = args.image.parse().unwrap();
-    Subject {
+    ServedImage {
         digest: *image.digest().expect("the README pins the image"),
         image,
         title: Some("Qwen/Qwen2.5-0.5B-Instruct".to_owned()),

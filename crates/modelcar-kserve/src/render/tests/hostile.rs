@@ -18,14 +18,14 @@ fn objects(text: &str) -> Vec<serde_json::Value> {
 fn no_text_of_an_image_ends_the_comment() {
     for end in LINE_ENDS {
         let evil = |name: &str| Some(format!("{name}{end}{}{end}---{end}\u{1b}[2J", POD.replace('\n', end)));
-        let mut subject = Subject { title: evil("x"), version: evil("main"), revision: evil("0123"), ..qwen() };
-        subject.facts.architecture = evil("a");
-        subject.facts.dtype = evil("d");
-        subject.facts.quantization = evil("q");
-        subject.facts.task = None;
-        subject.platforms = vec![evil("linux/arm64").unwrap()];
+        let mut served = ServedImage { title: evil("x"), version: evil("main"), revision: evil("0123"), ..qwen() };
+        served.facts.architecture = evil("a");
+        served.facts.dtype = evil("d");
+        served.facts.quantization = evil("q");
+        served.facts.task = None;
+        served.platforms = vec![evil("linux/arm64").unwrap()];
         let options = options(|options| options.name = Some("m".into()));
-        let rendered = render(&subject, &options).unwrap();
+        let rendered = render(&served, &options).unwrap();
         assert_eq!(codes(&rendered), ["unknown-task", "runtime-version", "pod-security", "platform"]);
         for warning in &rendered.warnings {
             assert!(!warning.to_string().contains(char::is_control), "{warning:?}");
@@ -57,7 +57,7 @@ fn attestations_are_no_platforms() {
             layers: Vec::new(),
         };
         let manifests = platforms.iter().map(manifest).collect();
-        Subject::new(
+        ServedImage::new(
             &image,
             &Inspection { digest, annotations: std::collections::BTreeMap::new(), manifests, missing: Vec::new() },
         )

@@ -133,15 +133,15 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
         ("root", |o| (o.kserve_uid, o.custom_container) = (SidecarUser::Uid(0), Some("i:1".into()))),
         ("all", |o| *o = RenderOptions { kind: o.kind, ..all_options(o.version) }),
     ];
-    for subject in [qwen(), minilm(), gguf(), stranger()] {
+    for served in [qwen(), minilm(), gguf(), stranger()] {
         for kind in kinds {
             for (name, change) in &changes {
                 let wanted = options(|options| {
                     (options.version, options.kind) = (version, kind);
                     change(options);
                 });
-                match render(&subject, &wanted) {
-                    Ok(rendered) => sets.push((format!("{:?} {kind:?} {name}", subject.title), rendered)),
+                match render(&served, &wanted) {
+                    Ok(rendered) => sets.push((format!("{:?} {kind:?} {name}", served.title), rendered)),
                     Err(RenderError::Conflict(..) | RenderError::Unsupported { .. } | RenderError::LlmGguf) => {}
                     Err(error) => panic!("{kind:?} {name}: {error}"),
                 }

@@ -2,18 +2,18 @@
 
 use super::*;
 
-fn t5() -> Subject {
-    let mut subject = qwen();
-    subject.facts.architecture = Some("T5ForConditionalGeneration".into());
-    subject.facts.task = Some(Task::TextToText);
-    subject
+fn t5() -> ServedImage {
+    let mut served = qwen();
+    served.facts.architecture = Some("T5ForConditionalGeneration".into());
+    served.facts.task = Some(Task::TextToText);
+    served
 }
 
-fn classifier(architecture: &str) -> Subject {
-    let mut subject = minilm();
-    subject.facts.architecture = Some(architecture.into());
-    subject.facts.task = Some(Task::Classification);
-    subject
+fn classifier(architecture: &str) -> ServedImage {
+    let mut served = minilm();
+    served.facts.architecture = Some(architecture.into());
+    served.facts.task = Some(Task::Classification);
+    served
 }
 
 fn version(minor: u32) -> KserveVersion {
@@ -21,8 +21,8 @@ fn version(minor: u32) -> KserveVersion {
 }
 
 /// The arguments of the server.
-fn args(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Vec<String> {
-    let rendered = render(subject, &options(|options| (options.name = Some("m".into()), change(options)).1)).unwrap();
+fn args(served: &ServedImage, change: &dyn Fn(&mut RenderOptions)) -> Vec<String> {
+    let rendered = render(served, &options(|options| (options.name = Some("m".into()), change(options)).1)).unwrap();
     let object = serde_json::to_value(&rendered.objects[0]).unwrap();
     let places =
         ["/spec/predictor/model/args", "/spec/predictor/containers/0/args", "/spec/template/containers/0/args"];
@@ -31,8 +31,8 @@ fn args(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Vec<String> {
 }
 
 /// Warnings of the server's image and of nothing else.
-fn told(subject: &Subject, change: &dyn Fn(&mut RenderOptions)) -> Option<String> {
-    let rendered = render(subject, &options(change)).unwrap();
+fn told(served: &ServedImage, change: &dyn Fn(&mut RenderOptions)) -> Option<String> {
+    let rendered = render(served, &options(change)).unwrap();
     rendered.warnings.into_iter().find(|warning| warning.code() == "server-image").map(|warning| warning.to_string())
 }
 
@@ -71,15 +71,15 @@ fn a_runtime_of_kserve_gets_its_format_and_arguments() {
 
 #[test]
 fn a_model_of_unknown_purpose_is_said_to_be_one() {
-    let mut subject = qwen();
-    (subject.facts.architecture, subject.facts.task) = (Some("FooModel".into()), None);
+    let mut served = qwen();
+    (served.facts.architecture, served.facts.task) = (Some("FooModel".into()), None);
     let unknown =
-        |subject: &Subject| codes(&render(subject, &RenderOptions::default()).unwrap()).contains(&"unknown-task");
-    assert!(unknown(&subject));
-    subject.facts.architecture = None;
-    assert!(unknown(&subject));
-    subject.facts.format = Some(WeightFormat::Onnx);
-    assert!(!unknown(&subject) && !unknown(&qwen()) && !unknown(&stranger()));
+        |served: &ServedImage| codes(&render(served, &RenderOptions::default()).unwrap()).contains(&"unknown-task");
+    assert!(unknown(&served));
+    served.facts.architecture = None;
+    assert!(unknown(&served));
+    served.facts.format = Some(WeightFormat::Onnx);
+    assert!(!unknown(&served) && !unknown(&qwen()) && !unknown(&stranger()));
 }
 
 #[test]

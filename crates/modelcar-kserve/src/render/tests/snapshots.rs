@@ -3,9 +3,9 @@
 use super::*;
 
 macro_rules! snapshot {
-    ($name:literal, $subject:expr, $options:expr) => {
+    ($name:literal, $served:expr, $options:expr) => {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!($name, yaml(&$subject, &$options));
+            insta::assert_snapshot!($name, yaml(&$served, &$options));
         });
     };
 }

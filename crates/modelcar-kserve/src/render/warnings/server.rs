@@ -3,67 +3,67 @@
 use modelcar_core::{facts::Task, text::one_line};
 
 use crate::render::{
-    choice::{Choice, Family, HUGGINGFACE_RUNTIME, VLLM_RUNTIME, is_gguf, is_onnx},
+    resolved::{Family, HUGGINGFACE_RUNTIME, Resolved, VLLM_RUNTIME, is_gguf, is_onnx},
     warning::{ImageRewrite, Warning},
 };
 
-pub(super) fn find(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    model(choice, found);
-    image(choice, found);
-    let options = choice.options;
-    if choice.has_runtime() && choice.server.family == Family::Other && options.served_name.is_some() {
+pub(super) fn find(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    model(resolved, found);
+    image(resolved, found);
+    let options = resolved.options;
+    if resolved.has_runtime() && resolved.server.family == Family::Other && options.served_name.is_some() {
         found.push(Warning::ServedName);
     }
-    if choice.is_sidecar() && !options.version.keeps_security_context() {
+    if resolved.is_sidecar() && !options.version.keeps_security_context() {
         found.push(Warning::SecurityContext { version: options.version });
     }
 }
 
 /// What the server makes of the model.
-fn model(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let facts = &choice.subject.facts;
-    let family = choice.server.family;
+fn model(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let facts = &resolved.served.facts;
+    let family = resolved.server.family;
     match (&facts.architecture, facts.task) {
         (None, _) if facts.format.is_none() => found.push(Warning::NoFacts),
-        (_, None) if is_onnx(choice.subject) || family == Family::Other => {}
+        (_, None) if is_onnx(resolved.served) || family == Family::Other => {}
         (architecture, None) => found.push(Warning::UnknownTask { architecture: architecture.clone() }),
         (_, Some(Task::TextToText)) if family == Family::Vllm => found.push(Warning::EncoderDecoder),
         _ => {}
     }
     match family {
-        Family::Vllm if is_gguf(choice.subject) => found.push(Warning::GgufOnVllm),
-        Family::HuggingFace if is_gguf(choice.subject) => found.push(Warning::GgufOnHuggingFace),
+        Family::Vllm if is_gguf(resolved.served) => found.push(Warning::GgufOnVllm),
+        Family::HuggingFace if is_gguf(resolved.served) => found.push(Warning::GgufOnHuggingFace),
         _ => {}
     }
 }
 
 /// KServe knows some of its runtimes by name. A named version keeps it from rewriting, and so does a digest.
-fn rewrite_of(choice: &Choice<'_>) -> ImageRewrite {
-    let version = choice.options.version;
-    let resource = choice.options.gpu_resource.as_str();
+fn rewrite_of(resolved: &Resolved<'_>) -> ImageRewrite {
+    let version = resolved.options.version;
+    let resource = resolved.options.gpu_resource.as_str();
     let slice = version.knows_gpu_slices() && resource.starts_with("nvidia.com/mig");
-    let gpu = choice.gpus > 0 && (resource == "nvidia.com/gpu" || slice);
-    match choice.server.runtime.as_deref() {
+    let gpu = resolved.gpus > 0 && (resource == "nvidia.com/gpu" || slice);
+    match resolved.server.runtime.as_deref() {
         Some(HUGGINGFACE_RUNTIME | "kserve-tensorflow-serving" | "kserve-torchserve") if gpu => ImageRewrite::GpuTag,
         Some(VLLM_RUNTIME) if version.has_vllm_runtime() && !gpu => ImageRewrite::CpuRepository,
         _ => ImageRewrite::Nothing,
     }
 }
 
-fn image(choice: &Choice<'_>, found: &mut Vec<Warning>) {
-    let options = choice.options;
-    if !choice.has_runtime() {
+fn image(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let options = resolved.options;
+    if !resolved.has_runtime() {
         return;
     }
-    let rewrite = rewrite_of(choice);
+    let rewrite = rewrite_of(resolved);
     let warning = match (options.runtime_version.as_deref(), options.runtime_image.as_deref()) {
-        (Some(tag), _) => version(choice, rewrite, tag),
-        (None, Some(image)) => named(choice, rewrite, image),
+        (Some(tag), _) => version(resolved, rewrite, tag),
+        (None, Some(image)) => named(resolved, rewrite, image),
         (None, None) => {
-            if choice.server.family != Family::Other {
+            if resolved.server.family != Family::Other {
                 found.push(Warning::RuntimeVersion { rewrite });
             }
-            let other_gpu = rewrite == ImageRewrite::CpuRepository && choice.gpus > 0;
+            let other_gpu = rewrite == ImageRewrite::CpuRepository && resolved.gpus > 0;
             other_gpu.then(|| Warning::GpusNotCounted { resource: one_line(&options.gpu_resource) })
         }
     };
@@ -71,11 +71,11 @@ fn image(choice: &Choice<'_>, found: &mut Vec<Warning>) {
 }
 
 /// KServe puts the tag in the place of the runtime's and looks no further.
-fn version(choice: &Choice<'_>, rewrite: ImageRewrite, tag: &str) -> Option<Warning> {
+fn version(resolved: &Resolved<'_>, rewrite: ImageRewrite, tag: &str) -> Option<Warning> {
     match rewrite {
         ImageRewrite::GpuTag if !tag.ends_with("-gpu") => Some(Warning::TagWithoutCuda { tag: one_line(tag) }),
         ImageRewrite::CpuRepository => {
-            let resource = (choice.gpus > 0).then(|| one_line(&choice.options.gpu_resource));
+            let resource = (resolved.gpus > 0).then(|| one_line(&resolved.options.gpu_resource));
             Some(Warning::VersionForNvidia { resource })
         }
         _ => None,
@@ -83,8 +83,8 @@ fn version(choice: &Choice<'_>, rewrite: ImageRewrite, tag: &str) -> Option<Warn
 }
 
 /// An image of the user's is rewritten like the runtime's own, unless it is named by its digest.
-fn named(choice: &Choice<'_>, rewrite: ImageRewrite, image: &str) -> Option<Warning> {
-    let version = choice.options.version;
+fn named(resolved: &Resolved<'_>, rewrite: ImageRewrite, image: &str) -> Option<Warning> {
+    let version = resolved.options.version;
     if image.contains("@sha256:") {
         let breaks = rewrite == ImageRewrite::GpuTag && !version.leaves_digests_alone();
         return breaks.then_some(Warning::DigestRewritten { version });

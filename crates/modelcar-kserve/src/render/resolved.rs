@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     options::{DeploymentMode, Kind, RenderOptions},
-    subject::Subject,
+    served_image::ServedImage,
 };
 use modelcar_core::facts::{Task, WeightFormat};
 
@@ -27,8 +27,8 @@ pub(super) const MODEL_PATH: &str = "/mnt/models";
 
 /// Everything that objects are made of, decided.
 #[derive(Debug, Clone)]
-pub(super) struct Choice<'a> {
-    pub(super) subject: &'a Subject,
+pub(super) struct Resolved<'a> {
+    pub(super) served: &'a ServedImage,
     pub(super) options: &'a RenderOptions,
     pub(super) name: String,
     pub(super) namespace: Option<String>,
@@ -60,25 +60,25 @@ pub(super) enum Family {
     Other,
 }
 
-impl<'a> Choice<'a> {
-    pub(super) fn new(subject: &'a Subject, options: &'a RenderOptions) -> Self {
-        let name = options.name.clone().unwrap_or_else(|| subject.kubernetes_name());
+impl<'a> Resolved<'a> {
+    pub(super) fn new(served: &'a ServedImage, options: &'a RenderOptions) -> Self {
+        let name = options.name.clone().unwrap_or_else(|| served.kubernetes_name());
         let is_scratch = options.kind == Kind::SmokeTest && options.namespace.is_none();
         let scratch = is_scratch.then(|| format!("smoke-{name}"));
-        let generates = subject.facts.task.is_none_or(Task::is_generative) && !is_onnx(subject);
+        let generates = served.facts.task.is_none_or(Task::is_generative) && !is_onnx(served);
         let gpus = options.gpus.unwrap_or(u32::from(generates));
         let scheme = if options.native { "oci+native" } else { "oci" };
         Self {
             namespace: options.namespace.clone().or(scratch),
             is_scratch,
             served_name: options.served_name.clone().unwrap_or_else(|| name.clone()),
-            uri: format!("{scheme}://{}", subject.pinned()),
+            uri: format!("{scheme}://{}", served.pinned()),
             gpus,
             cpu: options.cpu.clone().unwrap_or_else(|| 4_u32.saturating_mul(gpus.max(1)).to_string()),
-            memory: options.memory.clone().unwrap_or_else(|| memory(subject, gpus)),
-            server: Server::new(subject, options),
+            memory: options.memory.clone().unwrap_or_else(|| memory(served, gpus)),
+            server: Server::new(served, options),
             name,
-            subject,
+            served,
             options,
         }
     }
@@ -96,8 +96,8 @@ impl<'a> Choice<'a> {
 
     /// Returns where the server finds the model: a folder, or the file of one in GGUF.
     pub(super) fn model_path(&self) -> String {
-        match &self.subject.facts.file {
-            Some(file) if is_gguf(self.subject) => format!("{MODEL_PATH}/{file}"),
+        match &self.served.facts.file {
+            Some(file) if is_gguf(self.served) => format!("{MODEL_PATH}/{file}"),
             _ => MODEL_PATH.to_owned(),
         }
     }
@@ -109,13 +109,13 @@ impl<'a> Choice<'a> {
 
     /// Returns the longest sequence that is served.
     pub(super) fn sequence(&self) -> Option<u64> {
-        self.options.max_model_len.or(self.subject.facts.context_length)
+        self.options.max_model_len.or(self.served.facts.context_length)
     }
 
     /// Returns GPU memory in bytes: weights, the attention cache of one longest sequence, and the runtime.
     pub(super) fn gpu_memory(&self) -> Option<GpuMemory> {
-        let weights = self.subject.facts.weight_bytes?;
-        let cache = self.subject.facts.cache_bytes_per_token.zip(self.sequence());
+        let weights = self.served.facts.weight_bytes?;
+        let cache = self.served.facts.cache_bytes_per_token.zip(self.sequence());
         let cache = cache.and_then(|(bytes, tokens)| bytes.checked_mul(tokens)).unwrap_or(0);
         Some(GpuMemory { weights, cache, runtime: RUNTIME_GPU_BYTES })
     }
@@ -151,14 +151,14 @@ impl GpuMemory {
 }
 
 impl Server {
-    fn new(subject: &Subject, options: &RenderOptions) -> Self {
-        let for_vllm = subject.facts.task.is_none_or(Task::suits_vllm);
+    fn new(served: &ServedImage, options: &RenderOptions) -> Self {
+        let for_vllm = served.facts.task.is_none_or(Task::suits_vllm);
         let huggingface = (Family::HuggingFace, "huggingface", Some(HUGGINGFACE_RUNTIME));
         let vllm = (Family::Vllm, "vLLM", Some(VLLM_RUNTIME));
         let (family, format, runtime) = match options.runtime.as_deref() {
             Some(HUGGINGFACE_RUNTIME) => huggingface,
             Some(VLLM_RUNTIME) => vllm,
-            _ if is_onnx(subject) => (Family::Other, "onnx", None),
+            _ if is_onnx(served) => (Family::Other, "onnx", None),
             _ if for_vllm && options.version.has_vllm_runtime() => vllm,
             _ => huggingface,
         };
@@ -179,17 +179,17 @@ impl Server {
     }
 }
 
-pub(super) fn is_gguf(subject: &Subject) -> bool {
-    subject.facts.format == Some(WeightFormat::Gguf)
+pub(super) fn is_gguf(served: &ServedImage) -> bool {
+    served.facts.format == Some(WeightFormat::Gguf)
 }
 
-pub(super) fn is_onnx(subject: &Subject) -> bool {
-    subject.facts.format == Some(WeightFormat::Onnx)
+pub(super) fn is_onnx(served: &ServedImage) -> bool {
+    served.facts.format == Some(WeightFormat::Onnx)
 }
 
 /// With GPUs the weights only pass through; without them they stay, beside the cache and the activations.
-fn memory(subject: &Subject, gpus: u32) -> String {
-    let weights = subject.facts.weight_bytes.unwrap_or(subject.bytes.unpacked);
+fn memory(served: &ServedImage, gpus: u32) -> String {
+    let weights = served.facts.weight_bytes.unwrap_or(served.bytes.unpacked);
     let extra = match gpus {
         0 => weights.saturating_add(weights / 4),
         gpus => weights.min(u64::from(gpus).saturating_mul(STAGING_BYTES)),

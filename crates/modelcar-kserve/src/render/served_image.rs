@@ -6,7 +6,7 @@ use crate::sizing::ImageBytes;
 
 /// An image to render for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct ServedImage {
     /// Repository of the image; its tag is not used.
     pub image: ImageRef,
     /// Digest that is pinned.
@@ -27,7 +27,7 @@ pub struct Subject {
     pub platforms: Vec<String>,
 }
 
-impl Subject {
+impl ServedImage {
     /// Takes over what was read from the image called `image`.
     pub fn new(image: &ImageRef, inspection: &Inspection) -> Self {
         let annotation = |key: &str| inspection.annotations.get(&format!("org.opencontainers.image.{key}")).cloned();
