@@ -10,9 +10,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use modelcar_core::{
     BuildOptions, ContentId, Digest, Plan, Result,
     base::Base,
+    blob::{Body, Sealed},
     build,
     plan::PlanOptions,
-    sink::{Body, ManifestBlob, Sealed, Sink},
+    sink::{ManifestBlob, Sink},
     source::{ByteStream, Extent, HubOptions, HubSource, Origin, Source, SourceError, SourceFile, Window},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree, synthetic_model};

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 25] = [
     "error",
     "thread",
     "text",
@@ -24,7 +24,9 @@ const ORDER: [&str; 23] = [
     "source",
     "layer_format",
     "facts",
+    "blob",
     "sink",
+    "layout",
     "registry",
     "reader",
     "base",

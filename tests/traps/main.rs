@@ -10,11 +10,13 @@ use futures_util::{StreamExt, stream};
 use modelcar_core::{
     BuildOptions, Built, Digest, Error, ErrorKind, OtherError, Plan, Result, Tag,
     base::Base,
+    blob::{Body, Sealed},
     build,
     http::Network,
+    layout::{ArchiveSink, LayoutSink},
     plan::{Layering, LockFile, PlanOptions, Selection},
     progress::{Event, Progress},
-    sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sealed, Sink},
+    sink::{ManifestBlob, Sink},
     source::{ByteStream, DirSource, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 

@@ -10,9 +10,9 @@ use modelcar_core::{
     BuildOptions, ErrorKind, ModelPath, OtherError, Plan,
     base::Base,
     build,
+    layout::LayoutSink,
     plan::PlanOptions,
     progress::{self, Event},
-    sink::LayoutSink,
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 

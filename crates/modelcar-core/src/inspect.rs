@@ -8,9 +8,9 @@ use crate::{
     Digest, ImageRef, Platform,
     error::Result,
     image::FILES,
+    layout::Layout,
     reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
     registry::Repository,
-    sink::Layout,
     source::SourceFile,
 };
 

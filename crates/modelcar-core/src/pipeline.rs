@@ -17,6 +17,7 @@ use tracing::{Instrument, Span, field::Empty};
 use crate::{
     Digest, Platform,
     base::{Base, BaseLayer},
+    blob::{Body, BytesBody, Sealed},
     error::{Error, Result, chain},
     image::{self, PlatformImage},
     layer::LayerBody,
@@ -24,7 +25,7 @@ use crate::{
     progress::{Event, NoProgress, Phase, Progress},
     registry::RegistryError,
     reuse::{Candidate, DecidedPush, Place, Reuse, Way},
-    sink::{Body, BytesBody, Sealed, Sink},
+    sink::Sink,
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 

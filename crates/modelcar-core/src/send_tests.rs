@@ -8,13 +8,15 @@ use tokio::sync::oneshot;
 use crate::{
     BuildOptions, ImageRef, Plan, Tag,
     base::{Base, BaseRef},
+    blob::Body,
     build,
     facts::ModelFacts,
     inspect,
+    layout::{ArchiveSink, LayoutSink},
     progress::{NoProgress, Progress},
     push::{Connections, Contents, Push},
     registry::{RegistrySink, Repository},
-    sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
+    sink::{ManifestBlob, Sink},
     source::{DirSource, HubOptions, HubSource, Source, SourceFile, SourceRef},
 };
 

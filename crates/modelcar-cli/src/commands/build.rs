@@ -3,7 +3,8 @@
 use std::{path, time::Instant};
 
 use modelcar_core::{
-    sink::{ArchiveSink, LayoutSink, Sink},
+    layout::{ArchiveSink, LayoutSink},
+    sink::Sink,
     source::SourceRef,
 };
 use serde_json::json;

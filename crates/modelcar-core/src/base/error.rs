@@ -5,8 +5,8 @@ use std::{io, path::PathBuf, time::Duration};
 use crate::{
     Digest, ImageError, InvalidReference, Platform,
     error::{ErrorKind, ModelcarError},
+    layout::LayoutError,
     registry::RegistryError,
-    sink::LayoutError,
 };
 
 /// Why a base image can't be used.

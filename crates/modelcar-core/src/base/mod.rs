@@ -19,9 +19,10 @@ pub use self::{
 };
 use crate::{
     Digest, ImageRef, Platform,
+    blob::{Body, BytesBody, OpenBody},
+    layout::{Layout, ref_name},
     reader::ImageReader,
     registry::Repository,
-    sink::{Body, BytesBody, Layout, OpenBody, ref_name},
 };
 
 /// What a plan keeps of a base image.

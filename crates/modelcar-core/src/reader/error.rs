@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     Digest,
     error::{ErrorKind, ModelcarError},
+    layout::LayoutError,
     registry::RegistryError,
-    sink::LayoutError,
 };
 
 /// Why an image can't be read.

@@ -26,9 +26,10 @@ pub use self::{error::ImageError, layout::open_layout};
 pub use crate::oci::{Descriptor, Manifest};
 use crate::{
     Digest,
+    blob::Body,
     error::{ErrorKind, ModelcarError},
-    oci::{Document, DocumentError, Platform},
-    sink::{Body, MAX_JSON_BYTES, ManifestBlob},
+    oci::{Document, DocumentError, MAX_JSON_BYTES, Platform},
+    sink::ManifestBlob,
 };
 
 /// Indexes in indexes are rare, and never deep.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice, Write},
+    path::Path,
     time::Duration,
 };
 
@@ -9,11 +10,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{
-    body::{OpenBody, Sealed},
-    layout::LayoutError,
-};
+use super::error::{LayoutError, io_error};
 use crate::{
+    blob::{Body, OpenBody, Sealed},
     error::{Error, Result, chain},
     thread,
 };
@@ -34,6 +33,19 @@ pub(super) enum CopyError {
     Io(io::Error),
     /// The body counted other bytes than arrived.
     Miscounted { sealed: u64, written: u64 },
+}
+
+impl CopyError {
+    /// Turns the failure into an error of this library; `path` is where the bytes of `body` went.
+    pub(super) fn explain(self, body: &dyn Body, path: &Path) -> Error {
+        match self {
+            Self::Body(error) => error,
+            Self::Io(source) => io_error("write to", path)(source).into(),
+            Self::Miscounted { sealed, written } => {
+                LayoutError::Miscounted { title: body.title(), sealed, written }.into()
+            }
+        }
+    }
 }
 
 /// Copies `open` to what `start` makes and gives both the target and the proven identity back.
@@ -130,15 +142,5 @@ impl<'a> Restarts<'a> {
         self.left -= 1;
         self.delay *= 2;
         Ok(())
-    }
-}
-
-/// Runs file system work on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
-) -> Result<T, LayoutError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(LayoutError::Task(error)),
     }
 }

@@ -1,27 +1,12 @@
-//! Where an image goes: a registry, an OCI image layout or an OCI archive.
-
-mod archive;
-mod body;
-mod builds;
-mod layout;
-mod layout_error;
-mod store;
-mod temporary;
-#[cfg(test)]
-mod tests;
-mod writer;
+//! The contract of where an image goes, whatever keeps the image: a registry, an OCI image layout, an OCI archive.
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub(crate) use self::store::{Layout, MAX_JSON_BYTES, ref_name};
-pub use self::{
-    archive::ArchiveSink,
-    body::{Body, BytesBody, OpenBody, Sealed},
-    layout::{LayoutError, LayoutSink},
-};
+#[doc(no_inline)]
+pub use crate::blob::{Body, BytesBody, OpenBody, Sealed};
 use crate::{Digest, error::Result};
 
 /// A manifest or index, as the exact bytes to store.

@@ -1,4 +1,4 @@
-//! A blob's bytes as a sink takes them: in order, counted, able to start over.
+//! A blob's bytes as a sink takes them and a reader gives them: in order, counted, able to start over.
 
 use std::{fmt::Debug, ops::Range};
 
