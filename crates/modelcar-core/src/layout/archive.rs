@@ -15,7 +15,7 @@ use tar::EntryType;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    copy::{Restarts, copy},
+    copy::copy,
     error::{LayoutError, io_error},
     read::{self, BLOBS, INDEX_FILE, LAYOUT_FILE, blocking},
 };
@@ -23,7 +23,7 @@ use crate::{
     Digest,
     blob::{Body, Sealed},
     error::Result,
-    sink::{ManifestBlob, Published, Sink},
+    sink::{ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Size of a tar header, and what every entry is padded to.

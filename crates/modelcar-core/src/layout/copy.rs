@@ -1,9 +1,8 @@
-//! Copies a body to a file without holding up the runtime, and starts it over when that may help.
+//! Copies a body to a file without holding up the runtime.
 
 use std::{
     io::{self, IoSlice, Write},
     path::Path,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,16 +12,13 @@ use tokio::sync::mpsc;
 use super::error::{LayoutError, io_error};
 use crate::{
     blob::{Body, OpenBody, Sealed},
-    error::{Error, Result, chain},
+    error::{Error, Result},
     thread,
 };
 
 /// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
 /// disk slows the source down and not the machine.
 const CHANNEL_CHUNKS: usize = 8;
-/// Sources retry what is small (a part, a request) themselves; this is for what got past that.
-const MAX_RESTARTS: u32 = 3;
-const FIRST_DELAY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 
 /// Why a body did not reach its file.
 #[derive(Debug)]
@@ -118,29 +114,4 @@ fn write_all_vectored(target: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -
         }
     }
     Ok(())
-}
-
-/// Decides whether a body is worth another try.
-pub(super) struct Restarts<'a> {
-    left: u32,
-    delay: Duration,
-    restarted: &'a (dyn Fn(String) + Send + Sync),
-}
-
-impl<'a> Restarts<'a> {
-    pub(super) fn new(restarted: &'a (dyn Fn(String) + Send + Sync)) -> Self {
-        Self { left: MAX_RESTARTS, delay: FIRST_DELAY, restarted }
-    }
-
-    /// Waits and returns when `error` may pass, else gives it back.
-    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        if self.left == 0 || !error.is_worth_another_try() {
-            return Err(error);
-        }
-        (self.restarted)(chain(&error));
-        tokio::time::sleep(self.delay).await;
-        self.left -= 1;
-        self.delay *= 2;
-        Ok(())
-    }
 }

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{
-    copy::{Restarts, copy},
+    copy::copy,
     error::{LayoutError, io_error},
     lock::{Seen, Share},
     read::{self, BLOBS, INDEX_FILE, LAYOUT_FILE, blocking},
@@ -22,7 +22,7 @@ use crate::{
     Digest,
     blob::{Body, Sealed},
     error::{ErrorKind, ModelcarError, Result},
-    sink::{ManifestBlob, Published, Sink},
+    sink::{ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.

@@ -19,6 +19,12 @@ pub enum ImageError {
     /// The registry that holds the image refused or failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The keeper of images has no manifest or blob of this name.
+    #[error("`{name}` is not there")]
+    NotFound {
+        /// The digest or name that was asked for.
+        name: String,
+    },
     /// An index, manifest or config is not the JSON that it should be.
     #[error("`{digest}` is not the expected JSON")]
     Json {
@@ -58,6 +64,7 @@ impl ModelcarError for ImageError {
         match self {
             Self::Layout(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } => ErrorKind::Integrity,
             Self::Json { .. } | Self::Document { .. } => ErrorKind::InvalidInput,
             Self::Blob { .. } => ErrorKind::Internal,

@@ -4,6 +4,7 @@
 
 mod error;
 mod layout;
+mod memory;
 mod registry;
 #[cfg(test)]
 mod tests;

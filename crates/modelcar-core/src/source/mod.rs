@@ -1,7 +1,8 @@
-//! Where a model's files come from: the Hub or a directory.
+//! Where a model's files come from: the Hub, a directory, memory.
 
 mod dir;
 mod hub;
+mod memory;
 mod source_ref;
 mod window;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     dir::DirSource,
     hub::{HubOptions, HubSource, ModelId},
+    memory::MemorySource,
     source_ref::{OpenSource, SourceRef},
     window::{Seat, Window},
 };
@@ -215,10 +217,10 @@ pub enum SourceError {
         /// What the link says.
         target: PathBuf,
     },
-    /// A file was asked for that the directory did not hold when it was opened.
+    /// A file was asked for that the source does not list.
     #[error("`{path}` is not there")]
     NotListed {
-        /// Path on the file system.
+        /// Path on the file system, or inside the model where the source is no directory.
         path: PathBuf,
     },
     /// The Hub's address is not one.
@@ -235,7 +237,7 @@ pub enum SourceError {
     /// A file is not the one that was listed any more.
     #[error("`{path}` changed while it was read: {reason}")]
     Changed {
-        /// Path on the file system.
+        /// Path on the file system, or inside the model where the source is no directory.
         path: PathBuf,
         /// What differs.
         reason: String,

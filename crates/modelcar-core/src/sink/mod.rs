@@ -1,10 +1,15 @@
 //! The contract of where an image goes, whatever keeps the image: a registry, an OCI image layout, an OCI archive.
 
+mod memory;
+mod restarts;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::memory::MemorySink;
+pub(crate) use self::restarts::Restarts;
 #[doc(no_inline)]
 pub use crate::blob::{Body, BytesBody, OpenBody, Sealed};
 use crate::{Digest, error::Result};
