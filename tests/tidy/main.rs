@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "error",
     "thread",
     "text",
@@ -26,6 +26,7 @@ const ORDER: [&str; 25] = [
     "facts",
     "blob",
     "sink",
+    "conformance",
     "layout",
     "registry",
     "reader",

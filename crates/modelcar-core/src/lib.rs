@@ -17,6 +17,7 @@
 
 pub mod base;
 pub mod blob;
+pub mod conformance;
 mod digest;
 mod error;
 pub mod facts;
