@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a file that can't be read is a failed test")]
 
 mod circles;
+mod contracts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
