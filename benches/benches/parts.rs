@@ -13,7 +13,7 @@ use modelcar_core::{
     blob::{Body, Sealed},
     build,
     plan::PlanOptions,
-    sink::{ManifestBlob, Sink},
+    sink::{KnownBlob, ManifestBlob, Published, Sink},
     source::{ByteStream, Extent, HubOptions, HubSource, Origin, Source, SourceError, SourceFile, Window},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree, synthetic_model};
@@ -39,6 +39,10 @@ impl Sink for Discard {
         Ok(false)
     }
 
+    async fn claim(&self, _: &KnownBlob) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn write_blob(&self, body: &dyn Body, _: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let open = body.open();
         open.stream.try_for_each(|_| std::future::ready(Ok(()))).await?;
@@ -51,6 +55,10 @@ impl Sink for Discard {
 
     async fn publish(&self, _: &ManifestBlob) -> Result<()> {
         Ok(())
+    }
+
+    fn published(&self) -> Option<Published> {
+        None
     }
 
     async fn abandon(&self) {}
@@ -90,6 +98,10 @@ impl Source for Memory {
 
     async fn list(&self) -> std::result::Result<Vec<SourceFile>, SourceError> {
         Ok(self.files())
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> std::result::Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
     }
 
     fn read(&self, extents: Vec<Extent>, _: &Window) -> ByteStream {

@@ -36,3 +36,18 @@ fn every_source_and_sink_is_held_to_its_contract() {
     let gone: Vec<_> = APART.iter().filter(|(apart, _)| !found.iter().any(|name| name == apart)).collect();
     assert!(gone.is_empty(), "no longer there: {gone:?}");
 }
+
+#[test]
+fn a_contract_has_no_default_that_a_wrapper_could_forget() {
+    let core = workspace().join("crates/modelcar-core/src");
+    for (file, contract) in
+        [("source/mod.rs", "pub trait Source:"), ("sink/mod.rs", "pub trait Sink:"), ("blob.rs", "pub trait Body:")]
+    {
+        let text = code(&core.join(file));
+        let (_, from) = text.split_once(contract).unwrap_or_else(|| panic!("{file} has no {contract}"));
+        let methods = from.split("\n}\n").next().unwrap_or_default();
+        assert!(methods.matches("fn ").count() >= 4, "{contract} {methods}");
+        // The brace of the trait itself is the only one.
+        assert_eq!(methods.matches('{').count(), 1, "{contract} has a default");
+    }
+}

@@ -460,6 +460,10 @@ impl Source for Metered {
         self.source.list().await
     }
 
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        self.source.identify(files).await
+    }
+
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let read = Arc::clone(&self.read);
         let count = move |bytes: &Bytes| {

@@ -1,17 +1,23 @@
 //! Bodies that are right or wrong in one way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::sync::Semaphore;
 
 use crate::{
     Digest,
-    blob::{Body, OpenBody, Sealed},
+    blob::{self, Body, OpenBody, Sealed},
     error::{Error, ErrorKind, OtherError},
 };
 
@@ -85,6 +91,10 @@ impl Body for Made {
 
     fn digest(&self) -> Option<Digest> {
         self.known.then(|| Digest::of(&self.bytes))
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

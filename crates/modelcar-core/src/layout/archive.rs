@@ -23,7 +23,7 @@ use crate::{
     Digest,
     blob::{Body, Sealed},
     error::Result,
-    sink::{ManifestBlob, Published, Restarts, Sink},
+    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Size of a tar header, and what every entry is padded to.
@@ -144,6 +144,13 @@ impl Sink for ArchiveSink {
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         Ok(self.blobs().get(digest) == Some(&size))
+    }
+
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
     }
 
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {

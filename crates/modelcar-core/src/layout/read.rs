@@ -3,12 +3,16 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
@@ -16,7 +20,7 @@ use tokio::sync::mpsc;
 use super::error::{LayoutError, io_error};
 use crate::{
     Digest,
-    blob::{Body, OpenBody, Sealed},
+    blob::{self, Body, OpenBody, Sealed},
     error::Result,
     oci::{Descriptor, MAX_JSON_BYTES},
     sink::ManifestBlob,
@@ -120,6 +124,10 @@ impl Body for BlobBody {
 
     fn digest(&self) -> Option<Digest> {
         Some(self.digest)
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

@@ -5,6 +5,7 @@ use std::{
     fs,
     future::poll_fn,
     io::Read,
+    ops::Range,
     path::Path,
     pin::pin,
     sync::atomic::{AtomicU32, Ordering},
@@ -12,7 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -62,6 +66,10 @@ impl Body for Flaky {
 
     fn digest(&self) -> Option<Digest> {
         None
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        self.inner.reread(range)
     }
 
     fn open(&self) -> OpenBody {

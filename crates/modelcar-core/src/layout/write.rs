@@ -22,7 +22,7 @@ use crate::{
     Digest,
     blob::{Body, Sealed},
     error::{ErrorKind, ModelcarError, Result},
-    sink::{ManifestBlob, Published, Restarts, Sink},
+    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.
@@ -138,6 +138,13 @@ impl Sink for LayoutSink {
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         let (path, digest) = (read::blob_path(&self.shared.dir, digest), *digest);
         Ok(blocking(move || is_blob(&path, &digest, size)).await?)
+    }
+
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
     }
 
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {

@@ -1,15 +1,18 @@
 //! An image in memory as the keeper of an image.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    blob::{Body, BytesBody, OpenBody},
+    blob::{self, Body, BytesBody, OpenBody},
     sink::{ManifestBlob, MemorySink},
 };
 
@@ -56,6 +59,10 @@ impl Body for Absent {
 
     fn digest(&self) -> Option<Digest> {
         Some(self.digest)
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

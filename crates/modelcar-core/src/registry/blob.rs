@@ -1,9 +1,12 @@
 //! A blob of a registry, read.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use sha2::Digest as _;
 use tokio::{
@@ -17,7 +20,7 @@ use super::{
     error::RegistryError,
 };
 use crate::{
-    Digest,
+    Digest, blob,
     error::{Error, Result},
     http::HttpFailure,
     sink::{Body, OpenBody, Sealed},
@@ -58,6 +61,10 @@ impl Body for RemoteBlob {
 
     fn digest(&self) -> Option<Digest> {
         Some(self.digest)
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

@@ -56,6 +56,9 @@ impl Published {
 
 /// Takes an image.
 ///
+/// No method has a default: a sink that gives another sink on would forget the method without a word.
+/// [`conformance::sink`](crate::conformance::sink) checks an implementation.
+///
 /// The caller writes blobs first, then manifests by digest, then [`publish`](Self::publish)es the index: nothing has
 /// a name before all of it is there. Every call may run beside others of the same sink.
 #[async_trait]
@@ -67,12 +70,10 @@ pub trait Sink: Send + Sync + Debug {
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool>;
 
     /// Returns whether the blob is there now, without its bytes having been sent.
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
-        match blob.repository {
-            None => self.has_blob(&blob.digest, blob.size).await,
-            Some(_) => Ok(false),
-        }
-    }
+    ///
+    /// A sink that can take no blob over from another repository answers as [`has_blob`](Self::has_blob) does, and `false`
+    /// where a repository is named.
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool>;
 
     /// Writes a blob and returns its digest and size, proven.
     ///
@@ -88,9 +89,7 @@ pub trait Sink: Send + Sync + Debug {
 
     /// Returns what [`publish`](Self::publish) has done so far; after it was dropped or has failed, it may have done a
     /// part. `None` when nothing has a name.
-    fn published(&self) -> Option<Published> {
-        None
-    }
+    fn published(&self) -> Option<Published>;
 
     /// Removes what an unfinished build left. Called once, after a failure; errors are of no use to the caller.
     async fn abandon(&self);

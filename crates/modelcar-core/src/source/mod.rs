@@ -10,8 +10,9 @@ use std::{fmt::Debug, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 pub use self::{
     dir::DirSource,
@@ -76,6 +77,9 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, SourceError>>;
 
 /// Gives a model's files.
 ///
+/// No method has a default: a source that gives another source on would forget the method without a word.
+/// [`conformance::source`](crate::conformance::source) checks an implementation.
+///
 /// A source is pinned: [`list`](Self::list) and [`read`](Self::read) speak of the same content until the source is
 /// dropped, or fail.
 #[async_trait]
@@ -86,10 +90,11 @@ pub trait Source: Send + Sync + Debug {
     /// Lists every file, in any order.
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError>;
 
-    /// Returns `files` with the content ids that the listing leaves out, by reading them.
-    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        Ok(files)
-    }
+    /// Returns `files` with the content ids that the listing leaves out.
+    ///
+    /// A source whose listing leaves none out returns `files` as they are; any other source reads the files, for which
+    /// [`hash_files`] is enough.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError>;
 
     /// Reads `extents` one after the other.
     ///
@@ -98,6 +103,28 @@ pub trait Source: Send + Sync + Debug {
     ///
     /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;
+}
+
+/// Reads each of `files` that has no content id from `source`, one after the other, and returns all with their content
+/// ids: the SHA-256 where there was none.
+///
+/// # Errors
+/// The first error of a read.
+pub async fn hash_files<S: Source + ?Sized>(
+    source: &S,
+    mut files: Vec<SourceFile>,
+    window: &Window,
+) -> Result<Vec<SourceFile>, SourceError> {
+    for file in files.iter_mut().filter(|file| file.content.is_none()) {
+        let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+        let mut content = source.read(Vec::from_iter((file.size > 0).then_some(extent)), window);
+        let mut hasher = sha2::Sha256::new();
+        while let Some(bytes) = content.try_next().await? {
+            hasher.update(&bytes);
+        }
+        file.content = Some(ContentId::Sha256(hasher.finalize().into()));
+    }
+    Ok(files)
 }
 
 /// Why a source can't give what it was asked for.

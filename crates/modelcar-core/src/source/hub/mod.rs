@@ -105,6 +105,11 @@ impl Source for HubSource {
         listing::check(&self.repository, entries)
     }
 
+    /// The Hub states the content of every file.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
+    }
+
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let hub = Arc::clone(&self.hub);
         let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
