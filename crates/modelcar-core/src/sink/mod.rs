@@ -78,7 +78,7 @@ pub trait Sink: Send + Sync + Debug {
     /// Writes a blob and returns its digest and size, proven.
     ///
     /// On a transient failure the body is opened again and sent from its first byte; `restarted` is then told why.
-    /// Nothing is left behind by a body that fails or that is not what it should be.
+    /// Nothing is left behind by a body that fails or that is not what it should be, nor by a write that is dropped.
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed>;
 
     /// Stores a manifest under its digest. All it names must be there.
@@ -91,6 +91,7 @@ pub trait Sink: Send + Sync + Debug {
     /// part. `None` when nothing has a name.
     fn published(&self) -> Option<Published>;
 
-    /// Removes what an unfinished build left. Called once, after a failure; errors are of no use to the caller.
+    /// Removes what an unfinished build left, and nothing of a published image. Called once, after a failure; errors are
+    /// of no use to the caller.
     async fn abandon(&self);
 }

@@ -3,6 +3,7 @@
 mod dir;
 mod hub;
 mod memory;
+pub mod ranged;
 mod source_ref;
 mod window;
 
@@ -100,6 +101,9 @@ pub trait Source: Send + Sync + Debug {
     ///
     /// The stream yields exactly the bytes asked for, in order, or an error that names the file. `read` can be called
     /// again at any time. Content is not verified here; whoever frames a layer does.
+    ///
+    /// No chunk is larger than a part of `window`, where a part has 1 MiB or more. A stream that is dropped gives its
+    /// connections back. [`ranged::read`] does all that for a store that can give ranges of a file.
     ///
     /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;

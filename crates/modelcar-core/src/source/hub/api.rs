@@ -16,13 +16,16 @@ use super::{
     HubOptions, ModelId, headers,
     listing::{TreeEntry, refused},
     model_id::is_commit,
-    retry::{Fault, Retry, rate_limit_wait},
+    rate_limit::rate_limit_wait,
 };
 use crate::{
     ModelPath,
     error::ModelcarError,
     http::{HttpFailure, RedactedUrl, client_builder, header, log},
-    source::SourceError,
+    source::{
+        SourceError,
+        ranged::{Fault, Retry},
+    },
     text,
 };
 

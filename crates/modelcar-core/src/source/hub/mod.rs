@@ -8,8 +8,7 @@ mod fetch;
 mod headers;
 mod listing;
 mod model_id;
-mod retry;
-mod window;
+mod rate_limit;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +19,7 @@ use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
     progress::{NoProgress, Phase, Progress},
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window, ranged},
 };
 
 /// How the Hub is spoken to.
@@ -113,6 +112,6 @@ impl Source for HubSource {
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let hub = Arc::clone(&self.hub);
         let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
-        window::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
+        ranged::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! When a request is sent again, and how long to wait before.
+//! When a part is asked for again, and how long to wait before.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     http::chain,
-    progress::{self, Progress},
+    progress::{self, NoProgress, Progress},
     source::SourceError,
 };
 
@@ -17,19 +17,28 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Longest wait a server can impose.
 const MAX_PATIENCE: Duration = Duration::from_mins(5);
 
-/// How stubborn requests are.
+/// How often a store is asked again after a failure that may pass.
 #[derive(Debug, Clone)]
-pub(super) struct Retry {
-    pub(super) attempts: u32,
-    pub(super) base: Duration,
+pub struct Retry {
+    /// How often a part is asked for at most without progress in between.
+    pub attempts: u32,
+    /// Wait after the first failure; doubled after each further one, up to 30 s, half of it by chance.
+    pub base: Duration,
     /// Who is told of every try that follows.
-    pub(super) progress: Arc<dyn Progress>,
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Default for Retry {
+    /// Five tries from 500 ms; nobody is told.
+    fn default() -> Self {
+        Self { attempts: 5, base: Duration::from_millis(500), progress: Arc::new(NoProgress) }
+    }
 }
 
 impl Retry {
     /// Returns how long to wait after `fault`, the `failures`-th one of `what`, or the error when it is the last. The
     /// wait is told.
-    pub(super) fn after(&self, what: &str, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
+    pub(in crate::source) fn after(&self, what: &str, fault: Fault, failures: u32) -> Result<Duration, SourceError> {
         if !fault.transient || failures >= self.attempts {
             return Err(fault.error);
         }
@@ -49,42 +58,34 @@ impl Retry {
 
 /// An error and whether it is worth another try.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) error: SourceError,
-    pub(super) transient: bool,
+pub struct Fault {
+    pub(in crate::source) error: SourceError,
+    pub(in crate::source) transient: bool,
     /// How long the server wants to be left alone, or a reason not to wait at all.
-    pub(super) wait: Option<Duration>,
+    pub(in crate::source) wait: Option<Duration>,
 }
 
 impl Fault {
     /// An error that stays.
-    pub(super) fn fatal(error: SourceError) -> Self {
-        Self { error, transient: false, wait: None }
+    pub fn fatal(error: impl Into<SourceError>) -> Self {
+        Self { error: error.into(), transient: false, wait: None }
     }
 
     /// An error that may pass.
-    pub(super) fn passing(error: SourceError) -> Self {
-        Self { error, transient: true, wait: None }
+    pub fn passing(error: impl Into<SourceError>) -> Self {
+        Self { error: error.into(), transient: true, wait: None }
     }
-}
 
-/// Reads the seconds to wait out of the Hub's `RateLimit: "api";r=0;t=55`, one more than told because its clock is
-/// not ours. `None` while requests remain.
-pub(super) fn rate_limit_wait(header: &str) -> Option<Duration> {
-    let value = |name: &str| {
-        let mut params = header.split([';', ',']).map(str::trim);
-        params.find_map(|param| param.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
-    };
-    match (value("r"), value("t")) {
-        (None | Some(0), Some(seconds)) => Some(Duration::from_secs(seconds.saturating_add(1))),
-        _ => None,
+    /// Says how long the store asks to be left alone before the next try; five minutes are waited at most.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { wait: Some(wait), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::NoProgress;
 
     fn fault(transient: bool, wait: Option<Duration>) -> Fault {
         Fault { error: SourceError::InvalidRepository("x".into()), transient, wait }
@@ -108,13 +109,5 @@ mod tests {
         let told = |seconds| retry.after("try", fault(true, Some(Duration::from_secs(seconds))), 1).unwrap();
         assert_eq!(told(7), Duration::from_secs(7));
         assert_eq!(told(7000), MAX_PATIENCE);
-    }
-
-    #[test]
-    fn the_rate_limit_header_is_read() {
-        assert_eq!(rate_limit_wait("\"api\";r=0;t=55"), Some(Duration::from_secs(56)));
-        assert_eq!(rate_limit_wait("\"api\"; r=0; t=1"), Some(Duration::from_secs(2)));
-        assert_eq!(rate_limit_wait("\"api\";r=12;t=55"), None);
-        assert_eq!(rate_limit_wait("nonsense"), None);
     }
 }
