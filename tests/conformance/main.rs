@@ -2,6 +2,8 @@
 //! it. `tests/tidy` sees to it that no implementation is left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
 
+mod ocipkg;
+
 use std::{
     collections::BTreeMap,
     fs,
