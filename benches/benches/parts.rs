@@ -10,9 +10,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use modelcar_core::{
     BuildOptions, ContentId, Digest, Plan, Result,
     base::Base,
+    blob::{Body, Sealed},
     build,
     plan::PlanOptions,
-    sink::{Body, ManifestBlob, Sealed, Sink},
+    sink::{KnownBlob, ManifestBlob, Published, Sink},
     source::{ByteStream, Extent, HubOptions, HubSource, Origin, Source, SourceError, SourceFile, Window},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree, synthetic_model};
@@ -38,6 +39,10 @@ impl Sink for Discard {
         Ok(false)
     }
 
+    async fn claim(&self, _: &KnownBlob) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn write_blob(&self, body: &dyn Body, _: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let open = body.open();
         open.stream.try_for_each(|_| std::future::ready(Ok(()))).await?;
@@ -50,6 +55,10 @@ impl Sink for Discard {
 
     async fn publish(&self, _: &ManifestBlob) -> Result<()> {
         Ok(())
+    }
+
+    fn published(&self) -> Option<Published> {
+        None
     }
 
     async fn abandon(&self) {}
@@ -89,6 +98,10 @@ impl Source for Memory {
 
     async fn list(&self) -> std::result::Result<Vec<SourceFile>, SourceError> {
         Ok(self.files())
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> std::result::Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
     }
 
     fn read(&self, extents: Vec<Extent>, _: &Window) -> ByteStream {

@@ -39,9 +39,9 @@ use futures_util::StreamExt;
 use modelcar_core::{
     LayerBody, Plan,
     base::Base,
+    blob::Body,
     plan::PlanOptions,
     progress::NoProgress,
-    sink::Body,
     source::{DirSource, Source, Window},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree};

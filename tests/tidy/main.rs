@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a file that can't be read is a failed test")]
 
 mod circles;
+mod contracts;
 mod features;
 mod flags;
 mod messages;
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 27] = [
     "error",
     "thread",
     "text",
@@ -22,12 +23,16 @@ const ORDER: [&str; 23] = [
     "path",
     "reference",
     "progress",
+    "retry",
     "oci",
     "http",
     "source",
     "layer_format",
     "facts",
+    "blob",
     "sink",
+    "conformance",
+    "layout",
     "registry",
     "reader",
     "base",

@@ -10,11 +10,13 @@ use futures_util::{StreamExt, stream};
 use modelcar_core::{
     BuildOptions, Built, Digest, Error, ErrorKind, OtherError, Plan, Result, Tag,
     base::Base,
+    blob::{Body, Sealed},
     build,
     http::Network,
+    layout::{ArchiveSink, LayoutSink},
     plan::{Layering, LockFile, PlanOptions, Selection},
     progress::{Event, Progress},
-    sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sealed, Sink},
+    sink::{KnownBlob, ManifestBlob, Published, Sink},
     source::{ByteStream, DirSource, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 
@@ -33,6 +35,10 @@ impl Source for Odd {
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
         Ok(self.1.clone())
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
     }
 
     fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
@@ -72,6 +78,10 @@ impl Sink for Careless {
         Ok(false)
     }
 
+    async fn claim(&self, _blob: &KnownBlob) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn write_blob(&self, body: &dyn Body, _restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let mut open = body.open();
         if self.0 == "unread" {
@@ -90,6 +100,10 @@ impl Sink for Careless {
 
     async fn publish(&self, _index: &ManifestBlob) -> Result<()> {
         Ok(())
+    }
+
+    fn published(&self) -> Option<Published> {
+        None
     }
 
     async fn abandon(&self) {}

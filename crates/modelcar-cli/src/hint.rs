@@ -5,10 +5,11 @@ use std::fmt;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
     base::BaseError,
+    layout::LayoutError,
     plan::{LeftOut, PlanError},
     push::PushError,
     registry::{KeychainError, RegistryError},
-    sink::{LayoutError, Published},
+    sink::Published,
     source::SourceError,
     text::one_line,
 };

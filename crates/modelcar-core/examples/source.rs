@@ -10,10 +10,10 @@ use modelcar_core::{
     BuildOptions, ErrorKind, ModelPath, OtherError, Plan,
     base::Base,
     build,
+    layout::LayoutSink,
     plan::PlanOptions,
     progress::{self, Event},
-    sink::LayoutSink,
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window, hash_files},
 };
 
 /// Files by path.
@@ -37,6 +37,11 @@ impl Source for Memory {
             content: None,
         };
         Ok(self.files.iter().map(file).collect())
+    }
+
+    /// A store that knows no SHA-256 reads its files.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        hash_files(self, files, &Window::sequential()).await
     }
 
     fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {

@@ -84,6 +84,13 @@ impl ContentId {
     }
 }
 
+impl From<Digest> for ContentId {
+    /// The digest of a file's bytes as the identity of the file.
+    fn from(Digest(bytes): Digest) -> Self {
+        Self::Sha256(bytes)
+    }
+}
+
 impl fmt::Display for ContentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

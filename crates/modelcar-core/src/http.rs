@@ -3,7 +3,6 @@
 mod failure;
 pub(crate) mod log;
 mod network;
-pub(crate) mod retry;
 mod secret;
 
 #[cfg(feature = "registry")]

@@ -16,10 +16,11 @@ use oci_spec::{
 use crate::{
     ContentId, Digest, Platform,
     base::BasePlatform,
+    blob::Sealed,
     error::{ErrorKind, ModelcarError, Result},
-    oci::{canonical_json, canonical_value},
+    oci::{MAX_JSON_BYTES, canonical_json, canonical_value},
     plan::{Layer, Plan, PlanError, recipe},
-    sink::{MAX_JSON_BYTES, ManifestBlob, Sealed},
+    sink::ManifestBlob,
 };
 
 /// KServe's default user for the sidecar. It has no entry in a passwd file, on purpose: one with another group would
@@ -251,7 +252,7 @@ mod tests {
         // It reads nothing: the source has none of the files.
         let dir = tempfile::tempdir().unwrap();
         let source = std::sync::Arc::new(crate::source::DirSource::open(dir.path()).await.unwrap());
-        let sink = crate::sink::LayoutSink::create(&dir.path().join("image"), None).await.unwrap();
+        let sink = crate::layout::LayoutSink::create(&dir.path().join("image"), None).await.unwrap();
         let options = crate::BuildOptions::default();
         let error = crate::build(&plan, source, &Base::scratch(), &sink, &options).await.unwrap_err();
         let Some(&PlanError::ManifestTooLarge { files, bytes, max }) = error.downcast_ref() else { panic!("{error}") };

@@ -8,8 +8,8 @@ use crate::{
     Digest, Platform,
     error::Result,
     image::FILES,
+    layout::Layout,
     reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
-    sink::Layout,
     source::SourceFile,
 };
 

@@ -8,7 +8,7 @@
 //! That is what `modelcar push` does, with the same defaults but for reuse: the command line adds its local cache.
 //! [`push`] stops on request, says what it would do, and takes a progress of yours. `modelcar_env` is a crate beside this
 //! one; a program that reads no environment gives logins and options by hand: see [`push::Connections`]. The parts can be
-//! used alone: [`source`], [`plan`], [`base`], [`sink`], [`registry`].
+//! used alone: [`source`], [`plan`], [`base`], [`sink`], [`layout`], [`registry`].
 //!
 //! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many. One blocking thread is
 //! enough: what lasts as long as a layer has a thread of its own. Every future can be sent to another thread. Dropping a
@@ -20,6 +20,8 @@
 //! The library prints nothing and reads neither environment nor home; whoever calls it decides what to tell it.
 
 pub mod base;
+pub mod blob;
+pub mod conformance;
 mod digest;
 mod error;
 pub mod facts;
@@ -30,6 +32,7 @@ mod image;
 pub mod inspect;
 mod layer;
 mod layer_format;
+pub mod layout;
 mod oci;
 mod path;
 mod pipeline;
@@ -42,6 +45,8 @@ mod reference;
 #[cfg(feature = "registry")]
 #[cfg_attr(not(feature = "push"), allow(dead_code, reason = "a push deletes its checkpoints"))]
 pub mod registry;
+#[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "only a push cancels, and has a budget"))]
+mod retry;
 pub mod reuse;
 #[cfg(test)]
 #[cfg(feature = "push")]

@@ -17,13 +17,14 @@ use tracing::{Instrument, Span, field::Empty};
 use crate::{
     Digest, Platform,
     base::{Base, BaseLayer},
+    blob::{Body, BytesBody, Sealed},
     error::{Error, Result, chain},
     image::{self, PlatformImage},
     layer::LayerBody,
     plan::Plan,
     progress::{Event, NoProgress, Phase, Progress},
     reuse::{KnownLayers, LayerAction, LayerCandidate, NoneKnown},
-    sink::{Body, BytesBody, Sealed, Sink},
+    sink::Sink,
     source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
 };
 
@@ -464,6 +465,10 @@ impl Source for Metered {
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
         self.source.list().await
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        self.source.identify(files).await
     }
 
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {

@@ -200,7 +200,6 @@ impl<F: Fn(&Event) + Send + Sync> Progress for FromFn<F> {
 }
 
 /// Tells the watcher and the log of a try that follows a failure.
-#[cfg(feature = "http")]
 pub(crate) fn retrying(progress: &dyn Progress, what: &str, attempt: u32, wait: Duration, reason: String) {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(what, attempt, wait_ms, reason, "trying again");

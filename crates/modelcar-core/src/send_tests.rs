@@ -1,21 +1,23 @@
 //! Every public future is `Send`: a server awaits them in spawned tasks, and boxes them. A future that is not does not
 //! compile here.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tokio::sync::oneshot;
 
 use crate::{
     BuildOptions, ImageRef, Plan, Tag,
     base::{Base, BaseRef},
-    build,
+    blob::Body,
+    build, conformance,
     facts::ModelFacts,
     inspect,
+    layout::{ArchiveSink, LayoutSink},
     progress::{NoProgress, Progress},
     push::{Connections, Contents, Push},
     registry::{Access, RegistrySink, Repository},
-    sink::{ArchiveSink, Body, LayoutSink, ManifestBlob, Sink},
-    source::{DirSource, HubOptions, HubSource, Source, SourceFile, SourceRef},
+    sink::{ManifestBlob, MemorySink, Sink},
+    source::{DirSource, HubOptions, HubSource, MemorySource, Source, SourceFile, SourceRef, Window, hash_files},
 };
 
 /// Takes a future as `tokio::spawn` and a boxed handler take one.
@@ -62,6 +64,9 @@ fn to_sinks(plan: Plan, source: Arc<dyn Source>, base: Base, sink: RegistrySink)
         sink.abandon().await;
         drop(LayoutSink::create(&PathBuf::new(), None).await);
         drop(ArchiveSink::create(&PathBuf::new(), None).await);
+        drop(conformance::sink(async || MemorySink::default()).await);
+        drop(conformance::source(async || MemorySource::default(), &BTreeMap::new()).await);
+        drop(hash_files(&*source, Vec::new(), &Window::sequential()).await);
     });
 }
 

@@ -30,7 +30,6 @@ pub fn excerpt(text: &str) -> String {
 
 /// Returns an error and its causes as one line that is safe to print, 300 characters at most: servers have a part in
 /// their texts.
-#[cfg(feature = "http")]
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     excerpt(&crate::error::chain(error))
 }

@@ -4,7 +4,8 @@ use std::{path, time::Instant};
 
 use clap::Args;
 use modelcar_core::{
-    sink::{ArchiveSink, LayoutSink, Sink},
+    layout::{ArchiveSink, LayoutSink},
+    sink::Sink,
     source::SourceRef,
 };
 use serde_json::json;

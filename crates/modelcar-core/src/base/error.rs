@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use crate::{
     Digest, ImageError, InvalidReference, Platform,
     error::{ErrorKind, ModelcarError},
-    sink::LayoutError,
+    layout::LayoutError,
 };
 
 /// Why a base image can't be used.

@@ -7,10 +7,10 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, TryFutureExt};
+use futures_util::{FutureExt, TryFutureExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -19,8 +19,9 @@ pub use self::{
 };
 use crate::{
     Digest, ImageRef, Platform,
+    blob::{Body, BytesBody, OpenBody},
+    layout::{Layout, ref_name},
     reader::ImageReader,
-    sink::{Body, BytesBody, Layout, OpenBody, ref_name},
 };
 
 /// What a plan keeps of a base image.
@@ -197,6 +198,10 @@ impl Body for LayerBody {
 
     fn digest(&self) -> Option<Digest> {
         self.blob.digest()
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        self.blob.reread(range)
     }
 
     fn open(&self) -> OpenBody {

@@ -9,7 +9,8 @@ use super::*;
 use crate::{
     ModelcarError,
     error::ErrorKind,
-    sink::{LayoutSink, ManifestBlob, Sink},
+    layout::LayoutSink,
+    sink::{ManifestBlob, Sink},
 };
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -23,12 +23,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use self::hash::{Hashed, LayerHashes};
 use crate::{
     ContentId, ModelPath,
+    blob::{Body, OpenBody, Sealed},
     digest::ContentHash,
     error::{Error, ErrorKind, ModelcarError, Result},
     layer_format,
     plan::Layer,
     progress::{Event, Progress},
-    sink::{Body, OpenBody, Sealed},
     source::{ByteStream, Extent, Source, SourceError, SourceFile, Window},
     thread::Running,
 };

@@ -1,6 +1,5 @@
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 
 use super::*;
 use crate::{
@@ -8,59 +7,59 @@ use crate::{
     base::Base,
     plan::{Plan, PlanOptions},
     progress::NoProgress,
-    source::Origin,
+    source::{MemorySource, Origin},
 };
 
-/// Files in memory, read in chunks of a size that fits no block and runs over the ends of files.
+/// Files read in chunks of a size that fits no block and runs over the ends of files. What a file lacks is left out.
 #[derive(Debug, Clone)]
-struct Memory {
-    files: BTreeMap<ModelPath, Bytes>,
+struct Chunked {
+    files: MemorySource,
     chunk: usize,
-    origin: Origin,
     fail_at: Option<usize>,
 }
 
 #[async_trait]
-impl Source for Memory {
+impl Source for Chunked {
     fn origin(&self) -> &Origin {
-        &self.origin
+        self.files.origin()
     }
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
-        let file = |(path, bytes): (&ModelPath, &Bytes)| SourceFile {
-            path: path.clone(),
-            size: bytes.len() as u64,
-            content: None,
+        self.files.list().await
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        self.files.identify(files).await
+    }
+
+    fn read(&self, mut extents: Vec<Extent>, window: &Window) -> ByteStream {
+        let (chunk, fail_at) = (self.chunk, self.fail_at);
+        for file in self.files.list().now_or_never().unwrap().unwrap() {
+            for extent in extents.iter_mut().filter(|extent| extent.file.path == file.path) {
+                extent.len = extent.len.min(file.size - extent.offset);
+            }
+        }
+        let whole = self.files.read(extents, window).map_ok(|bytes| bytes.to_vec()).try_concat();
+        let cut = move |whole: Result<Vec<u8>, SourceError>| {
+            let mut all = whole.unwrap();
+            all.truncate(fail_at.unwrap_or(usize::MAX));
+            let mut chunks: Vec<_> = all.chunks(chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+            if fail_at.is_some() {
+                let path = "f".parse().unwrap();
+                chunks.push(Err(SourceError::BrokenBody { path, host: "h".into(), at: 1, size: 2, source: None }));
+            }
+            stream::iter(chunks)
         };
-        Ok(self.files.iter().map(file).collect())
-    }
-
-    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
-        let mut all = Vec::new();
-        for extent in extents {
-            let content = self.files[&extent.file.path].iter();
-            let (offset, len) = (extent.offset.try_into().unwrap(), extent.len.try_into().unwrap());
-            all.extend(content.skip(offset).take(len));
-        }
-        if let Some(at) = self.fail_at {
-            all.truncate(at);
-        }
-        let mut chunks: Vec<Result<Bytes, SourceError>> =
-            all.chunks(self.chunk).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        if self.fail_at.is_some() {
-            let path = "f".parse().unwrap();
-            chunks.push(Err(SourceError::BrokenBody { path, host: "h".into(), at: 1, size: 2, source: None }));
-        }
-        stream::iter(chunks).boxed()
+        whole.map(cut).flatten_stream().boxed()
     }
 }
 
-fn memory(files: &[(&str, &str)], chunk: usize) -> Memory {
-    let files = files.iter().map(|(path, text)| (path.parse().unwrap(), Bytes::copy_from_slice(text.as_bytes())));
-    Memory { files: files.collect(), chunk, origin: Origin::default(), fail_at: None }
+fn memory(files: &[(&str, &'static str)], chunk: usize) -> Chunked {
+    let files = MemorySource::new(files.iter().map(|(path, text)| (path.parse().unwrap(), *text)));
+    Chunked { files, chunk, fail_at: None }
 }
 
-async fn body(source: Memory, contents: &[(&str, &str)]) -> LayerBody {
+async fn body(source: Chunked, contents: &[(&str, &str)]) -> LayerBody {
     let mut files = source.list().await.unwrap();
     for file in &mut files {
         let known = contents.iter().find(|(path, _)| *path == file.path.as_str());
@@ -161,16 +160,20 @@ async fn a_source_that_fails_after_its_last_byte_or_gives_more_seals_nothing() {
 
 /// Gives five bytes more than it lists.
 #[derive(Debug)]
-struct Longer(Memory);
+struct Longer(Chunked);
 
 #[async_trait]
 impl Source for Longer {
     fn origin(&self) -> &Origin {
-        &self.0.origin
+        self.0.origin()
     }
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
         self.0.list().await
+    }
+
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        self.0.identify(files).await
     }
 
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {

@@ -12,3 +12,6 @@ pub(crate) use self::{
     document::{Document, DocumentError},
     json::{canonical_json, canonical_value},
 };
+
+/// Largest index, manifest or config that is read, in bytes: what registries take at most.
+pub(crate) const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;

@@ -100,7 +100,7 @@ fn one_thread_and_one_blocking_thread_are_enough() {
         let pushed = push(&registry, contents.clone()).prepare().await.unwrap().run().await.unwrap();
         assert!(pushed.built.layers.len() >= 4);
         let planned = contents.plan(&connections(), &BuildOptions::default().progress).await.unwrap();
-        let sink = crate::sink::LayoutSink::create(&dir.path().with_extension("layout"), None).await.unwrap();
+        let sink = crate::layout::LayoutSink::create(&dir.path().with_extension("layout"), None).await.unwrap();
         let built = planned.described().await.unwrap().build(&sink, &BuildOptions::default()).await.unwrap();
         assert_eq!(built.digest, pushed.built.digest);
         fs::remove_dir_all(dir.path().with_extension("layout")).unwrap();

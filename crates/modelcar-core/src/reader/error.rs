@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Digest,
     error::{ErrorKind, ModelcarError},
-    sink::LayoutError,
+    layout::LayoutError,
 };
 
 /// Why an image can't be read.
@@ -19,6 +19,12 @@ pub enum ImageError {
     #[cfg(feature = "registry")]
     #[error(transparent)]
     Registry(#[from] crate::registry::RegistryError),
+    /// The keeper of images has no manifest or blob of this name.
+    #[error("`{name}` is not there")]
+    NotFound {
+        /// The digest or name that was asked for.
+        name: String,
+    },
     /// An index, manifest or config is not the JSON that it should be.
     #[error("`{digest}` is not the expected JSON")]
     Json {
@@ -59,6 +65,7 @@ impl ModelcarError for ImageError {
             Self::Layout(error) => error.kind(),
             #[cfg(feature = "registry")]
             Self::Registry(error) => error.kind(),
+            Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Corrupt { .. } => ErrorKind::Integrity,
             Self::Json { .. } | Self::Document { .. } => ErrorKind::InvalidInput,
             Self::Blob { .. } => ErrorKind::Internal,

@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    sink::{Body, Layout, LayoutError, ManifestBlob},
+    blob::Body,
+    layout::{Layout, LayoutError},
+    sink::ManifestBlob,
 };
 
 /// Opens a layout directory and returns its reader with the digest of the image called `name`, or of the only image.

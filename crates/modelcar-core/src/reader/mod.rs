@@ -4,6 +4,7 @@
 
 mod error;
 mod layout;
+mod memory;
 #[cfg(feature = "registry")]
 mod registry;
 #[cfg(test)]
@@ -28,9 +29,10 @@ pub use self::{error::ImageError, layout::open_layout};
 pub use crate::oci::{Descriptor, Manifest};
 use crate::{
     Digest,
+    blob::Body,
     error::{ErrorKind, ModelcarError},
-    oci::{Document, DocumentError, Platform},
-    sink::{Body, MAX_JSON_BYTES, ManifestBlob},
+    oci::{Document, DocumentError, MAX_JSON_BYTES, Platform},
+    sink::ManifestBlob,
 };
 
 /// Indexes in indexes are rare, and never deep.

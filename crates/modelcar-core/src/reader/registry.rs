@@ -9,8 +9,9 @@ use futures_util::TryStreamExt;
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
+    blob::Body,
     registry::{RegistryError, Repository},
-    sink::{Body, ManifestBlob},
+    sink::ManifestBlob,
 };
 
 #[async_trait]

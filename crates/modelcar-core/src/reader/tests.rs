@@ -5,6 +5,14 @@ use std::error::Error as _;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{
+    BuildOptions, Plan,
+    base::Base,
+    build,
+    plan::PlanOptions,
+    sink::MemorySink,
+    source::{MemorySource, Source},
+};
 
 /// Documents by digest.
 #[derive(Debug, Default)]
@@ -143,4 +151,22 @@ async fn what_is_no_image_is_refused_with_its_cause() {
         let source = error.source().map(ToString::to_string).unwrap_or_default();
         assert!(source.starts_with(cause.unwrap_or_default()) && source.is_empty() == cause.is_none(), "{source}");
     }
+}
+
+#[tokio::test]
+async fn an_image_in_memory_is_read_back() {
+    let (source, base) = (MemorySource::new([("config.json".parse().unwrap(), "{}")]), Base::scratch());
+    let plan = Plan::new(source.origin(), source.list().await.unwrap(), &base.image, &PlanOptions::default()).unwrap();
+    let sink = MemorySink::new(["v1"]);
+    let built = build(&plan, Arc::new(source), &base, &sink, &BuildOptions::default()).await.unwrap();
+    let extent = Extent { every_platform: true, configs: Configs::All };
+    let tree = read_image(&sink, "v1", extent).await.unwrap();
+    assert_eq!((tree.digest, tree.images.len(), tree.missing.len()), (built.digest, 2, 0));
+    let layer = &tree.images[0].manifest.layers[0];
+    let mut open = sink.body("layer".to_owned(), layer.digest, layer.size).open();
+    assert!(open.stream.next().await.unwrap().is_ok());
+    assert_eq!(open.sealed.await.unwrap().digest, layer.digest);
+    assert_eq!(read_image(&sink, "v2", extent).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let absent = sink.body("layer".to_owned(), Digest::of("other"), 5).open();
+    assert_eq!(absent.sealed.await.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -1,9 +1,12 @@
 //! Blobs of a repository: whether they exist, mounting, reading. Uploads are in [`upload`](super::upload).
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use sha2::Digest as _;
 use tokio::{
@@ -19,7 +22,7 @@ use super::{
     upload::session::Session,
 };
 use crate::{
-    Digest,
+    Digest, blob,
     error::{Error, Result},
     http::{self, HttpFailure},
     sink::{Body, OpenBody, Sealed},
@@ -107,6 +110,10 @@ impl Body for RemoteBlob {
 
     fn digest(&self) -> Option<Digest> {
         Some(self.digest)
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     Digest, ImageRef,
-    http::{self, HttpFailure, Network, retry::RetryPolicy},
+    http::{self, HttpFailure, Network},
     progress::Progress,
+    retry::RetryPolicy,
 };
 
 /// How the client speaks to a registry.

@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct BlobSource {
     blob: Box<dyn Body>,
     digest: Digest,
+    files: Vec<SourceFile>,
     /// Where each file begins in the layer.
     places: BTreeMap<ModelPath, u64>,
     origin: Origin,
@@ -36,7 +37,7 @@ impl BlobSource {
                 at += file.size + layer_format::padding(file.size).len() as u64;
             }
         }
-        Self { blob, digest, places, origin: Origin::default() }
+        Self { blob, digest, files: layer.files.clone(), places, origin: Origin::default() }
     }
 }
 
@@ -47,7 +48,12 @@ impl Source for BlobSource {
     }
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
-        Ok(Vec::new())
+        Ok(self.files.clone())
+    }
+
+    /// What the layer is said to hold is not proven before the layer was read.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
     }
 
     fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {

@@ -1,28 +1,17 @@
-//! Where an image goes: a registry, an OCI image layout or an OCI archive.
+//! The contract of where an image goes, whatever keeps the image: a registry, an OCI image layout, an OCI archive.
 
-mod archive;
-mod body;
-mod builds;
-mod layout;
-mod layout_error;
-mod store;
-mod temporary;
-#[cfg(test)]
-#[cfg(feature = "registry")]
-mod tests;
-mod writer;
+mod memory;
+mod restarts;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub(crate) use self::store::{Layout, MAX_JSON_BYTES, ref_name};
-pub use self::{
-    archive::ArchiveSink,
-    body::{Body, BytesBody, OpenBody, Sealed},
-    layout::{LayoutError, LayoutSink},
-};
+pub use self::memory::MemorySink;
+pub(crate) use self::restarts::Restarts;
+#[doc(no_inline)]
+pub use crate::blob::{Body, BytesBody, OpenBody, Sealed};
 use crate::{Digest, error::Result};
 
 /// A manifest or index, as the exact bytes to store.
@@ -67,6 +56,9 @@ impl Published {
 
 /// Takes an image.
 ///
+/// No method has a default: a sink that gives another sink on would forget the method without a word.
+/// [`conformance::sink`](crate::conformance::sink) checks an implementation.
+///
 /// The caller writes blobs first, then manifests by digest, then [`publish`](Self::publish)es the index: nothing has
 /// a name before all of it is there. Every call may run beside others of the same sink.
 #[async_trait]
@@ -78,17 +70,15 @@ pub trait Sink: Send + Sync + Debug {
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool>;
 
     /// Returns whether the blob is there now, without its bytes having been sent.
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
-        match blob.repository {
-            None => self.has_blob(&blob.digest, blob.size).await,
-            Some(_) => Ok(false),
-        }
-    }
+    ///
+    /// A sink that can take no blob over from another repository answers as [`has_blob`](Self::has_blob) does, and `false`
+    /// where a repository is named.
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool>;
 
     /// Writes a blob and returns its digest and size, proven.
     ///
     /// On a transient failure the body is opened again and sent from its first byte; `restarted` is then told why.
-    /// Nothing is left behind by a body that fails or that is not what it should be.
+    /// Nothing is left behind by a body that fails or that is not what it should be, nor by a write that is dropped.
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed>;
 
     /// Stores a manifest under its digest. All it names must be there.
@@ -99,10 +89,9 @@ pub trait Sink: Send + Sync + Debug {
 
     /// Returns what [`publish`](Self::publish) has done so far; after it was dropped or has failed, it may have done a
     /// part. `None` when nothing has a name.
-    fn published(&self) -> Option<Published> {
-        None
-    }
+    fn published(&self) -> Option<Published>;
 
-    /// Removes what an unfinished build left. Called once, after a failure; errors are of no use to the caller.
+    /// Removes what an unfinished build left, and nothing of a published image. Called once, after a failure; errors are
+    /// of no use to the caller.
     async fn abandon(&self);
 }

@@ -1,9 +1,11 @@
-//! Where a model's files come from: the Hub or a directory.
+//! Where a model's files come from: the Hub, a directory, memory.
 
 mod dir;
 #[cfg(feature = "hub")]
 mod hub;
+mod memory;
 mod model_id;
+pub mod ranged;
 mod source_ref;
 mod window;
 
@@ -11,13 +13,15 @@ use std::{fmt::Debug, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 #[cfg(feature = "hub")]
 pub use self::hub::{HubOptions, HubSource};
 pub use self::{
     dir::DirSource,
+    memory::MemorySource,
     model_id::ModelId,
     source_ref::{OpenSource, SourceRef},
     window::{Seat, Window},
@@ -77,6 +81,9 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, SourceError>>;
 
 /// Gives a model's files.
 ///
+/// No method has a default: a source that gives another source on would forget the method without a word.
+/// [`conformance::source`](crate::conformance::source) checks an implementation.
+///
 /// A source is pinned: [`list`](Self::list) and [`read`](Self::read) speak of the same content until the source is
 /// dropped, or fail.
 #[async_trait]
@@ -87,18 +94,44 @@ pub trait Source: Send + Sync + Debug {
     /// Lists every file, in any order.
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError>;
 
-    /// Returns `files` with the content ids that the listing leaves out, by reading them.
-    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        Ok(files)
-    }
+    /// Returns `files` with the content ids that the listing leaves out.
+    ///
+    /// A source whose listing leaves none out returns `files` as they are; any other source reads the files, for which
+    /// [`hash_files`] is enough.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError>;
 
     /// Reads `extents` one after the other.
     ///
     /// The stream yields exactly the bytes asked for, in order, or an error that names the file. `read` can be called
     /// again at any time. Content is not verified here; whoever frames a layer does.
     ///
+    /// No chunk is larger than a part of `window`, where a part has 1 MiB or more. A stream that is dropped gives its
+    /// connections back. [`ranged::read`] does all that for a store that can give ranges of a file.
+    ///
     /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;
+}
+
+/// Reads each of `files` that has no content id from `source`, one after the other, and returns all with their content
+/// ids: the SHA-256 where there was none.
+///
+/// # Errors
+/// The first error of a read.
+pub async fn hash_files<S: Source + ?Sized>(
+    source: &S,
+    mut files: Vec<SourceFile>,
+    window: &Window,
+) -> Result<Vec<SourceFile>, SourceError> {
+    for file in files.iter_mut().filter(|file| file.content.is_none()) {
+        let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+        let mut content = source.read(Vec::from_iter((file.size > 0).then_some(extent)), window);
+        let mut hasher = sha2::Sha256::new();
+        while let Some(bytes) = content.try_next().await? {
+            hasher.update(&bytes);
+        }
+        file.content = Some(ContentId::Sha256(hasher.finalize().into()));
+    }
+    Ok(files)
 }
 
 /// Why a source can't give what it was asked for.
@@ -219,10 +252,10 @@ pub enum SourceError {
         /// What the link says.
         target: PathBuf,
     },
-    /// A file was asked for that the directory did not hold when it was opened.
+    /// A file was asked for that the source does not list.
     #[error("`{path}` is not there")]
     NotListed {
-        /// Path on the file system.
+        /// Path on the file system, or inside the model where the source is no directory.
         path: PathBuf,
     },
     /// The Hub's address is not one.
@@ -239,7 +272,7 @@ pub enum SourceError {
     /// A file is not the one that was listed any more.
     #[error("`{path}` changed while it was read: {reason}")]
     Changed {
-        /// Path on the file system.
+        /// Path on the file system, or inside the model where the source is no directory.
         path: PathBuf,
         /// What differs.
         reason: String,

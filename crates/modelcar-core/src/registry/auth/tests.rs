@@ -1,7 +1,9 @@
 //! Logins against the fake registry and its token server.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use modelcar_testkit::{self as kit, FakeRegistry, FaultRule, RegistryAction, RegistryConfig, RegistryRequest};
 
 use crate::{
@@ -224,6 +226,10 @@ impl Body for LayerLike {
 
     fn digest(&self) -> Option<Digest> {
         None
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        self.0.reread(range)
     }
 
     fn open(&self) -> OpenBody {

@@ -14,7 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::keychain::Credential;
-use crate::http::{self, HttpFailure, Secret, retry::RetryPolicy};
+use crate::{
+    http::{self, HttpFailure, Secret},
+    retry::RetryPolicy,
+};
 
 /// Life of a token whose server does not say (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);

@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::*;
-use crate::sink::OpenBody;
+use crate::blob::{OpenBody, reread_from_start};
 
 /// A body that proves itself only once its end was asked for, as a layer does; its pieces may not be those it said.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ impl Body for Lazy {
 
     fn digest(&self) -> Option<Digest> {
         None
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

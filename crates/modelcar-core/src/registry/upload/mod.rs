@@ -28,7 +28,7 @@ use self::{body::UploadBody, session::Session};
 use crate::{
     Digest,
     error::{Error, ModelcarError, Result, chain},
-    http::{self, HttpFailure, retry::Failure},
+    http::{self, HttpFailure},
     progress::Event,
     registry::{
         error::RegistryError,
@@ -36,6 +36,7 @@ use crate::{
         repository::{Inner, Repository},
         request::{Access, Scope},
     },
+    retry::Failure,
     sink::{Body, Sealed},
 };
 

@@ -1,7 +1,10 @@
 //! Uploads whose body, registry or time is not as usual.
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use modelcar_testkit::{FakeRegistry, FaultRule, RegistryAction, RegistryConfig};
 use tokio::{
     sync::oneshot,
@@ -10,6 +13,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    blob::reread_from_start,
     progress::NoProgress,
     registry::{KeychainChain, RegistryOptions},
     sink::{BytesBody, OpenBody},
@@ -71,6 +75,10 @@ impl Body for Slow {
 
     fn digest(&self) -> Option<Digest> {
         self.known.then(|| Digest::of(self.bytes()))
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {

@@ -15,13 +15,17 @@ use tokio::time::timeout;
 use super::{
     HubOptions, headers,
     listing::{TreeEntry, refused},
-    retry::{Fault, Retry, rate_limit_wait},
+    rate_limit::rate_limit_wait,
 };
 use crate::{
     ModelPath,
     error::ModelcarError,
     http::{HttpFailure, RedactedUrl, client_builder, header, log},
-    source::{ModelId, SourceError, model_id::is_commit},
+    source::{
+        ModelId, SourceError,
+        model_id::is_commit,
+        ranged::{Fault, Retry},
+    },
     text,
 };
 

@@ -8,8 +8,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use reqwest::{
-    Response, StatusCode, Url,
+    Method, Response, StatusCode, Url,
     header::{CONTENT_ENCODING, CONTENT_RANGE, ETAG},
 };
 use tokio::time::timeout;
@@ -17,13 +19,14 @@ use tokio::time::timeout;
 use super::{
     api::{Asked, Hub, MAX_HOPS, host, is_redirect, protocol, too_many_hops},
     headers::{content_range, etag_id},
-    retry::Fault,
-    window::{FetchPart, PartSink},
 };
 use crate::{
     ModelPath,
-    http::header,
-    source::{Extent, SourceError, SourceFile},
+    http::{HttpFailure, header},
+    source::{
+        Extent, SourceError, SourceFile,
+        ranged::{Fault, RangeStore, RangeStream},
+    },
 };
 
 /// Fetches parts of a commit's files, and remembers where the Hub redirected to.
@@ -74,8 +77,8 @@ impl Fetcher {
         Arc::clone(places.entry(path.clone()).or_default())
     }
 
-    /// Opens a response that holds the part.
-    async fn open(&self, part: &Extent, asked: &Asked<'_>) -> Result<Response, Fault> {
+    /// Returns a response that holds the part.
+    async fn ask(&self, part: &Extent, asked: &Asked<'_>) -> Result<Response, Fault> {
         let slot = self.slot(&part.file.path);
         let (url, remembered) = {
             let mut place = slot.lock().await;
@@ -190,67 +193,107 @@ impl Fetcher {
         Ok(Held { lead: 0, missing: part.offset + part.len - 1 - range.last })
     }
 
-    /// Moves the body into the sink. A server may cut a range short and say so; that is no failure.
-    async fn pump(
-        &self,
-        part: &Extent,
-        mut response: Response,
-        sink: &mut PartSink,
-        asked: &Asked<'_>,
-    ) -> Result<(), Fault> {
-        let Held { mut lead, missing } = self.held(part, &response, asked)?;
-        let url = response.url().clone();
-        let (path, size) = (&part.file.path, part.file.size);
+    /// Returns the body as the bytes of the part. A server may cut a range short and say so; that is no failure.
+    fn body(&self, part: &Extent, response: Response, asked: &Asked<'_>) -> Result<Body, Fault> {
+        let Held { lead, missing } = self.held(part, &response, asked)?;
         // A whole file may be longer than the part; then the connection is given up instead of read to its end.
-        let to_the_end = response.status() == StatusCode::PARTIAL_CONTENT || part.offset + part.len == size;
+        let to_the_end = response.status() == StatusCode::PARTIAL_CONTENT || part.offset + part.len == part.file.size;
+        Ok(Body {
+            file: Arc::clone(&part.file),
+            end: part.offset + part.len - missing,
+            left: part.len - missing,
+            lead,
+            to_the_end,
+            url: response.url().clone(),
+            response,
+            stall: self.hub.stall,
+            what: asked.what.to_owned(),
+        })
+    }
+}
+
+/// The body of an answer.
+struct Body {
+    file: Arc<SourceFile>,
+    response: Response,
+    url: Url,
+    /// Bytes before the part that are still to come.
+    lead: u64,
+    /// Bytes of the part that are still to come.
+    left: u64,
+    /// Where in the file the body ends.
+    end: u64,
+    /// Whether the body is read to its end, so that the connection can be used again.
+    to_the_end: bool,
+    stall: Duration,
+    /// What is being done, for errors.
+    what: String,
+}
+
+impl Body {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            if sink.left() == 0 && !to_the_end {
-                return Ok(());
+            if self.left == 0 && !self.to_the_end {
+                return Ok(None);
             }
-            let next = timeout(self.hub.stall, response.chunk()).await;
-            let complete = sink.left() == missing;
-            let cause = match next {
+            let cause = match timeout(self.stall, self.response.chunk()).await {
                 Ok(Ok(Some(mut chunk))) => {
-                    let skipped = usize::try_from(lead).unwrap_or(usize::MAX).min(chunk.len());
-                    lead -= skipped as u64;
-                    let fits = sink.push(chunk.split_off(skipped)) && sink.left() >= missing;
-                    if fits || !to_the_end {
+                    let skipped = usize::try_from(self.lead).unwrap_or(usize::MAX).min(chunk.len());
+                    self.lead -= skipped as u64;
+                    let mut chunk = chunk.split_off(skipped);
+                    if chunk.len() as u64 > self.left {
+                        if self.to_the_end {
+                            return Err(self.too_long());
+                        }
+                        chunk.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+                    }
+                    self.left -= chunk.len() as u64;
+                    if chunk.is_empty() {
                         continue;
                     }
-                    return Err(Fault::fatal(protocol(&url, asked, "the body is longer than the range asked for")));
+                    return Ok(Some(chunk));
                 }
                 // Nothing that goes wrong after the last byte matters.
-                _ if complete => return Ok(()),
+                _ if self.left == 0 => return Ok(None),
                 Err(_) => {
-                    let (path, seconds) = (path.clone(), self.hub.stall.as_secs());
-                    return Err(Fault::passing(SourceError::Stalled { path, host: host(&url), seconds }));
+                    let (path, seconds) = (self.file.path.clone(), self.stall.as_secs());
+                    return Err(Fault::passing(SourceError::Stalled { path, host: host(&self.url), seconds }));
                 }
                 Ok(Err(cause)) => Some(cause.without_url()),
                 Ok(Ok(None)) => None,
             };
-            let at = part.offset + part.len - sink.left();
-            let error = SourceError::BrokenBody {
-                path: path.clone(),
-                host: host(&url),
+            let (path, at, size) = (self.file.path.clone(), self.end - self.left, self.file.size);
+            let host = host(&self.url);
+            return Err(Fault::passing(SourceError::BrokenBody {
+                path,
+                host,
                 at,
                 size,
                 source: cause.map(Into::into),
-            };
-            return Err(Fault::passing(error));
+            }));
         }
+    }
+
+    fn too_long(&self) -> Fault {
+        let why = HttpFailure::protocol(Method::GET, &self.url, "the body is longer than the range asked for");
+        Fault::fatal(SourceError::Http { what: self.what.clone(), source: Box::new(why) })
     }
 }
 
 #[async_trait]
-impl FetchPart for Fetcher {
-    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault> {
+impl RangeStore for Fetcher {
+    async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
         let what = format!("read `{}` of `{}`", part.file.path, self.repository);
         let asked = Asked { repo: &self.repository, revision: &self.commit, what: &what, file: true };
-        let response = self.open(part, &asked).await?;
-        self.pump(part, response, sink, &asked).await
+        let response = self.ask(part, &asked).await?;
+        // In a box, so that what moves for each chunk is a pointer.
+        let body = Box::new(self.body(part, response, &asked)?);
+        let bytes =
+            stream::try_unfold(body, |mut body| async move { Ok(body.next().await?.map(|bytes| (bytes, body))) });
+        Ok(bytes.boxed())
     }
 
-    fn host(&self) -> String {
+    fn name(&self) -> String {
         self.hub.host()
     }
 }

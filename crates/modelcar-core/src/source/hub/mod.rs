@@ -7,8 +7,7 @@ mod api;
 mod fetch;
 mod headers;
 mod listing;
-mod retry;
-mod window;
+mod rate_limit;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +17,7 @@ use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
     progress::{NoProgress, Phase, Progress},
-    source::{ByteStream, Extent, ModelId, Origin, Source, SourceError, SourceFile, Window, model_id},
+    source::{ByteStream, Extent, ModelId, Origin, Source, SourceError, SourceFile, Window, model_id, ranged},
 };
 
 /// How the Hub is spoken to.
@@ -98,14 +97,19 @@ impl Source for HubSource {
     }
 
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
-        Phase::List.begin(&*self.hub.retry.progress);
+        Phase::List.begin(self.hub.retry.progress());
         let entries = self.hub.tree(&self.repository, &self.commit).await?;
         listing::check(&self.repository, entries)
+    }
+
+    /// The Hub states the content of every file.
+    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        Ok(files)
     }
 
     fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
         let hub = Arc::clone(&self.hub);
         let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
-        window::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
+        ranged::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
     }
 }

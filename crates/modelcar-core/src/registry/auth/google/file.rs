@@ -24,12 +24,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::access_token::AccessToken;
 use crate::{
     error::{ModelcarError, chain},
-    http::{
-        self, HttpFailure,
-        retry::{Failure, RetryPolicy},
-    },
+    http::{self, HttpFailure},
     progress::NoProgress,
     registry::error::KeychainError,
+    retry::{Failure, RetryPolicy},
     text,
 };
 

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use super::access_token::AccessToken;
 use crate::{
     error::ModelcarError,
-    http::{self, HttpFailure, Network, retry::RetryPolicy},
+    http::{self, HttpFailure, Network},
     progress::NoProgress,
     registry::{error::KeychainError, quirks},
+    retry::RetryPolicy,
     text,
 };
 

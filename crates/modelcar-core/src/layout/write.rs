@@ -11,19 +11,18 @@ use async_trait::async_trait;
 use sha2::Digest as _;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
-pub use super::layout_error::LayoutError;
 use super::{
-    ManifestBlob, Published, Sink,
-    body::{Body, Sealed},
-    builds::{Seen, Share},
-    layout_error::io_error,
-    store::{self, BLOBS, INDEX_FILE, LAYOUT_FILE},
+    copy::copy,
+    error::{LayoutError, io_error},
+    lock::{Seen, Share},
+    read::{self, BLOBS, INDEX_FILE, LAYOUT_FILE, blocking},
     temporary::Temporary,
-    writer::{CopyError, Restarts, blocking, copy},
 };
 use crate::{
     Digest,
+    blob::{Body, Sealed},
     error::{ErrorKind, ModelcarError, Result},
+    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.
@@ -88,7 +87,7 @@ impl LayoutSink {
         let working = self.working().await;
         let start = move || Ok(InWork(Temporary::create(&blobs)?, working));
         let copied = copy(body.open(), start).await;
-        let (written, sealed) = copied.map_err(|error| explain(error, body, &self.shared.dir.join(BLOBS)))?;
+        let (written, sealed) = copied.map_err(|error| error.explain(body, &self.shared.dir.join(BLOBS)))?;
         let (shared, digest) = (Arc::clone(&self.shared), sealed.digest);
         blocking(move || {
             let InWork(temporary, _working) = written;
@@ -130,17 +129,6 @@ impl io::Write for InWork {
     }
 }
 
-/// Turns a copy's failure into this library's error; `path` is where the bytes went.
-pub(super) fn explain(error: CopyError, body: &dyn Body, path: &Path) -> crate::Error {
-    match error {
-        CopyError::Body(error) => error,
-        CopyError::Io(source) => io_error("write to", path)(source).into(),
-        CopyError::Miscounted { sealed, written } => {
-            LayoutError::Miscounted { title: body.title(), sealed, written }.into()
-        }
-    }
-}
-
 #[async_trait]
 impl Sink for LayoutSink {
     fn max_jobs(&self) -> usize {
@@ -148,8 +136,15 @@ impl Sink for LayoutSink {
     }
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
-        let (path, digest) = (store::blob_path(&self.shared.dir, digest), *digest);
+        let (path, digest) = (read::blob_path(&self.shared.dir, digest), *digest);
         Ok(blocking(move || is_blob(&path, &digest, size)).await?)
+    }
+
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
     }
 
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
@@ -208,7 +203,7 @@ impl Shared {
 
     /// Gives a finished temporary file its name. Its bytes are proven, so it takes the place of what is there.
     fn keep(&self, temporary: Temporary, digest: &Digest) -> Result<(), LayoutError> {
-        let path = store::blob_path(&self.dir, digest);
+        let path = read::blob_path(&self.dir, digest);
         temporary.sync()?;
         // Under the lock, so that of two writers of one blob only the first calls it its own.
         let mut created = self.created();
@@ -232,13 +227,13 @@ impl Shared {
         let lock = File::open(&self.dir).map_err(io_error("open", &self.dir))?;
         drop(lock.lock());
         let path = self.dir.join(INDEX_FILE);
-        let mut json = store::read_index(&self.dir)?.unwrap_or_else(store::empty_index);
-        store::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
+        let mut json = read::read_index(&self.dir)?.unwrap_or_else(read::empty_index);
+        read::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
             path: path.clone(),
             reason: reason.into(),
             source: None,
         })?;
-        let temporary = Temporary::holding(&self.dir, &store::canonical(json))?;
+        let temporary = Temporary::holding(&self.dir, &read::canonical(json))?;
         temporary.sync()?;
         temporary.rename(&path)?;
         let names = vec![self.dir.display().to_string()];
@@ -295,14 +290,14 @@ fn open(dir: &Path) -> Result<(Created, Share), LayoutError> {
 fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
     let is_new = is_new(dir)?;
     if !is_new {
-        store::check_layout_file(dir)?;
-        store::read_index(dir)?;
+        read::check_layout_file(dir)?;
+        read::read_index(dir)?;
     }
     created.make_dir(dir)?;
     created.make_dir(&dir.join(BLOBS))?;
     if is_new {
         let path = dir.join(LAYOUT_FILE);
-        Temporary::holding(dir, store::LAYOUT_JSON.as_bytes())?.rename(&path)?;
+        Temporary::holding(dir, read::LAYOUT_JSON.as_bytes())?.rename(&path)?;
         created.files.push(path);
     }
     Ok(())

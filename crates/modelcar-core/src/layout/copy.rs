@@ -1,29 +1,24 @@
-//! Copies a body to a file without holding up the runtime, and starts it over when that may help.
+//! Copies a body to a file without holding up the runtime.
 
 use std::{
     io::{self, IoSlice, Write},
-    time::Duration,
+    path::Path,
 };
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{
-    body::{OpenBody, Sealed},
-    layout::LayoutError,
-};
+use super::error::{LayoutError, io_error};
 use crate::{
-    error::{Error, Result, chain},
+    blob::{Body, OpenBody, Sealed},
+    error::{Error, Result},
     thread,
 };
 
 /// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
 /// disk slows the source down and not the machine.
 const CHANNEL_CHUNKS: usize = 8;
-/// Sources retry what is small (a part, a request) themselves; this is for what got past that.
-const MAX_RESTARTS: u32 = 3;
-const FIRST_DELAY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 
 /// Why a body did not reach its file.
 #[derive(Debug)]
@@ -34,6 +29,19 @@ pub(super) enum CopyError {
     Io(io::Error),
     /// The body counted other bytes than arrived.
     Miscounted { sealed: u64, written: u64 },
+}
+
+impl CopyError {
+    /// Turns the failure into an error of this library; `path` is where the bytes of `body` went.
+    pub(super) fn explain(self, body: &dyn Body, path: &Path) -> Error {
+        match self {
+            Self::Body(error) => error,
+            Self::Io(source) => io_error("write to", path)(source).into(),
+            Self::Miscounted { sealed, written } => {
+                LayoutError::Miscounted { title: body.title(), sealed, written }.into()
+            }
+        }
+    }
 }
 
 /// Copies `open` to what `start` makes and gives both the target and the proven identity back.
@@ -106,39 +114,4 @@ fn write_all_vectored(target: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -
         }
     }
     Ok(())
-}
-
-/// Decides whether a body is worth another try.
-pub(super) struct Restarts<'a> {
-    left: u32,
-    delay: Duration,
-    restarted: &'a (dyn Fn(String) + Send + Sync),
-}
-
-impl<'a> Restarts<'a> {
-    pub(super) fn new(restarted: &'a (dyn Fn(String) + Send + Sync)) -> Self {
-        Self { left: MAX_RESTARTS, delay: FIRST_DELAY, restarted }
-    }
-
-    /// Waits and returns when `error` may pass, else gives it back.
-    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
-        if self.left == 0 || !error.is_worth_another_try() {
-            return Err(error);
-        }
-        (self.restarted)(chain(&error));
-        tokio::time::sleep(self.delay).await;
-        self.left -= 1;
-        self.delay *= 2;
-        Ok(())
-    }
-}
-
-/// Runs file system work on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
-) -> Result<T, LayoutError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(LayoutError::Task(error)),
-    }
 }

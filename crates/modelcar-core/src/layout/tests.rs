@@ -5,21 +5,33 @@ use std::{
     fs,
     future::poll_fn,
     io::Read,
+    ops::Range,
     path::Path,
     pin::pin,
     sync::atomic::{AtomicU32, Ordering},
     task::Poll,
 };
 
-use futures_util::{FutureExt, StreamExt, stream};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    store::{BLOBS, REF_NAME},
+    read::{BLOBS, REF_NAME},
     *,
 };
-use crate::{Error, ModelcarError, error::ErrorKind, registry::RegistryError, source::SourceError};
+use crate::{
+    Digest, Error, ModelcarError,
+    blob::{Body, BytesBody, OpenBody},
+    error::ErrorKind,
+    registry::RegistryError,
+    sink::{ManifestBlob, Sink},
+    source::SourceError,
+};
 
 /// A body that goes wrong the first `failures` times: in the middle of the stream, or after it.
 #[derive(Debug)]
@@ -54,6 +66,10 @@ impl Body for Flaky {
 
     fn digest(&self) -> Option<Digest> {
         None
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, crate::Result<Bytes>> {
+        self.inner.reread(range)
     }
 
     fn open(&self) -> OpenBody {
@@ -430,8 +446,8 @@ async fn a_full_disk_is_named() {
 
     let start = || fs::File::options().write(true).open("/dev/full");
     let body = BytesBody::new("layer 1", vec![1; 100_000]);
-    let error = super::writer::copy(body.open(), start).await.unwrap_err();
-    let error = super::layout::explain(error, &body, Path::new("out/blobs"));
+    let error = super::copy::copy(body.open(), start).await.unwrap_err();
+    let error = error.explain(&body, Path::new("out/blobs"));
     let Some(LayoutError::Io { source, .. }) = error.downcast_ref() else { panic!("{error}") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert_eq!(error.to_string(), "write to `out/blobs`");

@@ -1,4 +1,4 @@
-//! A blob's bytes as a sink takes them: in order, counted, able to start over.
+//! A blob's bytes as a sink takes them and a reader gives them: in order, counted, able to start over.
 
 use std::{fmt::Debug, ops::Range};
 
@@ -40,6 +40,8 @@ impl Debug for OpenBody {
 }
 
 /// A blob that can be read again from its first byte at any time.
+///
+/// No method has a default: a body that gives another body on would forget the method without a word.
 pub trait Body: Send + Sync + Debug {
     /// Returns what the blob is, for messages: ``layer 3 (`model-00001.safetensors`)``.
     fn title(&self) -> String;
@@ -55,27 +57,31 @@ pub trait Body: Send + Sync + Debug {
 
     /// Reads the bytes of `range` once more, neither hashed nor verified: a sink sends them again when a connection
     /// breaks, while the body that it has open keeps its place and its hashes.
-    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
-        let left = range.end.saturating_sub(range.start);
-        let cut =
-            stream::try_unfold((self.open().stream, range.start, left), |(mut bytes, mut skip, left)| async move {
-                if left == 0 {
-                    return Ok(None);
-                }
-                while let Some(mut chunk) = bytes.try_next().await? {
-                    let before = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-                    chunk.advance(before);
-                    skip -= before as u64;
-                    chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    if !chunk.is_empty() {
-                        let left = left - chunk.len() as u64;
-                        return Ok(Some((chunk, (bytes, skip, left))));
-                    }
-                }
-                Ok(None)
-            });
-        cut.boxed()
-    }
+    ///
+    /// [`reread_from_start`] does that for a body that can only be read from its first byte.
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>>;
+}
+
+/// Opens `body` and leaves out what is not in `range`.
+pub fn reread_from_start<B: Body + ?Sized>(body: &B, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+    let left = range.end.saturating_sub(range.start);
+    let cut = stream::try_unfold((body.open().stream, range.start, left), |(mut bytes, mut skip, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        while let Some(mut chunk) = bytes.try_next().await? {
+            let before = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            chunk.advance(before);
+            skip -= before as u64;
+            chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            if !chunk.is_empty() {
+                let left = left - chunk.len() as u64;
+                return Ok(Some((chunk, (bytes, skip, left))));
+            }
+        }
+        Ok(None)
+    });
+    cut.boxed()
 }
 
 /// A small blob held in memory: a config, a base layer.
@@ -115,5 +121,12 @@ impl Body for BytesBody {
             stream: stream::once(std::future::ready(Ok(self.bytes.clone()))).boxed(),
             sealed: std::future::ready(Ok(sealed)).boxed(),
         }
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        let [start, end] =
+            [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len()));
+        let bytes = if start < end { self.bytes.slice(start..end) } else { Bytes::new() };
+        stream::once(std::future::ready(Ok(bytes))).boxed()
     }
 }

@@ -3,33 +3,37 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
 
-use super::{
-    ManifestBlob,
-    body::{Body, OpenBody, Sealed},
-    layout_error::{LayoutError, io_error},
-    writer::blocking,
+use super::error::{LayoutError, io_error};
+use crate::{
+    Digest,
+    blob::{self, Body, OpenBody, Sealed},
+    error::Result,
+    oci::{Descriptor, MAX_JSON_BYTES},
+    sink::ManifestBlob,
+    thread,
 };
-use crate::{Digest, error::Result, oci::Descriptor, thread};
 
 pub(super) const LAYOUT_FILE: &str = "oci-layout";
 pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 pub(super) const INDEX_FILE: &str = "index.json";
 pub(super) const BLOBS: &str = "blobs/sha256";
 
-pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Largest index, manifest or config that is read: what registries take at most.
-pub(crate) const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 const READ_BYTES: usize = 1024 * 1024;
 const CHANNEL_CHUNKS: usize = 4;
@@ -120,6 +124,10 @@ impl Body for BlobBody {
 
     fn digest(&self) -> Option<Digest> {
         Some(self.digest)
+    }
+
+    fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        blob::reread_from_start(self, range)
     }
 
     fn open(&self) -> OpenBody {
@@ -257,4 +265,14 @@ pub(super) fn canonical(mut json: Value) -> Vec<u8> {
     // Sorted by itself, unless another crate of the build asks serde_json to keep the order.
     json.sort_all_objects();
     json.to_string().into_bytes()
+}
+
+/// Runs file system work on a blocking thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
+) -> Result<T, LayoutError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(LayoutError::Task(error)),
+    }
 }

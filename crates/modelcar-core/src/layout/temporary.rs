@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::layout_error::{LayoutError, io_error};
+use super::error::{LayoutError, io_error};
 
 /// How the names of temporary files end; they begin with a dot.
 const SUFFIX: &str = ".partial";

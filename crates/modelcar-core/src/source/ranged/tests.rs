@@ -9,10 +9,12 @@ use std::{
     },
 };
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::ModelcarError;
 use crate::progress::NoProgress;
-use crate::source::SourceFile;
+use crate::source::{SourceFile, ranged::RangeStream};
 
 fn retry() -> Retry {
     Retry::new(3, Duration::from_millis(1), Arc::new(NoProgress))
@@ -34,11 +36,12 @@ struct Memory {
     panic: bool,
 }
 
-struct Counted<'a>(&'a AtomicUsize);
+/// A range that is being read.
+struct Counted(Arc<Memory>);
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
+        self.0.flying.fetch_sub(1, SeqCst);
     }
 }
 
@@ -54,12 +57,14 @@ fn due(counts: &Mutex<BTreeMap<u64, u32>>, part: &Extent) -> bool {
     due.map(|(_, left)| *left -= 1).is_some()
 }
 
-fn send(mut range: Range<u64>, sink: &mut PartSink) {
-    while !range.is_empty() {
+/// Returns the bytes of a range in chunks of 7.
+fn chunks(mut range: Range<u64>) -> impl Iterator<Item = Result<Bytes, Fault>> {
+    std::iter::from_fn(move || {
         let end = (range.start + 7).min(range.end);
-        assert!(sink.push((range.start..end).map(byte).collect()));
+        let chunk: Bytes = (range.start..end).map(byte).collect();
         range.start = end;
-    }
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    })
 }
 
 fn broken(part: &Extent) -> SourceError {
@@ -67,11 +72,11 @@ fn broken(part: &Extent) -> SourceError {
 }
 
 #[async_trait]
-impl FetchPart for Memory {
-    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault> {
+impl RangeStore for Arc<Memory> {
+    async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
         self.asked.lock().unwrap().push((part.offset, part.len));
         let now = self.flying.fetch_add(1, SeqCst) + 1;
-        let _counted = Counted(&self.flying);
+        let counted = Counted(Self::clone(self));
         self.highest.fetch_max(now, SeqCst);
         if self.fatal {
             return Err(Fault::fatal(broken(part)));
@@ -84,20 +89,25 @@ impl FetchPart for Memory {
         let (half, end) = (part.offset + part.len / 2, part.offset + part.len);
         // Later parts are quicker, so that order is the window's doing.
         tokio::time::sleep(Duration::from_millis(20_u64.saturating_sub(part.offset / 20))).await;
-        send(part.offset..half, sink);
-        if crawls {
-            tokio::time::sleep(self.crawl).await;
-        }
-        if breaks {
-            return Err(Fault::passing(broken(part)));
-        }
-        send(half..end, sink);
-        Ok(())
+        let crawl = if crawls { self.crawl } else { Duration::ZERO };
+        let rest: Vec<_> = if breaks { vec![Err(Fault::passing(broken(part)))] } else { chunks(half..end).collect() };
+        let second = stream::once(async move {
+            if crawls {
+                tokio::time::sleep(crawl).await;
+            }
+            stream::iter(rest)
+        });
+        let bytes = stream::iter(chunks(part.offset..half)).chain(second.flatten());
+        Ok(bytes.inspect(move |_| _ = &counted).boxed())
     }
 
-    fn host(&self) -> String {
+    fn name(&self) -> String {
         "h".to_owned()
     }
+}
+
+fn read_from(memory: &Arc<Memory>, extents: Vec<Extent>, window: &Window, retry: Retry) -> ByteStream {
+    read(Arc::new(Arc::clone(memory)), extents, window, retry)
 }
 
 fn extent(offset: u64, len: u64) -> Extent {
@@ -126,7 +136,7 @@ fn extents_are_cut_into_parts() {
 #[tokio::test]
 async fn bytes_come_in_order_and_parts_stay_bounded() {
     let memory = Arc::new(Memory::default());
-    let stream = read(Arc::clone(&memory), vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), retry());
+    let stream = read_from(&memory, vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), retry());
     let expected: Vec<u8> = (0..333).chain(500..550).map(byte).collect();
     assert_eq!(collect(stream).await.unwrap(), expected);
     assert!((2..=4).contains(&memory.highest.load(SeqCst)), "{:?}", memory.highest);
@@ -135,7 +145,7 @@ async fn bytes_come_in_order_and_parts_stay_bounded() {
 #[tokio::test]
 async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
     let memory = Arc::new(Memory::default());
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 1000)], &Window::new(3, 10), retry());
+    let mut stream = read_from(&memory, vec![extent(0, 1000)], &Window::new(3, 10), retry());
     assert!(stream.next().await.is_some());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
@@ -145,8 +155,7 @@ async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
 async fn three_readers_share_one_permit() {
     let window = Window::new(1, 10);
     let memory = Arc::new(Memory::default());
-    let mut streams: Vec<_> =
-        (0..3).map(|_| read(Arc::clone(&memory), vec![extent(400, 200)], &window, retry())).collect();
+    let mut streams: Vec<_> = (0..3).map(|_| read_from(&memory, vec![extent(400, 200)], &window, retry())).collect();
     // All have their windows full, and the last one is drained first.
     for stream in &mut streams {
         assert!(stream.next().await.is_some());
@@ -162,7 +171,7 @@ async fn three_readers_share_one_permit() {
 async fn dropping_the_stream_cancels_and_frees_the_permits() {
     let window = Window::new(2, 10);
     let memory = Arc::new(Memory { hang: true, ..Memory::default() });
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 100)], &window, retry());
+    let mut stream = read_from(&memory, vec![extent(0, 100)], &window, retry());
     assert!(tokio::time::timeout(Duration::from_millis(50), stream.next()).await.is_err());
     assert_eq!(memory.flying.load(SeqCst), 2);
     drop(stream);
@@ -174,7 +183,7 @@ async fn dropping_the_stream_cancels_and_frees_the_permits() {
 #[tokio::test]
 async fn a_broken_part_goes_on_from_its_middle() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(110, 1)].into()), ..Memory::default() });
-    let stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(3, 100), retry());
+    let stream = read_from(&memory, vec![extent(0, 300)], &Window::new(3, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     let mut asked = memory.asked.lock().unwrap().clone();
     asked.sort_unstable();
@@ -185,7 +194,7 @@ async fn a_broken_part_goes_on_from_its_middle() {
 async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     let memory = Arc::new(Memory { crawls: Mutex::new([(199, 2)].into()), crawl: Duration::MAX, ..Memory::default() });
     let begun = Instant::now();
-    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 100), retry());
+    let stream = read_from(&memory, vec![extent(0, 400)], &Window::new(4, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..400).map(byte).collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let asked = memory.asked.lock().unwrap().clone();
@@ -195,7 +204,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     // Where everything crawls, asking again would only lose time.
     let all = (49..400).step_by(50).map(|at| (at, 9)).collect();
     let memory = Arc::new(Memory { crawls: Mutex::new(all), crawl: Duration::from_secs(5), ..Memory::default() });
-    let stream = read(Arc::clone(&memory), vec![extent(0, 400)], &Window::new(4, 50), retry());
+    let stream = read_from(&memory, vec![extent(0, 400)], &Window::new(4, 50), retry());
     assert_eq!(collect(stream).await.unwrap().len(), 400);
     assert_eq!(memory.asked.lock().unwrap().len(), 8);
 }
@@ -203,7 +212,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
 #[tokio::test]
 async fn an_error_ends_the_stream_after_the_attempts() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(19, 9)].into()), ..Memory::default() });
-    let mut stream = read(Arc::clone(&memory), vec![extent(0, 300)], &Window::new(1, 20), retry());
+    let mut stream = read_from(&memory, vec![extent(0, 300)], &Window::new(1, 20), retry());
     let mut good = 0;
     let error = loop {
         match stream.next().await.unwrap() {
@@ -217,7 +226,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
 
     let memory = Arc::new(Memory { fatal: true, ..Memory::default() });
-    assert!(collect(read(Arc::clone(&memory), vec![extent(0, 5)], &Window::new(1, 20), retry())).await.is_err());
+    assert!(collect(read_from(&memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await.is_err());
     assert_eq!(memory.asked.lock().unwrap().len(), 1);
 }
 
@@ -225,14 +234,13 @@ async fn an_error_ends_the_stream_after_the_attempts() {
 struct Short(u64, AtomicUsize);
 
 #[async_trait]
-impl FetchPart for Short {
-    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault> {
+impl RangeStore for Short {
+    async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
         self.1.fetch_add(1, SeqCst);
-        send(part.offset..part.offset + part.len.min(self.0), sink);
-        Ok(())
+        Ok(stream::iter(chunks(part.offset..part.offset + part.len.min(self.0))).boxed())
     }
 
-    fn host(&self) -> String {
+    fn name(&self) -> String {
         "h".to_owned()
     }
 }
@@ -257,7 +265,7 @@ async fn what_a_server_leaves_out_is_asked_for_at_once() {
 #[should_panic(expected = "asked to")]
 async fn a_panic_is_not_swallowed() {
     let memory = Arc::new(Memory { panic: true, ..Memory::default() });
-    let _outcome = collect(read(memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await;
+    let _outcome = collect(read_from(&memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await;
 }
 
 #[test]
@@ -266,8 +274,29 @@ fn a_sink_takes_no_more_than_its_part() {
     let mut sink = PartSink { queue, received: 0, left: 5 };
     assert!(sink.push(Bytes::from_static(b"abc")));
     assert!(!sink.push(Bytes::from_static(b"defg")));
-    assert_eq!(sink.left(), 0);
+    assert_eq!(sink.left, 0);
     assert_eq!(received.try_recv().unwrap().unwrap(), "abc");
     assert_eq!(received.try_recv().unwrap().unwrap(), "de");
     assert!(received.try_recv().is_err());
+}
+
+/// Gives one byte more than it is asked for.
+struct Longer;
+
+#[async_trait]
+impl RangeStore for Longer {
+    async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
+        Ok(stream::iter(chunks(part.offset..part.offset + part.len + 1)).boxed())
+    }
+
+    fn name(&self) -> String {
+        "s3://models".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_gives_more_than_was_asked_for_is_refused() {
+    let error = collect(read(Arc::new(Longer), vec![extent(0, 50)], &Window::new(1, 20), retry())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+    assert_eq!(error.to_string(), "read `w` from `s3://models`");
 }

@@ -1,7 +1,7 @@
 //! When a failed request is tried again, and how long to wait before: the one policy of all clients.
 //!
 //! The failure itself says whether another try may succeed ([`ModelcarError::is_retryable`]; for HTTP that is decided in
-//! [`HttpFailure`](super::HttpFailure)) and how long the server asks to wait. The policy counts tries, draws waits and
+//! `http`) and how long the server asks to wait. The policy counts tries, draws waits and
 //! keeps a budget of lost time.
 
 use std::{
@@ -122,6 +122,12 @@ impl RetryPolicy {
         }
         progress::retrying(&*self.progress, what, attempt + 1, wait, text::chain(failure.error));
         Some(wait)
+    }
+
+    /// Returns who receives an event before each further try.
+    #[cfg(feature = "hub")]
+    pub(crate) fn progress(&self) -> &dyn Progress {
+        &*self.progress
     }
 
     /// Adds `time` to the time that failures have cost, and returns the sum.

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::{
@@ -30,8 +29,14 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::retry::{Fault, Retry};
-use crate::source::{ByteStream, Extent, Seat, SourceError, Window};
+use super::{
+    RangeStore,
+    retry::{Fault, Retry},
+};
+use crate::{
+    error::{ErrorKind, OtherError},
+    source::{ByteStream, Extent, Seat, SourceError, Window},
+};
 
 /// A part that is waited for longer than so many times the usual is asked for again.
 const SLOW_FACTOR: u32 = 4;
@@ -44,33 +49,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A try that brought so many bytes before it broke is progress: failures are counted from there anew.
 const PROGRESS_BYTES: u64 = 256 << 10;
 
-/// Brings one part.
-#[async_trait]
-pub(super) trait FetchPart: Send + Sync + 'static {
-    /// Pushes the bytes of `part` into `sink`, or fewer where the server says so. The rest is asked for again, from
-    /// where the sink is.
-    async fn fetch(&self, part: &Extent, sink: &mut PartSink) -> Result<(), Fault>;
-
-    /// Returns who serves, for errors.
-    fn host(&self) -> String;
-}
-
 /// Takes the bytes of one part.
 #[derive(Debug)]
-pub(super) struct PartSink {
+struct PartSink {
     queue: UnboundedSender<Result<Bytes, SourceError>>,
     received: u64,
     left: u64,
 }
 
 impl PartSink {
-    /// Returns how many bytes of the part are still to come.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-
     /// Takes a chunk. What is more than the part is left out; returns whether nothing was.
-    pub(super) fn push(&mut self, mut chunk: Bytes) -> bool {
+    fn push(&mut self, mut chunk: Bytes) -> bool {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX);
         let fits = chunk.len() <= room;
         chunk.truncate(room);
@@ -85,10 +74,14 @@ impl PartSink {
     }
 }
 
-/// Reads `extents` in order through `fetcher`. Nothing starts before the first poll; dropping the stream stops it all.
-pub(super) fn read<F: FetchPart>(fetcher: Arc<F>, extents: Vec<Extent>, window: &Window, retry: Retry) -> ByteStream {
+/// Reads `extents` of `store` in order, with as many parts in flight as `window` lets this reader have.
+///
+/// Nothing starts before the first poll, which needs a tokio runtime; dropping the stream stops it all. A part that fails
+/// in a way that may pass is asked for again as `retry` says, from the byte where it broke off. The first error for good
+/// ends the stream.
+pub fn read<F: RangeStore>(store: Arc<F>, extents: Vec<Extent>, window: &Window, retry: Retry) -> ByteStream {
     let reader = Reader {
-        fetcher,
+        store,
         retry,
         permits: Arc::clone(window.permits()),
         seat: Some(window.sit()),
@@ -143,7 +136,7 @@ struct Flight {
 }
 
 struct Reader<F> {
-    fetcher: Arc<F>,
+    store: Arc<F>,
     retry: Retry,
     permits: Arc<Semaphore>,
     /// Held while there are parts to ask for; afterwards the share is for the others.
@@ -153,7 +146,7 @@ struct Reader<F> {
     usual: Arc<Usual>,
 }
 
-impl<F: FetchPart> Reader<F> {
+impl<F: RangeStore> Reader<F> {
     async fn next(&mut self) -> Option<Result<Bytes, SourceError>> {
         loop {
             self.fill();
@@ -193,7 +186,7 @@ impl<F: FetchPart> Reader<F> {
         let (sender, queue) = unbounded_channel();
         let again = Arc::<Notify>::default();
         let job = Job {
-            fetcher: Arc::clone(&self.fetcher),
+            store: Arc::clone(&self.store),
             part: part.clone(),
             permits: Arc::clone(&self.permits),
             retry: self.retry.clone(),
@@ -234,7 +227,7 @@ impl<F: FetchPart> Reader<F> {
         }
         SourceError::BrokenBody {
             path: flight.part.file.path.clone(),
-            host: self.fetcher.host(),
+            host: self.store.name(),
             at: flight.part.offset + flight.part.len - flight.left,
             size: flight.part.file.size,
             source: None,
@@ -244,7 +237,7 @@ impl<F: FetchPart> Reader<F> {
 
 /// Brings one part, again from where it stopped after each failure that may pass.
 struct Job<F> {
-    fetcher: Arc<F>,
+    store: Arc<F>,
     part: Extent,
     permits: Arc<Semaphore>,
     retry: Retry,
@@ -253,7 +246,7 @@ struct Job<F> {
     usual: Arc<Usual>,
 }
 
-impl<F: FetchPart> Job<F> {
+impl<F: RangeStore> Job<F> {
     async fn run(self, mut sink: PartSink) {
         let mut failures = 0;
         loop {
@@ -294,13 +287,20 @@ impl<F: FetchPart> Job<F> {
         loop {
             let (at, left) = (part.offset + sink.received, sink.left);
             let rest = Extent { file: Arc::clone(&part.file), offset: at, len: left };
-            self.fetcher.fetch(&rest, sink).await?;
+            let mut bytes = self.store.open(&rest).await?;
+            while let Some(chunk) = bytes.next().await {
+                if !sink.push(chunk?) {
+                    let act = format!("read `{}` from `{}`", part.file.path, self.store.name());
+                    let why = "more bytes came than were asked for";
+                    return Err(Fault::fatal(OtherError::new(act, ErrorKind::Integrity, why)));
+                }
+            }
             if sink.left == 0 {
                 return Ok(());
             }
             if sink.left == left {
                 let (path, size) = (part.file.path.clone(), part.file.size);
-                let host = self.fetcher.host();
+                let host = self.store.name();
                 return Err(Fault::passing(SourceError::BrokenBody { path, host, at, size, source: None }));
             }
         }
@@ -325,5 +325,5 @@ impl Usual {
 }
 
 #[cfg(test)]
-#[path = "window_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -15,14 +15,16 @@ use tar::EntryType;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    ManifestBlob, Published, Sink,
-    body::{Body, Sealed},
-    layout::explain,
-    layout_error::{LayoutError, io_error},
-    store::{self, BLOBS, INDEX_FILE, LAYOUT_FILE},
-    writer::{Restarts, blocking, copy},
+    copy::copy,
+    error::{LayoutError, io_error},
+    read::{self, BLOBS, INDEX_FILE, LAYOUT_FILE, blocking},
 };
-use crate::{Digest, error::Result};
+use crate::{
+    Digest,
+    blob::{Body, Sealed},
+    error::Result,
+    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
+};
 
 /// Size of a tar header, and what every entry is padded to.
 const BLOCK: u64 = 512;
@@ -106,7 +108,7 @@ impl ArchiveSink {
             Ok(tail)
         };
         let copied = copy(body.open(), start).await;
-        let (Tail(mut archive), sealed) = copied.map_err(|error| explain(error, body, &self.partial))?;
+        let (Tail(mut archive), sealed) = copied.map_err(|error| error.explain(body, &self.partial))?;
         let (digest, size) = (sealed.digest, sealed.size);
         if self.blobs().contains_key(&digest) {
             return Ok(sealed);
@@ -144,6 +146,13 @@ impl Sink for ArchiveSink {
         Ok(self.blobs().get(digest) == Some(&size))
     }
 
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
+    }
+
     async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
         let mut restarts = Restarts::new(restarted);
         loop {
@@ -163,16 +172,16 @@ impl Sink for ArchiveSink {
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
         let mut archive = self.lock().await?;
         self.append_manifest(&mut archive, index).map_err(io_error("write", &self.partial))?;
-        let mut json = store::empty_index();
+        let mut json = read::empty_index();
         let path = self.path.clone();
-        store::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
+        read::add_to_index(&mut json, index, self.ref_name.as_deref()).map_err(|reason| LayoutError::Invalid {
             path: path.clone(),
             reason: reason.into(),
             source: None,
         })?;
         let (partial, digest) = (self.partial.clone(), index.digest);
         blocking(move || {
-            archive.finish(&store::canonical(json)).map_err(io_error("write", &partial))?;
+            archive.finish(&read::canonical(json)).map_err(io_error("write", &partial))?;
             fs::rename(&partial, &path).map_err(io_error("replace", &path))?;
             archive.published = Some(Published { names: vec![path.display().to_string()], ..Published::new(digest) });
             Ok(())
@@ -199,7 +208,7 @@ impl Sink for ArchiveSink {
 
 impl Archive {
     fn write_preamble(&mut self) -> io::Result<()> {
-        self.append(LAYOUT_FILE, store::LAYOUT_JSON.as_bytes())?;
+        self.append(LAYOUT_FILE, read::LAYOUT_JSON.as_bytes())?;
         for dir in ["blobs/", "blobs/sha256/"] {
             self.seek_to_end()?;
             self.file.write_all(header(dir, EntryType::Directory, 0o755, 0)?.as_bytes())?;

@@ -1,0 +1,304 @@
+//! The rules of sinks.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::{join, try_join_all};
+use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    Rule, Violation,
+    bodies::{Fault, Made},
+};
+use crate::{
+    Digest,
+    blob::{Body, Sealed},
+    error::ErrorKind,
+    sink::{KnownBlob, ManifestBlob, Published, Sink},
+};
+
+/// Size of most blobs: several chunks.
+const SIZE: usize = 200_000;
+/// How long a write goes on before it is dropped.
+const BEFORE_DROP: Duration = Duration::from_millis(100);
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Checks that what `make` returns keeps the contract of [`Sink`].
+///
+/// `make` is called once for each rule, and returns a sink of a new place each time: nothing is there, and whatever a rule
+/// writes no other rule sees.
+///
+/// # Errors
+/// The first rule that is broken.
+pub async fn sink<M, F, S>(make: M) -> Result<(), Violation>
+where
+    M: Fn() -> F + Send + Sync,
+    F: Future<Output = S> + Send,
+    S: Sink,
+{
+    let new = async |rule: Rule| Checked { rule, sink: make().await };
+    Rule::Jobs.ends(async { new(Rule::Jobs).await.jobs() }).await?;
+    Rule::AbsentBlob.ends(async { new(Rule::AbsentBlob).await.absent_blob().await }).await?;
+    Rule::WrittenBlob.ends(async { new(Rule::WrittenBlob).await.written_blob().await }).await?;
+    Rule::WrittenTwice.ends(async { new(Rule::WrittenTwice).await.written_twice().await }).await?;
+    Rule::Restart.ends(async { new(Rule::Restart).await.restart().await }).await?;
+    Rule::FailingBody.ends(async { new(Rule::FailingBody).await.refused(Fault::Breaks, true).await }).await?;
+    Rule::UnprovenBody.ends(async { new(Rule::UnprovenBody).await.refused(Fault::Unproven, true).await }).await?;
+    Rule::MiscountedBody.ends(async { new(Rule::MiscountedBody).await.refused(Fault::Short, false).await }).await?;
+    Rule::DroppedWrite.ends(async { new(Rule::DroppedWrite).await.dropped_write().await }).await?;
+    Rule::Beside.ends(async { new(Rule::Beside).await.beside().await }).await?;
+    Rule::ParallelWrites.ends(async { new(Rule::ParallelWrites).await.parallel_writes().await }).await?;
+    Rule::Claim.ends(async { new(Rule::Claim).await.claim().await }).await?;
+    Rule::IncompleteManifest.ends(async { new(Rule::IncompleteManifest).await.incomplete_manifest().await }).await?;
+    Rule::Publish.ends(async { new(Rule::Publish).await.publish().await.map(drop) }).await?;
+    Rule::Published.ends(async { new(Rule::Published).await.published().await }).await?;
+    Rule::Abandon.ends(async { new(Rule::Abandon).await.abandon_unpublished().await }).await?;
+    Rule::Abandon.ends(async { new(Rule::Abandon).await.abandon_published().await }).await
+}
+
+/// A sink that one rule is checked on.
+struct Checked<S> {
+    rule: Rule,
+    sink: S,
+}
+
+/// The documents of an image whose blobs were written.
+struct Image {
+    layer: Sealed,
+    manifest: ManifestBlob,
+    index: ManifestBlob,
+}
+
+impl<S: Sink> Checked<S> {
+    fn jobs(&self) -> Result<(), Violation> {
+        self.rule.holds(self.sink.max_jobs() > 0, || "it takes no layer at all".to_owned())
+    }
+
+    async fn absent_blob(&self) -> Result<(), Violation> {
+        for size in [0, 1, SIZE] {
+            let absent = Made::new("absent", size).sealed();
+            self.lacks(&absent).await?;
+        }
+        Ok(())
+    }
+
+    async fn written_blob(&self) -> Result<(), Violation> {
+        for (body, size) in [Made::new("small", 1), Made::new("large", SIZE), Made::new("known", SIZE).known()]
+            .into_iter()
+            .zip([1, SIZE as u64, SIZE as u64])
+        {
+            let told = self.write(&body).await?;
+            let proven = body.sealed();
+            self.rule.holds(told == proven, || format!("the body has proven {proven:?}, it returns {told:?}"))?;
+            self.has(&proven).await?;
+            let other = self.look(&proven.digest, size + 1).await?;
+            self.rule.holds(!other, || format!("a blob of {size} bytes is said to have one more"))?;
+        }
+        Ok(())
+    }
+
+    async fn written_twice(&self) -> Result<(), Violation> {
+        let body = Made::new("twice", SIZE);
+        let (first, second) = (self.write(&body).await?, self.write(&body).await?);
+        self.rule.holds(first == second, || format!("it returns {first:?}, then {second:?}"))?;
+        self.has(&first).await
+    }
+
+    async fn restart(&self) -> Result<(), Violation> {
+        let body = Made::new("restart", SIZE).fault(Fault::Passing(Arc::new(AtomicUsize::new(1))));
+        let restarts = AtomicUsize::new(0);
+        let count = |_reason| {
+            restarts.fetch_add(1, Ordering::Relaxed);
+        };
+        let written = self.sink.write_blob(&body, &count).await;
+        let written = written.map_err(self.rule.failed("a body that broke once is not opened again"))?;
+        self.has(&written).await?;
+        self.rule.holds(restarts.into_inner() == 1, || "the caller is not told once of one restart".to_owned())
+    }
+
+    async fn refused(&self, fault: Fault, own: bool) -> Result<(), Violation> {
+        for body in [Made::new("wrong", SIZE), Made::new("wrong and known", SIZE).known(), Made::new("w", 3)] {
+            let right = body.sealed();
+            let body = body.fault(fault.clone());
+            match self.sink.write_blob(&body, &|_reason| ()).await {
+                Ok(sealed) => return Err(self.rule.broken(format!("it is taken as {sealed:?}"))),
+                Err(error) => {
+                    let (kind, told) = (error.kind(), error.chain());
+                    self.rule.holds(!own || kind == ErrorKind::Integrity, || {
+                        format!("the body failed with {}, the sink with {kind}: {told}", ErrorKind::Integrity)
+                    })?;
+                }
+            }
+            self.lacks(&right).await?;
+        }
+        self.still_works().await
+    }
+
+    async fn dropped_write(&self) -> Result<(), Violation> {
+        let never = Arc::new(Semaphore::new(0));
+        let body = Made::new("dropped", SIZE).fault(Fault::Waits(never));
+        let ended = timeout(BEFORE_DROP, self.sink.write_blob(&body, &|_reason| ())).await;
+        self.rule.holds(ended.is_err(), || "a blob was written before its last byte came".to_owned())?;
+        self.lacks(&body.sealed()).await?;
+        self.still_works().await?;
+        self.sink.abandon().await;
+        self.rule.holds(self.sink.published().is_none(), || "something has a name".to_owned())
+    }
+
+    async fn beside(&self) -> Result<(), Violation> {
+        let gate = Arc::new(Semaphore::new(0));
+        let body = Made::new("held up", SIZE).fault(Fault::Waits(Arc::clone(&gate)));
+        let ask = async {
+            tokio::time::sleep(BEFORE_DROP).await;
+            let asked = self.lacks(&body.sealed()).await;
+            let written = if self.sink.max_jobs() > 1 { self.still_works().await } else { Ok(()) };
+            gate.add_permits(1);
+            asked.and(written)
+        };
+        let (written, asked) = join(self.write(&body), ask).await;
+        asked?;
+        self.has(&written?).await
+    }
+
+    async fn parallel_writes(&self) -> Result<(), Violation> {
+        let jobs = self.sink.max_jobs().clamp(2, 4);
+        let bodies = (0..jobs).map(|job| Made::new(&format!("side by side {job}"), SIZE + job));
+        let bodies: Vec<Made> = bodies.chain([Made::new("side by side 0", SIZE)]).collect();
+        let written = try_join_all(bodies.iter().map(|body| self.write(body))).await?;
+        for (body, written) in bodies.iter().zip(written) {
+            self.rule.holds(written == body.sealed(), || format!("{} became {written:?}", body.title()))?;
+            self.has(&written).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim(&self) -> Result<(), Violation> {
+        let there = self.write(&Made::new("claimed", SIZE)).await?;
+        let absent = Made::new("never written", SIZE).sealed();
+        for (blob, is_there) in [(&there, true), (&absent, false)] {
+            let known = KnownBlob { digest: blob.digest, size: blob.size, repository: None };
+            let told = self.sink.claim(&known).await.map_err(self.rule.failed("a claim fails"))?;
+            self.rule.holds(told == is_there, || format!("a claim says {told}, {is_there} is true"))?;
+        }
+        // The sink may not know the repository, or have none.
+        let repository = Some("nobody/has-it".to_owned());
+        let elsewhere = KnownBlob { digest: absent.digest, size: absent.size, repository };
+        let told = self.sink.claim(&elsewhere).await.unwrap_or(false);
+        let is_there = self.look(&absent.digest, absent.size).await?;
+        self.rule.holds(told == is_there, || format!("a claim says {told}, the sink says {is_there} afterwards"))
+    }
+
+    async fn incomplete_manifest(&self) -> Result<(), Violation> {
+        let image = documents(&Made::new("not there", SIZE).sealed(), &Made::new("no config", 40).sealed());
+        // The sink may refuse the manifest, or trust its caller.
+        drop(self.sink.write_manifest(&image.manifest).await);
+        let published = self.sink.published();
+        self.rule.holds(published.is_none(), || format!("{published:?} has a name"))?;
+        self.whole_image().await.map(drop)
+    }
+
+    async fn publish(&self) -> Result<Image, Violation> {
+        let image = self.whole_image().await?;
+        self.sink.publish(&image.index).await.map_err(self.rule.failed("a whole image is not published"))?;
+        self.has(&image.layer).await?;
+        Ok(image)
+    }
+
+    async fn published(&self) -> Result<(), Violation> {
+        let early = self.sink.published();
+        self.rule.holds(early.is_none(), || format!("{early:?} before anything was published"))?;
+        let image = self.publish().await?;
+        self.tells(&image)
+    }
+
+    async fn abandon_unpublished(&self) -> Result<(), Violation> {
+        self.whole_image().await?;
+        self.sink.abandon().await;
+        let published = self.sink.published();
+        self.rule.holds(published.is_none(), || format!("{published:?} of an image that was not published"))
+    }
+
+    async fn abandon_published(&self) -> Result<(), Violation> {
+        let image = self.publish().await?;
+        self.sink.abandon().await;
+        self.has(&image.layer).await?;
+        self.tells(&image)
+    }
+
+    /// Checks that the sink tells of the published image.
+    fn tells(&self, image: &Image) -> Result<(), Violation> {
+        match self.sink.published() {
+            Some(Published { digest, names, perhaps: None }) if digest == image.index.digest && !names.is_empty() => {
+                Ok(())
+            }
+            told => Err(self.rule.broken(format!("{told:?} is told of {}", image.index.digest))),
+        }
+    }
+
+    /// Writes an image up to its index, each manifest twice.
+    async fn whole_image(&self) -> Result<Image, Violation> {
+        let layer = self.write(&Made::new("layer", SIZE)).await?;
+        let rootfs = json!({ "type": "layers", "diff_ids": [layer.digest] });
+        let config = json!({ "architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs });
+        let config = self.write(&Made::of(config.to_string())).await?;
+        let image = documents(&layer, &config);
+        for _again in 0..2 {
+            let written = self.sink.write_manifest(&image.manifest).await;
+            written.map_err(self.rule.failed("a manifest whose blobs are there is refused"))?;
+        }
+        Ok(image)
+    }
+
+    async fn still_works(&self) -> Result<(), Violation> {
+        let written = self.write(&Made::new("another one", SIZE)).await?;
+        self.has(&written).await
+    }
+
+    async fn write(&self, body: &Made) -> Result<Sealed, Violation> {
+        let written = self.sink.write_blob(body, &|_reason| ()).await;
+        written.map_err(self.rule.failed(format!("{} is not taken", body.title())))
+    }
+
+    async fn look(&self, digest: &Digest, size: u64) -> Result<bool, Violation> {
+        self.sink.has_blob(digest, size).await.map_err(self.rule.failed("a blob can't be looked for"))
+    }
+
+    async fn has(&self, blob: &Sealed) -> Result<(), Violation> {
+        let has = self.look(&blob.digest, blob.size).await?;
+        self.rule.holds(has, || format!("a blob of {} bytes was written and is not there", blob.size))
+    }
+
+    async fn lacks(&self, blob: &Sealed) -> Result<(), Violation> {
+        let has = self.look(&blob.digest, blob.size).await?;
+        self.rule.holds(!has, || format!("a blob of {} bytes is there and should not be", blob.size))
+    }
+}
+
+/// Makes the manifest of an image with one layer, and its index.
+fn documents(layer: &Sealed, config: &Sealed) -> Image {
+    let entry = |kind: &str, digest: &Digest, size: u64| json!({ "mediaType": kind, "digest": digest, "size": size });
+    let document = |kind: &str, json: Value| {
+        let bytes = json.to_string();
+        ManifestBlob { digest: Digest::of(&bytes), bytes: bytes.into(), media_type: kind.to_owned() }
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": entry(CONFIG, &config.digest, config.size),
+        "layers": [entry(LAYER, &layer.digest, layer.size)],
+    });
+    let manifest = document(MANIFEST, manifest);
+    let mut listed = entry(MANIFEST, &manifest.digest, manifest.bytes.len() as u64);
+    listed["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+    let index = document(INDEX, json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [listed] }));
+    Image { layer: layer.clone(), manifest, index }
+}

@@ -1,0 +1,166 @@
+//! A place for an image in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+
+use super::{KnownBlob, ManifestBlob, Published, Restarts, Sink};
+use crate::{
+    Digest,
+    blob::{Body, Sealed},
+    error::{ErrorKind, OtherError, Result},
+    oci::Document,
+};
+
+/// Layers written side by side; each is held in memory.
+const MAX_JOBS: usize = 4;
+
+/// Keeps an image in memory, for tests and for small models.
+///
+/// `MemorySink` is strict, as registries are: a manifest that names a blob which was not written is refused. The sink is
+/// an [`ImageReader`](crate::reader::ImageReader) too, so an image can be read back from the sink that holds the image.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    names: BTreeSet<String>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    blobs: BTreeMap<Digest, Bytes>,
+    manifests: BTreeMap<Digest, ManifestBlob>,
+    published: Option<Published>,
+}
+
+impl MemorySink {
+    /// Returns an empty sink that gives an image each of `names`; without a name the image can be had by its digest.
+    pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self { names: names.into_iter().map(Into::into).collect(), kept: Mutex::default() }
+    }
+
+    /// Returns the bytes of a blob.
+    pub fn blob(&self, digest: &Digest) -> Option<Bytes> {
+        self.kept().blobs.get(digest).cloned()
+    }
+
+    /// Returns the manifest or index that `selector` names: a digest, or a name that the sink has published.
+    pub fn manifest(&self, selector: &str) -> Option<ManifestBlob> {
+        let kept = self.kept();
+        let published =
+            || kept.published.as_ref().filter(|published| published.names.iter().any(|name| name == selector));
+        let digest = selector.parse().ok().or_else(|| published().map(|published| published.digest))?;
+        kept.manifests.get(&digest).cloned()
+    }
+
+    /// Returns the digests of all blobs, manifests and indexes left out.
+    pub fn blobs(&self) -> Vec<Digest> {
+        self.kept().blobs.keys().copied().collect()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write_once(&self, body: &dyn Body) -> Result<Sealed> {
+        let mut open = body.open();
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = open.stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        drop(open.stream);
+        let sealed = open.sealed.await?;
+        let written = bytes.len() as u64;
+        if sealed.size != written {
+            let why = format!("{} bytes were counted, {written} arrived", sealed.size);
+            return Err(OtherError::new(format!("store {}", body.title()), ErrorKind::Internal, why).into());
+        }
+        self.kept().blobs.insert(sealed.digest, bytes.freeze());
+        Ok(sealed)
+    }
+}
+
+impl Kept {
+    /// Stores a document after all that it names.
+    fn store(&mut self, document: &ManifestBlob) -> Result<()> {
+        let refused = |why: String| {
+            OtherError::new(format!("store manifest `{}`", document.digest), ErrorKind::InvalidInput, why)
+        };
+        if Digest::of(&document.bytes) != document.digest {
+            return Err(refused("its bytes have another digest".to_owned()).into());
+        }
+        let lacks = match Document::parse(&document.bytes) {
+            Ok(Document::Index { manifests, .. }) => {
+                manifests.into_iter().find(|manifest| !self.manifests.contains_key(&manifest.digest))
+            }
+            Ok(Document::Manifest(manifest)) => [manifest.config]
+                .into_iter()
+                .chain(manifest.layers)
+                .find(|blob| self.blobs.get(&blob.digest).is_none_or(|bytes| bytes.len() as u64 != blob.size)),
+            Err(_) => return Err(refused("it is neither an index nor an image manifest".to_owned()).into()),
+        };
+        if let Some(lacks) = lacks {
+            return Err(refused(format!("it names `{}`, which is not there", lacks.digest)).into());
+        }
+        self.manifests.insert(document.digest, document.clone());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    fn max_jobs(&self) -> usize {
+        MAX_JOBS
+    }
+
+    async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
+        Ok(self.kept().blobs.get(digest).is_some_and(|bytes| bytes.len() as u64 == size))
+    }
+
+    /// There is no other repository to take a blob from.
+    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+        match blob.repository {
+            None => self.has_blob(&blob.digest, blob.size).await,
+            Some(_) => Ok(false),
+        }
+    }
+
+    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+        let mut restarts = Restarts::new(restarted);
+        loop {
+            match self.write_once(body).await {
+                Ok(sealed) => return Ok(sealed),
+                Err(error) => restarts.after(error).await?,
+            }
+        }
+    }
+
+    async fn write_manifest(&self, manifest: &ManifestBlob) -> Result<()> {
+        self.kept().store(manifest)
+    }
+
+    async fn publish(&self, index: &ManifestBlob) -> Result<()> {
+        let mut kept = self.kept();
+        kept.store(index)?;
+        let names =
+            if self.names.is_empty() { vec![index.digest.to_string()] } else { self.names.iter().cloned().collect() };
+        kept.published = Some(Published { names, ..Published::new(index.digest) });
+        Ok(())
+    }
+
+    fn published(&self) -> Option<Published> {
+        self.kept().published.clone()
+    }
+
+    /// Forgets everything, unless an image was published.
+    async fn abandon(&self) {
+        let mut kept = self.kept();
+        if kept.published.is_none() {
+            *kept = Kept::default();
+        }
+    }
+}

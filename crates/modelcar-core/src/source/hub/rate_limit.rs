@@ -1,0 +1,29 @@
+//! The Hub's own word on when it may be asked again.
+
+use std::time::Duration;
+
+/// Reads the seconds to wait out of the Hub's `RateLimit: "api";r=0;t=55`, one more than told because its clock is
+/// not ours. `None` while requests remain.
+pub(super) fn rate_limit_wait(header: &str) -> Option<Duration> {
+    let value = |name: &str| {
+        let mut params = header.split([';', ',']).map(str::trim);
+        params.find_map(|param| param.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
+    };
+    match (value("r"), value("t")) {
+        (None | Some(0), Some(seconds)) => Some(Duration::from_secs(seconds.saturating_add(1))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_limit_header_is_read() {
+        assert_eq!(rate_limit_wait("\"api\";r=0;t=55"), Some(Duration::from_secs(56)));
+        assert_eq!(rate_limit_wait("\"api\"; r=0; t=1"), Some(Duration::from_secs(2)));
+        assert_eq!(rate_limit_wait("\"api\";r=12;t=55"), None);
+        assert_eq!(rate_limit_wait("nonsense"), None);
+    }
+}

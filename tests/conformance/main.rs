@@ -1,0 +1,132 @@
+//! Every source and every sink of the library keeps the contract of its trait, as [`modelcar_core::conformance`] checks
+//! it. `tests/tidy` sees to it that no implementation is left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken set-up is a failed test")]
+
+mod ocipkg;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use modelcar_core::{
+    ModelPath,
+    conformance::{self, Violation},
+    layout::{ArchiveSink, LayoutSink},
+    progress::NoProgress,
+    registry::{KeychainChain, RegistryOptions, RegistrySink, Repository},
+    sink::MemorySink,
+    source::{DirSource, HubOptions, HubSource, MemorySource},
+};
+use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, ModelTree, RegistryConfig};
+use tempfile::TempDir;
+
+/// Files from none to several MiB, in folders and beside them. Files of more than a kilobyte are in LFS on the Hub.
+fn files() -> BTreeMap<ModelPath, Bytes> {
+    let sizes =
+        [("config.json", 2), ("empty.txt", 0), ("onnx/model.bin", 5000), ("weights.safetensors", (2 << 20) + 77)];
+    let file = |(path, size): (&str, u32)| {
+        let bytes: Bytes = (0..size).map(|at| u8::try_from(at.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+        (path.parse().unwrap(), bytes)
+    };
+    sizes.into_iter().map(file).collect()
+}
+
+/// Folders that no other sink has.
+struct Places {
+    dir: TempDir,
+    count: AtomicUsize,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self { dir: TempDir::new().unwrap(), count: AtomicUsize::new(0) }
+    }
+
+    fn number(&self) -> usize {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(self.number().to_string())
+    }
+}
+
+/// Fails with the names of the rows that break a rule.
+fn judge<const N: usize>(rows: [(&str, Result<(), Violation>); N]) {
+    let chain = |violation: Violation| modelcar_core::Error::from(violation).chain();
+    let broken: Vec<String> = rows
+        .into_iter()
+        .filter_map(|(name, outcome)| outcome.err().map(|violation| format!("{name}: {}", chain(violation))))
+        .collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+async fn dir_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
+    let dir = TempDir::new().unwrap();
+    for (path, bytes) in files {
+        let path = dir.path().join(path.as_str());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    conformance::source(async || DirSource::open(dir.path()).await.unwrap(), files).await
+}
+
+async fn hub_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
+    let tree = files.iter().fold(ModelTree::new(), |tree, (path, bytes)| match bytes.len() {
+        0..1000 => tree.file(path.as_str(), bytes.clone()),
+        _ => tree.lfs(path.as_str(), bytes.clone()),
+    });
+    let hub = FakeHub::start(HubConfig::default()).await;
+    hub.add_repo("acme/tiny", "main", tree);
+    let make = async || {
+        let options = HubOptions { endpoint: hub.endpoint(), ..HubOptions::default() };
+        HubSource::resolve("acme/tiny", "main", options).await.unwrap()
+    };
+    conformance::source(make, files).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources() {
+    let files = files();
+    judge([
+        ("DirSource", dir_source(&files).await),
+        ("HubSource", hub_source(&files).await),
+        ("MemorySource", conformance::source(async || MemorySource::new(files.clone()), &files).await),
+    ]);
+}
+
+async fn registry_sink(tags: &[&str]) -> Result<(), Violation> {
+    let registry = FakeRegistry::start(RegistryConfig::default()).await;
+    let places = Places::new();
+    let make = async || {
+        let image = format!("{}/team/model-{}", registry.host(), places.number()).parse().unwrap();
+        let options = RegistryOptions { retry_base: Duration::from_millis(4), ..RegistryOptions::default() };
+        let keychain = Arc::new(KeychainChain::default());
+        let repository = Repository::new(&image, keychain, options, Arc::new(NoProgress)).unwrap();
+        RegistrySink::new(repository, tags.iter().map(|tag| tag.parse().unwrap()).collect())
+    };
+    conformance::sink(make).await?;
+    assert_eq!(registry.open_sessions(), []);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks() {
+    let places = Places::new();
+    judge([
+        ("LayoutSink", conformance::sink(async || LayoutSink::create(&places.path(), None).await.unwrap()).await),
+        ("ArchiveSink", conformance::sink(async || ArchiveSink::create(&places.path(), None).await.unwrap()).await),
+        ("RegistrySink", registry_sink(&["v1", "latest"]).await),
+        ("RegistrySink without a tag", registry_sink(&[]).await),
+        ("MemorySink", conformance::sink(async || MemorySink::new(["latest"])).await),
+        ("MemorySink without a name", conformance::sink(async || MemorySink::default()).await),
+    ]);
+}
