@@ -132,7 +132,7 @@ fn resolve(path: &str, file: &str) -> Vec<String> {
 }
 
 /// Returns each path of a tree such as `a::{b, c::D}`.
-fn paths(tree: &str) -> Vec<String> {
+pub(crate) fn paths(tree: &str) -> Vec<String> {
     if tree.starts_with('{') {
         return items(tree).into_iter().flat_map(paths).collect();
     }

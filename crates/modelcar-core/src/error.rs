@@ -160,12 +160,6 @@ impl<E: ModelcarError> From<E> for Error {
     }
 }
 
-impl From<tokio::task::JoinError> for Error {
-    fn from(error: tokio::task::JoinError) -> Self {
-        OtherError::new("a worker task ended unexpectedly", ErrorKind::Internal, error).into()
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)

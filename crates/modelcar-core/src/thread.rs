@@ -12,7 +12,13 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::error::{ErrorKind, ModelcarError};
+use crate::error::{Error, ErrorKind, ModelcarError, OtherError};
+
+impl From<tokio::task::JoinError> for Error {
+    fn from(error: tokio::task::JoinError) -> Self {
+        OtherError::new("a worker task ended unexpectedly", ErrorKind::Internal, error).into()
+    }
+}
 
 /// The thread could not be started, or panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -82,7 +82,7 @@ pub enum BaseError {
     ForeignLayer(Digest),
     /// A thread of this library died.
     #[error("a file thread ended unexpectedly")]
-    Task(#[source] tokio::task::JoinError),
+    Task(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ModelcarError for BaseError {

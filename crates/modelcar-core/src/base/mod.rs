@@ -3,6 +3,8 @@
 mod base_ref;
 mod binary;
 mod error;
+mod image;
+mod open;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -11,11 +13,12 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, TryFutureExt, stream::BoxStream};
-use serde::{Deserialize, Serialize};
 
 pub use self::{
-    base_ref::{BaseRef, OpenBase},
+    base_ref::BaseRef,
     error::BaseError,
+    image::{BaseImage, BaseLayer, BasePlatform},
+    open::OpenBase,
 };
 use crate::{
     Digest, ImageRef, Platform,
@@ -23,54 +26,6 @@ use crate::{
     layout::{Layout, ref_name},
     reader::ImageReader,
 };
-
-/// What a plan keeps of a base image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BaseImage {
-    /// Reference of the image, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Digest that the reference was resolved to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-    /// Platforms that can be built on.
-    pub platforms: Vec<BasePlatform>,
-}
-
-impl BaseImage {
-    /// Returns whether a plan that was made on `planned` can be carried out on this base: same image, and the
-    /// platforms of the plan unchanged.
-    pub fn covers(&self, planned: &Self) -> bool {
-        // A pinned name has lost its tag; the digest says it all.
-        let same = self.digest == planned.digest && (self.digest.is_some() || self.name == planned.name);
-        same && planned.platforms.iter().all(|platform| self.platforms.contains(platform))
-    }
-}
-
-/// The base image of one platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BasePlatform {
-    /// The platform.
-    pub platform: Platform,
-    /// Its layers, lowest first.
-    pub layers: Vec<BaseLayer>,
-}
-
-/// A layer of a base image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BaseLayer {
-    /// Media type, always one of the image-spec's.
-    pub media_type: String,
-    /// Digest of the blob.
-    pub digest: Digest,
-    /// Size of the blob.
-    pub size: u64,
-    /// Digest of the tar inside.
-    pub diff_id: Digest,
-}
 
 /// A base image whose layers can be read.
 #[derive(Debug, Clone)]
@@ -123,7 +78,7 @@ impl Base {
                 binary::layer(&binary).map_err(|source| BaseError::Io { act: "make a layer of", path, source })?;
             Ok::<_, BaseError>((platform, layer))
         });
-        let (platform, tar) = made.await.map_err(BaseError::Task)??;
+        let (platform, tar) = made.await.map_err(|error| BaseError::Task(error.into()))??;
         let digest = Digest::of(&tar);
         let layer = BaseLayer {
             media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),

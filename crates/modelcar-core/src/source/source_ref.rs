@@ -1,15 +1,11 @@
 //! The name of a source: a model on the Hub or a directory.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-#[cfg(feature = "hub")]
-use super::{DirSource, HubOptions, HubSource};
-use super::{ModelId, Source, SourceError};
+use super::{ModelId, SourceError};
 use crate::digest::serde_as_text;
-#[cfg(feature = "hub")]
-use crate::progress::Progress;
 
 const HUB: &str = "hf://";
 
@@ -25,57 +21,8 @@ pub enum SourceRef {
     Hub(ModelId),
     /// A directory.
     Dir(PathBuf),
-    /// The name of a [`Source`] of somebody else, for example `s3://models/qwen`. This library can't open it.
+    /// The name of a [`Source`](super::Source) of somebody else, for example `s3://models/qwen`. This library can't open it.
     Other(String),
-}
-
-#[cfg(feature = "hub")]
-impl SourceRef {
-    /// Opens the source and pins its content: a revision is resolved to its commit, a directory is walked.
-    ///
-    /// Without `hub` nothing is asked of the Hub.
-    ///
-    /// # Errors
-    /// When the source is not there or can't be read; [`SourceError::Offline`] for a model without `hub`,
-    /// [`SourceError::Unknown`] for the source of somebody else.
-    pub async fn open(
-        &self,
-        hub: Option<&HubOptions>,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<OpenSource, SourceError> {
-        match (self, hub) {
-            (Self::Dir(path), _) => {
-                let source = DirSource::open(path.clone()).await?.with_progress(Arc::clone(progress));
-                Ok(OpenSource { name: self.clone(), source: Arc::new(source) })
-            }
-            (Self::Hub(model), Some(options)) => {
-                let revision = model.revision().unwrap_or("main");
-                let options = HubOptions { progress: Arc::clone(progress), ..options.clone() };
-                let source = HubSource::resolve(model.repository(), revision, options).await?;
-                let commit = source.origin().commit.clone().unwrap_or_else(|| revision.to_owned());
-                Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })
-            }
-            (Self::Hub(model), None) => Err(SourceError::Offline { model: model.to_string() }),
-            (Self::Other(name), _) => Err(SourceError::Unknown(name.clone())),
-        }
-    }
-}
-
-/// A source, with the name that leads to the same content again.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct OpenSource {
-    /// The name; of a model on the Hub with its commit.
-    pub name: SourceRef,
-    /// The source.
-    pub source: Arc<dyn Source>,
-}
-
-impl OpenSource {
-    /// Joins a source and its name. A source of your own is called [`SourceRef::Other`].
-    pub fn new(name: SourceRef, source: Arc<dyn Source>) -> Self {
-        Self { name, source }
-    }
 }
 
 impl FromStr for SourceRef {
@@ -119,8 +66,6 @@ serde_as_text!(SourceRef);
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(feature = "hub")]
-    use crate::progress::NoProgress;
 
     #[test]
     fn a_source_is_told_by_its_form() {
@@ -142,14 +87,5 @@ mod tests {
         for bad in ["", "model", "hf://", "hf://model", "a/b/c", "acme/model@", "://x"] {
             assert!(bad.parse::<SourceRef>().is_err(), "{bad}");
         }
-    }
-
-    #[cfg(feature = "hub")]
-    #[tokio::test]
-    async fn what_can_not_be_opened_is_said() {
-        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-        let said = async |text: &str| text.parse::<SourceRef>().unwrap().open(None, &progress).await.unwrap_err();
-        assert!(matches!(said("acme/model").await, SourceError::Offline { .. }));
-        assert!(matches!(said("s3://models/qwen").await, SourceError::Unknown(_)));
     }
 }

@@ -1,0 +1,232 @@
+//! What can go wrong with a source.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::{
+    Digest, ModelPath,
+    error::{ErrorKind, ModelcarError, OtherError},
+    path::InvalidPath,
+};
+
+/// Why a source can't give what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The repository does not exist, or can't be seen without a token.
+    #[error("model `{repo}` was not found on `{host}`{}", if *.anonymous { " (no token was sent)" } else { "" })]
+    RepositoryNotFound {
+        /// `owner/name`.
+        repo: String,
+        /// Host of the Hub.
+        host: String,
+        /// Whether no token was sent.
+        anonymous: bool,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("model `{repo}` has no revision `{revision}`")]
+    RevisionNotFound {
+        /// `owner/name`.
+        repo: String,
+        /// The revision asked for.
+        revision: String,
+    },
+    /// The repository's terms must be accepted first.
+    #[error("model `{repo}` is gated{}", if *.anonymous { " and no token was sent" } else { "" })]
+    Gated {
+        /// `owner/name`.
+        repo: String,
+        /// Whether no token was sent.
+        anonymous: bool,
+    },
+    /// A text is no model name.
+    #[error("`{0}` is not a model: expected `owner/name` or `owner/name@revision`")]
+    InvalidRepository(String),
+    /// A text names neither a model nor a directory.
+    #[error("source `{0}` is neither a model nor a path")]
+    InvalidName(String),
+    /// The source is of a kind that this library can't open.
+    #[error("source `{0}` is neither a model on the Hub nor a directory")]
+    Unknown(String),
+    /// The model is on the Hub, which may not be asked.
+    #[error("model `{model}` is on the Hub, and the Hub may not be asked")]
+    Offline {
+        /// `owner/name[@revision]`.
+        model: String,
+    },
+    /// A request to the Hub failed.
+    #[cfg(feature = "hub")]
+    #[error("{what}")]
+    Http {
+        /// The act and its object.
+        what: String,
+        /// The failure.
+        source: Box<crate::http::HttpFailure>,
+    },
+    /// The connection broke inside a body.
+    #[error("read `{path}` from `{host}`: the body broke off at byte {at} of {size}")]
+    BrokenBody {
+        /// The file.
+        path: ModelPath,
+        /// The host that served it.
+        host: String,
+        /// Bytes of the file that had arrived.
+        at: u64,
+        /// Size of the file.
+        size: u64,
+        /// What the transport says; `None` when the body ended early without an error.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// No byte came for a long time.
+    #[error("read `{path}` from `{host}`: no byte for {seconds} s")]
+    Stalled {
+        /// The file.
+        path: ModelPath,
+        /// The host that served it.
+        host: String,
+        /// How long nothing came.
+        seconds: u64,
+    },
+    /// The listing of the source is not to be trusted.
+    #[error("the listing of `{source_name}` is refused: {reason}")]
+    HostileListing {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        reason: String,
+        /// The path that can't be, when it is one.
+        source: Option<InvalidPath>,
+    },
+    /// A directory's entry can't stand in a model.
+    #[error("`{path}` {reason}")]
+    BadEntry {
+        /// Path on the file system.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What should be the model's directory is something else.
+    #[error("`{path}` is not a directory")]
+    NotADirectory {
+        /// Path on the file system.
+        path: PathBuf,
+    },
+    /// Links to folders make more of a directory's entries than are looked at.
+    #[error("`{path}` is one entry too many: {max} are looked at behind links to folders")]
+    TooManyLinked {
+        /// Path on the file system.
+        path: PathBuf,
+        /// The limit.
+        max: usize,
+    },
+    /// A link in a directory leads nowhere.
+    #[error("`{path}` is a link to `{target}`, which is not there")]
+    DanglingLink {
+        /// Path on the file system.
+        path: PathBuf,
+        /// What the link says.
+        target: PathBuf,
+    },
+    /// A file was asked for that the source does not list.
+    #[error("`{path}` is not there")]
+    NotListed {
+        /// Path on the file system, or inside the model where the source is no directory.
+        path: PathBuf,
+    },
+    /// The Hub's address is not one.
+    #[error("the Hub's address {address} {reason}")]
+    BadEndpoint {
+        /// The address in backquotes, or words for one that can't be shown.
+        address: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The Hub's token can't be sent. It is not shown.
+    #[error("the Hub's token holds a character that no header can carry")]
+    BadToken,
+    /// A file is not the one that was listed any more.
+    #[error("`{path}` changed while it was read: {reason}")]
+    Changed {
+        /// Path on the file system, or inside the model where the source is no directory.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// A layer that a registry holds could not be read, or is not what it should be.
+    #[error("read the files of layer `{digest}`")]
+    Layer {
+        /// Digest of the layer.
+        digest: Digest,
+        /// The failure.
+        source: Box<crate::Error>,
+    },
+    /// The file system refused.
+    #[error("{act} `{path}`")]
+    Io {
+        /// What was being done.
+        act: &'static str,
+        /// Path on the file system.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A source of somebody else failed.
+    #[error(transparent)]
+    Other(#[from] OtherError),
+}
+
+impl ModelcarError for SourceError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RepositoryNotFound { anonymous: true, .. } | Self::Gated { anonymous: true, .. } => ErrorKind::Auth,
+            Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } | Self::NotListed { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Gated { .. } => ErrorKind::Denied,
+            Self::InvalidRepository(_)
+            | Self::InvalidName(_)
+            | Self::Unknown(_)
+            | Self::Offline { .. }
+            | Self::HostileListing { .. }
+            | Self::BadEntry { .. }
+            | Self::NotADirectory { .. }
+            | Self::DanglingLink { .. }
+            | Self::TooManyLinked { .. }
+            | Self::BadEndpoint { .. }
+            | Self::BadToken => ErrorKind::InvalidInput,
+            #[cfg(feature = "hub")]
+            Self::Http { source, .. } => source.kind(),
+            Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
+            Self::Changed { .. } => ErrorKind::Integrity,
+            Self::Layer { source, .. } => source.kind(),
+            Self::Other(error) => error.kind(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            #[cfg(feature = "hub")]
+            Self::Http { source, .. } => source.is_retryable(),
+            Self::Layer { source, .. } => source.is_retryable(),
+            Self::Other(error) => error.is_retryable(),
+            Self::BrokenBody { .. } | Self::Stalled { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            #[cfg(feature = "hub")]
+            Self::Http { source, .. } => source.retry_after(),
+            Self::Layer { source, .. } => source.retry_after(),
+            Self::Other(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// A source tries again by itself, as [`Source::read`] asks.
+    fn was_retried(&self) -> bool {
+        true
+    }
+}

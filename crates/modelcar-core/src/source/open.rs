@@ -1,0 +1,73 @@
+//! Opens the source that a name leads to.
+
+use std::sync::Arc;
+
+#[cfg(feature = "hub")]
+use super::{DirSource, HubOptions, HubSource, SourceError};
+use super::{Source, SourceRef};
+#[cfg(feature = "hub")]
+use crate::progress::Progress;
+
+#[cfg(feature = "hub")]
+impl SourceRef {
+    /// Opens the source and pins its content: a revision is resolved to its commit, a directory is walked.
+    ///
+    /// Without `hub` nothing is asked of the Hub.
+    ///
+    /// # Errors
+    /// When the source is not there or can't be read; [`SourceError::Offline`] for a model without `hub`,
+    /// [`SourceError::Unknown`] for the source of somebody else.
+    pub async fn open(
+        &self,
+        hub: Option<&HubOptions>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenSource, SourceError> {
+        match (self, hub) {
+            (Self::Dir(path), _) => {
+                let source = DirSource::open(path.clone()).await?.with_progress(Arc::clone(progress));
+                Ok(OpenSource { name: self.clone(), source: Arc::new(source) })
+            }
+            (Self::Hub(model), Some(options)) => {
+                let revision = model.revision().unwrap_or("main");
+                let options = HubOptions { progress: Arc::clone(progress), ..options.clone() };
+                let source = HubSource::resolve(model.repository(), revision, options).await?;
+                let commit = source.origin().commit.clone().unwrap_or_else(|| revision.to_owned());
+                Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })
+            }
+            (Self::Hub(model), None) => Err(SourceError::Offline { model: model.to_string() }),
+            (Self::Other(name), _) => Err(SourceError::Unknown(name.clone())),
+        }
+    }
+}
+
+/// A source, with the name that leads to the same content again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenSource {
+    /// The name; of a model on the Hub with its commit.
+    pub name: SourceRef,
+    /// The source.
+    pub source: Arc<dyn Source>,
+}
+
+impl OpenSource {
+    /// Joins a source and its name. A source of your own is called [`SourceRef::Other`].
+    pub fn new(name: SourceRef, source: Arc<dyn Source>) -> Self {
+        Self { name, source }
+    }
+}
+
+#[cfg(feature = "hub")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::NoProgress;
+
+    #[tokio::test]
+    async fn what_can_not_be_opened_is_said() {
+        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+        let said = async |text: &str| text.parse::<SourceRef>().unwrap().open(None, &progress).await.unwrap_err();
+        assert!(matches!(said("acme/model").await, SourceError::Offline { .. }));
+        assert!(matches!(said("s3://models/qwen").await, SourceError::Unknown(_)));
+    }
+}
