@@ -1,4 +1,4 @@
-//! The parts of a push by themselves: framing with both hashes, the plan, the ordered window.
+//! The parts of a push by themselves: framing with both hashes, the plan, the ordered budget.
 //!
 //! `cargo bench -p modelcar-benches`, or with a part's name behind `--`.
 
@@ -10,11 +10,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use modelcar_core::{
     BuildOptions, ContentId, Digest, Plan, Result,
     base::Base,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     build,
     plan::PlanOptions,
-    sink::{KnownBlob, ManifestBlob, Published, Sink},
-    source::{ByteStream, Extent, HubOptions, HubSource, Origin, Source, SourceError, SourceFile, Window},
+    sink::{ExistingBlob, ManifestBlob, Published, Sink},
+    source::{ByteStream, Extent, HubOptions, HubSource, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree, synthetic_model};
 use tokio::runtime::Runtime;
@@ -39,14 +39,14 @@ impl Sink for Discard {
         Ok(false)
     }
 
-    async fn claim(&self, _: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, _: &ExistingBlob) -> Result<bool> {
         Ok(false)
     }
 
-    async fn write_blob(&self, body: &dyn Body, _: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, _: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let open = body.open();
         open.stream.try_for_each(|_| std::future::ready(Ok(()))).await?;
-        open.sealed.await
+        open.verified.await
     }
 
     async fn write_manifest(&self, _: &ManifestBlob) -> Result<()> {
@@ -104,7 +104,7 @@ impl Source for Memory {
         Ok(files)
     }
 
-    fn read(&self, extents: Vec<Extent>, _: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, _: &ReadBudget) -> ByteStream {
         let chunks = extents.into_iter().flat_map(|extent| {
             let file = self.tree.get(extent.file.path.as_str()).unwrap();
             file.content.read(extent.offset, extent.len).map(std::result::Result::unwrap).collect::<Vec<_>>()
@@ -134,7 +134,7 @@ fn frame_and_hash(bencher: Bencher, kind: &str) {
     push(bencher, &Runtime::new().unwrap(), Memory::new(tree), &BuildOptions::default());
 }
 
-/// The ordered window: one file from the fake Hub over so many connections. The Hub shares the cores.
+/// The ordered budget: one file from the fake Hub over so many connections. The Hub shares the cores.
 #[divan::bench(args = [1, 4, 8], sample_count = 10)]
 fn ordered_window(bencher: Bencher, connections: usize) {
     let runtime = Runtime::new().unwrap();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read, sync::Arc};
 use modelcar_core::{
     BuildOptions, Built, Digest, ModelPath, Plan,
     base::Base,
-    blob::BytesBody,
+    blob::BytesBlob,
     build,
     layout::{ArchiveSink, LayoutSink},
     plan::PlanOptions,
@@ -92,7 +92,7 @@ async fn it_reads_a_layout_and_an_archive() {
 /// Publishes the manifest of one platform alone, without an index.
 async fn one_platform(from: &MemorySink, manifest: &ManifestBlob, sink: &dyn Sink) {
     for digest in from.blobs() {
-        let body = BytesBody::new("a blob", from.blob(&digest).unwrap());
+        let body = BytesBlob::new("a blob", from.blob(&digest).unwrap());
         sink.write_blob(&body, &|_reason| ()).await.unwrap();
     }
     sink.publish(manifest).await.unwrap();

@@ -37,12 +37,12 @@ use std::{
 
 use futures_util::StreamExt;
 use modelcar_core::{
-    LayerBody, Plan,
+    LayerBlob, Plan,
     base::Base,
-    blob::Body,
+    blob::Blob,
     plan::PlanOptions,
     progress::NoProgress,
-    source::{DirSource, Source, Window},
+    source::{DirSource, ReadBudget, Source},
 };
 use modelcar_testkit::{FakeHub, HubConfig, ModelTree};
 use tempfile::TempDir;
@@ -311,7 +311,7 @@ fn frame_layer(model: &Path, readers: &mut [Child]) {
         let files = source.list().await.unwrap();
         let plan = Plan::new(source.origin(), files, &Base::scratch().image, &PlanOptions::default()).unwrap();
         let layer = plan.layers()[0].clone();
-        let body = LayerBody::new(0, layer, 0, source, Window::sequential(), Arc::new(NoProgress));
+        let body = LayerBlob::new(0, layer, 0, source, ReadBudget::sequential(), Arc::new(NoProgress));
         let mut open = body.open();
         while let Some(bytes) = open.stream.next().await {
             let bytes = bytes.unwrap();
@@ -319,6 +319,6 @@ fn frame_layer(model: &Path, readers: &mut [Child]) {
                 pipe.write_all(&bytes).unwrap();
             }
         }
-        assert_eq!(open.sealed.await.unwrap().size, body.size());
+        assert_eq!(open.verified.await.unwrap().size, body.size());
     });
 }

@@ -41,7 +41,7 @@ fn every_source_and_sink_is_held_to_its_contract() {
 fn a_contract_has_no_default_that_a_wrapper_could_forget() {
     let core = workspace().join("crates/modelcar-core/src");
     for (file, contract) in
-        [("source/mod.rs", "pub trait Source:"), ("sink/mod.rs", "pub trait Sink:"), ("blob.rs", "pub trait Body:")]
+        [("source/mod.rs", "pub trait Source:"), ("sink/mod.rs", "pub trait Sink:"), ("blob.rs", "pub trait Blob:")]
     {
         let text = code(&core.join(file));
         let (_, from) = text.split_once(contract).unwrap_or_else(|| panic!("{file} has no {contract}"));

@@ -10,14 +10,14 @@ use futures_util::{StreamExt, stream};
 use modelcar_core::{
     BuildOptions, Built, Digest, Error, ErrorKind, OtherError, Plan, Result, Tag,
     base::Base,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     build,
     http::Network,
     layout::{ArchiveSink, LayoutSink},
     plan::{Layering, LockFile, PlanOptions, Selection},
     progress::{Event, Progress},
-    sink::{KnownBlob, ManifestBlob, Published, Sink},
-    source::{ByteStream, DirSource, Extent, Origin, Source, SourceError, SourceFile, Window},
+    sink::{ExistingBlob, ManifestBlob, Published, Sink},
+    source::{ByteStream, DirSource, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
 /// Longer than any of them takes; what comes to no end fails.
@@ -41,7 +41,7 @@ impl Source for Odd {
         Ok(files)
     }
 
-    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, _budget: &ReadBudget) -> ByteStream {
         let total = usize::try_from(extents.iter().map(|extent| extent.len).sum::<u64>()).unwrap();
         let zeros = |len: usize| Ok(Bytes::from(vec![0; len]));
         match self.2 {
@@ -78,20 +78,20 @@ impl Sink for Careless {
         Ok(false)
     }
 
-    async fn claim(&self, _blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, _blob: &ExistingBlob) -> Result<bool> {
         Ok(false)
     }
 
-    async fn write_blob(&self, body: &dyn Body, _restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, _restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let mut open = body.open();
         if self.0 == "unread" {
             drop(open.stream);
-            return open.sealed.await;
+            return open.verified.await;
         }
         while let Some(bytes) = open.stream.next().await {
             bytes?;
         }
-        open.sealed.await
+        open.verified.await
     }
 
     async fn write_manifest(&self, _manifest: &ManifestBlob) -> Result<()> {

@@ -186,14 +186,14 @@ fn hints(error: &Error) -> Vec<String> {
 
 /// Returns what was given a name before the end came.
 pub(crate) fn published(published: Option<&Published>) -> String {
-    let Some(Published { digest, names, perhaps }) = published else { return "nothing was published".to_owned() };
+    let Some(Published { digest, names, maybe }) = published else { return "nothing was published".to_owned() };
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     let certain = match quoted.len() {
         0 => None,
         1 => Some(format!("{} points to `{digest}` already", quoted[0])),
         _ => Some(format!("{} point to `{digest}` already", quoted.join(", "))),
     };
-    let uncertain = perhaps.as_ref().map(|name| format!("`{name}` may point to `{digest}` by now"));
+    let uncertain = maybe.as_ref().map(|name| format!("`{name}` may point to `{digest}` by now"));
     certain.into_iter().chain(uncertain).collect::<Vec<_>>().join("; ")
 }
 

@@ -13,7 +13,7 @@ use modelcar_core::{
     layout::LayoutSink,
     plan::PlanOptions,
     progress::{self, Event},
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window, hash_files},
+    source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, hash_files},
 };
 
 /// Files by path.
@@ -41,10 +41,10 @@ impl Source for Memory {
 
     /// A store that knows no SHA-256 reads its files.
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        hash_files(self, files, &Window::sequential()).await
+        hash_files(self, files, &ReadBudget::sequential()).await
     }
 
-    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, _budget: &ReadBudget) -> ByteStream {
         let read = |extent: Extent| {
             let file = self.files.get(&extent.file.path);
             let start = usize::try_from(extent.offset).unwrap_or(usize::MAX);

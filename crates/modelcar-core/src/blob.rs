@@ -13,7 +13,7 @@ use crate::{ContentId, Digest, error::Result};
 
 /// What a body turned out to be, once its last byte has passed and every hash agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed {
+pub struct VerifiedBlob {
     /// Digest of the bytes.
     pub digest: Digest,
     /// Number of bytes.
@@ -25,24 +25,24 @@ pub struct Sealed {
 }
 
 /// A body being read.
-pub struct OpenBody {
+pub struct OpenBlob {
     /// The bytes. An error ends the stream.
     pub stream: BoxStream<'static, Result<Bytes>>,
     /// Resolves after the stream has ended; an error means the bytes are wrong and must not be committed. When the
     /// stream was dropped before its end, it resolves to an error.
-    pub sealed: BoxFuture<'static, Result<Sealed>>,
+    pub verified: BoxFuture<'static, Result<VerifiedBlob>>,
 }
 
-impl Debug for OpenBody {
+impl Debug for OpenBlob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenBody").finish_non_exhaustive()
+        f.debug_struct("OpenBlob").finish_non_exhaustive()
     }
 }
 
 /// A blob that can be read again from its first byte at any time.
 ///
 /// No method has a default: a body that gives another body on would forget the method without a word.
-pub trait Body: Send + Sync + Debug {
+pub trait Blob: Send + Sync + Debug {
     /// Returns what the blob is, for messages: ``layer 3 (`model-00001.safetensors`)``.
     fn title(&self) -> String;
 
@@ -53,7 +53,7 @@ pub trait Body: Send + Sync + Debug {
     fn digest(&self) -> Option<Digest>;
 
     /// Starts reading from the first byte.
-    fn open(&self) -> OpenBody;
+    fn open(&self) -> OpenBlob;
 
     /// Reads the bytes of `range` once more, neither hashed nor verified: a sink sends them again when a connection
     /// breaks, while the body that it has open keeps its place and its hashes.
@@ -63,7 +63,7 @@ pub trait Body: Send + Sync + Debug {
 }
 
 /// Opens `body` and leaves out what is not in `range`.
-pub fn reread_from_start<B: Body + ?Sized>(body: &B, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+pub fn reread_from_start<B: Blob + ?Sized>(body: &B, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
     let left = range.end.saturating_sub(range.start);
     let cut = stream::try_unfold((body.open().stream, range.start, left), |(mut bytes, mut skip, left)| async move {
         if left == 0 {
@@ -86,13 +86,13 @@ pub fn reread_from_start<B: Body + ?Sized>(body: &B, range: Range<u64>) -> BoxSt
 
 /// A small blob held in memory: a config, a base layer.
 #[derive(Debug, Clone)]
-pub struct BytesBody {
+pub struct BytesBlob {
     title: String,
     bytes: Bytes,
     digest: Digest,
 }
 
-impl BytesBody {
+impl BytesBlob {
     /// Wraps `bytes`.
     pub fn new(title: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -101,7 +101,7 @@ impl BytesBody {
     }
 }
 
-impl Body for BytesBody {
+impl Blob for BytesBlob {
     fn title(&self) -> String {
         self.title.clone()
     }
@@ -114,12 +114,12 @@ impl Body for BytesBody {
         Some(self.digest)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let size = self.bytes.len() as u64;
-        let sealed = Sealed { digest: self.digest, size, diff_id: self.digest, files: Vec::new() };
-        OpenBody {
+        let verified = VerifiedBlob { digest: self.digest, size, diff_id: self.digest, files: Vec::new() };
+        OpenBlob {
             stream: stream::once(std::future::ready(Ok(self.bytes.clone()))).boxed(),
-            sealed: std::future::ready(Ok(sealed)).boxed(),
+            verified: std::future::ready(Ok(verified)).boxed(),
         }
     }
 

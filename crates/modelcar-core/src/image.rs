@@ -16,7 +16,7 @@ use oci_spec::{
 use crate::{
     ContentId, Digest, Platform,
     base::BasePlatform,
-    blob::Sealed,
+    blob::VerifiedBlob,
     error::{ErrorKind, ModelcarError, Result},
     oci::{MAX_JSON_BYTES, canonical_json, canonical_value},
     plan::{Layer, Plan, PlanError, recipe},
@@ -61,13 +61,13 @@ pub(crate) struct PlatformImage {
 /// [`PlanError::ManifestTooLarge`].
 pub fn check_manifests(plan: &Plan) -> Result<()> {
     let (digest, unknown) = (Digest::from([0; 32]), ContentId::Sha256([0; 32]));
-    let sealed = |layer: &Layer| {
+    let verified = |layer: &Layer| {
         let files = layer.files.iter().map(|file| file.content.unwrap_or(unknown)).collect();
-        Sealed { digest, size: layer.size, diff_id: digest, files }
+        VerifiedBlob { digest, size: layer.size, diff_id: digest, files }
     };
-    let sealed: Vec<Sealed> = plan.layers().iter().map(sealed).collect();
+    let verified: Vec<VerifiedBlob> = plan.layers().iter().map(verified).collect();
     for target in &plan.base().platforms {
-        let bytes = platform_image(plan, target, &sealed)?.manifest.bytes.len() as u64;
+        let bytes = platform_image(plan, target, &verified)?.manifest.bytes.len() as u64;
         if bytes > MAX_JSON_BYTES {
             let files = plan.layers().iter().map(|layer| layer.files.len()).sum();
             return Err(PlanError::ManifestTooLarge { files, bytes, max: MAX_JSON_BYTES }.into());
@@ -80,15 +80,15 @@ pub fn check_manifests(plan: &Plan) -> Result<()> {
 pub(crate) fn platform_image(
     plan: &Plan,
     target: &BasePlatform,
-    sealed: &[Sealed],
+    verified: &[VerifiedBlob],
 ) -> Result<PlatformImage, ManifestError> {
-    let config = Bytes::from(config(plan, target, sealed)?);
+    let config = Bytes::from(config(plan, target, verified)?);
     let mut layers = Vec::new();
     for layer in &target.layers {
         layers.push(descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size, &BTreeMap::new())?);
     }
-    for (layer, sealed) in plan.layers().iter().zip(sealed) {
-        layers.push(weight_layer(layer, plan.mtime(), sealed)?);
+    for (layer, verified) in plan.layers().iter().zip(verified) {
+        layers.push(weight_layer(layer, plan.mtime(), verified)?);
     }
     let config_descriptor =
         descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64, &BTreeMap::new())?;
@@ -129,10 +129,10 @@ pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlo
     Ok(manifest_blob(&index, &MediaType::ImageIndex))
 }
 
-fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u8>, OciSpecError> {
+fn config(plan: &Plan, target: &BasePlatform, verified: &[VerifiedBlob]) -> Result<Vec<u8>, OciSpecError> {
     let created = rfc3339(plan.mtime());
     let below = target.layers.iter().map(|layer| layer.diff_id.to_string());
-    let weights = sealed.iter().map(|sealed| sealed.diff_id.to_string());
+    let weights = verified.iter().map(|verified| verified.diff_id.to_string());
     let base_lines = target.layers.iter().map(|layer| format!("base layer {}", layer.digest));
     let weight_lines = plan.layers().iter().map(|layer| format!("weights: {}", layer.title()));
     let history: Vec<History> = base_lines
@@ -155,20 +155,20 @@ fn config(plan: &Plan, target: &BasePlatform, sealed: &[Sealed]) -> Result<Vec<u
 }
 
 /// Makes the descriptor of a weight layer, with what tells its recipe.
-pub(crate) fn weight_layer(layer: &Layer, mtime: u64, sealed: &Sealed) -> Result<Descriptor, ManifestError> {
-    let annotations = layer_annotations(layer, mtime, sealed);
-    Ok(descriptor(MediaType::ImageLayer, &sealed.digest, sealed.size, &annotations)?)
+pub(crate) fn weight_layer(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> Result<Descriptor, ManifestError> {
+    let annotations = layer_annotations(layer, mtime, verified);
+    Ok(descriptor(MediaType::ImageLayer, &verified.digest, verified.size, &annotations)?)
 }
 
-fn layer_annotations(layer: &Layer, mtime: u64, sealed: &Sealed) -> BTreeMap<String, String> {
+fn layer_annotations(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> BTreeMap<String, String> {
     let files: Vec<_> = layer
         .files
         .iter()
-        .zip(&sealed.files)
+        .zip(&verified.files)
         .map(|(file, content)| serde_json::json!({ "path": file.path, "size": file.size, "content": content }))
         .collect();
     let mut annotations = BTreeMap::from([
-        (RECIPE.to_owned(), recipe::digest_of(layer, mtime, &sealed.files).to_string()),
+        (RECIPE.to_owned(), recipe::digest_of(layer, mtime, &verified.files).to_string()),
         (FILES.to_owned(), canonical_value(&files).to_string()),
     ]);
     if let [file] = layer.files.as_slice() {
@@ -268,8 +268,8 @@ mod tests {
         let plan = Plan::new(&origin, files, &Base::scratch().image, &PlanOptions::default()).unwrap();
         let digest = Digest::of("layer");
         let content = crate::ContentId::GitSha1([7; 20]);
-        let sealed = [Sealed { digest, size: 2560, diff_id: digest, files: vec![content] }];
-        let image = platform_image(&plan, &plan.base().platforms[0], &sealed).unwrap();
+        let verified = [VerifiedBlob { digest, size: 2560, diff_id: digest, files: vec![content] }];
+        let image = platform_image(&plan, &plan.base().platforms[0], &verified).unwrap();
         let labels = r#"{"org.opencontainers.image.licenses":"mit","org.opencontainers.image.title":"o/n"}"#;
         let config = format!(
             r#"{{"architecture":"amd64","config":{{"Env":["{PATH}"],"Labels":{labels},"User":"1010"}},"created":"1970-01-01T00:00:00Z","history":[{{"created":"1970-01-01T00:00:00Z","created_by":"weights: config.json"}}],"os":"linux","rootfs":{{"diff_ids":["{digest}"],"type":"layers"}}}}"#

@@ -60,7 +60,7 @@ pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
     error::{Error, ErrorKind, ModelcarError, OtherError, Result},
     image::check_manifests,
-    layer::{LayerBody, LayerError},
+    layer::{LayerBlob, LayerError},
     oci::{InvalidPlatform, Platform},
     path::{InvalidPath, ModelPath},
     pipeline::{BuildOptions, Built, BuiltLayer, BuiltManifest, build},

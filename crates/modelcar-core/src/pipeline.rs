@@ -17,15 +17,15 @@ use tracing::{Instrument, Span, field::Empty};
 use crate::{
     Digest, Platform,
     base::{Base, BaseLayer},
-    blob::{Body, BytesBody, Sealed},
+    blob::{Blob, BytesBlob, VerifiedBlob},
     error::{Error, Result, chain},
     image::{self, PlatformImage},
-    layer::LayerBody,
+    layer::LayerBlob,
     plan::Plan,
     progress::{Event, NoProgress, Phase, Progress},
     reuse::{KnownLayers, LayerAction, LayerCandidate, NoneKnown},
     sink::Sink,
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
 /// Shorter parts would spend their time on requests.
@@ -175,7 +175,7 @@ struct Run<'a> {
     known: &'a dyn KnownLayers,
     jobs: usize,
     turns: Arc<Semaphore>,
-    window: Window,
+    budget: ReadBudget,
     progress: Arc<Counted>,
     /// Whether the sink was believed to have a blob that this run has not sent.
     believed: AtomicBool,
@@ -184,7 +184,7 @@ struct Run<'a> {
 /// A weight layer that is in place.
 struct Done {
     index: usize,
-    sealed: Sealed,
+    verified: VerifiedBlob,
     action: LayerAction,
     from: Option<String>,
     /// Whether this run has seen the layer's bytes.
@@ -210,10 +210,10 @@ impl<'a> Run<'a> {
         let jobs = options.jobs.clamp(1, sink.max_jobs().max(1)).min(plan.layers().len().max(1));
         let connections = options.connections.max(1);
         let part_bytes = (options.read_ahead_bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST);
-        let window = Window::new(connections, part_bytes);
+        let budget = ReadBudget::new(connections, part_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
-        Self { plan, source, base, sink, known, jobs, turns, window, progress, believed: AtomicBool::new(false) }
+        Self { plan, source, base, sink, known, jobs, turns, budget, progress, believed: AtomicBool::new(false) }
     }
 
     async fn all(&self) -> Result<Built> {
@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
         }
         tracing::info!(digest = %index.digest, already = published, "the image is published");
         self.progress.report(&Event::Published { digest: index.digest });
-        let layers: Vec<_> = done.iter().map(|done| (done.sealed.digest, done.proven)).collect();
+        let layers: Vec<_> = done.iter().map(|done| (done.verified.digest, done.proven)).collect();
         self.known.published(self.plan, &layers).await;
         Ok(self.built(index.digest, &images, done))
     }
@@ -315,25 +315,25 @@ impl<'a> Run<'a> {
             }
         }
         tracing::info!("the layer is sent");
-        let sealed = self.write_layer(index, Arc::clone(&self.source) as _).await?;
-        Ok(Done { index, sealed, action: LayerAction::Upload, from: None, proven: true })
+        let verified = self.write_layer(index, Arc::clone(&self.source) as _).await?;
+        Ok(Done { index, verified, action: LayerAction::Upload, from: None, proven: true })
     }
 
-    async fn write_layer(&self, index: usize, source: Arc<dyn Source>) -> Result<Sealed> {
+    async fn write_layer(&self, index: usize, source: Arc<dyn Source>) -> Result<VerifiedBlob> {
         let layer = &self.plan.layers()[index];
         // Nobody closes the semaphore.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         self.progress.report(&Event::LayerStarted { layer: index, title: layer.title(), size: layer.size });
         let progress: Arc<dyn Progress> = Arc::clone(&self.progress) as _;
-        let body = LayerBody::new(index, layer.clone(), self.plan.mtime(), source, self.window.clone(), progress);
+        let body = LayerBlob::new(index, layer.clone(), self.plan.mtime(), source, self.budget.clone(), progress);
         let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
-        let sealed = self.sink.write_blob(&body, &restarted).await?;
-        self.known.layer_done(layer, self.plan.mtime(), &sealed).await;
-        Span::current().record("digest", tracing::field::display(&sealed.digest));
-        tracing::info!(bytes = sealed.size, "the layer is in place");
-        self.progress.report(&Event::LayerDone { layer: index, digest: sealed.digest });
-        Ok(sealed)
+        let verified = self.sink.write_blob(&body, &restarted).await?;
+        self.known.layer_done(layer, self.plan.mtime(), &verified).await;
+        Span::current().record("digest", tracing::field::display(&verified.digest));
+        tracing::info!(bytes = verified.size, "the layer is in place");
+        self.progress.report(&Event::LayerDone { layer: index, digest: verified.digest });
+        Ok(verified)
     }
 
     /// Uses a layer that a registry is said to hold. `None` when that fails: the layer is then sent from the source.
@@ -348,7 +348,7 @@ impl<'a> Run<'a> {
             // Every file is verified on the way, as if it came from the model's source.
             tracing::info!(from = candidate.from, "the layer is copied");
             return match self.write_layer(index, source).await {
-                Ok(sealed) => Some(Done { index, sealed, action: LayerAction::Copy, from, proven: true }),
+                Ok(verified) => Some(Done { index, verified, action: LayerAction::Copy, from, proven: true }),
                 Err(error) => {
                     let reason = chain(&error);
                     self.progress.report(&Event::LayerRestarted { layer: index, reason: reason.clone() });
@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
             };
         }
         let here = (seen && candidate.action() == LayerAction::Reuse)
-            || self.sink.claim(&candidate.blob()).await.unwrap_or(false);
+            || self.sink.mount_or_find(&candidate.blob()).await.unwrap_or(false);
         if !here {
             return None;
         }
@@ -374,27 +374,28 @@ impl<'a> Run<'a> {
             }
         }
         self.believed.store(true, Ordering::Relaxed);
-        let sealed = candidate.sealed(layer)?;
-        Span::current().record("digest", tracing::field::display(&sealed.digest));
+        let verified = candidate.verified(layer)?;
+        Span::current().record("digest", tracing::field::display(&verified.digest));
         tracing::info!(from = candidate.from, way = ?candidate.action(), "the layer is there already");
         let (title, size) = (layer.title(), layer.size);
         let reused = Event::LayerReused { layer: index, title, size, from: candidate.from.clone() };
         self.progress.report(&reused);
-        Some(Done { index, sealed, action: candidate.action(), from, proven: self.known.verifies() })
+        Some(Done { index, verified, action: candidate.action(), from, proven: self.known.verifies() })
     }
 
     fn images(&self, done: &[Done]) -> Result<Vec<PlatformImage>> {
-        let sealed: Vec<Sealed> = done.iter().map(|done| done.sealed.clone()).collect();
-        let images = self.plan.base().platforms.iter().map(|target| image::platform_image(self.plan, target, &sealed));
+        let verified: Vec<VerifiedBlob> = done.iter().map(|done| done.verified.clone()).collect();
+        let images =
+            self.plan.base().platforms.iter().map(|target| image::platform_image(self.plan, target, &verified));
         Ok(images.collect::<Result<_, _>>()?)
     }
 
     async fn write_images(&self, images: &[PlatformImage], trust: Trust) -> Result<()> {
         for image in images {
-            let config = BytesBody::new(format!("config for {}", image.platform), image.config.clone());
+            let config = BytesBlob::new(format!("config for {}", image.platform), image.config.clone());
             let (digest, size) = (Digest::of(&image.config), image.config.len() as u64);
             if trust == Trust::No || !self.has_blob(&digest, size).await? {
-                self.sink.write_blob(&config as &dyn Body, &|_reason| ()).await?;
+                self.sink.write_blob(&config as &dyn Blob, &|_reason| ()).await?;
             }
             self.sink.write_manifest(&image.manifest).await?;
         }
@@ -402,21 +403,21 @@ impl<'a> Run<'a> {
     }
 
     fn built(&self, digest: Digest, images: &[PlatformImage], done: Vec<Done>) -> Built {
-        let weights: u64 = done.iter().map(|done| done.sealed.size).sum();
+        let weights: u64 = done.iter().map(|done| done.verified.size).sum();
         let manifests = images.iter().zip(&self.plan.base().platforms).map(|(image, target)| BuiltManifest {
             platform: image.platform.clone(),
             digest: image.manifest.digest,
             size: weights + image.config.len() as u64 + target.layers.iter().map(|layer| layer.size).sum::<u64>(),
         });
         let layers = self.plan.layers().iter().zip(done).map(|(layer, done)| BuiltLayer {
-            digest: done.sealed.digest,
-            size: done.sealed.size,
+            digest: done.verified.digest,
+            size: done.verified.size,
             action: done.action,
             from: done.from,
             files: layer
                 .files
                 .iter()
-                .zip(done.sealed.files)
+                .zip(done.verified.files)
                 .map(|(file, content)| SourceFile { content: Some(content), ..file.clone() })
                 .collect(),
         });
@@ -471,12 +472,12 @@ impl Source for Metered {
         self.source.identify(files).await
     }
 
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
         let read = Arc::clone(&self.read);
         let count = move |bytes: &Bytes| {
             read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         };
-        self.source.read(extents, window).inspect_ok(count).boxed()
+        self.source.read(extents, budget).inspect_ok(count).boxed()
     }
 }
 

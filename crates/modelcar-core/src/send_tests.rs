@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     BuildOptions, ImageRef, Plan, Tag,
     base::{Base, BaseRef},
-    blob::Body,
+    blob::Blob,
     build, conformance,
     facts::ModelFacts,
     inspect,
@@ -17,7 +17,7 @@ use crate::{
     push::{Connections, Contents, Push},
     registry::{Access, RegistrySink, Repository},
     sink::{ManifestBlob, MemorySink, Sink},
-    source::{DirSource, HubOptions, HubSource, MemorySource, Source, SourceFile, SourceRef, Window, hash_files},
+    source::{DirSource, HubOptions, HubSource, MemorySource, ReadBudget, Source, SourceFile, SourceRef, hash_files},
 };
 
 /// Takes a future as `tokio::spawn` and a boxed handler take one.
@@ -66,7 +66,7 @@ fn to_sinks(plan: Plan, source: Arc<dyn Source>, base: Base, sink: RegistrySink)
         drop(ArchiveSink::create(&PathBuf::new(), None).await);
         drop(conformance::sink(async || MemorySink::default()).await);
         drop(conformance::source(async || MemorySource::default(), &BTreeMap::new()).await);
-        drop(hash_files(&*source, Vec::new(), &Window::sequential()).await);
+        drop(hash_files(&*source, Vec::new(), &ReadBudget::sequential()).await);
     });
 }
 
@@ -80,7 +80,7 @@ fn from_images(repository: Repository, image: ImageRef, path: PathBuf) {
     });
 }
 
-fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Body>) {
+fn in_registries(repository: Repository, manifest: ManifestBlob, body: Arc<dyn Blob>) {
     is_send(async move {
         drop(repository.check_push().await);
         drop(repository.taken_tag(&Tag::latest()).await);

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use modelcar_core::{
     ErrorKind, OtherError,
     source::{
-        ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window, hash_files,
+        ByteStream, Extent, Origin, Source, SourceError, SourceFile, ReadBudget, hash_files,
         ranged::{self, Fault, RangeStore, RangeStream, Retry},
     },
 };
@@ -46,11 +46,11 @@ impl Source for StoreSource {
     }
 
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        hash_files(self, files, &Window::sequential()).await
+        hash_files(self, files, &ReadBudget::sequential()).await
     }
 
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
-        ranged::read(Arc::clone(&self.bucket), extents, window, Retry::default())
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
+        ranged::read(Arc::clone(&self.bucket), extents, budget, Retry::default())
     }
 }
 

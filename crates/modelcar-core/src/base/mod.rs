@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::{
     Digest, ImageRef, Platform,
-    blob::{Body, BytesBody, OpenBody},
+    blob::{Blob, BytesBlob, OpenBlob},
     layout::{Layout, ref_name},
     reader::ImageReader,
 };
@@ -121,14 +121,14 @@ impl Base {
     ///
     /// # Errors
     /// When `layer` is not of this image.
-    pub fn body(&self, layer: &BaseLayer) -> Result<Arc<dyn Body>, BaseError> {
+    pub fn body(&self, layer: &BaseLayer) -> Result<Arc<dyn Blob>, BaseError> {
         let title = format!("base layer `{}`", layer.digest);
         let is_ours = self.image.platforms.iter().any(|platform| platform.layers.contains(layer));
         match &self.blobs {
-            Blobs::Memory(tar) if is_ours => Ok(Arc::new(BytesBody::new(title, tar.clone()))),
+            Blobs::Memory(tar) if is_ours => Ok(Arc::new(BytesBlob::new(title, tar.clone()))),
             Blobs::Reader(reader) if is_ours => {
                 let blob = reader.body(title, layer.digest, layer.size);
-                Ok(Arc::new(LayerBody { blob, diff_id: layer.diff_id }))
+                Ok(Arc::new(LayerBlob { blob, diff_id: layer.diff_id }))
             }
             _ => Err(BaseError::ForeignLayer(layer.digest)),
         }
@@ -137,12 +137,12 @@ impl Base {
 
 /// A blob that is known to be a layer, which only the image's config tells.
 #[derive(Debug)]
-struct LayerBody {
-    blob: Arc<dyn Body>,
+struct LayerBlob {
+    blob: Arc<dyn Blob>,
     diff_id: Digest,
 }
 
-impl Body for LayerBody {
+impl Blob for LayerBlob {
     fn title(&self) -> String {
         self.blob.title()
     }
@@ -159,13 +159,13 @@ impl Body for LayerBody {
         self.blob.reread(range)
     }
 
-    fn open(&self) -> OpenBody {
-        let OpenBody { stream, sealed } = self.blob.open();
+    fn open(&self) -> OpenBlob {
+        let OpenBlob { stream, verified } = self.blob.open();
         let diff_id = self.diff_id;
-        let sealed = sealed.map_ok(move |mut sealed| {
-            sealed.diff_id = diff_id;
-            sealed
+        let verified = verified.map_ok(move |mut verified| {
+            verified.diff_id = diff_id;
+            verified
         });
-        OpenBody { stream, sealed: sealed.boxed() }
+        OpenBlob { stream, verified: verified.boxed() }
     }
 }

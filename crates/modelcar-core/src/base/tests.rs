@@ -130,8 +130,8 @@ impl Fixture {
     async fn put(&self, media_type: &str, bytes: impl Into<Bytes>) -> Value {
         let bytes = bytes.into();
         let size = bytes.len();
-        let sealed = self.sink.write_blob(&BytesBody::new("blob", bytes), &|_| {}).await.unwrap();
-        json!({"mediaType": media_type, "digest": sealed.digest.to_string(), "size": size})
+        let verified = self.sink.write_blob(&BytesBlob::new("blob", bytes), &|_| {}).await.unwrap();
+        json!({"mediaType": media_type, "digest": verified.digest.to_string(), "size": size})
     }
 
     async fn image(&self, architecture: &str, layer_type: &str, diff_ids: &[Digest]) -> Value {
@@ -188,8 +188,8 @@ async fn a_layout_gives_every_usable_platform() {
     assert_eq!(serde_json::from_value::<BaseImage>(json).unwrap(), base.image);
 
     let copy = LayoutSink::create(&fixture.temp.path().join("copy"), None).await.unwrap();
-    let sealed = copy.write_blob(&*base.body(layer).unwrap(), &|_| {}).await.unwrap();
-    assert_eq!((sealed.digest, sealed.diff_id), (Digest::of("amd64"), inner));
+    let verified = copy.write_blob(&*base.body(layer).unwrap(), &|_| {}).await.unwrap();
+    assert_eq!((verified.digest, verified.diff_id), (Digest::of("amd64"), inner));
     assert!(Base::scratch().body(layer).is_err());
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Digest,
-    blob::{self, Body, OpenBody, Sealed},
+    blob::{self, Blob, OpenBlob, VerifiedBlob},
     error::{Error, ErrorKind, OtherError},
 };
 
@@ -70,9 +70,14 @@ impl Made {
     }
 
     /// Returns what the body proves when nothing is wrong.
-    pub(super) fn sealed(&self) -> Sealed {
+    pub(super) fn verified(&self) -> VerifiedBlob {
         let (digest, size) = (Digest::of(&self.bytes), self.bytes.len() as u64);
-        Sealed { digest, size, diff_id: Digest::of(b"before compression"), files: vec![Digest::of(b"a file").into()] }
+        VerifiedBlob {
+            digest,
+            size,
+            diff_id: Digest::of(b"before compression"),
+            files: vec![Digest::of(b"a file").into()],
+        }
     }
 
     fn error(&self, kind: ErrorKind) -> OtherError {
@@ -80,7 +85,7 @@ impl Made {
     }
 }
 
-impl Body for Made {
+impl Blob for Made {
     fn title(&self) -> String {
         format!("a body of {} bytes", self.bytes.len())
     }
@@ -97,7 +102,7 @@ impl Body for Made {
         blob::reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let half = self.bytes.len() / 2;
         let take_one = |left: &AtomicUsize| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
@@ -131,10 +136,10 @@ impl Body for Made {
             let chunk = left.split_to(CHUNKS[turn % CHUNKS.len()].min(left.len()).min(most));
             Some((Ok(chunk), (left, turn + 1, broken, gate)))
         });
-        let sealed = match self.fault {
+        let verified = match self.fault {
             Fault::Unproven => Err(self.error(ErrorKind::Integrity).into()),
-            _ => Ok(self.sealed()),
+            _ => Ok(self.verified()),
         };
-        OpenBody { stream: stream.boxed(), sealed: std::future::ready(sealed).boxed() }
+        OpenBlob { stream: stream.boxed(), verified: std::future::ready(verified).boxed() }
     }
 }

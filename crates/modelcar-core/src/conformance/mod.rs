@@ -88,7 +88,7 @@ pub enum Rule {
     Beside,
     /// As many blobs as the sink has jobs can be written at once, equal ones among them.
     ParallelWrites,
-    /// `Sink::claim` returns whether the blob is there.
+    /// `Sink::mount_or_find` returns whether the blob is there.
     Claim,
     /// A manifest that names a blob which is not there gives nothing a name.
     IncompleteManifest,

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     Digest,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     error::ErrorKind,
-    sink::{KnownBlob, ManifestBlob, Published, Sink},
+    sink::{ExistingBlob, ManifestBlob, Published, Sink},
 };
 
 /// Size of most blobs: several chunks.
@@ -73,7 +73,7 @@ struct Checked<S> {
 
 /// The documents of an image whose blobs were written.
 struct Image {
-    layer: Sealed,
+    layer: VerifiedBlob,
     manifest: ManifestBlob,
     index: ManifestBlob,
 }
@@ -85,7 +85,7 @@ impl<S: Sink> Checked<S> {
 
     async fn absent_blob(&self) -> Result<(), Violation> {
         for size in [0, 1, SIZE] {
-            let absent = Made::new("absent", size).sealed();
+            let absent = Made::new("absent", size).verified();
             self.lacks(&absent).await?;
         }
         Ok(())
@@ -97,7 +97,7 @@ impl<S: Sink> Checked<S> {
             .zip([1, SIZE as u64, SIZE as u64])
         {
             let told = self.write(&body).await?;
-            let proven = body.sealed();
+            let proven = body.verified();
             self.rule.holds(told == proven, || format!("the body has proven {proven:?}, it returns {told:?}"))?;
             self.has(&proven).await?;
             let other = self.look(&proven.digest, size + 1).await?;
@@ -127,10 +127,10 @@ impl<S: Sink> Checked<S> {
 
     async fn refused(&self, fault: Fault, own: bool) -> Result<(), Violation> {
         for body in [Made::new("wrong", SIZE), Made::new("wrong and known", SIZE).known(), Made::new("w", 3)] {
-            let right = body.sealed();
+            let right = body.verified();
             let body = body.fault(fault.clone());
             match self.sink.write_blob(&body, &|_reason| ()).await {
-                Ok(sealed) => return Err(self.rule.broken(format!("it is taken as {sealed:?}"))),
+                Ok(verified) => return Err(self.rule.broken(format!("it is taken as {verified:?}"))),
                 Err(error) => {
                     let (kind, told) = (error.kind(), error.chain());
                     self.rule.holds(!own || kind == ErrorKind::Integrity, || {
@@ -148,7 +148,7 @@ impl<S: Sink> Checked<S> {
         let body = Made::new("dropped", SIZE).fault(Fault::Waits(never));
         let ended = timeout(BEFORE_DROP, self.sink.write_blob(&body, &|_reason| ())).await;
         self.rule.holds(ended.is_err(), || "a blob was written before its last byte came".to_owned())?;
-        self.lacks(&body.sealed()).await?;
+        self.lacks(&body.verified()).await?;
         self.still_works().await?;
         self.sink.abandon().await;
         self.rule.holds(self.sink.published().is_none(), || "something has a name".to_owned())
@@ -159,7 +159,7 @@ impl<S: Sink> Checked<S> {
         let body = Made::new("held up", SIZE).fault(Fault::Waits(Arc::clone(&gate)));
         let ask = async {
             tokio::time::sleep(BEFORE_DROP).await;
-            let asked = self.lacks(&body.sealed()).await;
+            let asked = self.lacks(&body.verified()).await;
             let written = if self.sink.max_jobs() > 1 { self.still_works().await } else { Ok(()) };
             gate.add_permits(1);
             asked.and(written)
@@ -175,7 +175,7 @@ impl<S: Sink> Checked<S> {
         let bodies: Vec<Made> = bodies.chain([Made::new("side by side 0", SIZE)]).collect();
         let written = try_join_all(bodies.iter().map(|body| self.write(body))).await?;
         for (body, written) in bodies.iter().zip(written) {
-            self.rule.holds(written == body.sealed(), || format!("{} became {written:?}", body.title()))?;
+            self.rule.holds(written == body.verified(), || format!("{} became {written:?}", body.title()))?;
             self.has(&written).await?;
         }
         Ok(())
@@ -183,22 +183,22 @@ impl<S: Sink> Checked<S> {
 
     async fn claim(&self) -> Result<(), Violation> {
         let there = self.write(&Made::new("claimed", SIZE)).await?;
-        let absent = Made::new("never written", SIZE).sealed();
+        let absent = Made::new("never written", SIZE).verified();
         for (blob, is_there) in [(&there, true), (&absent, false)] {
-            let known = KnownBlob { digest: blob.digest, size: blob.size, repository: None };
-            let told = self.sink.claim(&known).await.map_err(self.rule.failed("a claim fails"))?;
+            let known = ExistingBlob { digest: blob.digest, size: blob.size, repository: None };
+            let told = self.sink.mount_or_find(&known).await.map_err(self.rule.failed("a claim fails"))?;
             self.rule.holds(told == is_there, || format!("a claim says {told}, {is_there} is true"))?;
         }
         // The sink may not know the repository, or have none.
         let repository = Some("nobody/has-it".to_owned());
-        let elsewhere = KnownBlob { digest: absent.digest, size: absent.size, repository };
-        let told = self.sink.claim(&elsewhere).await.unwrap_or(false);
+        let elsewhere = ExistingBlob { digest: absent.digest, size: absent.size, repository };
+        let told = self.sink.mount_or_find(&elsewhere).await.unwrap_or(false);
         let is_there = self.look(&absent.digest, absent.size).await?;
         self.rule.holds(told == is_there, || format!("a claim says {told}, the sink says {is_there} afterwards"))
     }
 
     async fn incomplete_manifest(&self) -> Result<(), Violation> {
-        let image = documents(&Made::new("not there", SIZE).sealed(), &Made::new("no config", 40).sealed());
+        let image = documents(&Made::new("not there", SIZE).verified(), &Made::new("no config", 40).verified());
         // The sink may refuse the manifest, or trust its caller.
         drop(self.sink.write_manifest(&image.manifest).await);
         let published = self.sink.published();
@@ -237,7 +237,7 @@ impl<S: Sink> Checked<S> {
     /// Checks that the sink tells of the published image.
     fn tells(&self, image: &Image) -> Result<(), Violation> {
         match self.sink.published() {
-            Some(Published { digest, names, perhaps: None }) if digest == image.index.digest && !names.is_empty() => {
+            Some(Published { digest, names, maybe: None }) if digest == image.index.digest && !names.is_empty() => {
                 Ok(())
             }
             told => Err(self.rule.broken(format!("{told:?} is told of {}", image.index.digest))),
@@ -263,7 +263,7 @@ impl<S: Sink> Checked<S> {
         self.has(&written).await
     }
 
-    async fn write(&self, body: &Made) -> Result<Sealed, Violation> {
+    async fn write(&self, body: &Made) -> Result<VerifiedBlob, Violation> {
         let written = self.sink.write_blob(body, &|_reason| ()).await;
         written.map_err(self.rule.failed(format!("{} is not taken", body.title())))
     }
@@ -272,19 +272,19 @@ impl<S: Sink> Checked<S> {
         self.sink.has_blob(digest, size).await.map_err(self.rule.failed("a blob can't be looked for"))
     }
 
-    async fn has(&self, blob: &Sealed) -> Result<(), Violation> {
+    async fn has(&self, blob: &VerifiedBlob) -> Result<(), Violation> {
         let has = self.look(&blob.digest, blob.size).await?;
         self.rule.holds(has, || format!("a blob of {} bytes was written and is not there", blob.size))
     }
 
-    async fn lacks(&self, blob: &Sealed) -> Result<(), Violation> {
+    async fn lacks(&self, blob: &VerifiedBlob) -> Result<(), Violation> {
         let has = self.look(&blob.digest, blob.size).await?;
         self.rule.holds(!has, || format!("a blob of {} bytes is there and should not be", blob.size))
     }
 }
 
 /// Makes the manifest of an image with one layer, and its index.
-fn documents(layer: &Sealed, config: &Sealed) -> Image {
+fn documents(layer: &VerifiedBlob, config: &VerifiedBlob) -> Image {
     let entry = |kind: &str, digest: &Digest, size: u64| json!({ "mediaType": kind, "digest": digest, "size": size });
     let document = |kind: &str, json: Value| {
         let bytes = json.to_string();

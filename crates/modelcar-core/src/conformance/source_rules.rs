@@ -12,7 +12,7 @@ use crate::{
     ContentId, Digest, ModelPath,
     digest::ContentHash,
     error::chain,
-    source::{ByteStream, Extent, Source, SourceFile, Window},
+    source::{ByteStream, Extent, ReadBudget, Source, SourceFile},
 };
 
 /// A small part, so that ranges of a few kilobytes run over several parts.
@@ -123,32 +123,32 @@ impl<'a, S: Source> Checked<'a, S> {
     }
 
     async fn whole_files(&self) -> Result<(), Violation> {
-        let window = Window::new(4, SIDE_BY_SIDE);
+        let budget = ReadBudget::new(4, SIDE_BY_SIDE);
         for extent in self.whole(u64::MAX) {
-            self.read(vec![extent], &window).await?;
+            self.read(vec![extent], &budget).await?;
         }
-        self.read(Vec::new(), &window).await
+        self.read(Vec::new(), &budget).await
     }
 
     async fn extent_order(&self) -> Result<(), Violation> {
-        let window = Window::new(3, SIDE_BY_SIDE_PART);
-        self.read(self.whole(SIDE_BY_SIDE), &window).await?;
+        let budget = ReadBudget::new(3, SIDE_BY_SIDE_PART);
+        self.read(self.whole(SIDE_BY_SIDE), &budget).await?;
         let mut halves = Vec::new();
         for Extent { file, offset, len } in self.whole(SIDE_BY_SIDE).into_iter().rev() {
             let half = len / 2;
             halves.push(Extent { file: Arc::clone(&file), offset: offset + half, len: len - half });
             halves.extend((half > 0).then_some(Extent { file, offset, len: half }));
         }
-        self.read(halves, &window).await
+        self.read(halves, &budget).await
     }
 
     async fn ranges(&self) -> Result<(), Violation> {
-        let window = Window::new(3, SMALL_PART);
+        let budget = ReadBudget::new(3, SMALL_PART);
         for file in &self.files {
             for offset in [0, 1, SMALL_PART - 1, SMALL_PART, file.size / 2, file.size.saturating_sub(1)] {
                 for len in [1, 2, SMALL_PART - 1, SMALL_PART, SMALL_PART + 1, 7 * SMALL_PART / 2] {
                     if offset + len <= file.size {
-                        self.read(vec![Extent { file: Arc::clone(file), offset, len }], &window).await?;
+                        self.read(vec![Extent { file: Arc::clone(file), offset, len }], &budget).await?;
                     }
                 }
             }
@@ -157,25 +157,25 @@ impl<'a, S: Source> Checked<'a, S> {
     }
 
     async fn repeated_reads(&self) -> Result<(), Violation> {
-        let window = Window::new(2, SIDE_BY_SIDE_PART);
+        let budget = ReadBudget::new(2, SIDE_BY_SIDE_PART);
         let extents = self.whole(SIDE_BY_SIDE);
-        let mut held = self.source.read(extents.clone(), &window);
+        let mut held = self.source.read(extents.clone(), &budget);
         // Whatever comes is looked at by the other rules.
         drop(held.next().await);
         for _again in 0..2 {
-            self.read(extents.clone(), &window).await?;
+            self.read(extents.clone(), &budget).await?;
         }
         drop(held);
-        self.read(extents, &window).await
+        self.read(extents, &budget).await
     }
 
     async fn parallel_reads(&self) -> Result<(), Violation> {
         let extents = self.whole(SIDE_BY_SIDE);
         let expected = self.bytes(&extents)?;
         for connections in [1, 2] {
-            let window = Window::new(connections, SIDE_BY_SIDE_PART);
+            let budget = ReadBudget::new(connections, SIDE_BY_SIDE_PART);
             let mut streams: Vec<_> = (0..4)
-                .map(|_| Compared::new(self.rule, self.source.read(extents.clone(), &window), &expected))
+                .map(|_| Compared::new(self.rule, self.source.read(extents.clone(), &budget), &expected))
                 .collect();
             // All readers have begun when the last one is drained.
             for stream in &mut streams {
@@ -185,30 +185,30 @@ impl<'a, S: Source> Checked<'a, S> {
                 stream.drain().await?;
             }
         }
-        let window = Window::new(2, SIDE_BY_SIDE_PART);
-        join_all((0..4).map(|_| self.read(extents.clone(), &window))).await.into_iter().collect()
+        let budget = ReadBudget::new(2, SIDE_BY_SIDE_PART);
+        join_all((0..4).map(|_| self.read(extents.clone(), &budget))).await.into_iter().collect()
     }
 
     async fn cancelled_reads(&self) -> Result<(), Violation> {
         let connections = 2;
-        let window = Window::new(connections, SIDE_BY_SIDE_PART);
+        let budget = ReadBudget::new(connections, SIDE_BY_SIDE_PART);
         let extents = self.whole(SIDE_BY_SIDE);
         for chunks in 0..3 {
-            let mut stream = self.source.read(extents.clone(), &window);
+            let mut stream = self.source.read(extents.clone(), &budget);
             for _chunk in 0..chunks {
                 drop(stream.next().await);
             }
         }
-        let (begun, is_free) = (Instant::now(), || window.permits().available_permits() == connections);
+        let (begun, is_free) = (Instant::now(), || budget.permits().available_permits() == connections);
         while !is_free() && begun.elapsed() < NOTICE {
             sleep(Duration::from_millis(10)).await;
         }
         self.rule.holds(is_free(), || {
-            format!("{} of {connections} connections are free afterwards", window.permits().available_permits())
+            format!("{} of {connections} connections are free afterwards", budget.permits().available_permits())
         })?;
-        let share = window.sit().parts();
+        let share = budget.join().parts();
         self.rule.holds(share == connections, || format!("seats are still taken: a new one has {share} parts"))?;
-        self.read(extents, &window).await
+        self.read(extents, &budget).await
     }
 
     async fn unlisted_file(&self) -> Result<(), Violation> {
@@ -216,7 +216,7 @@ impl<'a, S: Source> Checked<'a, S> {
         let name = path.to_string();
         self.rule.holds(!self.expected.contains_key(&path), || format!("`{name}` is there"))?;
         let extent = Extent { file: Arc::new(SourceFile { path, size: 10, content: None }), offset: 0, len: 10 };
-        let mut stream = self.source.read(vec![extent], &Window::new(2, SIDE_BY_SIDE_PART));
+        let mut stream = self.source.read(vec![extent], &ReadBudget::new(2, SIDE_BY_SIDE_PART));
         loop {
             match stream.next().await {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
@@ -234,12 +234,12 @@ impl<'a, S: Source> Checked<'a, S> {
     }
 
     async fn bounded_chunks(&self) -> Result<(), Violation> {
-        let window = Window::new(2, LARGE_PART);
-        let mut stream = self.source.read(self.whole(u64::MAX), &window);
+        let budget = ReadBudget::new(2, LARGE_PART);
+        let mut stream = self.source.read(self.whole(u64::MAX), &budget);
         while let Some(chunk) = stream.next().await {
             let len = chunk.map_err(self.rule.failed("a read fails"))?.len() as u64;
             self.rule.holds(len <= LARGE_PART, || format!("a chunk has {len} bytes, a part has {LARGE_PART}"))?;
-            let free = window.permits().available_permits();
+            let free = budget.permits().available_permits();
             self.rule.holds(free <= 2, || format!("{free} connections are free of 2"))?;
         }
         Ok(())
@@ -262,9 +262,9 @@ impl<'a, S: Source> Checked<'a, S> {
     }
 
     /// Reads `extents` and compares each byte.
-    async fn read(&self, extents: Vec<Extent>, window: &Window) -> Result<(), Violation> {
+    async fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> Result<(), Violation> {
         let expected = self.bytes(&extents)?;
-        Compared::new(self.rule, self.source.read(extents, window), &expected).drain().await
+        Compared::new(self.rule, self.source.read(extents, budget), &expected).drain().await
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     path,
-    source::{Extent, Source, SourceError, SourceFile, Window},
+    source::{Extent, ReadBudget, Source, SourceError, SourceFile},
 };
 
 const CONFIG: &str = "config.json";
@@ -51,7 +51,7 @@ impl ModelFacts {
         if let Some(same) = stated.iter().find(|stated| stated.are_of(files)) {
             return Ok(same.facts.clone());
         }
-        let reader = Reader { source, window: window(), long_headers: Mutex::new(()) };
+        let reader = Reader { source, budget: budget(), long_headers: Mutex::new(()) };
         let mut facts = Self::default();
         if let Some(value) = reader.json(files, CONFIG, CONFIG_MAX_BYTES).await? {
             config::add(&mut facts, &value);
@@ -82,13 +82,13 @@ pub(super) fn is_weights(file: &SourceFile) -> bool {
     FORMATS.iter().any(|(_, extensions)| has_extension(file, extensions))
 }
 
-fn window() -> Window {
-    Window::new(READERS, 8 << 20)
+fn budget() -> ReadBudget {
+    ReadBudget::new(READERS, 8 << 20)
 }
 
 struct Reader<'a> {
     source: &'a dyn Source,
-    window: Window,
+    budget: ReadBudget,
     /// Held while a long header is.
     long_headers: Mutex<()>,
 }
@@ -208,7 +208,7 @@ impl Reader<'_> {
         let Some(len) = end.checked_sub(offset).filter(|len| *len > 0) else { return Ok(()) };
         bytes.reserve_exact(usize::try_from(len).unwrap_or_default());
         let extent = Extent { file: Arc::new(file.clone()), offset, len };
-        let mut stream = self.source.read(vec![extent], &self.window);
+        let mut stream = self.source.read(vec![extent], &self.budget);
         while let Some(chunk) = stream.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }

@@ -23,13 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use self::hash::{Hashed, LayerHashes};
 use crate::{
     ContentId, ModelPath,
-    blob::{Body, OpenBody, Sealed},
+    blob::{Blob, OpenBlob, VerifiedBlob},
     digest::ContentHash,
     error::{Error, ErrorKind, ModelcarError, Result},
     layer_format,
     plan::Layer,
     progress::{Event, Progress},
-    source::{ByteStream, Extent, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, ReadBudget, Source, SourceError, SourceFile},
     thread::Running,
 };
 
@@ -114,12 +114,12 @@ impl ModelcarError for LayerError {
 
 /// A layer of a plan, ready to be read from a source.
 #[derive(Debug, Clone)]
-pub struct LayerBody {
+pub struct LayerBlob {
     index: usize,
     layer: Arc<Layer>,
     mtime: u64,
     source: Arc<dyn Source>,
-    window: Window,
+    budget: ReadBudget,
     progress: Arc<dyn Progress>,
     turn: Turn,
 }
@@ -128,17 +128,17 @@ pub struct LayerBody {
 /// flow while the sink still commits this one's. A second reading is rare and goes without.
 type Turn = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
-impl LayerBody {
+impl LayerBlob {
     /// Joins layer `index` of a plan, whose entries have the time `mtime`, and the source of its files.
     pub fn new(
         index: usize,
         layer: Layer,
         mtime: u64,
         source: Arc<dyn Source>,
-        window: Window,
+        budget: ReadBudget,
         progress: Arc<dyn Progress>,
     ) -> Self {
-        Self { index, layer: Arc::new(layer), mtime, source, window, progress, turn: Turn::default() }
+        Self { index, layer: Arc::new(layer), mtime, source, budget, progress, turn: Turn::default() }
     }
 
     /// Keeps `turn` until the layer's last byte has been read.
@@ -161,7 +161,7 @@ impl LayerBody {
     }
 }
 
-impl Body for LayerBody {
+impl Blob for LayerBlob {
     fn title(&self) -> String {
         format!("layer {} (`{}`)", self.index, self.layer.title())
     }
@@ -174,13 +174,13 @@ impl Body for LayerBody {
         None
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let (hashes, outcome) = LayerHashes::start();
         let (complete, completed) = oneshot::channel();
         let framer = Framer {
             body: self.clone(),
             segments: segments(&self.layer, self.mtime),
-            content: self.source.read(extents(&self.layer), &self.window),
+            content: self.source.read(extents(&self.layer), &self.budget),
             carried: Bytes::new(),
             hashes,
             complete: Some(complete),
@@ -194,7 +194,7 @@ impl Body for LayerBody {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        OpenBody { stream: bytes.boxed(), sealed: seal(self.clone(), outcome, completed).boxed() }
+        OpenBlob { stream: bytes.boxed(), verified: seal(self.clone(), outcome, completed).boxed() }
     }
 
     fn reread(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
@@ -203,7 +203,7 @@ impl Body for LayerBody {
 }
 
 /// Waits for the hashes and compares: no layer gets a name before this has said yes.
-async fn seal(body: LayerBody, outcome: Running<Hashed>, completed: oneshot::Receiver<()>) -> Result<Sealed> {
+async fn seal(body: LayerBlob, outcome: Running<Hashed>, completed: oneshot::Receiver<()>) -> Result<VerifiedBlob> {
     let (index, title) = (body.index, body.layer.title());
     if completed.await.is_err() {
         return Err(LayerError::Unfinished { layer: index, title }.into());
@@ -214,7 +214,7 @@ async fn seal(body: LayerBody, outcome: Running<Hashed>, completed: oneshot::Rec
     }
     match body.wrong_content(&files) {
         Some(error) => Err(error.into()),
-        None => Ok(Sealed { digest, size, diff_id: digest, files }),
+        None => Ok(VerifiedBlob { digest, size, diff_id: digest, files }),
     }
 }
 
@@ -255,7 +255,7 @@ fn extents(layer: &Layer) -> Vec<Extent> {
 
 /// Walks over a layer's segments and hands every byte to the hashes and to the reader.
 struct Framer {
-    body: LayerBody,
+    body: LayerBlob,
     segments: VecDeque<Segment>,
     content: ByteStream,
     /// What is left of a chunk that runs into the next file.

@@ -8,7 +8,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{LayerBody, PROGRESS_BYTES};
+use super::{LayerBlob, PROGRESS_BYTES};
 use crate::{
     error::Result,
     layer_format,
@@ -25,9 +25,9 @@ enum Piece {
 }
 
 /// Reads `range` of the layer's bytes.
-pub(super) fn reread(body: &LayerBody, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+pub(super) fn reread(body: &LayerBlob, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
     let (pieces, extents) = pieces(body, &range);
-    let content = body.source.read(extents, &body.window);
+    let content = body.source.read(extents, &body.budget);
     let reader = Reader { body: body.clone(), pieces, content, carried: Bytes::new(), unreported: 0 };
     let bytes = stream::try_unfold(reader, |mut reader| async move {
         let bytes = reader.next().await?;
@@ -58,7 +58,7 @@ impl Cut {
     }
 }
 
-fn pieces(body: &LayerBody, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>) {
+fn pieces(body: &LayerBlob, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>) {
     let (mut pieces, mut extents) = (VecDeque::new(), Vec::new());
     let mut cut = Cut { wanted: range.clone(), at: 0 };
     for entry in layer_format::entries(&body.layer.files) {
@@ -77,7 +77,7 @@ fn pieces(body: &LayerBody, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>
 }
 
 struct Reader {
-    body: LayerBody,
+    body: LayerBlob,
     pieces: VecDeque<Piece>,
     content: ByteStream,
     /// What is left of a chunk that runs into the next file.

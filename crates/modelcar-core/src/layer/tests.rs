@@ -32,14 +32,14 @@ impl Source for Chunked {
         self.files.identify(files).await
     }
 
-    fn read(&self, mut extents: Vec<Extent>, window: &Window) -> ByteStream {
+    fn read(&self, mut extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
         let (chunk, fail_at) = (self.chunk, self.fail_at);
         for file in self.files.list().now_or_never().unwrap().unwrap() {
             for extent in extents.iter_mut().filter(|extent| extent.file.path == file.path) {
                 extent.len = extent.len.min(file.size - extent.offset);
             }
         }
-        let whole = self.files.read(extents, window).map_ok(|bytes| bytes.to_vec()).try_concat();
+        let whole = self.files.read(extents, budget).map_ok(|bytes| bytes.to_vec()).try_concat();
         let cut = move |whole: Result<Vec<u8>, SourceError>| {
             let mut all = whole.unwrap();
             all.truncate(fail_at.unwrap_or(usize::MAX));
@@ -59,7 +59,7 @@ fn memory(files: &[(&str, &'static str)], chunk: usize) -> Chunked {
     Chunked { files, chunk, fail_at: None }
 }
 
-async fn body(source: Chunked, contents: &[(&str, &str)]) -> LayerBody {
+async fn body(source: Chunked, contents: &[(&str, &str)]) -> LayerBlob {
     let mut files = source.list().await.unwrap();
     for file in &mut files {
         let known = contents.iter().find(|(path, _)| *path == file.path.as_str());
@@ -67,21 +67,21 @@ async fn body(source: Chunked, contents: &[(&str, &str)]) -> LayerBody {
     }
     let plan = Plan::new(&Origin::default(), files, &Base::scratch().image, &PlanOptions::default()).unwrap();
     let layer = plan.layers()[0].clone();
-    LayerBody::new(0, layer, 0, Arc::new(source), Window::sequential(), Arc::new(NoProgress))
+    LayerBlob::new(0, layer, 0, Arc::new(source), ReadBudget::sequential(), Arc::new(NoProgress))
 }
 
-async fn drain(mut open: OpenBody) -> (Result<Vec<u8>>, Result<Sealed>) {
+async fn drain(mut open: OpenBlob) -> (Result<Vec<u8>>, Result<VerifiedBlob>) {
     let mut bytes = Vec::new();
     while let Some(chunk) = open.stream.next().await {
         match chunk {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(error) => {
                 drop(open.stream);
-                return (Err(error), open.sealed.await);
+                return (Err(error), open.verified.await);
             }
         }
     }
-    (Ok(bytes), open.sealed.await)
+    (Ok(bytes), open.verified.await)
 }
 
 const FILES: &[(&str, &str)] = &[("a/one", "first"), ("b", ""), ("c", "the third, a little longer"), ("d/e/f", "4")];
@@ -92,11 +92,11 @@ async fn a_layer_is_the_same_bytes_however_the_source_cuts_them() {
     for chunk in [1, 3, 7, 4096] {
         let body = body(memory(FILES, chunk), &[]).await;
         for _again in 0..2 {
-            let (bytes, sealed) = drain(body.open()).await;
-            let (bytes, sealed) = (bytes.unwrap(), sealed.unwrap());
+            let (bytes, verified) = drain(body.open()).await;
+            let (bytes, verified) = (bytes.unwrap(), verified.unwrap());
             assert_eq!(bytes.len() as u64, body.size());
-            assert_eq!(sealed.digest, Digest::of(&bytes));
-            seen.push((bytes, sealed));
+            assert_eq!(verified.digest, Digest::of(&bytes));
+            seen.push((bytes, verified));
         }
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
@@ -109,12 +109,12 @@ async fn a_layer_is_the_same_bytes_however_the_source_cuts_them() {
 async fn content_that_is_not_the_listed_one_is_refused_after_the_last_byte() {
     let good = Digest::of("the third, a little longer").to_string();
     let git = "git-sha1:e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-    let (_, sealed) = drain(body(memory(FILES, 5), &[("c", &good), ("b", git)]).await.open()).await;
-    assert_eq!(sealed.unwrap().files[1].to_string(), git);
+    let (_, verified) = drain(body(memory(FILES, 5), &[("c", &good), ("b", git)]).await.open()).await;
+    assert_eq!(verified.unwrap().files[1].to_string(), git);
     for wrong in [Digest::of("other").to_string(), git.to_owned()] {
-        let (bytes, sealed) = drain(body(memory(FILES, 5), &[("c", &wrong)]).await.open()).await;
+        let (bytes, verified) = drain(body(memory(FILES, 5), &[("c", &wrong)]).await.open()).await;
         assert!(bytes.is_ok());
-        let error = sealed.unwrap_err();
+        let error = verified.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity);
         assert!(error.to_string().contains("content of `c` is wrong: expected `"), "{error}");
     }
@@ -124,18 +124,18 @@ async fn content_that_is_not_the_listed_one_is_refused_after_the_last_byte() {
 async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let mut source = memory(FILES, 5);
     source.fail_at = Some(8);
-    let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
+    let (bytes, verified) = drain(body(source, &[]).await.open()).await;
     assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::Source { .. })));
-    assert!(matches!(sealed.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
+    assert!(matches!(verified.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
 
     let layer = body(memory(FILES, 5), &[]).await;
     let short = memory(&[("a/one", "first"), ("b", ""), ("c", "short"), ("d/e/f", "4")], 5);
-    let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
+    let (bytes, _) = drain(LayerBlob { source: Arc::new(short), ..layer }.open()).await;
     assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::WrongSize { .. })));
 
     let layer = body(memory(&[("only", "ten bytes!")], 4), &[]).await;
     let short = memory(&[("only", "seven b")], 4);
-    let (bytes, _) = drain(LayerBody { source: Arc::new(short), ..layer }.open()).await;
+    let (bytes, _) = drain(LayerBlob { source: Arc::new(short), ..layer }.open()).await;
     let told = bytes.unwrap_err().to_string();
     assert_eq!(told, "layer 0 (`only`) got 2557 bytes, expected 2560");
 }
@@ -145,13 +145,13 @@ async fn a_source_that_fails_after_its_last_byte_or_gives_more_seals_nothing() {
     for chunk in [3, 4096] {
         let mut source = memory(FILES, chunk);
         source.fail_at = Some(usize::MAX);
-        let (bytes, sealed) = drain(body(source, &[]).await.open()).await;
+        let (bytes, verified) = drain(body(source, &[]).await.open()).await;
         assert!(matches!(bytes.unwrap_err().downcast_ref(), Some(LayerError::Source { .. })));
-        assert!(matches!(sealed.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
+        assert!(matches!(verified.unwrap_err().downcast_ref(), Some(LayerError::Unfinished { .. })));
 
         let layer = body(memory(FILES, chunk), &[]).await;
         let longer = Arc::new(Longer(memory(FILES, chunk)));
-        let (bytes, _) = drain(LayerBody { source: longer, ..layer }.open()).await;
+        let (bytes, _) = drain(LayerBlob { source: longer, ..layer }.open()).await;
         let error = bytes.unwrap_err();
         let Some(&LayerError::WrongSize { expected, actual, .. }) = error.downcast_ref() else { panic!("{error}") };
         assert_eq!(actual, expected + 5);
@@ -176,8 +176,8 @@ impl Source for Longer {
         self.0.identify(files).await
     }
 
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
-        self.0.read(extents, window).chain(stream::iter([Ok(Bytes::from_static(b"extra"))])).boxed()
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
+        self.0.read(extents, budget).chain(stream::iter([Ok(Bytes::from_static(b"extra"))])).boxed()
     }
 }
 

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     Digest,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     error::Result,
-    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
+    sink::{ExistingBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Size of a tar header, and what every entry is padded to.
@@ -99,7 +99,7 @@ impl ArchiveSink {
         Ok(archive)
     }
 
-    async fn write_once(&self, body: &dyn Body) -> Result<Sealed> {
+    async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let archive = self.lock().await?;
         let start = move || {
             let mut tail = Tail(archive);
@@ -108,10 +108,10 @@ impl ArchiveSink {
             Ok(tail)
         };
         let copied = copy(body.open(), start).await;
-        let (Tail(mut archive), sealed) = copied.map_err(|error| error.explain(body, &self.partial))?;
-        let (digest, size) = (sealed.digest, sealed.size);
+        let (Tail(mut archive), verified) = copied.map_err(|error| error.explain(body, &self.partial))?;
+        let (digest, size) = (verified.digest, verified.size);
         if self.blobs().contains_key(&digest) {
-            return Ok(sealed);
+            return Ok(verified);
         }
         let partial = self.partial.clone();
         let blobs = Arc::clone(&self.blobs);
@@ -121,7 +121,7 @@ impl ArchiveSink {
             Ok(())
         })
         .await?;
-        Ok(sealed)
+        Ok(verified)
     }
 
     /// Appends a manifest unless it is there.
@@ -146,18 +146,18 @@ impl Sink for ArchiveSink {
         Ok(self.blobs().get(digest) == Some(&size))
     }
 
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match blob.repository {
             None => self.has_blob(&blob.digest, blob.size).await,
             Some(_) => Ok(false),
         }
     }
 
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let mut restarts = Restarts::new(restarted);
         loop {
             match self.write_once(body).await {
-                Ok(sealed) => return Ok(sealed),
+                Ok(verified) => return Ok(verified),
                 Err(error) => restarts.after(error).await?,
             }
         }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::error::{LayoutError, io_error};
 use crate::{
-    blob::{Body, OpenBody, Sealed},
+    blob::{Blob, OpenBlob, VerifiedBlob},
     error::{Error, Result},
     thread,
 };
@@ -24,21 +24,21 @@ const CHANNEL_CHUNKS: usize = 8;
 #[derive(Debug)]
 pub(super) enum CopyError {
     /// The body failed, or is not what it should be.
-    Body(Error),
+    Blob(Error),
     /// The file system refused.
     Io(io::Error),
     /// The body counted other bytes than arrived.
-    Miscounted { sealed: u64, written: u64 },
+    Miscounted { verified: u64, written: u64 },
 }
 
 impl CopyError {
     /// Turns the failure into an error of this library; `path` is where the bytes of `body` went.
-    pub(super) fn explain(self, body: &dyn Body, path: &Path) -> Error {
+    pub(super) fn explain(self, body: &dyn Blob, path: &Path) -> Error {
         match self {
-            Self::Body(error) => error,
+            Self::Blob(error) => error,
             Self::Io(source) => io_error("write to", path)(source).into(),
-            Self::Miscounted { sealed, written } => {
-                LayoutError::Miscounted { title: body.title(), sealed, written }.into()
+            Self::Miscounted { verified, written } => {
+                LayoutError::Miscounted { title: body.title(), verified, written }.into()
             }
         }
     }
@@ -48,12 +48,12 @@ impl CopyError {
 ///
 /// `start` and every write run on a thread that owns the target: when this future is dropped, the thread
 /// ends by itself and drops the target.
-pub(super) async fn copy<W, F>(open: OpenBody, start: F) -> Result<(W, Sealed), CopyError>
+pub(super) async fn copy<W, F>(open: OpenBlob, start: F) -> Result<(W, VerifiedBlob), CopyError>
 where
     W: Write + Send + 'static,
     F: FnOnce() -> io::Result<W> + Send + 'static,
 {
-    let OpenBody { mut stream, sealed } = open;
+    let OpenBlob { mut stream, verified } = open;
     let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
     let writer = thread::spawn("modelcar-write", move || {
         let mut target = start()?;
@@ -80,14 +80,14 @@ where
     drop(stream);
     let written: Result<io::Result<(W, u64)>, _> = writer.await;
     if let Some(error) = broken {
-        return Err(CopyError::Body(error));
+        return Err(CopyError::Blob(error));
     }
-    let (target, written) = written.map_err(|error| CopyError::Body(error.into()))?.map_err(CopyError::Io)?;
-    let sealed = sealed.await.map_err(CopyError::Body)?;
-    if sealed.size != written {
-        return Err(CopyError::Miscounted { sealed: sealed.size, written });
+    let (target, written) = written.map_err(|error| CopyError::Blob(error.into()))?.map_err(CopyError::Io)?;
+    let verified = verified.await.map_err(CopyError::Blob)?;
+    if verified.size != written {
+        return Err(CopyError::Miscounted { verified: verified.size, written });
     }
-    Ok((target, sealed))
+    Ok((target, verified))
 }
 
 /// Writes chunks until the sender is gone. Takes all that is waiting in one system call.

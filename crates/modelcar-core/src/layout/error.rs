@@ -107,12 +107,12 @@ pub enum LayoutError {
         path: PathBuf,
     },
     /// Other bytes arrived than a body counted.
-    #[error("{title} has {sealed} bytes by its own count, {written} arrived")]
+    #[error("{title} has {verified} bytes by its own count, {written} arrived")]
     Miscounted {
         /// What was written.
         title: String,
         /// Bytes that the body counted.
-        sealed: u64,
+        verified: u64,
         /// Bytes that arrived.
         written: u64,
     },

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::error::{LayoutError, io_error};
 use crate::{
     Digest,
-    blob::{self, Body, OpenBody, Sealed},
+    blob::{self, Blob, OpenBlob, VerifiedBlob},
     error::Result,
     oci::{Descriptor, MAX_JSON_BYTES},
     sink::ManifestBlob,
@@ -94,8 +94,8 @@ impl Layout {
     }
 
     /// Returns a blob of any size, to be read later. Its bytes are proven while they are read.
-    pub(crate) fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
-        Arc::new(BlobBody { title, path: blob_path(&self.dir, &digest), digest, size })
+    pub(crate) fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob> {
+        Arc::new(LayoutBlob { title, path: blob_path(&self.dir, &digest), digest, size })
     }
 }
 
@@ -106,14 +106,14 @@ pub(crate) fn ref_name(entry: &Descriptor) -> Option<&str> {
 
 /// A blob file of a layout.
 #[derive(Debug)]
-struct BlobBody {
+struct LayoutBlob {
     title: String,
     path: PathBuf,
     digest: Digest,
     size: u64,
 }
 
-impl Body for BlobBody {
+impl Blob for LayoutBlob {
     fn title(&self) -> String {
         self.title.clone()
     }
@@ -130,13 +130,15 @@ impl Body for BlobBody {
         blob::reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
         let (path, digest, size) = (self.path.clone(), self.digest, self.size);
         let reader = thread::spawn("modelcar-read", move || {
             let outcome = send_blob(&path, size, &sender);
             match outcome {
-                Ok(Some(found)) if found == digest => Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() }),
+                Ok(Some(found)) if found == digest => {
+                    Ok(VerifiedBlob { digest, size, diff_id: digest, files: Vec::new() })
+                }
                 Ok(Some(found)) => Err(LayoutError::Corrupt { path, found }),
                 Ok(None) => Err(LayoutError::Unfinished { path }),
                 // The reader of the stream gets the cause.
@@ -146,12 +148,12 @@ impl Body for BlobBody {
                 }
             }
         });
-        let sealed = async move { Ok(reader.await??) };
+        let verified = async move { Ok(reader.await??) };
         let chunks = stream::unfold(receiver, |mut receiver| async move {
             let chunk = receiver.recv().await?;
             Some((chunk, receiver))
         });
-        OpenBody { stream: chunks.boxed(), sealed: sealed.boxed() }
+        OpenBlob { stream: chunks.boxed(), verified: verified.boxed() }
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Digest, Error, ModelcarError,
-    blob::{Body, BytesBody, OpenBody},
+    blob::{Blob, BytesBlob, OpenBlob},
     error::ErrorKind,
     registry::RegistryError,
     sink::{ManifestBlob, Sink},
@@ -36,14 +36,14 @@ use crate::{
 /// A body that goes wrong the first `failures` times: in the middle of the stream, or after it.
 #[derive(Debug)]
 struct Flaky {
-    inner: BytesBody,
+    inner: BytesBlob,
     failures: AtomicU32,
     in_stream: bool,
 }
 
 impl Flaky {
     fn new(bytes: &'static [u8], failures: u32, in_stream: bool) -> Self {
-        Self { inner: BytesBody::new("layer 1", bytes), failures: failures.into(), in_stream }
+        Self { inner: BytesBlob::new("layer 1", bytes), failures: failures.into(), in_stream }
     }
 }
 
@@ -55,7 +55,7 @@ fn wrong() -> Error {
     SourceError::Changed { path: "a".into(), reason: "its hash differs".to_owned() }.into()
 }
 
-impl Body for Flaky {
+impl Blob for Flaky {
     fn title(&self) -> String {
         self.inner.title()
     }
@@ -72,13 +72,13 @@ impl Body for Flaky {
         self.inner.reread(range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let mut open = self.inner.open();
         let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if fails && self.in_stream {
             open.stream = stream::iter([Ok(Bytes::from_static(&[7; 3000])), Err(broken())]).boxed();
         } else if fails {
-            open.sealed = std::future::ready(Err(wrong())).boxed();
+            open.verified = std::future::ready(Err(wrong())).boxed();
         }
         open
     }
@@ -104,7 +104,7 @@ fn index_json(dir: &Path) -> Value {
 }
 
 async fn fill(sink: &dyn Sink, layer: &'static [u8], index: &str) -> crate::Result<()> {
-    sink.write_blob(&BytesBody::new("layer 1", layer), &|_| {}).await?;
+    sink.write_blob(&BytesBlob::new("layer 1", layer), &|_| {}).await?;
     sink.write_manifest(&manifest("{}")).await?;
     sink.publish(&manifest(index)).await
 }
@@ -175,8 +175,8 @@ async fn a_wrong_body_leaves_nothing() {
     fill(&layout(&dir, None).await, b"old", "1").await.unwrap();
     let before = (names(&dir), names(&dir.join(BLOBS)), index_json(&dir));
     let sink = layout(&dir, None).await;
-    sink.write_blob(&BytesBody::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
-    sink.write_blob(&BytesBody::new("layer 2", &b"old"[..]), &|_| {}).await.unwrap();
+    sink.write_blob(&BytesBlob::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
+    sink.write_blob(&BytesBlob::new("layer 2", &b"old"[..]), &|_| {}).await.unwrap();
     sink.abandon().await;
     assert_eq!(before, (names(&dir), names(&dir.join(BLOBS)), index_json(&dir)));
 }
@@ -193,8 +193,8 @@ async fn a_broken_body_is_started_over() {
         let count = |_| {
             told.fetch_add(1, Ordering::SeqCst);
         };
-        let sealed = sink.write_blob(&Flaky::new(b"weights", 2, true), &count).await.unwrap();
-        assert_eq!((sealed.digest, told.into_inner()), (Digest::of("weights"), 2));
+        let verified = sink.write_blob(&Flaky::new(b"weights", 2, true), &count).await.unwrap();
+        assert_eq!((verified.digest, told.into_inner()), (Digest::of("weights"), 2));
         sink.write_blob(&Flaky::new(b"never", 9, true), &|_| {}).await.unwrap_err();
         sink.publish(&manifest("{}")).await.unwrap();
     }
@@ -236,9 +236,9 @@ async fn a_corrupt_blob_is_noticed() {
     let error = open.read(&digest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
 
-    let OpenBody { stream, sealed } = body.open();
+    let OpenBlob { stream, verified } = body.open();
     drop(stream);
-    assert!(sealed.await.is_err());
+    assert!(verified.await.is_err());
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn a_build_that_fails_takes_nothing_from_another_one() {
     let temp = TempDir::new().unwrap();
     let dir = temp.path().join("layout");
     let failing = layout(&dir, None).await;
-    failing.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+    failing.write_blob(&BytesBlob::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
     let other = layout(&dir, None).await;
     assert!(other.has_blob(&Digest::of("weights"), 7).await.unwrap());
     failing.abandon().await;
@@ -272,7 +272,7 @@ async fn a_build_that_fails_takes_nothing_from_another_one() {
     // Nor from one that began later and has ended before; a name that it took again counts too.
     for round in 0..3 {
         let failing = layout(&dir, None).await;
-        failing.write_blob(&BytesBody::new("layer 1", vec![round]), &|_| {}).await.unwrap();
+        failing.write_blob(&BytesBlob::new("layer 1", vec![round]), &|_| {}).await.unwrap();
         let other = layout(&dir, Some("v1")).await;
         assert!(other.has_blob(&Digest::of([round]), 1).await.unwrap());
         other.publish(&manifest("{}")).await.unwrap();
@@ -287,7 +287,7 @@ async fn a_build_that_fails_takes_nothing_from_another_one() {
     second.abandon().await;
     assert_eq!(names(&fresh), ["blobs", "index.json", "oci-layout"]);
     let alone = layout(&fresh, None).await;
-    alone.write_blob(&BytesBody::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
+    alone.write_blob(&BytesBlob::new("layer 1", &b"new"[..]), &|_| {}).await.unwrap();
     alone.abandon().await;
     assert_eq!(names(&fresh.join(BLOBS)).len(), 2);
 }
@@ -391,7 +391,7 @@ async fn an_archive_is_a_layout_in_a_tar_file() {
         sink.write_blob(&Flaky::new(&[9; 5000], 1, false), &|_| {}).await.unwrap_err();
         assert!(sink.has_blob(&Digest::of("weights"), 7).await.is_ok_and(|has| !has));
         for _ in 0..2 {
-            sink.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+            sink.write_blob(&BytesBlob::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
         }
         assert!(!file.exists());
         assert!(ArchiveSink::create(&file, None).await.is_err_and(|error| matches!(error, LayoutError::Busy { .. })));
@@ -427,7 +427,7 @@ async fn an_abandoned_archive_is_gone() {
     let file = temp.path().join("image.tar");
     fs::write(&file, "older").unwrap();
     let sink = ArchiveSink::create(&file, None).await.unwrap();
-    sink.write_blob(&BytesBody::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
+    sink.write_blob(&BytesBlob::new("layer 1", &b"weights"[..]), &|_| {}).await.unwrap();
     sink.abandon().await;
     assert_eq!(names(temp.path()), ["image.tar"]);
     assert_eq!(fs::read(&file).unwrap(), b"older");
@@ -445,7 +445,7 @@ async fn a_full_disk_is_named() {
     use std::io;
 
     let start = || fs::File::options().write(true).open("/dev/full");
-    let body = BytesBody::new("layer 1", vec![1; 100_000]);
+    let body = BytesBlob::new("layer 1", vec![1; 100_000]);
     let error = super::copy::copy(body.open(), start).await.unwrap_err();
     let error = error.explain(&body, Path::new("out/blobs"));
     let Some(LayoutError::Io { source, .. }) = error.downcast_ref() else { panic!("{error}") };

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     Digest,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     error::{ErrorKind, ModelcarError, Result},
-    sink::{KnownBlob, ManifestBlob, Published, Restarts, Sink},
+    sink::{ExistingBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
 /// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.
@@ -82,19 +82,19 @@ impl LayoutSink {
         .await
     }
 
-    async fn write_once(&self, body: &dyn Body) -> Result<Sealed> {
+    async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let blobs = self.shared.dir.join(BLOBS);
         let working = self.working().await;
         let start = move || Ok(InWork(Temporary::create(&blobs)?, working));
         let copied = copy(body.open(), start).await;
-        let (written, sealed) = copied.map_err(|error| error.explain(body, &self.shared.dir.join(BLOBS)))?;
-        let (shared, digest) = (Arc::clone(&self.shared), sealed.digest);
+        let (written, verified) = copied.map_err(|error| error.explain(body, &self.shared.dir.join(BLOBS)))?;
+        let (shared, digest) = (Arc::clone(&self.shared), verified.digest);
         blocking(move || {
             let InWork(temporary, _working) = written;
             shared.keep(temporary, &digest)
         })
         .await?;
-        Ok(sealed)
+        Ok(verified)
     }
 
     async fn working(&self) -> OwnedRwLockReadGuard<()> {
@@ -140,18 +140,18 @@ impl Sink for LayoutSink {
         Ok(blocking(move || is_blob(&path, &digest, size)).await?)
     }
 
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match blob.repository {
             None => self.has_blob(&blob.digest, blob.size).await,
             Some(_) => Ok(false),
         }
     }
 
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let mut restarts = Restarts::new(restarted);
         loop {
             match self.write_once(body).await {
-                Ok(sealed) => return Ok(sealed),
+                Ok(verified) => return Ok(verified),
                 Err(error) => restarts.after(error).await?,
             }
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    blob::Body,
+    blob::Blob,
     layout::{Layout, LayoutError},
     sink::ManifestBlob,
 };
@@ -44,7 +44,7 @@ impl ImageReader for Layout {
         Ok(self.read(digest).await?)
     }
 
-    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob> {
         Self::body(self, title, digest, size)
     }
 }

@@ -12,7 +12,7 @@ use futures_util::{
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    blob::{self, Body, BytesBody, OpenBody},
+    blob::{self, Blob, BytesBlob, OpenBlob},
     sink::{ManifestBlob, MemorySink},
 };
 
@@ -26,9 +26,9 @@ impl ImageReader for MemorySink {
         Self::blob(self, digest).ok_or_else(|| ImageError::NotFound { name: digest.to_string() })
     }
 
-    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob> {
         match Self::blob(self, &digest) {
-            Some(bytes) => Arc::new(BytesBody::new(title, bytes)),
+            Some(bytes) => Arc::new(BytesBlob::new(title, bytes)),
             None => Arc::new(Absent { title, digest, size }),
         }
     }
@@ -48,7 +48,7 @@ impl Absent {
     }
 }
 
-impl Body for Absent {
+impl Blob for Absent {
     fn title(&self) -> String {
         self.title.clone()
     }
@@ -65,10 +65,10 @@ impl Body for Absent {
         blob::reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
-        OpenBody {
+    fn open(&self) -> OpenBlob {
+        OpenBlob {
             stream: stream::iter([Err(self.error())]).boxed(),
-            sealed: std::future::ready(Err(self.error())).boxed(),
+            verified: std::future::ready(Err(self.error())).boxed(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub use self::{error::ImageError, layout::open_layout};
 pub use crate::oci::{Descriptor, Manifest};
 use crate::{
     Digest,
-    blob::Body,
+    blob::Blob,
     error::{ErrorKind, ModelcarError},
     oci::{Document, DocumentError, MAX_JSON_BYTES, Platform},
     sink::ManifestBlob,
@@ -54,7 +54,7 @@ pub trait ImageReader: Send + Sync + Debug {
     async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, ImageError>;
 
     /// Returns a blob of any size, to be read later. Its digest is proven by the body itself.
-    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body>;
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob>;
 }
 
 /// What is read beside the manifests.

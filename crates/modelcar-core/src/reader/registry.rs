@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use super::{ImageError, ImageReader};
 use crate::{
     Digest,
-    blob::Body,
+    blob::Blob,
     registry::{RegistryError, Repository},
     sink::ManifestBlob,
 };
@@ -32,11 +32,11 @@ impl ImageReader for Repository {
             }
         }
         drop(stream);
-        open.sealed.await.map_err(|error| read_error(*digest, error))?;
+        open.verified.await.map_err(|error| read_error(*digest, error))?;
         Ok(bytes.into())
     }
 
-    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Body> {
+    fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob> {
         Arc::new(Self::blob(self, title, digest, size))
     }
 }

@@ -58,7 +58,7 @@ impl ImageReader for Documents {
         Ok(self.0[digest].clone())
     }
 
-    fn body(&self, _title: String, _digest: Digest, _size: u64) -> Arc<dyn Body> {
+    fn body(&self, _title: String, _digest: Digest, _size: u64) -> Arc<dyn Blob> {
         unreachable!("manifests and configs alone are read")
     }
 }
@@ -165,8 +165,8 @@ async fn an_image_in_memory_is_read_back() {
     let layer = &tree.images[0].manifest.layers[0];
     let mut open = sink.body("layer".to_owned(), layer.digest, layer.size).open();
     assert!(open.stream.next().await.unwrap().is_ok());
-    assert_eq!(open.sealed.await.unwrap().digest, layer.digest);
+    assert_eq!(open.verified.await.unwrap().digest, layer.digest);
     assert_eq!(read_image(&sink, "v2", extent).await.unwrap_err().kind(), ErrorKind::NotFound);
     let absent = sink.body("layer".to_owned(), Digest::of("other"), 5).open();
-    assert_eq!(absent.sealed.await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(absent.verified.await.unwrap_err().kind(), ErrorKind::NotFound);
 }

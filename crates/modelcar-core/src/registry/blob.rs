@@ -25,7 +25,7 @@ use crate::{
     Digest, blob,
     error::{Error, Result},
     http::{self, HttpFailure},
-    sink::{Body, OpenBody, Sealed},
+    sink::{Blob, OpenBlob, VerifiedBlob},
 };
 
 const REDIRECTS_MAX: usize = 5;
@@ -71,7 +71,7 @@ impl Repository {
 
     /// Returns a blob of this repository as a body. The body can be opened many times; each time its digest is checked.
     /// `title` names the blob in errors and progress, `size` is in bytes.
-    pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Body + 'static {
+    pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Blob + 'static {
         RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
     }
 }
@@ -99,7 +99,7 @@ struct RemoteBlob {
     size: u64,
 }
 
-impl Body for RemoteBlob {
+impl Blob for RemoteBlob {
     fn title(&self) -> String {
         self.title.clone()
     }
@@ -116,7 +116,7 @@ impl Body for RemoteBlob {
         blob::reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let (repository, digest, size) = (self.repository.clone(), self.digest, self.size);
         let (tell, told) = oneshot::channel();
         let source = repository.clone();
@@ -136,14 +136,14 @@ impl Body for RemoteBlob {
                 }
             }
         });
-        let sealed = async move {
+        let verified = async move {
             match told.await {
-                Ok(actual) if actual == digest => Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() }),
+                Ok(actual) if actual == digest => Ok(VerifiedBlob { digest, size, diff_id: digest, files: Vec::new() }),
                 Ok(actual) => Err(repository.inner().wrong_digest(digest, actual).into()),
                 Err(_) => Err(repository.inner().protocol("get a blob", "it was not read to its end").into()),
             }
         };
-        OpenBody { stream: hashed.boxed(), sealed: sealed.boxed() }
+        OpenBlob { stream: hashed.boxed(), verified: verified.boxed() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{repository::Repository, request::Access};
 use crate::{
     Digest, Tag,
     error::{ModelcarError, Result},
-    sink::{Body, KnownBlob, ManifestBlob, Published, Sealed, Sink},
+    sink::{Blob, ExistingBlob, ManifestBlob, Published, Sink, VerifiedBlob},
 };
 
 /// Puts an image into a repository, under tags.
@@ -27,13 +27,13 @@ impl RegistrySink {
 
     /// Stores the index under a name, and records whether the name points to the index then.
     async fn point(&self, name: &str, index: &ManifestBlob) -> Result<()> {
-        self.note(index, |published| published.perhaps = Some(name.to_owned()));
+        self.note(index, |published| published.maybe = Some(name.to_owned()));
         let stored = self.repository.put_manifest(index, name).await;
         self.note(index, |published| match &stored {
-            Ok(()) => published.names.extend(published.perhaps.take()),
+            Ok(()) => published.names.extend(published.maybe.take()),
             // Without an answer, the registry may have stored the index.
             Err(error) if error.is_retryable() => {}
-            Err(_) => published.perhaps = None,
+            Err(_) => published.maybe = None,
         });
         Ok(stored?)
     }
@@ -54,14 +54,14 @@ impl Sink for RegistrySink {
         Ok(self.repository.blob_exists(Access::Push, digest, size).await?)
     }
 
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match &blob.repository {
             None => self.has_blob(&blob.digest, blob.size).await,
             Some(from) => Ok(self.repository.mount(&blob.digest, from).await),
         }
     }
 
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         self.repository.upload(body, restarted).await
     }
 
@@ -82,7 +82,7 @@ impl Sink for RegistrySink {
 
     fn published(&self) -> Option<Published> {
         let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        published.filter(|published| !published.names.is_empty() || published.perhaps.is_some())
+        published.filter(|published| !published.names.is_empty() || published.maybe.is_some())
     }
 
     async fn abandon(&self) {

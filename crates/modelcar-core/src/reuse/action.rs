@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     Digest, ModelPath,
     plan::Layer,
-    sink::{KnownBlob, Sealed},
+    sink::{ExistingBlob, VerifiedBlob},
 };
 
 /// What is done with a layer.
@@ -56,18 +56,18 @@ impl LayerCandidate {
     }
 
     /// Returns the blob as a sink is asked for it.
-    pub(crate) fn blob(&self) -> KnownBlob {
+    pub(crate) fn blob(&self) -> ExistingBlob {
         let repository = match &self.place {
             Place::Sibling(repository) => Some(repository.clone()),
             Place::Here | Place::Elsewhere(_) => None,
         };
-        KnownBlob { digest: self.digest, size: self.size, repository }
+        ExistingBlob { digest: self.digest, size: self.size, repository }
     }
 
     /// Returns the descriptor of the blob, assuming that the blob was made to `layer`'s recipe.
-    pub(crate) fn sealed(&self, layer: &Layer) -> Option<Sealed> {
+    pub(crate) fn verified(&self, layer: &Layer) -> Option<VerifiedBlob> {
         let files = layer.files.iter().map(|file| file.content).collect::<Option<Vec<_>>>()?;
-        Some(Sealed { digest: self.digest, size: self.size, diff_id: self.digest, files })
+        Some(VerifiedBlob { digest: self.digest, size: self.size, diff_id: self.digest, files })
     }
 }
 

@@ -16,12 +16,12 @@ use super::{
 use crate::{
     Digest, ErrorKind,
     error::Result,
-    layer::LayerBody,
+    layer::LayerBlob,
     plan::{Layer, Plan},
     progress::NoProgress,
     registry::{RegistrySink, Repository},
-    sink::{Body, Sealed, Sink},
-    source::{Source, Window},
+    sink::{Blob, Sink, VerifiedBlob},
+    source::{ReadBudget, Source},
 };
 
 /// Waits before a layer whose reading broke off is read again.
@@ -119,9 +119,9 @@ impl KnownLayers for KnownInRegistry {
         has_digest(candidate, read_whole(target, candidate, index, layer, mtime).await)
     }
 
-    async fn layer_done(&self, layer: &Layer, mtime: u64, sealed: &Sealed) {
+    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
         if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.decisions.len() > 1) {
-            checkpoints.note(layer, mtime, sealed).await;
+            checkpoints.note(layer, mtime, verified).await;
         }
     }
 
@@ -152,10 +152,10 @@ async fn read_whole(
     mtime: u64,
 ) -> Result<Digest> {
     let source = source(target, candidate, layer, mtime);
-    let body = LayerBody::new(index, layer.clone(), mtime, source, Window::sequential(), Arc::new(NoProgress));
+    let body = LayerBlob::new(index, layer.clone(), mtime, source, ReadBudget::sequential(), Arc::new(NoProgress));
     let open = body.open();
     open.stream.try_for_each(|_bytes| future::ready(Ok(()))).await?;
-    Ok(open.sealed.await?.digest)
+    Ok(open.verified.await?.digest)
 }
 
 fn has_digest(candidate: &LayerCandidate, read: Result<Digest>) -> Result<bool> {

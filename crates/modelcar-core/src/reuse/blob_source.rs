@@ -12,13 +12,13 @@ use crate::{
     error::Result,
     layer_format,
     plan::Layer,
-    sink::{Body, Sealed},
-    source::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window},
+    sink::{Blob, VerifiedBlob},
+    source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
 #[derive(Debug)]
 pub(super) struct BlobSource {
-    blob: Box<dyn Body>,
+    blob: Box<dyn Blob>,
     digest: Digest,
     files: Vec<SourceFile>,
     /// Where each file begins in the layer.
@@ -28,7 +28,7 @@ pub(super) struct BlobSource {
 
 impl BlobSource {
     /// Reads the files of `layer`, whose entries have the time `mtime`, from `blob`, which is said to be it.
-    pub(super) fn new(blob: Box<dyn Body>, digest: Digest, layer: &Layer, mtime: u64) -> Self {
+    pub(super) fn new(blob: Box<dyn Blob>, digest: Digest, layer: &Layer, mtime: u64) -> Self {
         let (mut places, mut at) = (BTreeMap::new(), 0);
         for entry in layer_format::entries(&layer.files) {
             at += layer_format::header(&entry, mtime).len() as u64;
@@ -56,14 +56,14 @@ impl Source for BlobSource {
         Ok(files)
     }
 
-    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, _budget: &ReadBudget) -> ByteStream {
         let place = |extent: Extent| {
             let start = self.places.get(&extent.file.path).copied().unwrap_or(u64::MAX).saturating_add(extent.offset);
             (start, extent.len)
         };
         let wanted: VecDeque<(u64, u64)> = extents.into_iter().map(place).collect();
         let open = self.blob.open();
-        let cut = Cut { bytes: open.stream, sealed: Some(open.sealed), at: 0, carried: Bytes::new(), wanted };
+        let cut = Cut { bytes: open.stream, verified: Some(open.verified), at: 0, carried: Bytes::new(), wanted };
         let digest = self.digest;
         let failed = move |error| SourceError::Layer { digest, source: Box::new(error) };
         stream::try_unfold(cut, |mut cut| async move { Ok(cut.next().await?.map(|bytes| (bytes, cut))) })
@@ -75,7 +75,7 @@ impl Source for BlobSource {
 /// Cuts the wanted stretches out of a blob.
 struct Cut {
     bytes: BoxStream<'static, Result<Bytes>>,
-    sealed: Option<BoxFuture<'static, Result<Sealed>>>,
+    verified: Option<BoxFuture<'static, Result<VerifiedBlob>>>,
     /// Place of the first carried byte.
     at: u64,
     carried: Bytes,
@@ -108,8 +108,8 @@ impl Cut {
         }
         if self.wanted.is_empty() {
             while self.bytes.try_next().await?.is_some() {}
-            if let Some(sealed) = self.sealed.take() {
-                sealed.await?;
+            if let Some(verified) = self.verified.take() {
+                verified.await?;
             }
         }
         Ok(Some(piece))

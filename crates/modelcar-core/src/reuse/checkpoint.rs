@@ -21,7 +21,7 @@ use crate::{
     plan::Layer,
     progress::{Event, Progress},
     registry::{Access, Repository},
-    sink::{BytesBody, ManifestBlob, Sealed},
+    sink::{BytesBlob, ManifestBlob, VerifiedBlob},
 };
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -66,12 +66,12 @@ impl Checkpoints {
     }
 
     /// Notes that a layer is done. A failure costs the checkpoint alone.
-    pub(crate) async fn note(&self, layer: &Layer, mtime: u64, sealed: &Sealed) {
+    pub(crate) async fn note(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
         let Some(recipe) = layer.recipe else { return };
         if !*self.works.get_or_init(|| self.prepare()).await {
             return;
         }
-        let Ok(descriptor) = image::weight_layer(layer, mtime, sealed) else { return };
+        let Ok(descriptor) = image::weight_layer(layer, mtime, verified) else { return };
         let manifest = manifest(&json!(descriptor));
         // Noted first: a registry may have stored what it answers with an error.
         if self.held().insert(manifest.digest, tag(&recipe)).is_some() {
@@ -113,7 +113,7 @@ impl Checkpoints {
 
     async fn store_empty(&self) -> Result<()> {
         if !self.repository.blob_exists(Access::Push, &Digest::of(EMPTY), EMPTY.len() as u64).await? {
-            self.repository.upload(&BytesBody::new("the config of checkpoints", EMPTY), &|_reason| ()).await?;
+            self.repository.upload(&BytesBlob::new("the config of checkpoints", EMPTY), &|_reason| ()).await?;
         }
         Ok(())
     }

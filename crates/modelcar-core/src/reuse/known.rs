@@ -9,7 +9,7 @@ use crate::{
     Digest,
     error::Result,
     plan::{Layer, Plan},
-    sink::Sealed,
+    sink::VerifiedBlob,
     source::Source,
 };
 
@@ -37,7 +37,7 @@ pub(crate) trait KnownLayers: Send + Sync + Debug {
     async fn verify(&self, candidate: &LayerCandidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool>;
 
     /// Notes that a layer was written, so that a push that is killed can be resumed.
-    async fn layer_done(&self, layer: &Layer, mtime: u64, sealed: &Sealed);
+    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob);
 
     /// Notes that the image is published: `layers` in the plan's order, each with whether its bytes are proven.
     async fn published(&self, plan: &Plan, layers: &[(Digest, bool)]);
@@ -69,7 +69,7 @@ impl KnownLayers for NoneKnown {
         Ok(false)
     }
 
-    async fn layer_done(&self, _layer: &Layer, _mtime: u64, _sealed: &Sealed) {}
+    async fn layer_done(&self, _layer: &Layer, _mtime: u64, _sealed: &VerifiedBlob) {}
 
     async fn published(&self, _plan: &Plan, _layers: &[(Digest, bool)]) {}
 }

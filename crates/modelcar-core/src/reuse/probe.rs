@@ -154,13 +154,13 @@ impl Inventory {
     /// read as a manifest.
     async fn is_published(&self, plan: &Plan, decisions: &[Decision]) -> bool {
         let first = |(decision, layer): (&Decision, &Layer)| match decision.candidates.first() {
-            Some(candidate) if decision.action == LayerAction::Reuse => candidate.sealed(layer),
+            Some(candidate) if decision.action == LayerAction::Reuse => candidate.verified(layer),
             _ => None,
         };
-        let Some(sealed) = decisions.iter().zip(plan.layers()).map(first).collect::<Option<Vec<_>>>() else {
+        let Some(verified) = decisions.iter().zip(plan.layers()).map(first).collect::<Option<Vec<_>>>() else {
             return false;
         };
-        let images = plan.base().platforms.iter().map(|target| image::platform_image(plan, target, &sealed));
+        let images = plan.base().platforms.iter().map(|target| image::platform_image(plan, target, &verified));
         let Ok(images) = images.collect::<Result<Vec<_>, _>>() else { return false };
         let Ok(index) = image::index(plan, &images) else { return false };
         if !self.options.tags.iter().all(|tag| self.tags.get(tag) == Some(&index.digest)) {

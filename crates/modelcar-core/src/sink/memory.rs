@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 
-use super::{KnownBlob, ManifestBlob, Published, Restarts, Sink};
+use super::{ExistingBlob, ManifestBlob, Published, Restarts, Sink};
 use crate::{
     Digest,
-    blob::{Body, Sealed},
+    blob::{Blob, VerifiedBlob},
     error::{ErrorKind, OtherError, Result},
     oci::Document,
 };
@@ -66,21 +66,21 @@ impl MemorySink {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write_once(&self, body: &dyn Body) -> Result<Sealed> {
+    async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let mut open = body.open();
         let mut bytes = BytesMut::new();
         while let Some(chunk) = open.stream.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }
         drop(open.stream);
-        let sealed = open.sealed.await?;
+        let verified = open.verified.await?;
         let written = bytes.len() as u64;
-        if sealed.size != written {
-            let why = format!("{} bytes were counted, {written} arrived", sealed.size);
+        if verified.size != written {
+            let why = format!("{} bytes were counted, {written} arrived", verified.size);
             return Err(OtherError::new(format!("store {}", body.title()), ErrorKind::Internal, why).into());
         }
-        self.kept().blobs.insert(sealed.digest, bytes.freeze());
-        Ok(sealed)
+        self.kept().blobs.insert(verified.digest, bytes.freeze());
+        Ok(verified)
     }
 }
 
@@ -122,18 +122,18 @@ impl Sink for MemorySink {
     }
 
     /// There is no other repository to take a blob from.
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match blob.repository {
             None => self.has_blob(&blob.digest, blob.size).await,
             Some(_) => Ok(false),
         }
     }
 
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let mut restarts = Restarts::new(restarted);
         loop {
             match self.write_once(body).await {
-                Ok(sealed) => return Ok(sealed),
+                Ok(verified) => return Ok(verified),
                 Err(error) => restarts.after(error).await?,
             }
         }

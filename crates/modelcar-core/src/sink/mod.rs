@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use self::memory::MemorySink;
 pub(crate) use self::restarts::Restarts;
 #[doc(no_inline)]
-pub use crate::blob::{Body, BytesBody, OpenBody, Sealed};
+pub use crate::blob::{Blob, BytesBlob, OpenBlob, VerifiedBlob};
 use crate::{Digest, error::Result};
 
 /// A manifest or index, as the exact bytes to store.
@@ -27,7 +27,7 @@ pub struct ManifestBlob {
 
 /// A blob that a sink may have, or may get without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownBlob {
+pub struct ExistingBlob {
     /// Its digest.
     pub digest: Digest,
     /// Its size in bytes.
@@ -44,13 +44,13 @@ pub struct Published {
     /// The names that point to it.
     pub names: Vec<String>,
     /// A name that may point to it: the sink was stopped while it was being set.
-    pub perhaps: Option<String>,
+    pub maybe: Option<String>,
 }
 
 impl Published {
     /// The image of this index, without a name.
     pub fn new(digest: Digest) -> Self {
-        Self { digest, names: Vec::new(), perhaps: None }
+        Self { digest, names: Vec::new(), maybe: None }
     }
 }
 
@@ -73,13 +73,13 @@ pub trait Sink: Send + Sync + Debug {
     ///
     /// A sink that can take no blob over from another repository answers as [`has_blob`](Self::has_blob) does, and `false`
     /// where a repository is named.
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool>;
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool>;
 
     /// Writes a blob and returns its digest and size, proven.
     ///
     /// On a transient failure the body is opened again and sent from its first byte; `restarted` is then told why.
     /// Nothing is left behind by a body that fails or that is not what it should be, nor by a write that is dropped.
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed>;
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob>;
 
     /// Stores a manifest under its digest. All it names must be there.
     async fn write_manifest(&self, manifest: &ManifestBlob) -> Result<()>;

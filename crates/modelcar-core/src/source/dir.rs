@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
-use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
+use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile};
 use crate::{
     ContentId, ModelPath,
     path::COMPONENTS_MAX,
@@ -147,7 +147,7 @@ impl Source for DirSource {
         Self::identify(self, files).await
     }
 
-    fn read(&self, extents: Vec<Extent>, _window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, _budget: &ReadBudget) -> ByteStream {
         let (sender, receiver) = mpsc::channel(READS_AHEAD);
         let files = Arc::clone(&self.files);
         let reader = move || {
@@ -425,7 +425,7 @@ mod tests {
     async fn read_all(source: &DirSource, file: SourceFile) -> Result<Vec<u8>, SourceError> {
         let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
         let mut bytes = Vec::new();
-        let mut stream = source.read(vec![extent], &Window::sequential());
+        let mut stream = source.read(vec![extent], &ReadBudget::sequential());
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk?);
         }
@@ -567,7 +567,7 @@ mod tests {
         let source = DirSource::open(dir.path()).await.unwrap();
         let file = source.list().await.unwrap().remove(0);
         let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
-        let mut stream = source.read(vec![extent], &Window::sequential());
+        let mut stream = source.read(vec![extent], &ReadBudget::sequential());
         let mut got = stream.next().await.unwrap().unwrap().len();
         // Another time, for clocks that tick slowly.
         let other = File::options().write(true).open(&path).unwrap();

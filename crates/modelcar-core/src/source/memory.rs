@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{ByteStream, Extent, Origin, Source, SourceError, SourceFile, Window};
+use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile};
 use crate::{ContentId, ModelPath, digest::Digest};
 
 /// Gives files out of memory, for tests and for models that a program makes by itself.
@@ -82,8 +82,8 @@ impl Source for MemorySource {
         Ok(files)
     }
 
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
-        let part = usize::try_from(window.part_bytes()).unwrap_or(usize::MAX);
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
+        let part = usize::try_from(budget.part_bytes()).unwrap_or(usize::MAX);
         let mut extents = extents.into_iter();
         let (source, mut left) = (self.clone(), Bytes::new());
         stream::iter(std::iter::from_fn(move || {

@@ -1,5 +1,6 @@
 //! Where a model's files come from: the Hub, a directory, memory.
 
+mod budget;
 mod dir;
 mod error;
 mod file;
@@ -10,7 +11,6 @@ mod model_id;
 mod open;
 pub mod ranged;
 mod source_ref;
-mod window;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -22,6 +22,7 @@ use sha2::Digest as _;
 #[cfg(feature = "hub")]
 pub use self::hub::{HubOptions, HubSource};
 pub use self::{
+    budget::{ReadBudget, ReaderShare},
     dir::DirSource,
     error::SourceError,
     file::{Origin, SourceFile},
@@ -29,7 +30,6 @@ pub use self::{
     model_id::ModelId,
     open::OpenSource,
     source_ref::SourceRef,
-    window::{Seat, Window},
 };
 use crate::ContentId;
 
@@ -73,11 +73,11 @@ pub trait Source: Send + Sync + Debug {
     /// The stream yields exactly the bytes asked for, in order, or an error that names the file. `read` can be called
     /// again at any time. Content is not verified here; whoever frames a layer does.
     ///
-    /// No chunk is larger than a part of `window`, where a part has 1 MiB or more. A stream that is dropped gives its
+    /// No chunk is larger than a part of `budget`, where a part has 1 MiB or more. A stream that is dropped gives its
     /// connections back. [`ranged::read`] does all that for a store that can give ranges of a file.
     ///
     /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream;
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream;
 }
 
 /// Reads each of `files` that has no content id from `source`, one after the other, and returns all with their content
@@ -88,11 +88,11 @@ pub trait Source: Send + Sync + Debug {
 pub async fn hash_files<S: Source + ?Sized>(
     source: &S,
     mut files: Vec<SourceFile>,
-    window: &Window,
+    budget: &ReadBudget,
 ) -> Result<Vec<SourceFile>, SourceError> {
     for file in files.iter_mut().filter(|file| file.content.is_none()) {
         let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
-        let mut content = source.read(Vec::from_iter((file.size > 0).then_some(extent)), window);
+        let mut content = source.read(Vec::from_iter((file.size > 0).then_some(extent)), budget);
         let mut hasher = sha2::Sha256::new();
         while let Some(bytes) = content.try_next().await? {
             hasher.update(&bytes);

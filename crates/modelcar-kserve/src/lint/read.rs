@@ -150,7 +150,7 @@ impl Reading<'_> {
         drop(stream);
         drop(sender);
         if whole {
-            open.sealed.await?;
+            open.verified.await?;
         }
         Ok(Some(Arc::new(parser.await?)))
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{tree::LayerNames, *};
 use modelcar_core::{
     Digest, ImageError,
-    sink::{Body, BytesBody, ManifestBlob},
+    sink::{Blob, BytesBlob, ManifestBlob},
 };
 
 /// An image in memory, made of layers as archives.
@@ -142,8 +142,8 @@ impl ImageReader for Image {
         Ok(self.blobs[digest].clone())
     }
 
-    fn body(&self, title: String, digest: Digest, _size: u64) -> std::sync::Arc<dyn Body> {
-        std::sync::Arc::new(BytesBody::new(title, self.blobs[&digest].clone()))
+    fn body(&self, title: String, digest: Digest, _size: u64) -> std::sync::Arc<dyn Blob> {
+        std::sync::Arc::new(BytesBlob::new(title, self.blobs[&digest].clone()))
     }
 }
 

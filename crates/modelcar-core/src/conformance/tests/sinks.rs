@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use super::super::{Rule, sink};
 use crate::{
     Digest, ErrorKind, OtherError, Result,
-    blob::{Body, BytesBody, OpenBody, Sealed},
-    sink::{KnownBlob, ManifestBlob, MemorySink, Published, Sink},
+    blob::{Blob, BytesBlob, OpenBlob, VerifiedBlob},
+    sink::{ExistingBlob, ManifestBlob, MemorySink, Published, Sink},
 };
 
 /// A sink that is wrong in the way that it is called.
@@ -37,8 +37,8 @@ impl Wrong {
     }
 
     /// Takes whatever bytes come.
-    async fn take(&self, body: &dyn Body) -> Result<Sealed> {
-        let OpenBody { stream, sealed } = body.open();
+    async fn take(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
+        let OpenBlob { stream, verified } = body.open();
         let bytes = stream.map_ok(|bytes| bytes.to_vec()).try_concat().await;
         let bytes = match bytes {
             Ok(bytes) => bytes,
@@ -47,19 +47,19 @@ impl Wrong {
                 return Err(error);
             }
         };
-        let taken = BytesBody::new("taken", bytes);
-        let sealed = match sealed.await {
-            Err(_) if self.way == "takes what is not proven" => taken.open().sealed.await?,
-            Ok(sealed) if sealed.size < body.size() || taken.size() < sealed.size => {
+        let taken = BytesBlob::new("taken", bytes);
+        let verified = match verified.await {
+            Err(_) if self.way == "takes what is not proven" => taken.open().verified.await?,
+            Ok(verified) if verified.size < body.size() || taken.size() < verified.size => {
                 if self.way != "takes a body that is too short" {
                     return Err(OtherError::new("write", ErrorKind::Internal, "it is too short").into());
                 }
-                sealed
+                verified
             }
-            sealed => sealed?,
+            verified => verified?,
         };
         self.right.write_blob(&taken, &|_reason| ()).await?;
-        Ok(sealed)
+        Ok(verified)
     }
 }
 
@@ -85,32 +85,32 @@ impl Sink for Wrong {
         }
     }
 
-    async fn claim(&self, blob: &KnownBlob) -> Result<bool> {
+    async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match self.way {
             "mounts nothing and says so" => Ok(true),
             "claims nothing" => Ok(false),
-            _ => self.right.claim(blob).await,
+            _ => self.right.mount_or_find(blob).await,
         }
     }
 
-    async fn write_blob(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    async fn write_blob(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         match self.way {
             "forgets the proof" => {
-                let sealed = self.right.write_blob(body, restarted).await?;
-                Ok(Sealed { diff_id: sealed.digest, files: Vec::new(), ..sealed })
+                let verified = self.right.write_blob(body, restarted).await?;
+                Ok(VerifiedBlob { diff_id: verified.digest, files: Vec::new(), ..verified })
             }
             "keeps nothing" => {
-                let OpenBody { stream, sealed } = body.open();
+                let OpenBlob { stream, verified } = body.open();
                 stream.try_for_each(|_| std::future::ready(Ok(()))).await?;
-                sealed.await
+                verified.await
             }
             "takes a blob once" => {
                 let before = self.right.blobs().len();
-                let sealed = self.right.write_blob(body, restarted).await?;
+                let verified = self.right.write_blob(body, restarted).await?;
                 if self.right.blobs().len() == before {
                     return Err(OtherError::new("write", ErrorKind::Denied, "it is there").into());
                 }
-                Ok(sealed)
+                Ok(verified)
             }
             "never opens a body again" => self.take(body).await,
             "restarts in silence" => self.right.write_blob(body, &|_reason| ()).await,
@@ -168,7 +168,7 @@ impl Sink for Wrong {
         match self.way {
             "does not tell names" => None,
             "is never sure" => {
-                self.right.published().map(|told| Published { perhaps: told.names.first().cloned(), ..told })
+                self.right.published().map(|told| Published { maybe: told.names.first().cloned(), ..told })
             }
             _ => self.right.published(),
         }

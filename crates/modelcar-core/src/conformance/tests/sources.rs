@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::super::{Rule, source};
 use crate::{
     ContentId, ErrorKind, ModelPath, OtherError,
-    source::{ByteStream, Extent, MemorySource, Origin, Source, SourceError, SourceFile, Window},
+    source::{ByteStream, Extent, MemorySource, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
 fn files() -> BTreeMap<ModelPath, Bytes> {
@@ -65,8 +65,8 @@ impl Source for Wrong {
         self.right.identify(files).await
     }
 
-    fn read(&self, mut extents: Vec<Extent>, window: &Window) -> ByteStream {
-        let (call, permits) = (self.calls.fetch_add(1, Relaxed), Arc::clone(window.permits()));
+    fn read(&self, mut extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
+        let (call, permits) = (self.calls.fetch_add(1, Relaxed), Arc::clone(budget.permits()));
         let is_unlisted = extents.iter().any(|extent| extent.file.path.as_str() == "not/listed.bin");
         match self.way {
             "ends early" => {
@@ -82,10 +82,10 @@ impl Source for Wrong {
             "makes a missing file up" if is_unlisted => {
                 return stream::iter([Ok(Bytes::from_static(b"0123456789"))]).boxed();
             }
-            "keeps its seat" => std::mem::forget(window.sit()),
+            "keeps its share" => std::mem::forget(budget.join()),
             _ => {}
         }
-        let right = self.right.read(extents, window);
+        let right = self.right.read(extents, budget);
         match self.way {
             "flips a bit" => {
                 right.map_ok(|bytes| bytes.iter().map(|byte| byte ^ u8::from(*byte == 77)).collect()).boxed()
@@ -152,7 +152,7 @@ async fn a_source_that_breaks_a_rule_is_found() {
         ("can be read once", Rule::WholeFiles),
         ("keeps a connection", Rule::Ranges),
         ("holds a connection while nobody reads", Rule::ParallelReads),
-        ("keeps its seat", Rule::CancelledReads),
+        ("keeps its share", Rule::CancelledReads),
         ("says nothing of a missing file", Rule::UnlistedFile),
         ("names no file", Rule::UnlistedFile),
         ("makes a missing file up", Rule::UnlistedFile),

@@ -12,7 +12,7 @@ use crate::{
     registry::{
         Access, Credential, HostLogin, Keychain, KeychainChain, Login, RegistryError, RegistryOptions, Repository,
     },
-    sink::{Body, BytesBody, OpenBody},
+    sink::{Blob, BytesBlob, OpenBlob},
 };
 
 const PASSWORD: &str = "hunter2";
@@ -207,15 +207,15 @@ async fn a_registry_token_is_sent_as_it_is() {
 
 /// A body whose digest is known only at its end, as a layer's is.
 #[derive(Debug)]
-struct LayerLike(BytesBody);
+struct LayerLike(BytesBlob);
 
 impl LayerLike {
     fn new(size: usize) -> Self {
-        Self(BytesBody::new("a layer", vec![7; size]))
+        Self(BytesBlob::new("a layer", vec![7; size]))
     }
 }
 
-impl Body for LayerLike {
+impl Blob for LayerLike {
     fn title(&self) -> String {
         self.0.title()
     }
@@ -232,7 +232,7 @@ impl Body for LayerLike {
         self.0.reread(range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         self.0.open()
     }
 }
@@ -245,11 +245,11 @@ async fn a_token_that_runs_out_inside_a_layer_is_renewed_for_the_commit() {
         let slow = RegistryAction::DelayReply(Duration::from_millis(1300));
         registry.fault(FaultRule::new("/uploads/", slow.clone()).method("PATCH").times(1));
         let repository = repository(&registry, &[basic(PASSWORD)]);
-        let sealed = repository
+        let verified = repository
             .upload(&LayerLike::new(100_000), &|reason| panic!("it should not start over: {reason}"))
             .await
             .unwrap();
-        assert_eq!(registry.blobs(), [("acme/model".to_owned(), sealed.digest.to_string(), 100_000)]);
+        assert_eq!(registry.blobs(), [("acme/model".to_owned(), verified.digest.to_string(), 100_000)]);
         let puts = registry.requests().into_iter().filter(|request| request.method == "PUT");
         assert_eq!(puts.map(|request| request.status).collect::<Vec<_>>(), [401, 201]);
         assert_eq!(registry.open_sessions(), []);
@@ -262,8 +262,8 @@ async fn a_401_at_the_body_starts_the_layer_over_with_a_fresh_token() {
     // As some proxies answer: without a challenge.
     registry.fault(FaultRule::new("/uploads/", RegistryAction::status(401)).method("PATCH").times(1));
     let repository = repository(&registry, &[basic(PASSWORD)]);
-    let sealed = repository.upload(&LayerLike::new(100), &|_| {}).await.unwrap();
-    assert_eq!(registry.blobs().len(), 1, "{sealed:?}");
+    let verified = repository.upload(&LayerLike::new(100), &|_| {}).await.unwrap();
+    assert_eq!(registry.blobs().len(), 1, "{verified:?}");
     assert_eq!(token_requests(&registry).len(), 2);
 }
 

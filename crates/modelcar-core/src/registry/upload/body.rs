@@ -1,7 +1,7 @@
 //! The body of an upload, shared by all requests of that upload.
 //!
 //! Bytes are drawn from the open body once and in order, so that its hashes see each byte once. A request that starts
-//! before the last drawn byte gets the bytes up to there from [`Body::reread`].
+//! before the last drawn byte gets the bytes up to there from [`Blob::reread`].
 
 use std::{
     future::poll_fn,
@@ -19,7 +19,7 @@ use crate::{
     Digest,
     error::{Error, Result},
     registry::error::RegistryError,
-    sink::{Body, Sealed},
+    sink::{Blob, VerifiedBlob},
 };
 
 /// Ends a request's body early. [`UploadBody::revoke`] returns the reason.
@@ -30,15 +30,15 @@ pub(super) struct Broken;
 /// An open body. Only the newest request can draw from it: a failed request can't, even while the HTTP client still
 /// holds its body.
 pub(super) struct UploadBody<'a> {
-    body: &'a dyn Body,
+    body: &'a dyn Blob,
     state: Arc<Mutex<BodyState>>,
 }
 
 /// The open stream and how far it was drawn.
 struct BodyState {
     stream: BoxStream<'static, Result<Bytes>>,
-    sealed: Option<BoxFuture<'static, Result<Sealed>>>,
-    outcome: Option<Sealed>,
+    verified: Option<BoxFuture<'static, Result<VerifiedBlob>>>,
+    outcome: Option<VerifiedBlob>,
     size: u64,
     /// Digest that the body must have before its last piece is handed out.
     gate: Option<Digest>,
@@ -56,11 +56,11 @@ struct BodyState {
 impl<'a> UploadBody<'a> {
     /// Opens `body`. With a `gate`, the last bytes are handed out only after the body's digest has proven to be `gate`,
     /// so that a request which names the digest is never completed with other bytes.
-    pub(super) fn open(body: &'a dyn Body, gate: Option<Digest>) -> Self {
+    pub(super) fn open(body: &'a dyn Blob, gate: Option<Digest>) -> Self {
         let open = body.open();
         let state = BodyState {
             stream: open.stream,
-            sealed: Some(open.sealed),
+            verified: Some(open.verified),
             outcome: None,
             size: body.size(),
             gate,
@@ -103,7 +103,7 @@ impl<'a> UploadBody<'a> {
     }
 
     /// Returns the proven size and digest of the body, if they are known already.
-    pub(super) fn outcome(&self) -> Option<Sealed> {
+    pub(super) fn outcome(&self) -> Option<VerifiedBlob> {
         self.state().outcome.clone()
     }
 
@@ -119,19 +119,19 @@ impl<'a> UploadBody<'a> {
     ///
     /// # Errors
     /// When the body fails or has another length than it announced.
-    pub(super) async fn sealed(&self) -> Result<Sealed> {
+    pub(super) async fn verified(&self) -> Result<VerifiedBlob> {
         self.revoke().map_or(Ok(()), Err)?;
         poll_fn(|cx| self.state().poll_drain(cx)).await?;
-        let (sealed, outcome) = {
+        let (verified, outcome) = {
             let mut state = self.state();
-            (state.sealed.take(), state.outcome.clone())
+            (state.verified.take(), state.outcome.clone())
         };
-        match (outcome, sealed) {
-            (Some(sealed), _) => Ok(sealed),
-            (None, Some(sealed)) => {
-                let sealed = sealed.await?;
-                self.state().outcome = Some(sealed.clone());
-                Ok(sealed)
+        match (outcome, verified) {
+            (Some(verified), _) => Ok(verified),
+            (None, Some(verified)) => {
+                let verified = verified.await?;
+                self.state().outcome = Some(verified.clone());
+                Ok(verified)
             }
             (None, None) => Err(self.state().wrong_length()),
         }
@@ -180,9 +180,9 @@ impl BodyState {
                 Some(Err(error)) => return Poll::Ready(Err(error)),
             }
         }
-        if let (Some(_), Some(sealed)) = (self.gate, &mut self.sealed) {
-            let result = ready!(sealed.poll_unpin(cx));
-            self.sealed = None;
+        if let (Some(_), Some(verified)) = (self.gate, &mut self.verified) {
+            let result = ready!(verified.poll_unpin(cx));
+            self.verified = None;
             self.outcome = Some(result?);
         }
         match (self.gate, &self.outcome) {

@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::*;
-use crate::blob::{OpenBody, reread_from_start};
+use crate::blob::{OpenBlob, reread_from_start};
 
 /// A body that proves itself only once its end was asked for, as a layer does; its pieces may not be those it said.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ struct Lazy {
     pieces: Vec<&'static str>,
 }
 
-impl Body for Lazy {
+impl Blob for Lazy {
     fn title(&self) -> String {
         "a body".to_owned()
     }
@@ -32,31 +32,31 @@ impl Body for Lazy {
         reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let (tell, told) = oneshot::channel();
         let all = self.pieces.concat();
-        let sealed = Sealed {
+        let verified = VerifiedBlob {
             digest: Digest::of(all.as_bytes()),
             size: all.len() as u64,
             diff_id: Digest::of(all.as_bytes()),
             files: Vec::new(),
         };
-        let start = (self.pieces.clone().into_iter(), Some((tell, sealed)));
+        let start = (self.pieces.clone().into_iter(), Some((tell, verified)));
         let pieces = stream::unfold(start, |(mut pieces, mut end)| async move {
             if let Some(piece) = pieces.next() {
                 return Some((Ok(Bytes::from_static(piece.as_bytes())), (pieces, end)));
             }
-            let (tell, sealed) = end.take()?;
-            tell.send(sealed).ok()?;
+            let (tell, verified) = end.take()?;
+            tell.send(verified).ok()?;
             None
         });
-        let sealed = async move { Ok(told.await.expect("the end was asked for")) };
-        OpenBody { stream: pieces.boxed(), sealed: sealed.boxed() }
+        let verified = async move { Ok(told.await.expect("the end was asked for")) };
+        OpenBlob { stream: pieces.boxed(), verified: verified.boxed() }
     }
 }
 
-async fn sealed(body: &UploadBody<'_>) -> Result<Sealed> {
-    timeout(Duration::from_secs(10), body.sealed()).await.expect("it ends")
+async fn verified(body: &UploadBody<'_>) -> Result<VerifiedBlob> {
+    timeout(Duration::from_secs(10), body.verified()).await.expect("it ends")
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn what_nobody_has_drawn_is_read_for_the_proof() {
             piece.unwrap();
         }
         assert_eq!(body.drawn(), drawn);
-        assert_eq!(sealed(&body).await.unwrap().digest, Digest::of(pieces.concat().as_bytes()));
+        assert_eq!(verified(&body).await.unwrap().digest, Digest::of(pieces.concat().as_bytes()));
     }
 }
 
@@ -78,11 +78,11 @@ async fn what_nobody_has_drawn_is_read_for_the_proof() {
 async fn a_body_of_another_length_or_digest_is_found_out_without_a_request() {
     for (said, pieces) in [(7, vec!["ab", "cde", "f"]), (5, vec!["ab", "cde", "f"]), (0, vec!["a"]), (1, vec![])] {
         let body = Lazy { size: said, pieces };
-        let error = sealed(&UploadBody::open(&body, None)).await.unwrap_err();
+        let error = verified(&UploadBody::open(&body, None)).await.unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(RegistryError::WrongLength { .. })), "{error:?}");
     }
     let body = Lazy { size: 2, pieces: vec!["ab"] };
-    let error = sealed(&UploadBody::open(&body, Some(Digest::of("cd")))).await.unwrap_err();
+    let error = verified(&UploadBody::open(&body, Some(Digest::of("cd")))).await.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(RegistryError::WrongBody { .. })), "{error:?}");
 }
 

@@ -37,7 +37,7 @@ use crate::{
         request::{Access, Scope},
     },
     retry::Failure,
-    sink::{Body, Sealed},
+    sink::{Blob, VerifiedBlob},
 };
 
 /// First size of chunks after a request was too large, in bytes: below the 100 MB of Cloudflare's smallest plan.
@@ -58,7 +58,7 @@ impl Repository {
     /// # Errors
     /// The body's own error when its bytes are wrong, otherwise the failure of the last try. The upload's sessions are
     /// deleted if the registry supports it.
-    pub async fn upload(&self, body: &dyn Body, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<Sealed> {
+    pub async fn upload(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let inner = self.inner();
         let mut mode = UploadMode::new(inner, body);
         let mut proven = None;
@@ -66,7 +66,7 @@ impl Repository {
         let (mut attempt, mut expired) = (1, 0);
         loop {
             let error = match try_once(inner, body, &mode, &mut proven).await {
-                Ok(sealed) => return Ok(sealed),
+                Ok(verified) => return Ok(verified),
                 Err(error) => error,
             };
             let mode_changed = mode.adapt(inner, &error);
@@ -81,10 +81,10 @@ impl Repository {
                 return Err(error);
             }
             // The registry may have committed the blob although its answer was lost.
-            if let Some(sealed) = &proven
-                && self.blob_exists(Access::Push, &sealed.digest, sealed.size).await.unwrap_or(false)
+            if let Some(verified) = &proven
+                && self.blob_exists(Access::Push, &verified.digest, verified.size).await.unwrap_or(false)
             {
-                return Ok(sealed.clone());
+                return Ok(verified.clone());
             }
             restarted(chain(&error));
             attempt += 1;
@@ -106,7 +106,7 @@ struct UploadMode {
 }
 
 impl UploadMode {
-    fn new(inner: &Inner, body: &dyn Body) -> Self {
+    fn new(inner: &Inner, body: &dyn Blob) -> Self {
         Self { digest: body.digest(), size: body.size(), resume: inner.quirks.resume, announce: true }
     }
 
@@ -168,10 +168,10 @@ impl Inner {
 
 async fn try_once(
     inner: &Arc<Inner>,
-    body: &dyn Body,
+    body: &dyn Blob,
     mode: &UploadMode,
-    proven: &mut Option<Sealed>,
-) -> Result<Sealed> {
+    proven: &mut Option<VerifiedBlob>,
+) -> Result<VerifiedBlob> {
     let title = body.title();
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
     let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0;
@@ -203,7 +203,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     /// Sends the whole body in one PATCH, resumes it after a break, and commits.
-    async fn streamed(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
+    async fn streamed(&self, size: u64, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let mut at = 0;
         let mut tries = Tries::default();
         while at < size || size == 0 {
@@ -217,7 +217,7 @@ impl Upload<'_> {
     }
 
     /// Sends the body in a PATCH for each chunk and commits.
-    async fn in_chunks(&self, size: u64, proven: &mut Option<Sealed>) -> Result<Sealed> {
+    async fn in_chunks(&self, size: u64, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let (mut at, mut broken) = (0, false);
         let mut tries = Tries::default();
         while at < size {
@@ -240,7 +240,7 @@ impl Upload<'_> {
     }
 
     /// Sends a blob of a known digest in the PUT that commits it.
-    async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<Sealed>) -> Result<Sealed> {
+    async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let url = redirect::with_digest(&self.session.location(), &digest);
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
         *proven = self.body.outcome();
@@ -249,10 +249,10 @@ impl Upload<'_> {
         if sent.as_ref().is_err_and(early)
             && Repository::of(self.inner).blob_exists(Access::Push, &digest, size).await?
         {
-            return self.body.sealed().await;
+            return self.body.verified().await;
         }
         self.committed(&self.act, &url, &digest, sent?, size).await?;
-        self.body.sealed().await
+        self.body.verified().await
     }
 
     /// Returns the offset at which the upload is resumed after `error`: at least `advance` bytes after `at`, and proven by
@@ -376,15 +376,15 @@ impl Upload<'_> {
     }
 
     /// Waits until the body has proven its digest, and commits the upload under it.
-    async fn commit(&self, resumed: bool, proven: &mut Option<Sealed>) -> Result<Sealed> {
-        let sealed = self.body.sealed().await?;
-        *proven = Some(sealed.clone());
+    async fn commit(&self, resumed: bool, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
+        let verified = self.body.verified().await?;
+        *proven = Some(verified.clone());
         let act = format!("commit {}", self.title);
         let mut attempt = 1;
         loop {
             let begun = Instant::now();
-            let error = match self.put(&act, &sealed.digest).await {
-                Ok(()) => return Ok(sealed),
+            let error = match self.put(&act, &verified.digest).await {
+                Ok(()) => return Ok(verified),
                 Err(RegistryError::Request { source, act, repository })
                     if resumed && source.code.as_deref() == Some("DIGEST_INVALID") =>
                 {
@@ -398,9 +398,12 @@ impl Upload<'_> {
             if !self.inner.retry.next_attempt(&act, attempt, begun.elapsed(), failure).await {
                 return Err(error);
             }
-            if Repository::of(self.inner).blob_exists(Access::Push, &sealed.digest, sealed.size).await.unwrap_or(false)
+            if Repository::of(self.inner)
+                .blob_exists(Access::Push, &verified.digest, verified.size)
+                .await
+                .unwrap_or(false)
             {
-                return Ok(sealed);
+                return Ok(verified);
             }
             // Only the location in the answer matters: the session may have moved.
             let _state = self.inner.held_bytes(self.session, &act).await;

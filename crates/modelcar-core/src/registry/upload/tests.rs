@@ -16,7 +16,7 @@ use crate::{
     blob::reread_from_start,
     progress::NoProgress,
     registry::{KeychainChain, RegistryOptions},
-    sink::{BytesBody, OpenBody},
+    sink::{BytesBlob, OpenBlob},
 };
 
 const UPLOADS: &str = "/blobs/uploads/";
@@ -35,7 +35,7 @@ fn repository(registry: &FakeRegistry, options: RegistryOptions) -> Repository {
 }
 
 /// Uploads within bounded time; returns what came of it and how often the body started over.
-async fn upload(repository: &Repository, body: &dyn Body) -> (Result<Sealed>, usize) {
+async fn upload(repository: &Repository, body: &dyn Blob) -> (Result<VerifiedBlob>, usize) {
     let restarts = std::sync::atomic::AtomicUsize::new(0);
     let count = |_reason| {
         restarts.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl Slow {
     }
 }
 
-impl Body for Slow {
+impl Blob for Slow {
     fn title(&self) -> String {
         "a slow layer".to_owned()
     }
@@ -81,7 +81,7 @@ impl Body for Slow {
         reread_from_start(self, range)
     }
 
-    fn open(&self) -> OpenBody {
+    fn open(&self) -> OpenBlob {
         let (tell, told) = oneshot::channel();
         let (piece, pause) = (Bytes::from(vec![7; self.piece]), self.pause);
         let pieces = stream::unfold((self.pieces, Some(tell)), move |(left, tell)| {
@@ -96,11 +96,11 @@ impl Body for Slow {
             }
         });
         let (digest, size) = (Digest::of(self.bytes()), (self.pieces * self.piece) as u64);
-        let sealed = async move {
+        let verified = async move {
             told.await.expect("the body is read to its end");
-            Ok(Sealed { digest, size, diff_id: digest, files: Vec::new() })
+            Ok(VerifiedBlob { digest, size, diff_id: digest, files: Vec::new() })
         };
-        OpenBody { stream: pieces.boxed(), sealed: sealed.boxed() }
+        OpenBlob { stream: pieces.boxed(), verified: verified.boxed() }
     }
 }
 
@@ -174,7 +174,7 @@ async fn a_blob_that_was_not_read_is_not_taken_for_stored() {
 async fn an_empty_blob_ends() {
     let registry = FakeRegistry::start(RegistryConfig::default()).await;
     let repository = repository(&registry, options());
-    let known = BytesBody::new("nothing", Bytes::new());
+    let known = BytesBlob::new("nothing", Bytes::new());
     assert_eq!(upload(&repository, &known).await.0.unwrap().size, 0);
     let layer = Slow::default();
     assert_eq!(upload(&repository, &layer).await.0.unwrap().digest, Digest::of(""));

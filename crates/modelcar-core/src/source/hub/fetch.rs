@@ -194,11 +194,11 @@ impl Fetcher {
     }
 
     /// Returns the body as the bytes of the part. A server may cut a range short and say so; that is no failure.
-    fn body(&self, part: &Extent, response: Response, asked: &Asked<'_>) -> Result<Body, Fault> {
+    fn body(&self, part: &Extent, response: Response, asked: &Asked<'_>) -> Result<RangeBody, Fault> {
         let Held { lead, missing } = self.held(part, &response, asked)?;
         // A whole file may be longer than the part; then the connection is given up instead of read to its end.
         let to_the_end = response.status() == StatusCode::PARTIAL_CONTENT || part.offset + part.len == part.file.size;
-        Ok(Body {
+        Ok(RangeBody {
             file: Arc::clone(&part.file),
             end: part.offset + part.len - missing,
             left: part.len - missing,
@@ -213,7 +213,7 @@ impl Fetcher {
 }
 
 /// The body of an answer.
-struct Body {
+struct RangeBody {
     file: Arc<SourceFile>,
     response: Response,
     url: Url,
@@ -230,7 +230,7 @@ struct Body {
     what: String,
 }
 
-impl Body {
+impl RangeBody {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             if self.left == 0 && !self.to_the_end {

@@ -7,7 +7,7 @@ use modelcar_testkit::{FakeHub, FaultRule, HubAction, HubConfig, ModelTree};
 
 use crate::{
     ErrorKind, ModelcarError,
-    source::{Extent, HubOptions, HubSource, Source, SourceError, Window},
+    source::{Extent, HubOptions, HubSource, ReadBudget, Source, SourceError},
 };
 
 const SIZE: u64 = 5_000_000;
@@ -24,7 +24,7 @@ async fn read(action: HubAction) -> (Result<bool, SourceError>, usize) {
     hub.clear_requests();
     hub.fault(FaultRule::new("w.bin", action).server("cdn"));
     let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
-    let read = source.read(vec![extent], &Window::new(1, SIZE)).try_collect::<Vec<_>>().await;
+    let read = source.read(vec![extent], &ReadBudget::new(1, SIZE)).try_collect::<Vec<_>>().await;
     let stored = hub.requests().iter().filter(|request| request.server.name() == "cdn").count();
     (read.map(|chunks| chunks.concat() == content), stored)
 }

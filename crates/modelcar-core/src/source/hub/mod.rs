@@ -17,7 +17,7 @@ use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
     progress::{NoProgress, Phase, Progress},
-    source::{ByteStream, Extent, ModelId, Origin, Source, SourceError, SourceFile, Window, model_id, ranged},
+    source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, model_id, ranged},
 };
 
 /// How the Hub is spoken to.
@@ -107,9 +107,9 @@ impl Source for HubSource {
         Ok(files)
     }
 
-    fn read(&self, extents: Vec<Extent>, window: &Window) -> ByteStream {
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
         let hub = Arc::clone(&self.hub);
-        let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), window.part_bytes());
-        ranged::read(Arc::new(fetcher), extents, window, self.hub.retry.clone())
+        let fetcher = Fetcher::new(hub, Arc::clone(&self.repository), Arc::clone(&self.commit), budget.part_bytes());
+        ranged::read(Arc::new(fetcher), extents, budget, self.hub.retry.clone())
     }
 }

@@ -30,8 +30,8 @@
 //!     }
 //! }
 //!
-//! # fn source_read(extents: Vec<Extent>, window: &modelcar_core::source::Window) -> modelcar_core::source::ByteStream {
-//! ranged::read(Arc::new(Zeros), extents, window, ranged::Retry::default())
+//! # fn source_read(extents: Vec<Extent>, budget: &modelcar_core::source::ReadBudget) -> modelcar_core::source::ByteStream {
+//! ranged::read(Arc::new(Zeros), extents, budget, ranged::Retry::default())
 //! # }
 //! ```
 

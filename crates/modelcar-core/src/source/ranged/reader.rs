@@ -1,4 +1,4 @@
-//! The ordered window: several parts in flight, their bytes handed on in order.
+//! The ordered budget: several parts in flight, their bytes handed on in order.
 //!
 //! A part's task holds one of the shared permits while it transfers and puts what arrives into its own queue, which
 //! never makes it wait: a part is small, so its queue is bounded by the part itself. Whoever holds a permit therefore
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, OtherError},
-    source::{ByteStream, Extent, Seat, SourceError, Window},
+    source::{ByteStream, Extent, ReadBudget, ReaderShare, SourceError},
 };
 
 /// A part that is waited for longer than so many times the usual is asked for again.
@@ -74,18 +74,18 @@ impl PartSink {
     }
 }
 
-/// Reads `extents` of `store` in order, with as many parts in flight as `window` lets this reader have.
+/// Reads `extents` of `store` in order, with as many parts in flight as `budget` lets this reader have.
 ///
 /// Nothing starts before the first poll, which needs a tokio runtime; dropping the stream stops it all. A part that fails
 /// in a way that may pass is asked for again as `retry` says, from the byte where it broke off. The first error for good
 /// ends the stream.
-pub fn read<F: RangeStore>(store: Arc<F>, extents: Vec<Extent>, window: &Window, retry: Retry) -> ByteStream {
+pub fn read<F: RangeStore>(store: Arc<F>, extents: Vec<Extent>, budget: &ReadBudget, retry: Retry) -> ByteStream {
     let reader = Reader {
         store,
         retry,
-        permits: Arc::clone(window.permits()),
-        seat: Some(window.sit()),
-        parts: Parts::new(extents, window.part_bytes()),
+        permits: Arc::clone(budget.permits()),
+        share: Some(budget.join()),
+        parts: Parts::new(extents, budget.part_bytes()),
         flying: VecDeque::new(),
         usual: Arc::default(),
     };
@@ -140,7 +140,7 @@ struct Reader<F> {
     retry: Retry,
     permits: Arc<Semaphore>,
     /// Held while there are parts to ask for; afterwards the share is for the others.
-    seat: Option<Seat>,
+    share: Option<ReaderShare>,
     parts: Parts,
     flying: VecDeque<Flight>,
     usual: Arc<Usual>,
@@ -174,10 +174,10 @@ impl<F: RangeStore> Reader<F> {
     }
 
     fn fill(&mut self) {
-        while self.seat.as_ref().is_some_and(|seat| self.flying.len() < seat.parts()) {
+        while self.share.as_ref().is_some_and(|share| self.flying.len() < share.parts()) {
             match self.parts.next() {
                 Some(part) => self.launch(part),
-                None => self.seat = None,
+                None => self.share = None,
             }
         }
     }

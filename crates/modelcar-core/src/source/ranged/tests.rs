@@ -1,4 +1,4 @@
-//! Tests of the ordered window with parts that come from memory.
+//! Tests of the ordered budget with parts that come from memory.
 
 use std::{
     collections::BTreeMap,
@@ -87,7 +87,7 @@ impl RangeStore for Arc<Memory> {
         }
         let (breaks, crawls) = (due(&self.breaks, part), due(&self.crawls, part));
         let (half, end) = (part.offset + part.len / 2, part.offset + part.len);
-        // Later parts are quicker, so that order is the window's doing.
+        // Later parts are quicker, so that order is the budget's doing.
         tokio::time::sleep(Duration::from_millis(20_u64.saturating_sub(part.offset / 20))).await;
         let crawl = if crawls { self.crawl } else { Duration::ZERO };
         let rest: Vec<_> = if breaks { vec![Err(Fault::passing(broken(part)))] } else { chunks(half..end).collect() };
@@ -106,8 +106,8 @@ impl RangeStore for Arc<Memory> {
     }
 }
 
-fn read_from(memory: &Arc<Memory>, extents: Vec<Extent>, window: &Window, retry: Retry) -> ByteStream {
-    read(Arc::new(Arc::clone(memory)), extents, window, retry)
+fn read_from(memory: &Arc<Memory>, extents: Vec<Extent>, budget: &ReadBudget, retry: Retry) -> ByteStream {
+    read(Arc::new(Arc::clone(memory)), extents, budget, retry)
 }
 
 fn extent(offset: u64, len: u64) -> Extent {
@@ -136,7 +136,7 @@ fn extents_are_cut_into_parts() {
 #[tokio::test]
 async fn bytes_come_in_order_and_parts_stay_bounded() {
     let memory = Arc::new(Memory::default());
-    let stream = read_from(&memory, vec![extent(0, 333), extent(500, 50)], &Window::new(4, 20), retry());
+    let stream = read_from(&memory, vec![extent(0, 333), extent(500, 50)], &ReadBudget::new(4, 20), retry());
     let expected: Vec<u8> = (0..333).chain(500..550).map(byte).collect();
     assert_eq!(collect(stream).await.unwrap(), expected);
     assert!((2..=4).contains(&memory.highest.load(SeqCst)), "{:?}", memory.highest);
@@ -145,7 +145,7 @@ async fn bytes_come_in_order_and_parts_stay_bounded() {
 #[tokio::test]
 async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
     let memory = Arc::new(Memory::default());
-    let mut stream = read_from(&memory, vec![extent(0, 1000)], &Window::new(3, 10), retry());
+    let mut stream = read_from(&memory, vec![extent(0, 1000)], &ReadBudget::new(3, 10), retry());
     assert!(stream.next().await.is_some());
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
@@ -153,9 +153,9 @@ async fn a_reader_that_is_not_polled_does_not_run_ahead_of_its_window() {
 
 #[tokio::test]
 async fn three_readers_share_one_permit() {
-    let window = Window::new(1, 10);
+    let budget = ReadBudget::new(1, 10);
     let memory = Arc::new(Memory::default());
-    let mut streams: Vec<_> = (0..3).map(|_| read_from(&memory, vec![extent(400, 200)], &window, retry())).collect();
+    let mut streams: Vec<_> = (0..3).map(|_| read_from(&memory, vec![extent(400, 200)], &budget, retry())).collect();
     // All have their windows full, and the last one is drained first.
     for stream in &mut streams {
         assert!(stream.next().await.is_some());
@@ -169,21 +169,21 @@ async fn three_readers_share_one_permit() {
 
 #[tokio::test]
 async fn dropping_the_stream_cancels_and_frees_the_permits() {
-    let window = Window::new(2, 10);
+    let budget = ReadBudget::new(2, 10);
     let memory = Arc::new(Memory { hang: true, ..Memory::default() });
-    let mut stream = read_from(&memory, vec![extent(0, 100)], &window, retry());
+    let mut stream = read_from(&memory, vec![extent(0, 100)], &budget, retry());
     assert!(tokio::time::timeout(Duration::from_millis(50), stream.next()).await.is_err());
     assert_eq!(memory.flying.load(SeqCst), 2);
     drop(stream);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(memory.flying.load(SeqCst), 0);
-    assert_eq!(window.permits().available_permits(), 2);
+    assert_eq!(budget.permits().available_permits(), 2);
 }
 
 #[tokio::test]
 async fn a_broken_part_goes_on_from_its_middle() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(110, 1)].into()), ..Memory::default() });
-    let stream = read_from(&memory, vec![extent(0, 300)], &Window::new(3, 100), retry());
+    let stream = read_from(&memory, vec![extent(0, 300)], &ReadBudget::new(3, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     let mut asked = memory.asked.lock().unwrap().clone();
     asked.sort_unstable();
@@ -194,7 +194,7 @@ async fn a_broken_part_goes_on_from_its_middle() {
 async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     let memory = Arc::new(Memory { crawls: Mutex::new([(199, 2)].into()), crawl: Duration::MAX, ..Memory::default() });
     let begun = Instant::now();
-    let stream = read_from(&memory, vec![extent(0, 400)], &Window::new(4, 100), retry());
+    let stream = read_from(&memory, vec![extent(0, 400)], &ReadBudget::new(4, 100), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..400).map(byte).collect::<Vec<_>>());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let asked = memory.asked.lock().unwrap().clone();
@@ -204,7 +204,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
     // Where everything crawls, asking again would only lose time.
     let all = (49..400).step_by(50).map(|at| (at, 9)).collect();
     let memory = Arc::new(Memory { crawls: Mutex::new(all), crawl: Duration::from_secs(5), ..Memory::default() });
-    let stream = read_from(&memory, vec![extent(0, 400)], &Window::new(4, 50), retry());
+    let stream = read_from(&memory, vec![extent(0, 400)], &ReadBudget::new(4, 50), retry());
     assert_eq!(collect(stream).await.unwrap().len(), 400);
     assert_eq!(memory.asked.lock().unwrap().len(), 8);
 }
@@ -212,7 +212,7 @@ async fn a_slow_part_is_asked_for_again_from_where_it_is() {
 #[tokio::test]
 async fn an_error_ends_the_stream_after_the_attempts() {
     let memory = Arc::new(Memory { breaks: Mutex::new([(19, 9)].into()), ..Memory::default() });
-    let mut stream = read_from(&memory, vec![extent(0, 300)], &Window::new(1, 20), retry());
+    let mut stream = read_from(&memory, vec![extent(0, 300)], &ReadBudget::new(1, 20), retry());
     let mut good = 0;
     let error = loop {
         match stream.next().await.unwrap() {
@@ -226,7 +226,7 @@ async fn an_error_ends_the_stream_after_the_attempts() {
     assert_eq!(memory.asked.lock().unwrap().len(), 3);
 
     let memory = Arc::new(Memory { fatal: true, ..Memory::default() });
-    assert!(collect(read_from(&memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await.is_err());
+    assert!(collect(read_from(&memory, vec![extent(0, 5)], &ReadBudget::new(1, 20), retry())).await.is_err());
     assert_eq!(memory.asked.lock().unwrap().len(), 1);
 }
 
@@ -249,14 +249,14 @@ impl RangeStore for Short {
 async fn what_a_server_leaves_out_is_asked_for_at_once() {
     let begun = Instant::now();
     let short = Arc::new(Short(9, AtomicUsize::new(0)));
-    let stream = read(Arc::clone(&short), vec![extent(0, 300)], &Window::new(2, 150), retry());
+    let stream = read(Arc::clone(&short), vec![extent(0, 300)], &ReadBudget::new(2, 150), retry());
     assert_eq!(collect(stream).await.unwrap(), (0..300).map(byte).collect::<Vec<_>>());
     assert_eq!(short.1.load(SeqCst), 2 * 17);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 
     let empty = Arc::new(Short(0, AtomicUsize::new(0)));
     let error =
-        collect(read(Arc::clone(&empty), vec![extent(0, 300)], &Window::new(1, 300), retry())).await.unwrap_err();
+        collect(read(Arc::clone(&empty), vec![extent(0, 300)], &ReadBudget::new(1, 300), retry())).await.unwrap_err();
     assert!(matches!(error, SourceError::BrokenBody { at: 0, size: 10_000, .. }), "{error}");
     assert_eq!(empty.1.load(SeqCst), 3);
 }
@@ -265,7 +265,7 @@ async fn what_a_server_leaves_out_is_asked_for_at_once() {
 #[should_panic(expected = "asked to")]
 async fn a_panic_is_not_swallowed() {
     let memory = Arc::new(Memory { panic: true, ..Memory::default() });
-    let _outcome = collect(read_from(&memory, vec![extent(0, 5)], &Window::new(1, 20), retry())).await;
+    let _outcome = collect(read_from(&memory, vec![extent(0, 5)], &ReadBudget::new(1, 20), retry())).await;
 }
 
 #[test]
@@ -296,7 +296,8 @@ impl RangeStore for Longer {
 
 #[tokio::test]
 async fn a_store_that_gives_more_than_was_asked_for_is_refused() {
-    let error = collect(read(Arc::new(Longer), vec![extent(0, 50)], &Window::new(1, 20), retry())).await.unwrap_err();
+    let error =
+        collect(read(Arc::new(Longer), vec![extent(0, 50)], &ReadBudget::new(1, 20), retry())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert_eq!(error.to_string(), "read `w` from `s3://models`");
 }

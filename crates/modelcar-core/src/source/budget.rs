@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 /// share the connections evenly: four layers have two each of eight, and the last layer has all of them. Memory is
 /// bounded by a part for each connection and each reader, whatever the size of a file.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub struct ReadBudget {
     connections: usize,
     permits: Arc<Semaphore>,
     readers: Arc<AtomicUsize>,
     part_bytes: u64,
 }
 
-impl Window {
+impl ReadBudget {
     /// Shares out `connections` of them, at least one, to read parts of `part_bytes` bytes, at least one.
     pub fn new(connections: usize, part_bytes: u64) -> Self {
         let connections = connections.max(1);
@@ -28,7 +28,7 @@ impl Window {
         Self { connections, permits, readers: Arc::default(), part_bytes: part_bytes.max(1) }
     }
 
-    /// Returns a window of one part of 8 MiB at a time over one connection.
+    /// Returns a budget of one part of 8 MiB at a time over one connection.
     pub fn sequential() -> Self {
         Self::new(1, 8 << 20)
     }
@@ -43,29 +43,29 @@ impl Window {
         &self.permits
     }
 
-    /// Takes a share of the connections, until the seat is dropped.
+    /// Takes a share of the connections, until the share is dropped.
     #[must_use]
-    pub fn sit(&self) -> Seat {
+    pub fn join(&self) -> ReaderShare {
         self.readers.fetch_add(1, Ordering::Relaxed);
-        Seat { connections: self.connections, readers: Arc::clone(&self.readers) }
+        ReaderShare { connections: self.connections, readers: Arc::clone(&self.readers) }
     }
 }
 
-/// A reader's share of a [`Window`].
+/// A reader's share of a [`ReadBudget`].
 #[derive(Debug)]
-pub struct Seat {
+pub struct ReaderShare {
     connections: usize,
     readers: Arc<AtomicUsize>,
 }
 
-impl Seat {
+impl ReaderShare {
     /// Returns how many parts this reader may have in flight now. It changes as readers come and go.
     pub fn parts(&self) -> usize {
         self.connections.div_ceil(self.readers.load(Ordering::Relaxed).max(1))
     }
 }
 
-impl Drop for Seat {
+impl Drop for ReaderShare {
     fn drop(&mut self) {
         self.readers.fetch_sub(1, Ordering::Relaxed);
     }
@@ -77,14 +77,14 @@ mod tests {
 
     #[test]
     fn readers_share_the_connections() {
-        let window = Window::new(8, 1);
-        let first = window.sit();
+        let budget = ReadBudget::new(8, 1);
+        let first = budget.join();
         assert_eq!(first.parts(), 8);
-        let others = [window.sit(), window.sit()];
+        let others = [budget.join(), budget.join()];
         assert_eq!((first.parts(), others[1].parts()), (3, 3));
         drop(others);
         assert_eq!(first.parts(), 8);
-        let crowd: Vec<Seat> = (0..20).map(|_| window.sit()).collect();
+        let crowd: Vec<ReaderShare> = (0..20).map(|_| budget.join()).collect();
         assert_eq!(crowd[19].parts(), 1);
     }
 }
