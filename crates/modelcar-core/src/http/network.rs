@@ -1,4 +1,4 @@
-//! How connections are made: who is trusted, and through which proxy.
+//! Settings of connections: certificate authorities that are trusted, and proxies.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use reqwest::{Certificate, NoProxy, Proxy, Url, header::HeaderValue};
 use crate::error::{ErrorKind, ModelcarError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Never asked through a proxy: it would look for this machine on its own.
+/// Hosts that are never reached through a proxy: on the proxy these names mean the proxy itself.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
-/// What is trusted beyond the system's and the built-in authorities, and which proxies lead out.
+/// Certificate authorities that are trusted besides those of the system and the built-in ones, and proxies.
 ///
 /// The default trusts the authorities of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured by the TLS
 /// library) and of the web, and uses no proxy.
@@ -23,14 +23,14 @@ pub struct Network {
     proxies: Vec<Proxy>,
 }
 
-/// Why a setting of the network can't be used.
+/// An invalid setting of the network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidNetwork {
-    /// There is no certificate in what should hold some, or a damaged one.
+    /// The PEM text holds no certificate, or a damaged one.
     #[error("holds no readable certificate in PEM form")]
     Certificates,
-    /// The address of a proxy is no URL. It is not repeated, for it may hold a password.
+    /// The address of a proxy is no URL. The address is not shown, because it may hold a password.
     #[error("is not the address of a proxy; write http://HOST:PORT")]
     Proxy,
 }
@@ -42,10 +42,10 @@ impl ModelcarError for InvalidNetwork {
 }
 
 impl Network {
-    /// Trusts the authorities in `pem` too.
+    /// Also trusts the authorities in `pem`.
     ///
     /// # Errors
-    /// [`InvalidNetwork::Certificates`] when there is none.
+    /// [`InvalidNetwork::Certificates`] when `pem` holds no valid certificate.
     pub fn with_roots(mut self, pem: &[u8]) -> Result<Self, InvalidNetwork> {
         let roots = Certificate::from_pem_bundle(pem).map_err(|_| InvalidNetwork::Certificates)?;
         if roots.is_empty() {
@@ -55,18 +55,19 @@ impl Network {
         Ok(self)
     }
 
-    /// Takes any certificate from anybody: whoever is in between can read and change everything, logins included.
+    /// Accepts every certificate. Anybody between this machine and the server can then read and change all data,
+    /// logins included.
     #[must_use]
     pub fn with_tls_verification_skipped(mut self) -> Self {
         self.skip_tls_verify = true;
         self
     }
 
-    /// Asks through `https` for `https://` and through `http` for `http://` addresses, except for the hosts in
+    /// Uses the proxy `https` for `https://` and the proxy `http` for `http://` addresses, except for the hosts in
     /// `except` (in the form of the variable `NO_PROXY`) and for this machine.
     ///
     /// # Errors
-    /// [`InvalidNetwork::Proxy`] when an address is none.
+    /// [`InvalidNetwork::Proxy`] when the address of a proxy is no URL.
     pub fn with_proxies(
         mut self,
         http: Option<&str>,
@@ -106,9 +107,9 @@ fn proxy(address: &str, make: impl Fn(Url) -> reqwest::Result<Proxy>) -> Result<
 
 /// Returns a client builder with this library's TLS and connection settings.
 ///
-/// There is no total and no read timeout: reqwest's read timeout cuts an upload that is longer than it. Whoever
-/// moves bytes watches for stalls itself. System roots are used; the roots of the web are merged in, so that an
-/// empty container trusts public authorities too.
+/// The client has no total and no read timeout, because reqwest's read timeout ends an upload that takes longer.
+/// Uploads and downloads detect stalls themselves. The roots of the system are merged with the built-in public roots,
+/// so that an empty container trusts public authorities, too.
 pub(crate) fn client_builder(network: &Network) -> reqwest::ClientBuilder {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
@@ -119,7 +120,7 @@ pub(crate) fn client_builder(network: &Network) -> reqwest::ClientBuilder {
         .pool_max_idle_per_host(64)
         .tls_certs_merge(built_in.chain(network.roots.iter().cloned()))
         .tls_danger_accept_invalid_certs(network.skip_tls_verify)
-        // reqwest would read the environment; the caller has said which proxies there are.
+        // Without this, reqwest would read proxies from the environment.
         .no_proxy();
     network.proxies.iter().cloned().fold(builder, reqwest::ClientBuilder::proxy)
 }

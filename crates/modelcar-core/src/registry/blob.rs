@@ -140,7 +140,7 @@ impl Blob for RemoteBlob {
             match told.await {
                 Ok(actual) if actual == digest => Ok(VerifiedBlob { digest, size, diff_id: digest, files: Vec::new() }),
                 Ok(actual) => Err(repository.inner().wrong_digest(digest, actual).into()),
-                Err(_) => Err(repository.inner().protocol("get a blob", "it was not read to its end").into()),
+                Err(_) => Err(repository.inner().protocol("get a blob", "the blob was not read to its end").into()),
             }
         };
         OpenBlob { stream: hashed.boxed(), verified: verified.boxed() }

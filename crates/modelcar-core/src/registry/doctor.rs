@@ -17,17 +17,17 @@ use crate::{
     text,
 };
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// As a push needs it.
+    /// The push can work.
     Ok,
-    /// A push may meet trouble.
+    /// The push may fail.
     Warning,
-    /// A push would fail.
+    /// The push would fail.
     No,
-    /// The check itself could not be made.
+    /// The check could not be made.
     Unknown,
 }
 
@@ -93,11 +93,11 @@ pub enum CheckCode {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Check {
-    /// What was checked: `name`, `reach`, `login`, `push`, `tag`, `limits`.
+    /// Name of the check: `name`, `reach`, `login`, `push`, `tag`, `limits`.
     pub name: &'static str,
     /// What was found, for programs.
     pub code: CheckCode,
-    /// How it came out.
+    /// Result of the check.
     pub verdict: Verdict,
     /// What was found, for people. Never holds a secret.
     pub found: String,
@@ -113,8 +113,8 @@ impl Check {
 }
 
 impl Repository {
-    /// Examines the repository as a push of `tag` would use it. Writes nothing that stays. Checks that make no sense
-    /// after one that failed are left out.
+    /// Examines the repository as a push of `tag` would use it, and leaves it unchanged. Checks that depend on a failed
+    /// check are left out.
     pub async fn examine(&self, tag: &Tag) -> Vec<Check> {
         let inner = self.inner();
         let mut checks = vec![self.examine_name(), reach(inner).await];
@@ -124,7 +124,7 @@ impl Repository {
         }
         let push = self.examine_push().await;
         let may_push = push.verdict == Verdict::Ok;
-        // The login that was taken need not be the first that was found.
+        // The login that the registry accepted need not be the first that the keychain finds.
         checks.push(match inner.auth.used().await.filter(|_| may_push) {
             Some(used) => Check::new("login", CheckCode::LoginFound, Verdict::Ok, used),
             None => login(inner).await,
@@ -247,7 +247,7 @@ fn limits(inner: &Inner) -> Check {
 }
 
 impl Inner {
-    /// Returns where the login comes from, never the login itself. `None` when there is none.
+    /// Returns the origin of the login, without the login itself; `None` if the keychain finds none.
     async fn login_origin(&self) -> Result<Option<String>, RegistryError> {
         let registry = self.image.registry().to_owned();
         let found = self.keychain.resolve(&self.image, &Refused::default()).await;
@@ -256,7 +256,7 @@ impl Inner {
     }
 }
 
-/// Returns whether the repository's name is what is wrong.
+/// Returns whether the registry refuses the repository's name.
 fn is_about_name(error: &RegistryError) -> bool {
     match error {
         RegistryError::BadName { .. } => true,

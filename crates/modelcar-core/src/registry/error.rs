@@ -1,4 +1,4 @@
-//! Why a registry did not do what it was asked.
+//! Errors of requests to a registry.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -8,28 +8,28 @@ use crate::{
     http::HttpFailure,
 };
 
-/// Why a registry did not do what it was asked.
+/// Errors of requests to a registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// A request was refused or got no answer.
     #[error("{act} at `{repository}`")]
     Request {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
         /// The failure.
         source: Box<HttpFailure>,
     },
-    /// The answer is not what the protocol promises.
+    /// The registry's answer breaks the protocol.
     #[error("{act} at `{repository}`: {reason}")]
     Protocol {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// What is wrong with the answer.
+        /// How the answer breaks the protocol.
         reason: String,
     },
     /// The registry names a location or token server that the client must not go to.
@@ -42,49 +42,49 @@ pub enum RegistryError {
         /// Why the client does not go there.
         reason: &'static str,
     },
-    /// An upload session came to nothing: the registry does not know it any more, or takes nothing more into it.
+    /// An upload session is lost: the registry does not know it any more, or accepts no more bytes in it.
     #[error("{act} at `{repository}`: the upload session is lost")]
     SessionLost {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// What the registry said.
+        /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// What a session holds after it went on from a break is not what was sent.
+    /// After an upload was resumed, its session holds other bytes than were sent.
     #[error("{act} at `{repository}`: the upload did not resume at the offset that the registry had confirmed")]
     Resumed {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// What the registry said.
+        /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// The login was good when an upload began and is refused in the middle of it.
+    /// The registry accepted the login at the start of an upload and refuses it during the upload.
     #[error("{act} at `{repository}`: the login ran out during the upload")]
     LoginExpired {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// What the registry said.
+        /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// The registry, or a proxy before it, takes no request of this size.
+    /// The registry, or a proxy before it, accepts no request of this size.
     #[error("{act} at `{repository}`: the registry, or a proxy before it, takes no request of {bytes} bytes")]
     TooLarge {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// Size of the request that was refused.
+        /// Size of the refused request, in bytes.
         bytes: u64,
-        /// What the registry said.
+        /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// The registry takes no uploads in chunks, and they were asked for.
+    /// The options ask for chunked uploads, and the registry does not support them.
     #[error("`{repository}`: {registry} takes no uploads in chunks")]
     NoChunks {
         /// `registry/repository`.
@@ -92,80 +92,80 @@ pub enum RegistryError {
         /// Name of the registry's product.
         registry: &'static str,
     },
-    /// The repository's name has not the shape that the registry wants.
+    /// The repository's name does not have the form that the registry requires.
     #[error("`{repository}` can't be a repository on {registry}: {reason}")]
     BadName {
         /// `registry/repository`.
         repository: String,
         /// Name of the registry's product.
         registry: &'static str,
-        /// The shape it wants.
+        /// The required form.
         reason: &'static str,
     },
-    /// A tag that can't be moved is taken by another image.
+    /// An immutable tag points to another image.
     #[error("tag `{tag}` of `{repository}` can't be moved and is taken by `{digest}`")]
     TagTaken {
         /// `registry/repository`.
         repository: String,
         /// The tag.
         tag: Tag,
-        /// The image it points to.
+        /// The image that the tag points to.
         digest: Digest,
     },
-    /// A body is longer or shorter than it said.
+    /// A body is longer or shorter than it announced.
     #[error("{title} has {actual} bytes or more, expected {expected}")]
     WrongLength {
-        /// What was to be uploaded.
+        /// Title of the body.
         title: String,
-        /// The size it said.
+        /// The announced size, in bytes.
         expected: u64,
-        /// What came.
+        /// The number of bytes that came, at least.
         actual: u64,
     },
-    /// A body is not the blob that it was said to be.
+    /// A body has another digest than it announced.
     #[error("{title} is `{actual}`, expected `{expected}`")]
     WrongBody {
-        /// What was to be uploaded.
+        /// Title of the body.
         title: String,
-        /// The digest it was said to have.
+        /// The announced digest.
         expected: Digest,
-        /// The digest it has.
+        /// The digest of the body.
         actual: Digest,
     },
-    /// No byte moved for a long time.
+    /// The connection transferred no byte for a long time.
     #[error("{act} at `{repository}`: no byte moved for {seconds} s")]
     Stalled {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// How long.
+        /// Time without a byte, in seconds.
         seconds: u64,
     },
-    /// The registry said that it took an upload which it had not read to its end.
+    /// The registry reported success before it had read the whole upload.
     #[error("{act} at `{repository}`: it answered {status} before all bytes were sent")]
     AnsweredEarly {
-        /// The act and its object.
+        /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// The status.
+        /// Status of the answer.
         status: u16,
     },
-    /// The registry holds other bytes than the ones asked for.
+    /// The registry gave or stored bytes with another digest.
     #[error("`{repository}` gave wrong bytes: expected `{expected}`, got `{actual}`")]
     WrongDigest {
         /// `registry/repository`.
         repository: String,
-        /// What was asked for.
+        /// The digest that was asked for.
         expected: Digest,
-        /// What came.
+        /// The digest of the bytes that came.
         actual: Digest,
     },
-    /// An image is not there.
+    /// The registry has no such image.
     #[error("image `{0}` was not found")]
     ImageNotFound(String),
-    /// The credential store failed. It is never passed over in silence.
+    /// A keychain failed. A failure never counts as a keychain without a login.
     #[error("find the login for `{registry}`")]
     Keychain {
         /// The registry.
@@ -173,24 +173,24 @@ pub enum RegistryError {
         /// The failure.
         source: KeychainError,
     },
-    /// The registry wants a login, and there is none.
+    /// The registry requires a login, and no keychain has one.
     #[error("`{registry}` wants a login and none was found; looked at {looked}")]
     NoLogin {
         /// The registry.
         registry: String,
-        /// The places that were asked.
+        /// The places where a login was looked for.
         looked: String,
-        /// What the token server said, when it was asked.
+        /// The token server's answer, if it was asked.
         source: Option<Box<HttpFailure>>,
     },
-    /// The registry takes none of the logins that were found.
+    /// The registry refuses every login that was found.
     #[error("`{registry}` refuses the login from {origin}")]
     LoginRefused {
         /// The registry.
         registry: String,
-        /// Where the last one came from.
+        /// Origin of the last login.
         origin: String,
-        /// What the token server said, when it was asked.
+        /// The token server's answer, if it was asked.
         source: Option<Box<HttpFailure>>,
     },
     /// The HTTP client could not be made.
@@ -210,22 +210,22 @@ pub enum KeychainError {
         /// The system's error.
         source: io::Error,
     },
-    /// A login file is not what it should be.
+    /// A login file has an invalid form.
     #[error("login file `{path}`: {reason}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong. Never holds a value of the file.
+        /// Why the file is invalid. Never holds a value of the file.
         reason: String,
     },
     /// Google gave no access token.
     #[error("get an access token from {origin}: {reason}")]
     Google {
-        /// The kind of credential and its place.
+        /// Kind and place of the credential.
         origin: String,
-        /// What happened. Never holds a secret.
+        /// Reason of the failure. Never holds a secret.
         reason: String,
-        /// Whether the same may well succeed later.
+        /// Whether another try may succeed later.
         passing: bool,
     },
     /// A credential helper failed.
@@ -233,10 +233,10 @@ pub enum KeychainError {
     Helper {
         /// The program.
         helper: String,
-        /// What happened.
+        /// Reason of the failure.
         reason: String,
     },
-    /// A keychain of somebody else failed.
+    /// A keychain that is not from this library failed.
     #[error(transparent)]
     Other(#[from] OtherError),
 }

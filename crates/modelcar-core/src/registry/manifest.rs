@@ -43,7 +43,10 @@ impl Repository {
         let inner = self.inner();
         let url = inner.url(&format!("manifests/{selector}"))?;
         let mut headers = HeaderMap::new();
-        headers.insert("accept", MANIFEST_TYPES.parse().map_err(|_| inner.protocol(act, "no such header"))?);
+        headers.insert(
+            "accept",
+            MANIFEST_TYPES.parse().map_err(|_| inner.protocol(act, "the list of media types is no valid header"))?,
+        );
         let mut attempt = 1;
         loop {
             let response = inner.send(act, Scope::Pull, Method::GET, &url, &headers, None).await?;
@@ -56,9 +59,9 @@ impl Repository {
             let (begun, answered) = (Instant::now(), response.headers().clone());
             let reading = http::read_limited(response, MANIFEST_MAX_BYTES + 1);
             let read = timeout(inner.options.answer_timeout, reading).await;
-            match read.map_err(|_| inner.protocol(act, "its bytes come too slowly"))? {
+            match read.map_err(|_| inner.protocol(act, "the manifest arrives too slowly"))? {
                 Ok(bytes) if bytes.len() > MANIFEST_MAX_BYTES => {
-                    return Err(inner.protocol(act, "it is larger than 4 MiB"));
+                    return Err(inner.protocol(act, "the manifest is larger than 4 MiB"));
                 }
                 Ok(bytes) => return Ok(Some((bytes.into(), answered))),
                 Err(error) => {
@@ -94,7 +97,8 @@ impl Repository {
         let url = inner.url(&format!("manifests/{selector}"))?;
         let act = format!("put manifest `{selector}`");
         let mut headers = HeaderMap::new();
-        let media_type = manifest.media_type.parse().map_err(|_| inner.protocol(&act, "no such media type"))?;
+        let media_type =
+            manifest.media_type.parse().map_err(|_| inner.protocol(&act, "the media type is no valid header"))?;
         headers.insert("content-type", media_type);
         let body = manifest.bytes.clone();
         let response = inner.send(&act, Scope::Push, Method::PUT, &url, &headers, Some(body)).await?;

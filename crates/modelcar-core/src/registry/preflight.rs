@@ -1,4 +1,5 @@
-//! Checks before the first weight byte is sent: the repository's name, the right to push, the tags, the sizes of layers.
+//! Checks before the first weight byte is sent: the repository's name, the right to push, the tags, the sizes of
+//! layers.
 
 use std::sync::Arc;
 
@@ -108,7 +109,9 @@ impl Repository {
         let Some(most) = inner.quirks.largest_layer else { return };
         for (title, size) in layers.filter(|(_, size)| *size > most) {
             let registry = inner.quirks.registry;
-            let message = format!("{title} has {size} bytes, {registry} takes {most} at most: expect it to be refused");
+            let message = format!(
+                "{title} has {size} bytes; {registry} documents a limit of {most} bytes and may refuse the layer"
+            );
             inner.progress.report(&Event::Warning { message });
         }
     }

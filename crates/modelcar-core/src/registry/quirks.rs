@@ -201,8 +201,8 @@ pub(super) fn api_host(registry: &str) -> &str {
     if is_docker_hub(registry) { DOCKER_HUB_API } else { registry }
 }
 
-/// Returns whether `registry`, a host with or without a port, accepts Google's access tokens. A token is sent to no other
-/// registry.
+/// Returns whether `registry`, a host with or without a port, accepts Google's access tokens. A token is sent to no
+/// other registry.
 pub(super) fn takes_google_tokens(registry: &str) -> bool {
     let host = registry.split(':').next().unwrap_or_default();
     let between = |prefix: &str, suffix: &str| {

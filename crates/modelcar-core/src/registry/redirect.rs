@@ -12,9 +12,9 @@ use crate::text;
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 const LINK_LOCAL: &str = "is a link-local address, as a metadata server has";
 
-/// Returns the URL of `location`, relative to `base`. The URL is taken as the registry wrote it, because upload locations
-/// hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). Private addresses are refused
-/// by [`check_addresses`].
+/// Returns the URL of `location`, relative to `base`. The URL is taken as the registry wrote it, because upload
+/// locations hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). Private addresses
+/// are refused by [`check_addresses`].
 ///
 /// # Errors
 /// The host, and why it is refused: no HTTP, a downgrade to plain HTTP, or a link-local address, which metadata servers
@@ -34,9 +34,9 @@ pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'stati
     Ok(url)
 }
 
-/// Checks that the host of `url` is not more private than the registry at `base`. Both names are resolved: a public name
-/// may have a private address, and a private registry may give its own address instead of its name. A host that can't be
-/// resolved here, for example behind a proxy, is allowed; a registry that can't be resolved counts as public.
+/// Checks that the host of `url` is not more private than the registry at `base`. Both names are resolved: a public
+/// name may have a private address, and a private registry may give its own address instead of its name. A host that
+/// can't be resolved here, for example behind a proxy, is allowed; a registry that can't be resolved counts as public.
 ///
 /// # Errors
 /// The host, and why it is refused.

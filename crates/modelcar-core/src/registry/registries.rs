@@ -1,4 +1,4 @@
-//! How registries are reached: one keychain and one set of options for all of them.
+//! The keychain and the options that all requests to registries share.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use super::{
 };
 use crate::{ImageRef, progress::Progress};
 
-/// What requests to registries share: logins and options.
+/// The keychain and the options that all requests to registries share.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Registries {
-    /// Where logins are found.
+    /// Finds the login for a registry.
     pub keychain: Arc<dyn Keychain>,
-    /// How a registry is spoken to.
+    /// How the client speaks to a registry.
     pub options: RegistryOptions,
 }
 
 impl Registries {
-    /// Joins logins and options.
+    /// Combines a keychain and options.
     pub fn new(keychain: Arc<dyn Keychain>, options: RegistryOptions) -> Self {
         Self { keychain, options }
     }
 
-    /// Returns a handle on the repository of `image`. No request is made yet.
+    /// Returns a handle on the repository of `image`. No request is sent yet.
     ///
     /// # Errors
     /// As [`Repository::new`].

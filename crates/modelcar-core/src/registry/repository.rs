@@ -114,9 +114,9 @@ impl Repository {
         let host = quirks::api_host(image.registry());
         let base = format!("{}://{host}/v2/{}/", if plain { "http" } else { "https" }, image.repository());
         let base: Url = base.parse().map_err(|_| RegistryError::Protocol {
-            act: "make the address".to_owned(),
+            act: "make the URL".to_owned(),
             repository: format!("{}/{}", image.registry(), image.repository()),
-            reason: "is not a URL".to_owned(),
+            reason: "the name gives no valid URL".to_owned(),
         })?;
         let builder = http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none()).http1_only();
         let client = builder.build().map_err(RegistryError::Client)?;
@@ -156,7 +156,9 @@ impl Repository {
     pub fn sibling(&self, repository: &str) -> Result<Self, RegistryError> {
         let inner = &self.0;
         let name = format!("{}/{repository}", inner.image.registry());
-        let image: ImageRef = name.parse().map_err(|_| inner.protocol("name a repository", "it is not one"))?;
+        let image: ImageRef = name
+            .parse()
+            .map_err(|_| inner.protocol("open another repository", format!("`{repository}` is not a valid name")))?;
         Self::new(&image, Arc::clone(&inner.keychain), inner.options.clone(), Arc::clone(&inner.progress))
     }
 
@@ -185,7 +187,7 @@ impl Inner {
     }
 
     pub(super) fn url(&self, tail: &str) -> Result<Url, RegistryError> {
-        self.base.join(tail).map_err(|_| self.protocol("make the address", "it is not a URL"))
+        self.base.join(tail).map_err(|_| self.protocol("make the URL", "the name gives no valid URL"))
     }
 
     pub(super) fn protocol(&self, act: &str, reason: impl Into<String>) -> RegistryError {

@@ -57,7 +57,8 @@ impl From<Access> for Scope<'_> {
 impl Inner {
     /// Returns the target of a response's `Location`, if the redirect policy allows it.
     pub(super) async fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
-        let location = http::header(response, "location").ok_or_else(|| self.protocol(act, "it names no location"))?;
+        let location =
+            http::header(response, "location").ok_or_else(|| self.protocol(act, "the answer has no `Location`"))?;
         let refused = |(host, reason)| RegistryError::RefusedRedirect { repository: self.name(), host, reason };
         let target = redirect::follow(from, &location).map_err(refused)?;
         redirect::check_addresses(&self.base, &target).await.map_err(refused)?;

@@ -1,29 +1,30 @@
-//! `WWW-Authenticate`: what a registry asks for before it lets anybody in.
+//! Parses `WWW-Authenticate`, the challenge with which a registry asks for a login.
 
 use reqwest::Url;
 
 use crate::registry::redirect;
 
-/// Scopes that a challenge may add to our own, at most.
+/// Largest number of scopes that a challenge can add to the client's own.
 const MORE_SCOPES_MAX: usize = 4;
 
-/// What the registry asked for.
+/// The kind of login that the registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::registry) enum Challenge {
     Basic,
     Bearer {
         realm: Url,
         service: Option<String>,
-        /// The right to read other repositories, that the request needs too: those that blobs are mounted from.
+        /// Pull scopes of other repositories that the request needs, too: blobs are mounted from them.
         more: Vec<String>,
     },
 }
 
 impl Challenge {
-    /// Chooses among the challenges of all `WWW-Authenticate` headers of an answer from `base`: Bearer before Basic.
+    /// Chooses one of the challenges in `headers`, the `WWW-Authenticate` headers of an answer from `base`. Bearer is
+    /// preferred to Basic.
     ///
     /// # Errors
-    /// The host of a realm that must not be asked, and why.
+    /// The host of a realm that the client must not go to, and why.
     pub(in crate::registry) fn choose(base: &Url, headers: &[String]) -> Result<Option<Self>, (String, &'static str)> {
         let mut basic = None;
         for header in headers {
@@ -48,8 +49,8 @@ impl Challenge {
     }
 }
 
-/// Keeps of the scopes that a server asks for the rights to read repositories. What more there is to be asked for,
-/// the client decides.
+/// Returns the pull scopes of repositories among the scopes that a server asks for. The client takes no other right
+/// from a server.
 fn more_scopes(scope: &str) -> Vec<String> {
     let pulls = scope.split_whitespace().filter(|scope| scope.starts_with("repository:") && scope.ends_with(":pull"));
     pulls.take(MORE_SCOPES_MAX).map(str::to_owned).collect()

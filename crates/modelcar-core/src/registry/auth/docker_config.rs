@@ -1,4 +1,5 @@
-//! Login files of Docker (`config.json`) and of podman and its family (`auth.json`, containers-auth.json(5)).
+//! Reads login files of Docker (`config.json`) and of podman, skopeo and buildah (`auth.json`,
+//! containers-auth.json(5)).
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -21,9 +22,9 @@ use crate::{
     },
 };
 
-/// Largest login file that is read.
+/// Largest login file that is read, in bytes.
 const FILE_MAX_BYTES: u64 = 16 << 20;
-/// How long a credential helper may take, unless told otherwise.
+/// Default time limit of a credential helper.
 const HELPER_PATIENCE: Duration = Duration::from_secs(30);
 /// Base64 with or without its padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -31,11 +32,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Login files and the helpers they name.
+/// Logins from login files and from the credential helpers that the files name.
 ///
-/// Files are read at every look-up: Cloud Build rewrites Docker's file while a build runs. The first file that knows
-/// the registry decides; in it a helper for the registry, then an entry, then the store. A file that is not there is
-/// passed over; one that can't be read, and a helper that fails, is an error.
+/// Files are read at every look-up, because Cloud Build rewrites Docker's file while a build runs. The first file with
+/// a login for the registry decides. Within a file, a helper for the registry comes before an entry, and an entry
+/// before the default store. A missing file is skipped; an unreadable file and a failing helper are errors.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
     files: Vec<PathBuf>,
@@ -43,12 +44,12 @@ pub struct DockerConfig {
 }
 
 impl DockerConfig {
-    /// Looks into `files`, in this order.
+    /// Reads `files`, in this order.
     pub fn new(files: Vec<PathBuf>) -> Self {
         Self { files, helper_patience: HELPER_PATIENCE }
     }
 
-    /// Ends helpers that take longer than `patience` instead of 30 s.
+    /// Kills helpers that take longer than `patience`, instead of 30 s.
     #[must_use]
     pub fn with_helper_patience(mut self, patience: Duration) -> Self {
         self.helper_patience = patience;
@@ -87,7 +88,7 @@ impl Keychain for DockerConfig {
     }
 }
 
-/// Reads a login file, if it is there.
+/// Reads a login file; `None` if it does not exist.
 async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
     let failed = |source| KeychainError::Read { path: path.clone(), source };
     let invalid = |reason: String| KeychainError::Invalid { path: path.clone(), reason };
@@ -100,20 +101,20 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
         Err(error) => return Err(failed(error)),
     }
     let text = tokio::fs::read(path).await.map_err(failed)?;
-    // The position only: serde's own message can repeat what stands there.
+    // Only the position: serde's message may repeat a part of the file.
     let config: Value =
         serde_json::from_slice(&text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
     if config.is_object() { Ok(Some(config)) } else { Err(invalid("is not a JSON object".to_owned())) }
 }
 
-/// A place in a login file that may know the registry.
+/// A place in a login file that may have a login for the registry.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Found<'a> {
     Entry { key: String, entry: &'a Value },
     Helper { helper: String, server: String },
 }
 
-/// Returns what a login file has for a registry, the most telling first.
+/// Returns the places in a login file that may have a login for the registry of `image`, the most specific first.
 pub(in crate::registry) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<Found<'a>> {
     let keys = keys(image);
     let name = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -131,8 +132,8 @@ fn server_name(image: &ImageRef) -> String {
     if quirks::is_docker_hub(image.registry()) { DOCKER_HUB_LOGIN.to_owned() } else { image.registry().to_owned() }
 }
 
-/// Returns the keys under which a registry may stand, the longest first: `host/a/b`, `host/a`, `host`
-/// (containers-auth.json), then Docker's forms with a scheme.
+/// Returns the keys that a login file may use for the registry of `image`, the longest first: `host/a/b`, `host/a`,
+/// `host` (containers-auth.json), then Docker's forms with a scheme.
 fn keys(image: &ImageRef) -> Vec<String> {
     let host = image.registry();
     let mut keys = Vec::new();
@@ -151,7 +152,7 @@ fn keys(image: &ImageRef) -> Vec<String> {
     keys
 }
 
-/// Reads an entry of `auths`. An empty one says that a helper holds the login.
+/// Reads an entry of `auths`. An empty entry means that a helper has the login.
 fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
     let text = |key| entry.get(key).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
     if let Some(token) = text("registrytoken") {
@@ -162,7 +163,7 @@ fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
         _ => text("auth").map(decode).transpose()?,
     };
     if let Some(token) = text("identitytoken") {
-        // Some logins leave a name without a password beside the token.
+        // Some programs write a name without a password next to the token.
         let fallback = pair.filter(|(_, password)| !password.is_empty());
         let fallback = fallback.map(|(username, password)| (username, password.into()));
         return Ok(Some(Credential::IdentityToken { token: token.into(), fallback }));
@@ -173,7 +174,7 @@ fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
 fn decode(encoded: &str) -> Result<(String, String), &'static str> {
     let decoded = BASE64.decode(encoded.trim()).map_err(|_| "has an `auth` that is not base64")?;
     let decoded = String::from_utf8(decoded).map_err(|_| "has an `auth` that is not UTF-8")?;
-    // Only the first colon parts: a service account's key, as a password, is full of them.
+    // Only the first colon separates: the key of a service account, used as a password, contains many.
     let (username, password) = decoded.split_once(':').ok_or("has an `auth` without a colon")?;
     Ok((username.to_owned(), password.trim_end_matches('\0').to_owned()))
 }

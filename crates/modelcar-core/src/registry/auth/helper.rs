@@ -1,4 +1,4 @@
-//! Credential helpers, by the protocol of docker-credential-helpers: the server on stdin, JSON on stdout.
+//! Runs credential helpers with the protocol of docker-credential-helpers: the server on stdin, JSON on stdout.
 
 use std::{process::Stdio, time::Duration};
 
@@ -12,14 +12,14 @@ use tokio::{
 use super::keychain::Credential;
 use crate::{registry::error::KeychainError, text};
 
-/// What a helper answers when it holds no login (docker-credential-helpers, `credentials` package).
+/// The answer of a helper that has no login (docker-credential-helpers, `credentials` package).
 pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";
-/// Largest answer of a helper that is read.
+/// Largest answer of a helper that is read, in bytes.
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
-/// Asks the helper called `suffix` for the login of `server`; `None` when it holds none.
+/// Asks the helper `docker-credential-<suffix>` for the login of `server`; `None` if the helper has none.
 ///
-/// The helper and all it has started are killed after `patience`, and when nobody waits any more.
+/// The helper and the processes that it started are killed after `patience`, and when the future is dropped.
 pub(super) async fn ask(suffix: &str, server: &str, patience: Duration) -> Result<Option<Credential>, KeychainError> {
     let helper = format!("docker-credential-{suffix}");
     let failed = |reason: String| KeychainError::Helper { helper: helper.clone(), reason };
@@ -46,7 +46,7 @@ pub(super) async fn ask_program(
         let said = String::from_utf8_lossy(&said);
         return match answer {
             _ if said.contains(NOT_FOUND) => Ok(None),
-            // By the protocol stdout holds the reason now. What looks like a login is not shown all the same.
+            // By the protocol stdout holds the reason of a failure. Text that may be a login is not shown.
             None if !said.contains(['{', '"']) && !said.trim().is_empty() => {
                 Err(failed(format!("failed: {}", text::excerpt(&said))))
             }
@@ -61,7 +61,7 @@ pub(super) async fn ask_program(
     })
 }
 
-/// A program and all that it starts: helpers are often scripts around the one that works.
+/// The process group of a helper: helpers are often scripts that start another program.
 struct Group {
     child: Child,
     ended: bool,
@@ -73,7 +73,7 @@ impl Group {
             .arg("get")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Kept from the terminal: it may be told the secret by a helper that traces itself.
+            // A helper that traces itself may write the secret to stderr.
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true)
@@ -81,10 +81,10 @@ impl Group {
         Ok(Self { child, ended: false })
     }
 
-    /// Returns whether the program succeeded, and the start of what it said.
+    /// Returns whether the program succeeded, and the first bytes of its output.
     async fn talk(&mut self, server: &str) -> std::io::Result<(bool, Vec<u8>)> {
         if let Some(mut stdin) = self.child.stdin.take() {
-            // A helper that ends without reading says why by its status.
+            // The exit status explains why a helper ended without reading.
             let _broken_pipe = stdin.write_all(format!("{server}\n").as_bytes()).await;
         }
         let mut said = Vec::new();

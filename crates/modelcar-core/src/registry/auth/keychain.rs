@@ -1,4 +1,4 @@
-//! Logins for registries, looked up anew each time one is needed: long builds outlive their tokens.
+//! Logins for registries. A login is looked up each time it is needed, because a long build outlives its tokens.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{ImageRef, http::Secret, registry::error::KeychainError};
 
-/// What proves to a registry who is asking.
+/// A credential for a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// A name and a password.
@@ -20,15 +20,15 @@ pub enum Credential {
     IdentityToken {
         /// The token.
         token: Secret,
-        /// Name and password beside it, for token servers that take no refresh tokens.
+        /// Name and password of the same login, for token servers that do not support refresh tokens.
         fallback: Option<(String, Secret)>,
     },
-    /// A token to send as it is.
+    /// A token that is sent to the registry unchanged.
     RegistryToken(Secret),
 }
 
 impl Credential {
-    /// Reads a name and a secret as login files and helpers hold them: the name `<token>` marks a refresh token.
+    /// Makes a credential of a name and a secret from a login file or helper. The name `<token>` marks a refresh token.
     pub(super) fn from_pair(username: &str, secret: &str) -> Self {
         match username {
             "<token>" => Self::IdentityToken { token: secret.into(), fallback: None },
@@ -37,17 +37,17 @@ impl Credential {
     }
 }
 
-/// A credential and where it was found.
+/// A credential and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The credential.
     pub credential: Credential,
-    /// Its place, for people: a file and the entry in it, a helper, a server. Holds no secret.
+    /// Where the credential was found, for people: a file and its entry, a helper, a server. Holds no secret.
     pub origin: String,
 }
 
 impl Login {
-    /// Returns what the login is and where it comes from, without it.
+    /// Returns the kind and the origin of the login, without its secret.
     pub(in crate::registry) fn describe(&self) -> String {
         let kind = match self.credential {
             Credential::Basic { .. } => "a name and a password",
@@ -58,7 +58,7 @@ impl Login {
     }
 }
 
-/// Credentials that a registry has refused since it last took one. They are not offered again.
+/// Credentials that a registry has refused since it last accepted one. They are not offered again.
 #[derive(Debug, Clone, Default)]
 pub struct Refused(Vec<Credential>);
 
@@ -82,17 +82,18 @@ impl Refused {
 /// Finds logins.
 #[async_trait]
 pub trait Keychain: Send + Sync + Debug {
-    /// Returns the login for `image` as it is now, none of those in `refused`; `None` when this keychain has none.
+    /// Returns the current login for `image`, other than those in `refused`; `None` if this keychain has none.
     ///
     /// # Errors
-    /// When a place can't be asked. A helper that fails is never taken for one that knows nothing.
+    /// When a place of logins can't be read. A helper that fails is an error and does not count as a helper without a
+    /// login.
     async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError>;
 
-    /// Returns the places that are asked for `image`, for people.
+    /// Returns the places where the keychain looks for a login for `image`, for people.
     fn places(&self, image: &ImageRef) -> Vec<String>;
 }
 
-/// One login for one registry, given by the caller. No other registry gets to see it.
+/// One login for one registry, given by the caller. The login is sent to no other registry.
 #[derive(Debug, Clone)]
 pub struct HostLogin {
     registry: String,
@@ -118,8 +119,7 @@ impl Keychain for HostLogin {
     }
 }
 
-/// Asks one keychain after the other; the first that has a login decides. With none, every registry is asked
-/// anonymously.
+/// Asks keychains in order; the first that has a login decides. An empty chain makes all requests anonymous.
 #[derive(Debug, Clone, Default)]
 pub struct KeychainChain(Vec<Arc<dyn Keychain>>);
 

@@ -1,4 +1,4 @@
-//! The login at one repository: when to get a new token, which login to use, what to make of a refusal.
+//! Logs in to one repository: decides when to get a token, which login to use, and what a refusal means.
 
 pub(super) mod challenge;
 pub(super) mod docker_config;
@@ -24,7 +24,8 @@ use self::{
 use super::{error::RegistryError, redirect};
 use crate::{ImageRef, http::HttpFailure};
 
-/// How long a login that is sent as it is, is kept. Helpers and metadata servers are not asked for every request.
+/// How long a login that is sent without a token server is kept, so that helpers and metadata servers are not asked for
+/// every request.
 const DIRECT_KEPT: Duration = Duration::from_secs(30);
 
 /// Makes `Authorization` headers for one repository.
@@ -40,14 +41,14 @@ pub(super) struct Auth {
 #[derive(Debug, Default)]
 struct State {
     challenge: Option<Challenge>,
-    /// By scope.
+    /// Tokens by scope.
     tokens: BTreeMap<String, Token>,
-    /// The login that was sent as it is.
+    /// The login that is sent without a token server, and its header.
     direct: Option<(Login, Token)>,
     refused: Refused,
-    /// The login that was used last and not refused at once, as it is described.
+    /// Description of the login that was used last and not refused at once.
     used: Option<String>,
-    /// Where the login came from that was sent as it is and refused.
+    /// Origin of the login that was sent without a token server and refused.
     refused_at_once: Option<String>,
 }
 
@@ -56,8 +57,11 @@ impl Auth {
         Self { image, base, keychain, server, state: Mutex::default() }
     }
 
-    /// Returns the header for requests in `scope`, or `None` before any challenge. The lock is held while a token is
-    /// fetched, so that many layers ask for one token together.
+    /// Returns the header for requests in `scope`, or `None` before the first challenge. The lock is held while a token
+    /// is fetched, so that many layers wait for one token.
+    ///
+    /// # Errors
+    /// When no login is found, every login is refused, or the keychain or token server fails.
     pub(super) async fn header(&self, scope: &str) -> Result<Option<HeaderValue>, RegistryError> {
         let mut state = self.state.lock().await;
         let Some(challenge) = state.challenge.clone() else { return Ok(None) };
@@ -79,7 +83,7 @@ impl Auth {
                 Err(failure) => return Err(self.failed(failure)),
             }
         }
-        // A login that was refused is no reason to go on as nobody.
+        // After a refused login the client must not continue anonymously.
         if let Some((origin, source)) = refusal.or_else(|| state.refused_at_once.take().map(|origin| (origin, None))) {
             state.refused.clear();
             return Err(RegistryError::LoginRefused { registry: self.registry(), origin, source });
@@ -94,10 +98,13 @@ impl Auth {
         }
     }
 
-    /// Takes note of a 401 from `base` for a request that was sent with `used`: forgets that token and learns the
-    /// challenge. Returns whether another try makes sense.
+    /// Handles a 401 from `base` for a request that was sent with `used`: drops that token and stores the challenge in
+    /// `headers`. Returns whether the request can be sent again with another login.
     ///
-    /// Without `used` no token is trusted any more, for it is not known which one was meant.
+    /// Without `used` all tokens are dropped, because the refused one is unknown.
+    ///
+    /// # Errors
+    /// When the challenge names a token server that must not be asked, or an anonymous token lacks the right.
     pub(super) async fn challenged(
         &self,
         base: &Url,
@@ -109,7 +116,7 @@ impl Auth {
             redirect::check_addresses(base, realm).await.map_err(|refusal| self.refused(refusal))?;
         }
         let mut state = self.state.lock().await;
-        // Some proxies swallow the challenge when a token has run out; the first one holds on.
+        // Some proxies drop the challenge when a token has expired; the earlier challenge stays valid.
         state.challenge = challenge.or(state.challenge.take());
         let Some(used) = used else {
             state.tokens.clear();
@@ -128,7 +135,7 @@ impl Auth {
         if anonymous_is_too_little { Err(self.no_login(None)) } else { Ok(state.challenge.is_some()) }
     }
 
-    /// Returns what the login is that the registry was last shown, and where it comes from.
+    /// Returns the kind and origin of the login that was used last.
     pub(super) async fn used(&self) -> Option<String> {
         self.state.lock().await.used.clone()
     }
@@ -161,7 +168,7 @@ impl Auth {
         found.map_err(|source| RegistryError::Keychain { registry: self.registry(), source })
     }
 
-    /// Makes a header of a login and keeps it.
+    /// Makes the header of a login and stores it.
     async fn use_login(
         &self,
         state: &mut State,
@@ -189,7 +196,7 @@ impl Auth {
         Ok(header)
     }
 
-    /// Gets a token from the registry's token server and keeps it.
+    /// Gets a token from the registry's token server and stores it.
     async fn fetch(
         &self,
         state: &mut State,
@@ -198,9 +205,9 @@ impl Auth {
         credential: Option<&Credential>,
     ) -> Result<HeaderValue, HttpFailure> {
         let Challenge::Bearer { realm, service, more } = challenge else {
-            return Err(HttpFailure::protocol(Method::GET, &self.base, "it names no token server"));
+            return Err(HttpFailure::protocol(Method::GET, &self.base, "the challenge names no token server"));
         };
-        // A scope names a resource and actions; a mount needs two of them, parted by a blank.
+        // A scope names a resource and actions. The scope of a mount is two scopes, separated by a space.
         let resource = |scope: &str| scope.rsplit_once(':').map_or(scope, |(resource, _)| resource).to_owned();
         let own: Vec<String> = scope.split(' ').map(resource).collect();
         let foreign = more.iter().filter(|more| !own.contains(&resource(more))).cloned();

@@ -1,4 +1,4 @@
-//! The registry's token server (distribution's token specification): a login becomes a short-lived bearer token.
+//! The registry's token server (distribution's token specification): exchanges a login for a short-lived bearer token.
 
 use std::{
     sync::Arc,
@@ -19,27 +19,27 @@ use crate::{
     retry::RetryPolicy,
 };
 
-/// Life of a token whose server does not say (token specification).
+/// Lifetime of a token when the server gives none (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
-/// A token is used for half of its life, so that a long request begins with a young one, but one that lives shortly
-/// for all but this.
+/// A token is renewed at half of its lifetime, so that a long request starts with a token that is still valid for long.
+/// A short-lived token is used longer, up to this time before it expires.
 const LEAST_LEFT: Duration = Duration::from_secs(15);
 /// Longest wait for a token.
 const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
-/// Largest answer that is read. Tokens of some registries have several kilobytes.
+/// Largest answer that is read, in bytes. Tokens of some registries have several kilobytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 const CLIENT_ID: &str = "modelcar";
 
-/// A bearer token as a header, and how long requests may begin with it.
+/// A bearer token as a header, and until when requests may start with it.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
     pub(super) good_until: Instant,
-    /// Whether it was given to nobody in particular.
+    /// Whether the token was requested without a login.
     pub(super) anonymous: bool,
 }
 
-/// Asks token servers.
+/// The client of token servers.
 #[derive(Debug)]
 pub(in crate::registry) struct TokenServer {
     pub(in crate::registry) client: reqwest::Client,
@@ -55,10 +55,10 @@ struct Answer {
 }
 
 impl TokenServer {
-    /// Gets a token with the rights in `scopes`, the most important first: some servers read only that.
+    /// Gets a token for `scopes`, the most important first: some servers read only the first one.
     ///
-    /// A refresh token is exchanged by POST; servers that know no such exchange are asked by GET with the name and
-    /// password that stand beside it.
+    /// A refresh token is exchanged by POST. If the server does not support that, the token is requested by GET with
+    /// the name and password that belong to the refresh token.
     pub(super) async fn token(
         &self,
         realm: &Url,
@@ -120,8 +120,8 @@ impl TokenServer {
         .await
     }
 
-    /// Sends what `request` makes until it is answered, as often as passing failures let it. Servers can repeat in
-    /// their answer the `secrets` that they are sent.
+    /// Sends the requests that `request` makes until one succeeds or the retry policy ends. `secrets` are masked in
+    /// failures, because a server may repeat them in its answer.
     async fn ask(
         &self,
         method: Method,
@@ -153,22 +153,22 @@ impl TokenServer {
     }
 }
 
-/// Servers without the exchange say so in many ways.
+/// Returns whether a failure may mean that the server supports no refresh tokens. Servers answer this in many ways.
 fn knows_no_exchange(failure: &HttpFailure) -> bool {
     let statuses =
         [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNAUTHORIZED, StatusCode::BAD_REQUEST];
     failure.status.is_some_and(|status| statuses.contains(&status) || status == StatusCode::NOT_IMPLEMENTED)
 }
 
-/// Returns whether a failure means that the login is no good.
+/// Returns whether a failure means that the server refuses the login.
 pub(super) fn is_refusal(failure: &HttpFailure) -> bool {
-    // 400 is what RFC 6749 wants for a refresh token that is spent.
+    // RFC 6749 defines 400 for an expired refresh token.
     let statuses = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
     failure.status.is_some_and(|status| statuses.contains(&status))
 }
 
 fn read(body: &[u8], begun: Instant) -> Result<Token, &'static str> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| "the answer is no token answer")?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| "the answer is not that of a token server")?;
     let given = |token: Option<String>| token.filter(|token| !token.is_empty());
     let value = given(answer.token).or_else(|| given(answer.access_token)).ok_or("the answer holds no token")?;
     let life = life(&answer.expires_in);
@@ -177,7 +177,7 @@ fn read(body: &[u8], begun: Instant) -> Result<Token, &'static str> {
     Ok(Token { header, good_until: begun + usable, anonymous: false })
 }
 
-/// Reads `expires_in`, which some servers write as text and others leave out.
+/// Parses `expires_in`, which some servers write as text and others leave out.
 fn life(expires_in: &Value) -> Duration {
     let seconds = match expires_in {
         Value::Number(number) => number.as_f64(),
@@ -185,7 +185,7 @@ fn life(expires_in: &Value) -> Duration {
         _ => None,
     };
     let told = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|life| !life.is_zero());
-    // Nothing is good for longer than a day; and a sum with a time must not overflow.
+    // A limit of a day keeps sums with a time from overflowing.
     told.unwrap_or(DEFAULT_LIFE).min(Duration::from_hours(24))
 }
 
@@ -197,12 +197,12 @@ fn basic_text(username: &str, password: &Secret) -> String {
     STANDARD.encode(format!("{username}:{}", password.expose()))
 }
 
-/// Returns a text as it stands in a form.
+/// Returns `text` encoded as in a URL-encoded form.
 fn form(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Makes a header that neither the HTTP client nor a `Debug` shows.
+/// Makes a header that neither the HTTP client nor `Debug` prints.
 pub(super) fn secret_header(text: &str) -> Result<HeaderValue, &'static str> {
     let mut header = HeaderValue::from_str(text).map_err(|_| "the token holds a character that no header can carry")?;
     header.set_sensitive(true);

@@ -83,7 +83,7 @@ impl<'a> UploadBody<'a> {
         self.state().drawn
     }
 
-    /// Returns the body of a request that sends `range`: bytes that were drawn before are read reread, the others are
+    /// Returns the body of a request that sends `range`: bytes that were drawn before are read again, the others are
     /// drawn from the open body. Earlier requests can't draw any more.
     pub(super) fn request(&self, range: Range<u64>) -> RequestBody {
         let mut state = self.state();

@@ -42,8 +42,8 @@ use crate::{
 
 /// First size of chunks after a request was too large, in bytes: below the 100 MB of Cloudflare's smallest plan.
 const CHUNK_BYTES: u64 = 64 << 20;
-/// Smallest size of chunks, in bytes: below nginx's default limit of 1 MiB. Each 413 cuts the size to a quarter, down to
-/// this one.
+/// Smallest size of chunks, in bytes: below nginx's default limit of 1 MiB. Each 413 cuts the size to a quarter, down
+/// to this one.
 const LEAST_CHUNK_BYTES: u64 = 256 << 10;
 /// Size of chunks after a registry refused the range of a larger chunk (416), in bytes. GHCR answers 416 to chunks that
 /// are larger than this.
@@ -52,8 +52,8 @@ const CAREFUL_CHUNK_BYTES: u64 = 4 << 20;
 const LEAST_ADVANCE_BYTES: u64 = 1 << 20;
 
 impl Repository {
-    /// Uploads `body` and returns its proven size and digest. `restarted` is called with the reason whenever the body is
-    /// sent from its first byte again.
+    /// Uploads `body` and returns its proven size and digest. `restarted` is called with the reason whenever the body
+    /// is sent from its first byte again.
     ///
     /// # Errors
     /// The body's own error when its bytes are wrong, otherwise the failure of the last try. The upload's sessions are
@@ -144,7 +144,8 @@ fn refused_bytes(error: &Error) -> Option<u64> {
 }
 
 impl Inner {
-    /// Reduces the size of chunks after a request of `refused` bytes was too large. Returns whether it could be reduced.
+    /// Reduces the size of chunks after a request of `refused` bytes was too large. Returns whether it could be
+    /// reduced.
     fn smaller_chunks(&self, refused: u64) -> bool {
         let Some(most) = self.quirks.chunk(CHUNK_BYTES) else { return false };
         let now = self.chunk_bytes.load(Ordering::Relaxed);
@@ -255,8 +256,8 @@ impl Upload<'_> {
         self.body.verified().await
     }
 
-    /// Returns the offset at which the upload is resumed after `error`: at least `advance` bytes after `at`, and proven by
-    /// the registry's answer to a status request. Returns `error` when the upload can't be resumed.
+    /// Returns the offset at which the upload is resumed after `error`: at least `advance` bytes after `at`, and proven
+    /// by the registry's answer to a status request. Returns `error` when the upload can't be resumed.
     async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
         let breaks = match RegistryError::of(&error) {
             Some(RegistryError::Request { source, .. }) => source.is_retryable(),

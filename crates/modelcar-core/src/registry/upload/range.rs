@@ -1,10 +1,10 @@
-//! The `Range` header of an upload's state.
+//! The `Range` header in the answer to a status request of an upload.
 
-/// Returns how many bytes the registry holds, from `0-<last>`.
+/// Returns how many bytes the registry holds, from a header of the form `0-<last>`.
 ///
-/// What proves nothing counts as `None`: `0-0`, which stands for one byte and, in CNCF distribution, for none; and
-/// any form with a unit, which the specification does not know. Quay writes one (`bytes=0--1` for nothing) and counts
-/// a byte too many with it.
+/// Returns `None` for a header that proves nothing: `0-0`, which means one byte and, in CNCF distribution, also no
+/// byte; and a header with a unit, which the specification does not define. Quay sends a unit (`bytes=0--1` for no
+/// byte) and counts one byte too many.
 pub(super) fn held(text: &str) -> Option<u64> {
     let (first, last) = text.trim().split_once('-')?;
     let number = |digits: &str| {

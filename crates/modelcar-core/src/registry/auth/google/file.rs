@@ -1,8 +1,8 @@
-//! Credential files: keys of service accounts, users' own logins, federated identities, impersonation.
+//! Google's credential files: keys of service accounts, logins of users, federated identities, impersonation.
 //!
-//! google-cloud-auth knows the kinds and their exchanges. Of a service account's key it makes a token that it signs
-//! itself, which Google's APIs take; registries document only tokens of the token server, so for that kind it signs
-//! and the exchange (RFC 7523) is made here.
+//! The package google-cloud-auth knows the kinds of files and their exchanges. For the key of a service account the
+//! package gives a token that it signs itself, which Google's APIs accept; registries document only tokens of Google's
+//! token server. For this kind the package signs the assertion, and this file exchanges it (RFC 7523).
 
 use std::{
     path::Path,
@@ -33,9 +33,9 @@ use crate::{
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-/// Life of what a key signs for the token server; longer is refused.
+/// Lifetime of the assertion that a key signs. Google's token server refuses longer ones.
 const ASSERTION_LIFE: Duration = Duration::from_mins(10);
-/// How long one exchange may take.
+/// Time limit of one exchange.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 4;
 const RETRY_BASE: Duration = Duration::from_millis(500);
@@ -46,14 +46,14 @@ const SECRETS: [&str; 4] = ["private_key", "client_secret", "refresh_token", "qu
 /// Parameters of sign-in requests whose values are secrets.
 const PARAMETERS: [&str; 5] = ["subject_token", "actor_token", "refresh_token", "client_secret", "assertion"];
 
-/// What went wrong, whether it may pass, and how long the server asks to wait.
+/// A failed exchange: the reason, whether another try may succeed, and how long the server asks to wait.
 struct Failed {
     reason: String,
     passing: bool,
     retry_after: Option<Duration>,
 }
 
-/// Gets an access token by the credential file at `path`, whose content is `text`.
+/// Gets an access token with the credential file at `path`, whose content is `text`.
 pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) -> Result<AccessToken, KeychainError> {
     let invalid = |reason: String| KeychainError::Invalid { path: path.to_owned(), reason };
     let json: Value =
@@ -94,16 +94,16 @@ fn masked(reason: &str, json: &Value) -> String {
 }
 
 async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Duration>), Failed> {
-    // The library's clients end the program where no authority is installed; they can't be given ours.
+    // The package's HTTP clients panic where no certificate authority is installed, and can't be replaced.
     if reqwest::Client::builder().build().is_err() {
         return Err(lasting("this system has no certificate authorities; name a file of them in SSL_CERT_FILE"));
     }
     let credentials = credentials(kind, json.clone())?;
-    // In a task of its own: the library gives up on some answers by a panic.
+    // A task of its own, because the package panics on some answers.
     match AbortOnDropHandle::new(tokio::spawn(async move { credentials.access_token().await })).await {
         Ok(Ok(token)) => Ok((token.token, None)),
         Ok(Err(error)) => Err(failed(&error)),
-        Err(_) => Err(lasting("the sign-in was answered in a way that is not understood")),
+        Err(_) => Err(lasting("the sign-in server sent an unknown answer")),
     }
 }
 
@@ -129,8 +129,8 @@ fn failed(error: &CredentialsError) -> Failed {
     Failed { reason, passing: error.is_transient(), retry_after: None }
 }
 
-/// Masks what a sign-in server repeats of a request that the library made: the foreign identity, above all, stands in no
-/// file.
+/// Masks the secret parameters that a sign-in server repeats from a request of the package. Some of them, such as the
+/// federated identity, are in no credential file.
 pub(super) fn mask_parameters(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -142,7 +142,7 @@ pub(super) fn mask_parameters(text: &str) -> String {
         let (before, value) = rest.split_at(rest.len() - value.len());
         masked.push_str(before);
         rest = value;
-        // `subject_token_type` is another parameter.
+        // The parameter `subject_token_type` is not secret.
         let is_whole = before[name_end..].contains([':', '=']);
         let end = rest.find(['&', '"', ' ', '\\', '\n', ',', '}']).unwrap_or(rest.len());
         if is_whole && end > 0 {
@@ -159,7 +159,7 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-/// Exchanges what a service account's key signs for an access token.
+/// Exchanges the assertion that a service account's key signs for an access token.
 async fn exchange(json: &Value, client: &reqwest::Client) -> Result<(String, Option<Duration>), Failed> {
     let uri = json.get("token_uri").and_then(Value::as_str).unwrap_or(TOKEN_URI);
     let url: Url = uri.parse().map_err(|_| lasting("its `token_uri` is not a URL"))?;
@@ -197,7 +197,7 @@ impl std::fmt::Display for Told<'_> {
     }
 }
 
-/// Makes the signed claim that the token server exchanges.
+/// Makes the signed assertion that the token server exchanges.
 async fn assertion(json: &Value, audience: &str) -> Result<String, Failed> {
     let signer =
         service_account::Builder::new(json.clone()).build_signer().map_err(|error| lasting(&text::chain(&error)))?;

@@ -1,4 +1,4 @@
-//! The metadata server of a machine in Google Cloud, of a pod in GKE, of a step in Cloud Build.
+//! Gets access tokens from the metadata server of a machine in Google Cloud, a pod in GKE, or a step in Cloud Build.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,28 +18,28 @@ use crate::{
     text,
 };
 
-/// Addresses of the server, the fixed one first: a name may take long to be not found. Machines with IPv6 alone have
-/// only the name.
+/// Addresses of the server. The fixed address comes first, because the resolution of an unknown name may take long.
+/// Machines with IPv6 only have the name alone.
 const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", quirks::GOOGLE_METADATA_HOST];
 const TOKEN_PATH: &str = "computeMetadata/v1/instance/service-accounts/default/token";
-/// How long a connection may take on a machine that may have no such server. It is never far away.
+/// Time limit of a connection: the server is near, and most machines have none.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
-/// How long an answer may take. GKE's server fetches tokens while one waits.
+/// Time limit of an answer. GKE's server fetches a token before it answers.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// Tries at a server that is there but busy: GKE's is for a while after a pod's start.
+/// Number of tries at a server that exists and is busy, as GKE's is for a while after the start of a pod.
 const TRIES: u32 = 5;
 const RETRY_BASE: Duration = Duration::from_millis(250);
-/// Largest answer that is read.
+/// Largest answer that is read, in bytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct MetadataServer {
-    /// The server that the user names, which has to be there.
+    /// The server that the user names. It must answer.
     named: Option<String>,
-    /// Where it is looked for when none is named.
+    /// Hosts that are tried when the user names no server.
     usual: Vec<String>,
-    /// The one of these that gave a token, which has to be there from then on: a push that takes hours must not become
-    /// nobody's by a moment of silence.
+    /// The host among `usual` that gave a token. From then on a failure of this host is an error: otherwise a short
+    /// outage would make a long push continue anonymously.
     proven: OnceLock<String>,
     client: reqwest::Client,
     retry: RetryPolicy,
@@ -52,7 +52,10 @@ struct Answer {
 }
 
 impl MetadataServer {
-    /// It is spoken to directly, never through a proxy.
+    /// Makes the client of the server, which never uses a proxy.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
     pub(super) fn new(named: Option<&str>) -> Result<Self, reqwest::Error> {
         let client = http::client_builder(&Network::default())
             .redirect(reqwest::redirect::Policy::none())
@@ -68,8 +71,7 @@ impl MetadataServer {
         format!("metadata server `{}`", self.named.as_deref().unwrap_or(DEFAULT_HOSTS[1]))
     }
 
-    /// Returns the token of the machine's default account; `None` when this is no machine of Google's or it has no
-    /// account.
+    /// Returns the token of the machine's default account; `None` if the machine has no metadata server or no account.
     pub(super) async fn token(&self) -> Result<Option<AccessToken>, KeychainError> {
         if let Some(host) = self.known() {
             return self.ask(&self.url(host)?).await.map_err(|failure| self.failed(&failure));
@@ -81,7 +83,7 @@ impl MetadataServer {
                     return Ok(Some(token));
                 }
                 Ok(None) => return Ok(None),
-                // Nobody is there, or somebody who is no metadata server.
+                // No server answers, or a server that is no metadata server.
                 Err(failure) if failure.status.is_none() => {
                     tracing::debug!(host, %failure, "no metadata server");
                 }
@@ -131,7 +133,7 @@ impl MetadataServer {
         let response = sending.await.map_err(|error| HttpFailure::transport(Method::GET, url, error))?;
         let genuine = http::header(&response, "metadata-flavor").is_some_and(|flavor| flavor == "Google");
         if self.known().is_none() && !genuine {
-            // A router or a hotel's portal that answers everything.
+            // A router or a captive portal may answer every request.
             return Err(HttpFailure::protocol(Method::GET, url, "something else than a metadata server answers"));
         }
         match response.status() {

@@ -1,8 +1,9 @@
-//! Application Default Credentials of Google Cloud for its own registries.
+//! Application Default Credentials of Google Cloud, for Google's own registries.
 //!
-//! The order is Google's: a file that the user names, the file that `gcloud auth application-default login` writes,
-//! the metadata server of the machine. The metadata server is asked by this library's own client: it must not be
-//! looked for through a proxy, must not hold up a laptop, and works where no certificate authority is installed.
+//! Credentials are looked for in Google's order: a file that the user names, the file that `gcloud auth
+//! application-default login` writes, the metadata server of the machine. The metadata server is asked with a client of
+//! this library: the client uses no proxy, gives up quickly on a machine without such a server, and works where no
+//! certificate authority is installed.
 
 mod access_token;
 #[cfg(feature = "gcp")]
@@ -29,34 +30,35 @@ use crate::{
     },
 };
 
-/// The name under which Google's registries take an access token as a password.
+/// User name with which Google's registries accept an access token as the password.
 const TOKEN_USER: &str = "oauth2accesstoken";
-/// A token with less left is not kept. The metadata server hands out ones with five minutes left and renews them
-/// then, so a fresh one may be had by asking again.
+/// A token is asked for again when less than this is left of its lifetime. The metadata server renews its token five
+/// minutes before it expires.
 const KEPT_LEFT: Duration = Duration::from_mins(5);
-/// How long a token is kept whose life is not told.
+/// How long a token without a known lifetime is kept.
 const KEPT_UNTOLD: Duration = Duration::from_mins(1);
-/// How long such a token lives: Google's do for an hour. One that does not is refused, and not offered again.
+/// Assumed lifetime of such a token: Google's tokens live for an hour. A token that expires earlier is refused by the
+/// registry and not offered again.
 const LIFE_UNTOLD: Duration = Duration::from_hours(1);
-/// How long after a renewal that failed it is not tried again, while the old token still works.
+/// Time between a failed renewal and the next one, while the old token is still valid.
 const RENEW_AGAIN: Duration = Duration::from_secs(20);
-/// How long a machine without metadata server is not asked for one again.
+/// Time for which a missing metadata server is not looked for again.
 const KEPT_ABSENT: Duration = Duration::from_mins(1);
 
-/// Where Google's credentials may lie.
+/// Places of Google's credentials.
 #[derive(Debug, Clone, Default)]
 pub struct GoogleOptions {
-    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names. It has to be there.
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names. It must exist.
     pub credentials_file: Option<PathBuf>,
-    /// The file of `gcloud auth application-default login`, if there is one.
+    /// The file of `gcloud auth application-default login`. It may be missing.
     pub user_file: Option<PathBuf>,
-    /// `HOST[:PORT]` of the metadata server, as in `GCE_METADATA_HOST`. It has to answer when it is given.
+    /// `HOST[:PORT]` of the metadata server, as in `GCE_METADATA_HOST`. A server that is given must answer.
     pub metadata_host: Option<String>,
-    /// Who is trusted, and through which proxy.
+    /// Certificate authorities that are trusted, and proxies.
     pub network: Network,
 }
 
-/// Finds the machine's or the user's Google account, for Google's registries only.
+/// Finds the Google account of the machine or the user, for Google's registries only.
 #[derive(Debug)]
 pub struct GoogleKeychain {
     options: GoogleOptions,
@@ -75,14 +77,14 @@ struct State {
 #[derive(Debug, Clone)]
 struct Kept {
     login: Login,
-    /// When another one is asked for.
+    /// When a new token is asked for.
     renew_at: Instant,
-    /// When it runs out.
+    /// When the token expires.
     good_until: Instant,
 }
 
 impl GoogleKeychain {
-    /// Looks where `options` say.
+    /// Looks for credentials in the places of `options`.
     ///
     /// # Errors
     /// [`RegistryError::Client`] when TLS can't be set up.
@@ -129,7 +131,7 @@ impl GoogleKeychain {
 
 #[async_trait]
 impl Keychain for GoogleKeychain {
-    /// The lock is held while a token is fetched, so that many repositories wait for one together.
+    /// Holds a lock while a token is fetched, so that many repositories wait for one token.
     async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError> {
         if !quirks::takes_google_tokens(image.registry()) {
             return Ok(None);
@@ -144,7 +146,7 @@ impl Keychain for GoogleKeychain {
         let begun = Instant::now();
         let token = match (self.fetch(&mut state).await, kept) {
             (Ok(Some(token)), _) => token,
-            // A token that still works is better than none.
+            // The old token is used while it is valid.
             (_, Some(kept)) if Instant::now() < kept.good_until => {
                 let login = kept.login.clone();
                 state.kept = Some(Kept { renew_at: Instant::now() + RENEW_AGAIN, ..kept });
