@@ -77,7 +77,7 @@ fn a_source_that_can_not_be_read_says_why() {
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(&format!("the Hub's address {said}")), "{stderr}");
-        assert!(stderr.contains("hint: HF_ENDPOINT names it") && !stderr.contains("links"), "{stderr}");
+        assert!(stderr.contains("hint: HF_ENDPOINT sets the Hub") && !stderr.contains("links"), "{stderr}");
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn rows() -> Vec<Row> {
             1,
             basic(),
         ),
-        basic_row(Row::fails("login", "PATCH: 401 each time", "the login ran out during the upload"))
+        basic_row(Row::fails("login", "PATCH: 401 each time", "the credentials expired during the upload"))
             .fault("PATCH", "uploads/", 999, basic())
             .check(|seen| demand(seen.all("PATCH").count() <= 10, || "a layer was tried too often".to_owned())),
         fails("wrong password", "401").config(|config| config.auth = Auth::bearer(USER, "other")).before_weights(),

@@ -71,7 +71,7 @@ fn places() -> Vec<Row> {
         redirect(307),
         redirect(301),
         elsewhere(),
-        fails("no Location", "names no location")
+        fails("no Location", "has no `Location`")
             .fault("POST", UPLOADS, 999, RegistryAction::WithoutHeader("location".to_owned()))
             .keeps_sessions(),
         survives("no Location after a PATCH, once").fault(

@@ -98,6 +98,6 @@ fn a_real_registry_without_deletes_gets_no_checkpoint() {
     let home = TempDir::new().unwrap();
     let output = push(&hub, home.path(), &format!("{}/team/model:v1", registry.address()), &[]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.contains("it lets no manifest be deleted (405)"), "{stderr}");
+    assert!(output.status.success() && stderr.contains("it does not allow manifests to be deleted (405)"), "{stderr}");
     assert_eq!(tags(&registry, "team/model"), ["v1"]);
 }

@@ -126,7 +126,7 @@ fn a_proxy_that_caps_requests_gets_chunks() {
         let output = push(model.path(), &image, work.path()).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
-        assert!(stderr.contains("going on in chunks of "), "{stderr}");
+        assert!(stderr.contains("continues in chunks of "), "{stderr}");
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["digest"], direct["digest"]);
         for line in stderr.lines().filter(|line| line.contains("chunks")) {

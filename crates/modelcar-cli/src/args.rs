@@ -12,7 +12,7 @@ use modelcar_core::{Platform, base::BaseRef};
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people, or one line to pin
+    /// Text; for push and build one line to pin
     #[default]
     Text,
     /// One JSON document
@@ -78,10 +78,10 @@ pub(crate) struct RunArgs {
     /// Memory for reading ahead, shared by all connections; each connection uses at least 1 MiB
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = read_ahead)]
     pub(crate) read_ahead: ByteSize,
-    /// Form of the progress on stderr
+    /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
-    /// Form of the answer on stdout
+    /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
 /// How registries are spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
-    /// Speak plain HTTP to registries; to those on loopback addresses it is spoken without this
+    /// Use plain HTTP for registries; registries on loopback addresses get plain HTTP without this option
     #[arg(long)]
     pub(crate) plain_http: bool,
     /// Trust the certificate authorities in this PEM file too, for registries and the Hub (can be repeated)
@@ -149,10 +149,10 @@ pub(crate) struct ReuseArgs {
     /// Folder of the local cache of recipes [default: modelcar in the user's cache folder]
     #[arg(long, value_name = "DIR", requires = "image")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Neither use nor write the local cache
+    /// Don't read or write the local cache
     #[arg(long, requires = "image", conflicts_with = "cache_dir")]
     pub(crate) no_cache: bool,
-    /// Write no checkpoints into the registry, and look for none
+    /// Don't write checkpoints into the registry, and don't look for any
     #[arg(long, requires = "image")]
     pub(crate) no_checkpoint: bool,
 }

@@ -17,7 +17,7 @@ Environment:
   HF_ENDPOINT
           Address of the Hub, for mirrors [default: https://huggingface.co]
   HF_HUB_OFFLINE
-          Ask nothing of the Hub, when it is 1
+          1 turns access to the Hub off
   SOURCE_DATE_EPOCH
           Time of every entry of the image, in seconds since 1970 [default: 0]
   MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
@@ -27,9 +27,9 @@ Environment:
   GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST
           Google's credentials: a file, gcloud's folder, HOST[:PORT] of the metadata server
   MODELCAR_LOG
-          What is logged without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
+          Log filter without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
-          Proxies that lead out, and the hosts that need none
+          Proxies, and the hosts that are reached without a proxy
   SSL_CERT_FILE
           Certificate authorities to trust, in PEM form
   HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME, XDG_RUNTIME_DIR
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Inspect(inspect::InspectArgs),
     /// Check that a push to IMAGE can work: name, network, login, rights, tag
     ///
-    /// Nothing that stays is written. Exit status: 0 it can, 1 it can't, 2 it could not be checked.
+    /// Leaves nothing in the registry. Exit status: 0 the push can work, 1 the push would fail, 2 unknown.
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
     /// Write the KServe manifests that serve an image
@@ -86,11 +86,11 @@ pub(crate) enum Command {
     /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
     #[command(after_long_help = render::EXAMPLES)]
     Render(Box<render::RenderArgs>),
-    /// Say from pods whether they are Ready, what the cluster says if not, and how KServe injected the model
+    /// Check pods: are they Ready, why not, and how did KServe inject the model
     ///
-    /// Reads what kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that should
-    /// serve the model is Ready and nothing else is wrong, 1 one is not or something fails, 2 nothing could be checked.
-    /// A manifest, and what a dry run answers, is judged by what was injected alone.
+    /// Reads the JSON that kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that
+    /// should serve the model is Ready and nothing else is wrong, 1 a pod is not Ready or something fails, 2 nothing could
+    /// be checked. A manifest, and the answer of a dry run, is judged by the injection alone.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
 }

@@ -204,7 +204,7 @@ fn environment_hints(error: &EnvironmentError) -> Vec<String> {
             "the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …"
         }
         EnvironmentError::Proxy(_) => "a proxy is written http://HOST:PORT",
-        EnvironmentError::HalfLogin => "set both, or none",
+        EnvironmentError::HalfLogin => "set both variables, or neither",
         EnvironmentError::Time(_) => "set SOURCE_DATE_EPOCH to a number, for example 0, or unset it",
         _ => DEFECT,
     };
@@ -286,7 +286,9 @@ fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::BadEntry { .. } => "move it out of the directory; links may point only inside it",
         SourceError::DanglingLink { .. } => "bring back what the link points to, or remove the link",
         SourceError::NotADirectory { .. } => "name the folder that holds the model's files",
-        SourceError::BadEndpoint { .. } => "HF_ENDPOINT names it: write https://HOST, or unset it for huggingface.co",
+        SourceError::BadEndpoint { .. } => {
+            "HF_ENDPOINT sets the Hub's address: write https://HOST, or unset the variable for huggingface.co"
+        }
         SourceError::BadToken => "write the token in HF_TOKEN or the token file anew, on one line",
         SourceError::NotListed { .. } => {
             "a lock file is replayed with the files that it names: check the folder, or write the lock file again with \

@@ -319,7 +319,7 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         CheckCode::TagUntold => "some registries answer this for a tag that is free",
         CheckCode::TagImmutable => "push under another tag",
         CheckCode::TagTaken => {
-            "a push moves it at its end; where tags are immutable that may be refused: use another tag"
+            "the push overwrites the tag when it completes; if tags are immutable, the registry refuses that: use another tag"
         }
         CheckCode::TagUnknown => "try again",
         _ => return None,

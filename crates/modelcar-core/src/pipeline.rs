@@ -33,7 +33,7 @@ const PART_BYTES_LEAST: u64 = 1 << 20;
 /// Longer parts gain nothing.
 const PART_BYTES_MOST: u64 = 16 << 20;
 
-/// Layers that may be under way for each that is in flight: the others wait for the sink to commit them.
+/// Layers being read or committed, for each layer being read.
 const UNDER_WAY: usize = 3;
 
 /// What changes speed and nothing else.
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
             match self.write_images(&images, Trust::Yes).await {
                 Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
                     self.warn(format!(
-                        "the registry has lost blobs that it said it has; they are sent again: {}",
+                        "the registry reported blobs that it does not have; modelcar uploads them again: {}",
                         chain(&error)
                     ));
                     let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
@@ -365,7 +365,7 @@ impl<'a> Run<'a> {
         if self.known.verifies() {
             let refused = match self.known.verify(candidate, index, layer, mtime).await {
                 Ok(true) => None,
-                Ok(false) => Some("its bytes are not the files that it is said to hold".to_owned()),
+                Ok(false) => Some("its bytes differ from the files that its annotations name".to_owned()),
                 Err(error) => Some(format!("it could not be read: {}", chain(&error))),
             };
             if let Some(reason) = refused {

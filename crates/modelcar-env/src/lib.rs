@@ -114,7 +114,7 @@ impl Environment {
     }
 
     /// Returns how the Hub is spoken to: `HF_ENDPOINT`, and the token of `HF_TOKEN`, `HF_TOKEN_PATH` or the Hugging Face
-    /// tools. `None` when `HF_HUB_OFFLINE` says that it may not be asked.
+    /// tools. `None` when `HF_HUB_OFFLINE` turns access to the Hub off.
     ///
     /// # Errors
     /// [`EnvironmentError::Token`].

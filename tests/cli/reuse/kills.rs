@@ -150,7 +150,7 @@ fn a_registry_that_keeps_tagged_manifests_loses_the_tags_first() {
 fn a_registry_that_keeps_tags_gets_one_trial() {
     let (tags, said) = left_behind(|config| config.tag_deletes = false);
     assert_eq!(tags, ["modelcar-part-trial", "v1"]);
-    assert!(said.contains("no checkpoints at") && said.contains("stays as `modelcar-part-trial`"), "{said}");
+    assert!(said.contains("no checkpoints at") && said.contains("remains as `modelcar-part-trial`"), "{said}");
 }
 
 #[test]

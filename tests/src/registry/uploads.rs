@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::config::{BrokenPatch, LocationStyle, RegistryAction, StatusReply};
 use super::store::{Blob, Mark, Sink};
-use super::{Call, Refusal, State, auth, error, is_digest};
+use super::{Call, Refusal, State, auth, drain, error, is_digest};
 use crate::content::to_usize;
 use crate::server::{Reply, empty, set_header};
 
@@ -115,12 +115,14 @@ async fn patch(
     repo: &str,
     id: &str,
     given: Option<&str>,
-    body: Incoming,
+    mut body: Incoming,
 ) -> Result<Reply, Refusal> {
     find_newest(state, repo, id, given)?;
     check_body_headers(state, call)?;
     let whole = call.header("content-range").is_none();
     if whole && state.config.max_length.zip(call.content_length()).is_some_and(|(most, length)| length > most) {
+        // The body is read, so that the answer is not lost to a reset.
+        drain(state, call, &mut body).await;
         return Err(error(416, "RANGE_INVALID", "the body exceeds the size of a chunk").into());
     }
     let mut session = Session::open(state, id)?;

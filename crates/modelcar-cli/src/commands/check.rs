@@ -31,7 +31,7 @@ pub(crate) struct CheckArgs {
     /// Digest that the pods should run, or an image that names it
     #[arg(long, value_name = "DIGEST")]
     pub(crate) expect: Option<String>,
-    /// Form of the answer on stdout
+    /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

@@ -34,7 +34,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
-    /// Form of the answer on stdout
+    /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

@@ -69,10 +69,10 @@ pub(crate) struct PlanArgs {
     /// Files of a directory are read once, so that the lock file pins their content.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Form of the progress on stderr
+    /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
-    /// Form of the answer on stdout
+    /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

@@ -87,7 +87,7 @@ pub(crate) struct RenderArgs {
     /// The values are described in docs/kserve.md; `yaml` holds the manifests.
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
-    /// Run this server image instead of a runtime; it takes vLLM's arguments
+    /// Run this server image instead of a runtime; the server must accept vLLM's arguments
     #[arg(long, value_name = "IMAGE")]
     pub(crate) custom_container: Option<String>,
     /// Mount the image as a volume, oci+native:// (KServe 0.20, Kubernetes 1.35)
@@ -105,16 +105,16 @@ pub(crate) struct RenderArgs {
     /// Name of the model in requests; default: the service's name
     #[arg(long, value_name = "NAME")]
     pub(crate) served_name: Option<String>,
-    /// How KServe deploys it
+    /// How KServe deploys the service
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: RenderMode,
     /// What sets the number of replicas (standard mode)
     #[arg(long, value_enum)]
     pub(crate) autoscaler: Option<RenderAutoscaler>,
-    /// Fewest replicas
+    /// Least number of replicas
     #[arg(long, value_name = "N")]
     pub(crate) min_replicas: Option<u32>,
-    /// Most replicas
+    /// Largest number of replicas
     #[arg(long, value_name = "N")]
     pub(crate) max_replicas: Option<u32>,
     /// Serving runtime; default: by model and release
@@ -144,10 +144,10 @@ pub(crate) struct RenderArgs {
     /// Memory; default: by weights and GPUs
     #[arg(long)]
     pub(crate) memory: Option<String>,
-    /// Label of nodes that may run it (can be repeated)
+    /// Label of the nodes that may run the pods (can be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) node_selector: Vec<(String, String)>,
-    /// Taint that it stands: KEY or KEY=VALUE, and maybe :EFFECT (can be repeated)
+    /// Taint to tolerate: KEY or KEY=VALUE, optionally with :EFFECT (can be repeated)
     #[arg(long, value_name = "TAINT")]
     pub(crate) toleration: Vec<Toleration>,
     /// User of KServe's sidecars: uidModelcar of its configuration
@@ -171,7 +171,7 @@ pub(crate) struct RenderArgs {
     /// Longest sequence in tokens; default: the model's own
     #[arg(long, value_name = "TOKENS")]
     pub(crate) max_model_len: Option<u64>,
-    /// Create it stopped (annotation serving.kserve.io/stop)
+    /// Create the service stopped (annotation serving.kserve.io/stop)
     #[arg(long)]
     pub(crate) stop: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Who else is building into a layout: what one build has written, another may name.
+//! A lock shared by all builds of one layout, so that a failing build does not delete a blob that another build refers to.
 
 use std::{
     fs::{self, File, TryLockError},

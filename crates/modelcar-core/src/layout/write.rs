@@ -173,7 +173,7 @@ impl Sink for LayoutSink {
 
     async fn abandon(&self) {
         let shared = Arc::clone(&self.shared);
-        // Threads of what was let go still run; an index that one of them gives a name to stays.
+        // Cancelled writes may still finish on their threads; an index that one of them publishes is kept.
         let _nobody_works = self.work.write().await;
         if shared.published.get().is_none() {
             // Nobody can use the outcome; what could not be removed is not part of the layout.

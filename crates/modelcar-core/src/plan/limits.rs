@@ -1,6 +1,6 @@
 //! Which files can stand in one image together.
 //!
-//! Names come from whoever owns the source or wrote the lock file. What is left out of the image is not asked.
+//! Names come from whoever owns the source or wrote the lock file. Files that stay out of the image are not checked.
 
 use std::collections::BTreeMap;
 

@@ -57,7 +57,7 @@ impl Selection {
             let reason = match &file.path {
                 path if exclude.is_match(path.as_str()) => Some("matches an exclude pattern".to_owned()),
                 _ if self.all && include.is_empty() => None,
-                path if is_git(path) && !self.all => Some("is git's own file".to_owned()),
+                path if is_git(path) && !self.all => Some("belongs to git, not to the model".to_owned()),
                 path if include.is_empty() => formats.duplicate(path),
                 path if include.is_match(path.as_str()) => None,
                 _ => Some("matches no include pattern".to_owned()),

@@ -35,7 +35,7 @@ use crate::{
 pub struct Connections {
     /// Logins and options for registries.
     pub registries: Registries,
-    /// How the Hub is spoken to; `None` when it may not be asked.
+    /// Options for the Hub; `None` when no request may go to the Hub.
     pub hub: Option<HubOptions>,
 }
 
@@ -45,7 +45,7 @@ impl Connections {
         Self { registries, hub: Some(HubOptions::default()) }
     }
 
-    /// Speaks to the Hub as `hub` says; with `None` not at all.
+    /// Uses `hub` as the options for the Hub; with `None` no request goes to the Hub.
     #[must_use]
     pub fn with_hub(self, hub: Option<HubOptions>) -> Self {
         Self { hub, ..self }

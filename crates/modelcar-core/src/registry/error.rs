@@ -63,7 +63,7 @@ pub enum RegistryError {
         source: Box<HttpFailure>,
     },
     /// The registry accepted the login at the start of an upload and refuses it during the upload.
-    #[error("{act} at `{repository}`: the login ran out during the upload")]
+    #[error("{act} at `{repository}`: the credentials expired during the upload")]
     LoginExpired {
         /// What was tried, and on which object.
         act: String,
@@ -73,7 +73,7 @@ pub enum RegistryError {
         source: Box<HttpFailure>,
     },
     /// The registry, or a proxy before it, accepts no request of this size.
-    #[error("{act} at `{repository}`: the registry, or a proxy before it, takes no request of {bytes} bytes")]
+    #[error("{act} at `{repository}`: the registry, or a proxy before it, accepts no request of {bytes} bytes")]
     TooLarge {
         /// What was tried, and on which object.
         act: String,

@@ -178,7 +178,7 @@ mod tests {
             repository.warn_of_sizes(sizes.into_iter().map(|size| ("large.safetensors".to_owned(), size)));
             let told = told.0.lock().unwrap();
             assert_eq!(told.len(), expected, "{host}: {told:?}");
-            assert!(told.iter().all(|text| text.contains("large.safetensors") && text.contains("at most")));
+            assert!(told.iter().all(|text| text.contains("large.safetensors") && text.contains("documents a limit")));
         }
     }
 }

@@ -159,7 +159,7 @@ const TABLE: [Quirks; 10] = [
         registry: "GitLab",
         hosts: &["registry.gitlab.com"],
         name: Some((2, "GROUP/PROJECT")),
-        advice: Some("its tokens live for minutes; they are renewed by themselves"),
+        advice: Some("its tokens expire within minutes; modelcar renews them"),
         ..PLAIN
     },
     // The repository may be a component of the name or part of the host, so names are not checked.

@@ -78,7 +78,7 @@ impl Checkpoints {
             return;
         }
         if let Err(error) = self.repository.put_manifest(&manifest, &tag(&recipe)).await {
-            self.warn(format!("no checkpoint of {}: {error}", layer.title()));
+            self.warn(format!("can't write a checkpoint of {}: {error}", layer.title()));
         }
     }
 
@@ -88,10 +88,10 @@ impl Checkpoints {
         let reason = match self.repository.delete_manifest(&nothing).await {
             Ok(StatusCode::NOT_FOUND) => match self.try_out().await {
                 Ok(None) => return true,
-                Ok(Some(reason)) => format!("the one that was tried out stays as `{TRIAL}`: {reason}"),
+                Ok(Some(reason)) => format!("the trial checkpoint can't be deleted and remains as `{TRIAL}`: {reason}"),
                 Err(error) => error.to_string(),
             },
-            Ok(status) => format!("it lets no manifest be deleted ({})", status.as_u16()),
+            Ok(status) => format!("it does not allow manifests to be deleted ({})", status.as_u16()),
             Err(error) => error.to_string(),
         };
         let registry = self.repository.image().registry();
@@ -124,7 +124,7 @@ impl Checkpoints {
         let held = std::mem::take(&mut *self.held());
         let delete = |(digest, tag): (Digest, String)| async move {
             let reason = self.delete(&digest, &tag).await?;
-            Some(format!("checkpoint `{tag}` stays: {reason}"))
+            Some(format!("checkpoint `{tag}` can't be deleted: {reason}"))
         };
         let left: Vec<String> =
             stream::iter(held).map(delete).buffer_unordered(DELETES).filter_map(std::future::ready).collect().await;

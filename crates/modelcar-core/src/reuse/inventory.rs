@@ -89,7 +89,7 @@ impl Inventory {
                     stated.extend(facts.filter(|_| !matches!(place, Place::Elsewhere(_))));
                     seen.extend(seen_layers(layers, &place, &image.to_string()));
                 }
-                Ok(None) => warn(&options, format!("image `{image}` is not there, nothing of it is reused")),
+                Ok(None) => warn(&options, format!("image `{image}` was not found: none of its layers is reused")),
                 Err(error) => warn(&options, format!("can't look for reusable layers in image `{image}`: {error}")),
             }
         }

@@ -259,7 +259,7 @@ impl Found {
     fn check(&self, file: &File) -> Result<(), SourceError> {
         match file.metadata() {
             Ok(meta) if Stamp::of(&meta) == self.stamp => Ok(()),
-            Ok(_) => Err(self.changed("its size, time or place is another than when it was listed")),
+            Ok(_) => Err(self.changed("its size, time or inode differs from the listing")),
             Err(error) => Err(self.fault("look at", error)),
         }
     }
@@ -481,7 +481,7 @@ mod tests {
         }
         fs::create_dir(dir.path().join("23")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
-        assert!(error.ends_with("is one entry too many: 100000 are looked at behind links to folders"), "{error}");
+        assert!(error.ends_with("has more than 100000 entries behind links to folders"), "{error}");
 
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("d/".repeat(63))).unwrap();

@@ -47,8 +47,8 @@ pub enum SourceError {
     /// The source is of a kind that this library can't open.
     #[error("source `{0}` is neither a model on the Hub nor a directory")]
     Unknown(String),
-    /// The model is on the Hub, which may not be asked.
-    #[error("model `{model}` is on the Hub, and the Hub may not be asked")]
+    /// The model is on the Hub, and the caller gave no way to the Hub.
+    #[error("model `{model}` is on the Hub, and access to the Hub is turned off")]
     Offline {
         /// `owner/name[@revision]`.
         model: String,
@@ -87,7 +87,7 @@ pub enum SourceError {
         seconds: u64,
     },
     /// The listing of the source is not to be trusted.
-    #[error("the listing of `{source_name}` is refused: {reason}")]
+    #[error("the listing of `{source_name}` can't be used: {reason}")]
     HostileListing {
         /// The source.
         source_name: String,
@@ -111,7 +111,7 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// Links to folders make more of a directory's entries than are looked at.
-    #[error("`{path}` is one entry too many: {max} are looked at behind links to folders")]
+    #[error("`{path}` has more than {max} entries behind links to folders")]
     TooManyLinked {
         /// Path on the file system.
         path: PathBuf,
@@ -141,7 +141,7 @@ pub enum SourceError {
         reason: &'static str,
     },
     /// The Hub's token can't be sent. It is not shown.
-    #[error("the Hub's token holds a character that no header can carry")]
+    #[error("the Hub's token contains a character that an HTTP header can't carry")]
     BadToken,
     /// A file is not the one that was listed any more.
     #[error("`{path}` changed while it was read: {reason}")]

@@ -136,7 +136,7 @@ findings! {
         } => "server-restarted", "`{container}` restarted {restarts} times";
         /// OCI images are switched off.
         OciDisabled
-            => "oci-disabled", "OCI images are switched off: the storage initializer is asked to download one, which it can't";
+            => "oci-disabled", "OCI support is disabled in KServe: the storage initializer was told to download an image, which it can't";
         /// A template, beside a pod that was made from it.
         TemplateOfPod => "look-at-pods", "this is a template: a pod of this document shows what became of it";
         /// A template, beside the object that says why there is no pod.
@@ -145,9 +145,9 @@ findings! {
         /// A template alone, of which nothing is known.
         TemplateAlone => "look-at-pods", "this is a template: KServe's webhook acts on the pods made from it";
         /// No model, beside a pod that has it.
-        ModelElsewhere => "no-model", "nothing here speaks of an OCI model; another pod of this document has it";
+        ModelElsewhere => "no-model", "the pod refers to no OCI model; another pod of this document does";
         /// No model at all.
-        NoModel => "no-model", "nothing here speaks of an OCI model";
+        NoModel => "no-model", "the pod refers to no OCI model";
         /// A container of the user's has the sidecar's name.
         NameTaken {
             /// The container.
@@ -167,9 +167,9 @@ findings! {
         } => "control-plane", "the namespace has the label {label}, and the webhook passes such namespaces over";
         /// An image volume is wanted and none was made.
         NativeOff
-            => "native-off", "an image volume is wanted and none was made: OCI is switched off, or KServe is older than 0.20";
+            => "native-off", "the pod asks for an image volume, and KServe made none: OCI support is disabled, or KServe is older than 0.20";
         /// Nothing was injected, and nothing says why.
-        NotInjected => "not-injected", "a model from an image is wanted and nothing was injected";
+        NotInjected => "not-injected", "the pod asks for a model from an image, and KServe injected nothing";
         /// The pod runs another image than its annotation asks for.
         OtherImage {
             /// The images that it runs.

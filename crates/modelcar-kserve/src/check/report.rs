@@ -60,11 +60,11 @@ pub enum Mode {
     Fetch,
     /// Not at all: OCI is switched off, the download that is tried instead fails.
     Disabled,
-    /// Not at all: an `oci://` is wanted and nothing was injected.
+    /// Not at all: the pod asks for an `oci://` model, and KServe injected nothing.
     Missed,
     /// Not yet: this is a template, the webhook acts on its pods.
     Deferred,
-    /// Nothing here speaks of an OCI model.
+    /// The pod refers to no OCI model.
     None,
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn ask_program(
     let (success, said) = match timeout(patience, group.talk(server)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed(format!("gave no answer for {} s and was ended", patience.as_secs_f32()))),
+        Err(_) => return Err(failed(format!("gave no answer for {} s and was killed", patience.as_secs_f32()))),
     };
     let answer: Option<Value> = serde_json::from_slice(&said).ok();
     if !success {

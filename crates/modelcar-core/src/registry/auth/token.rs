@@ -204,7 +204,8 @@ fn form(text: &str) -> String {
 
 /// Makes a header that neither the HTTP client nor `Debug` prints.
 pub(super) fn secret_header(text: &str) -> Result<HeaderValue, &'static str> {
-    let mut header = HeaderValue::from_str(text).map_err(|_| "the token holds a character that no header can carry")?;
+    let mut header =
+        HeaderValue::from_str(text).map_err(|_| "the token contains a character that an HTTP header can't carry")?;
     header.set_sensitive(true);
     Ok(header)
 }

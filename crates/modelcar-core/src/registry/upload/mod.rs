@@ -158,7 +158,9 @@ impl Inner {
             return false;
         }
         self.chunk_bytes.store(smaller, Ordering::Relaxed);
-        self.report_warning(&format!("takes no request of {refused} bytes, going on in chunks of {smaller} bytes"));
+        self.report_warning(&format!(
+            "accepts no request of {refused} bytes, the upload continues in chunks of {smaller} bytes"
+        ));
         true
     }
 
@@ -275,14 +277,14 @@ impl Upload<'_> {
                 tracing::info!(act = self.act, held, "resuming in the same session");
                 tries.count = if held - at >= LEAST_ADVANCE_BYTES { 1 } else { tries.count + 1 };
                 self.inner.report_warning(&format!(
-                    "holds {held} bytes of {}, going on there: {}",
+                    "holds {held} bytes of {}, the upload resumes there: {}",
                     self.title,
                     chain(&error)
                 ));
                 Ok(held)
             }
             held => {
-                tracing::info!(act = self.act, held, "the session can't be resumed");
+                tracing::info!(act = self.act, held, "the upload session can't be resumed");
                 Err(error)
             }
         }

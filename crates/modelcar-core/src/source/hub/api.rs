@@ -132,10 +132,9 @@ impl Hub {
         let url = self.url(&format!("api/models/{repo}/revision/{}?blobs=true", segment(revision)))?;
         let page = self.get(url, &asked).await?;
         let info: RawInfo = parse(&page, &asked)?;
-        let id: ModelId = info
-            .id
-            .parse()
-            .map_err(|_| refused(repo, format!("the Hub calls it `{}`, which is no name", text::excerpt(&info.id))))?;
+        let id: ModelId = info.id.parse().map_err(|_| {
+            refused(repo, format!("the Hub names the model `{}`, which is not a valid name", text::excerpt(&info.id)))
+        })?;
         if id.revision().is_some() || !is_commit(&info.sha) {
             return Err(refused(
                 repo,
@@ -260,8 +259,8 @@ impl Hub {
     pub(super) fn next_hop(&self, from: &Url, response: &Response, asked: &Asked<'_>) -> Result<Url, Fault> {
         let location = header(response, LOCATION.as_str());
         let refuse = |why: &str| Fault::fatal(protocol(from, asked, why));
-        let location = location.ok_or_else(|| refuse("a redirect leads nowhere"))?;
-        let target = from.join(&location).map_err(|_| refuse("a redirect leads to no URL"))?;
+        let location = location.ok_or_else(|| refuse("a redirect has no `Location`"))?;
+        let target = from.join(&location).map_err(|_| refuse("the `Location` of a redirect is not a URL"))?;
         match target.scheme() {
             "https" => Ok(target),
             "http" if self.endpoint.scheme() == "http" => Ok(target),
@@ -277,7 +276,10 @@ impl Hub {
         let read = HttpFailure::from_response(Method::GET, response);
         let failure = match timeout(self.stall, read).await {
             Ok(failure) => failure,
-            Err(_) => HttpFailure { status: Some(status), ..HttpFailure::protocol(Method::GET, &url, "no body came") },
+            Err(_) => HttpFailure {
+                status: Some(status),
+                ..HttpFailure::protocol(Method::GET, &url, "the answer has no body")
+            },
         };
         let wait = failure.retry_after.or_else(|| rate_limit_wait(&told?));
         let transient = failure.is_retryable();

@@ -134,7 +134,7 @@ impl MetadataServer {
         let genuine = http::header(&response, "metadata-flavor").is_some_and(|flavor| flavor == "Google");
         if self.known().is_none() && !genuine {
             // A router or a captive portal may answer every request.
-            return Err(HttpFailure::protocol(Method::GET, url, "something else than a metadata server answers"));
+            return Err(HttpFailure::protocol(Method::GET, url, "the server that answers is not a metadata server"));
         }
         match response.status() {
             StatusCode::OK => {}
