@@ -143,7 +143,7 @@ fn ordered_window(bencher: Bencher, connections: usize) {
     tree.warm_up();
     hub.add_repo("acme/one", "main", tree);
     let options = HubOptions { endpoint: hub.endpoint(), ..HubOptions::default() };
-    let source = runtime.block_on(HubSource::resolve("acme/one", "main", options)).unwrap();
+    let source = runtime.block_on(HubSource::resolve(&"acme/one".parse().unwrap(), options)).unwrap();
     push(bencher, &runtime, Arc::new(source), &BuildOptions { connections, ..BuildOptions::default() });
 }
 

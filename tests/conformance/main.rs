@@ -88,7 +88,7 @@ async fn hub_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation>
     hub.add_repo("acme/tiny", "main", tree);
     let make = async || {
         let options = HubOptions { endpoint: hub.endpoint(), ..HubOptions::default() };
-        HubSource::resolve("acme/tiny", "main", options).await.unwrap()
+        HubSource::resolve(&"acme/tiny".parse().unwrap(), options).await.unwrap()
     };
     conformance::source(make, files).await
 }

@@ -12,7 +12,7 @@ use modelcar_core::{
     base::BaseRef,
     plan::{Layering, PlanOptions},
     progress::{Event, Progress},
-    push::{Connections, Contents, Push},
+    push::{Connections, ModelContents, Push},
     registry::{Credential, HostLogin, Login, Registries, RegistryOptions},
     source::SourceRef,
 };
@@ -309,7 +309,7 @@ impl Model {
         let told = |error: &dyn std::error::Error| (chain(error), format!("{error:?}"));
         let layering = Layering { own_layer_bytes: 500 << 10, ..Layering::default() };
         let options = PlanOptions { layering, ..PlanOptions::default() };
-        let contents = Contents::new(SourceRef::Dir(self.dir.path().into()));
+        let contents = ModelContents::new(SourceRef::Dir(self.dir.path().into()));
         let host = row.host.clone().unwrap_or_else(|| registry.host());
         let image: ImageRef = format!("{host}/{}:v1", row.repository).parse().unwrap();
         let login = Login { credential: row.credential.clone(), origin: "the table".to_owned() };

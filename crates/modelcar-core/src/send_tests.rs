@@ -33,7 +33,7 @@ fn from_sources(source: Arc<dyn Source>, plan: Plan, dir: DirSource, files: Vec<
         drop(source.list().await);
         drop(ModelFacts::read(&*source, &packed, &[]).await);
         drop(dir.identify(files).await);
-        drop(HubSource::resolve("owner/name", "main", HubOptions::default()).await);
+        drop(HubSource::resolve(&"owner/name".parse().unwrap(), HubOptions::default()).await);
         drop(DirSource::open(PathBuf::new()).await);
         drop(SourceRef::Dir(PathBuf::new()).open(None, &progress).await);
         drop(BaseRef::Scratch.open(&connections.registries, &progress).await);

@@ -6,12 +6,12 @@
 //!
 //! ```no_run
 //! # async fn push() -> modelcar_core::Result<()> {
-//! use modelcar_core::push::{Contents, Push};
+//! use modelcar_core::push::{ModelContents, Push};
 //! use modelcar_env::Environment;
 //!
 //! let image: modelcar_core::ImageRef = "europe-docker.pkg.dev/p/models/qwen:v1".parse()?;
 //! let connections = Environment::read()?.connections(Some(&image))?;
-//! let contents = Contents::new("Qwen/Qwen2.5-0.5B-Instruct".parse()?);
+//! let contents = ModelContents::new("Qwen/Qwen2.5-0.5B-Instruct".parse()?);
 //! let pushed = Push::new(contents, image, connections).prepare().await?.run().await?;
 //! println!("{}", pushed.image);
 //! # Ok(())

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use modelcar_core::{
     ErrorKind, OtherError,
     source::{
-        ByteStream, Extent, Origin, Source, SourceError, SourceFile, ReadBudget, hash_files,
+        ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, hash_files,
         ranged::{self, Fault, RangeStore, RangeStream, Retry},
     },
 };

@@ -20,7 +20,7 @@ use modelcar_core::{
     base::BaseRef,
     plan::{Layering, Plan, PlanOptions, Selection},
     progress::Progress,
-    push::Contents,
+    push::{Contents, ModelContents},
     source::SourceRef,
 };
 use modelcar_env::Environment;
@@ -39,17 +39,20 @@ fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, Sourc
     if let Some(file) = &args.plan {
         let lock = lock::read(file)?;
         let read = source.clone().unwrap_or_else(|| lock.source.clone());
-        let contents = Contents::from_lock(lock);
-        return Ok((source.into_iter().fold(contents, Contents::with_source), read));
+        let contents = match source {
+            Some(source) => Contents::from_lock_and_source(lock, source),
+            None => Contents::from_lock(lock),
+        };
+        return Ok((contents, read));
     }
     let source = source.ok_or_else(|| Failure::say("no source is named"))?;
-    Ok((planned(source.clone(), &args.select, &args.image)?, source))
+    Ok((planned(source.clone(), &args.select, &args.image)?.into(), source))
 }
 
 /// Returns what an image of `source` is made of.
-fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<Contents, Failure> {
+fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<ModelContents, Failure> {
     let options = plan_options(select, image)?;
-    Ok(Contents::new(source).with_base(resolve::base(image)?).with_options(options))
+    Ok(ModelContents::new(source).with_base(resolve::base(image)?).with_options(options))
 }
 
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {

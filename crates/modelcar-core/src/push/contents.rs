@@ -15,17 +15,23 @@ use crate::{
     source::{OpenSource, SourceFile, SourceRef},
 };
 
-/// What goes into an image.
+/// What goes into an image: a model on a base, or what a lock file pins.
 #[derive(Debug, Clone)]
-pub struct Contents {
-    from: From,
-    identified: bool,
-}
+pub struct Contents(Origin);
 
 #[derive(Debug, Clone)]
-enum From {
-    Model { source: Model, base: BaseRef, options: Box<PlanOptions> },
-    Lock { lock: Box<LockFile>, source: Option<Model> },
+enum Origin {
+    Model(Box<ModelContents>),
+    Lock { lock: Box<LockFile>, source: Option<SourceRef> },
+}
+
+/// A model on a base, to be planned.
+#[derive(Debug, Clone)]
+pub struct ModelContents {
+    source: Model,
+    base: BaseRef,
+    options: PlanOptions,
+    identified: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -43,61 +49,64 @@ impl Model {
     }
 }
 
-impl Contents {
+impl ModelContents {
     /// The model that `source` names, on the default base.
     pub fn new(source: SourceRef) -> Self {
         Self::of(Model::Named(source))
     }
 
-    /// The model of a source that is open already, or is your own.
+    /// The model of a source that is open already, or is your own, on the default base.
     pub fn from_source(source: OpenSource) -> Self {
         Self::of(Model::Open(source))
     }
 
-    /// What a lock file pins: the same files in the same layers, so that the image gets the same digest.
-    pub fn from_lock(lock: LockFile) -> Self {
-        Self { from: From::Lock { lock: Box::new(lock), source: None }, identified: false }
-    }
-
     fn of(source: Model) -> Self {
-        let from = From::Model { source, base: BaseRef::default(), options: Box::default() };
-        Self { from, identified: false }
+        Self { source, base: BaseRef::default(), options: PlanOptions::default(), identified: false }
     }
 
-    /// Reads the lock file's files from `source` instead of the source that the lock file names. Contents that are not
-    /// from a lock file have one source alone: it is replaced.
+    /// Puts the model on `base`.
     #[must_use]
-    pub fn with_source(mut self, name: SourceRef) -> Self {
-        match &mut self.from {
-            From::Model { source, .. } => *source = Model::Named(name),
-            From::Lock { source, .. } => *source = Some(Model::Named(name)),
-        }
-        self
+    pub fn with_base(self, base: BaseRef) -> Self {
+        Self { base, ..self }
     }
 
-    /// Puts the model on `base`. A lock file has its own base.
+    /// Selects and lays out files as `options` say.
     #[must_use]
-    pub fn with_base(mut self, name: BaseRef) -> Self {
-        if let From::Model { base, .. } = &mut self.from {
-            *base = name;
-        }
-        self
-    }
-
-    /// Selects and lays out files as `options` say. A lock file has its own layout.
-    #[must_use]
-    pub fn with_options(mut self, plan: PlanOptions) -> Self {
-        if let From::Model { options, .. } = &mut self.from {
-            **options = plan;
-        }
-        self
+    pub fn with_options(self, options: PlanOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// Reads the files of a directory, so that the plan states their content. A lock file needs it.
     #[must_use]
-    pub fn identified(mut self) -> Self {
-        self.identified = true;
-        self
+    pub fn identified(self) -> Self {
+        Self { identified: true, ..self }
+    }
+
+    /// As [`Contents::plan`].
+    ///
+    /// # Errors
+    /// As [`Contents::plan`].
+    pub async fn plan(self, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<PlannedImage> {
+        Contents::from(self).plan(connections, progress).await
+    }
+}
+
+impl From<ModelContents> for Contents {
+    fn from(model: ModelContents) -> Self {
+        Self(Origin::Model(Box::new(model)))
+    }
+}
+
+impl Contents {
+    /// What a lock file pins: the same files in the same layers on the same base, so that the image gets the same digest.
+    pub fn from_lock(lock: LockFile) -> Self {
+        Self(Origin::Lock { lock: Box::new(lock), source: None })
+    }
+
+    /// As [`from_lock`](Self::from_lock), with the files read from `source` instead of the source that the lock file
+    /// names.
+    pub fn from_lock_and_source(lock: LockFile, source: SourceRef) -> Self {
+        Self(Origin::Lock { lock: Box::new(lock), source: Some(source) })
     }
 
     /// Opens source and base, pins both, and plans the image. No weights are moved.
@@ -105,14 +114,15 @@ impl Contents {
     /// # Errors
     /// When source or base are not there or can't be read, or the files make no image.
     pub async fn plan(self, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<PlannedImage> {
-        match self.from {
-            From::Model { source, base, options } => {
+        match self.0 {
+            Origin::Model(model) => {
+                let ModelContents { source, base, options, identified } = *model;
                 let opening = open_base(&base, connections, progress);
                 let (source, base) = tokio::try_join!(source.open(connections, progress), opening)?;
-                plan_anew(source, base, &options, self.identified, Arc::clone(progress)).await
+                plan_anew(source, base, &options, identified, Arc::clone(progress)).await
             }
-            From::Lock { lock, source } => {
-                let source = source.unwrap_or_else(|| Model::Named(lock.source.clone()));
+            Origin::Lock { lock, source } => {
+                let source = Model::Named(source.unwrap_or_else(|| lock.source.clone()));
                 let opening = async { Ok(lock.base.open(&connections.registries, progress).await?) };
                 let (source, base) = tokio::try_join!(source.open(connections, progress), opening)
                     .map_err(|source| PushError::LockedNames { source })?;

@@ -15,7 +15,7 @@ mod tests;
 use std::{future::pending, sync::Arc};
 
 pub use self::{
-    contents::{Contents, PlannedImage},
+    contents::{Contents, ModelContents, PlannedImage},
     error::PushError,
     prepared::{PreparedPush, Pushed},
 };
@@ -89,9 +89,9 @@ pub struct Push {
 
 impl Push {
     /// Pushes `contents` to `image`, under its tag, `latest` where it names none.
-    pub fn new(contents: Contents, image: ImageRef, connections: Connections) -> Self {
+    pub fn new(contents: impl Into<Contents>, image: ImageRef, connections: Connections) -> Self {
         let (reuse, options) = (Some(ReusePolicy::default()), BuildOptions::default());
-        Self { contents, image, more_tags: Vec::new(), connections, target: None, reuse, options }
+        Self { contents: contents.into(), image, more_tags: Vec::new(), connections, target: None, reuse, options }
     }
 
     /// Tags the image with `tags` too.

@@ -84,7 +84,7 @@ impl PreparedPush {
     }
 
     /// Returns the lock file that makes this image again. It pins the content of a directory's files where
-    /// [`Contents::identified`](super::Contents::identified) was asked for.
+    /// [`ModelContents::identified`](super::ModelContents::identified) was asked for.
     pub fn lock(&self) -> LockFile {
         LockFile::new(self.source.name.clone(), self.base_name.clone(), self.plan().clone())
     }

@@ -19,11 +19,11 @@ fn connections() -> Connections {
     Connections::new(Registries::new(keychain, RegistryOptions::default())).with_hub(None)
 }
 
-fn contents(dir: &tempfile::TempDir) -> Contents {
-    Contents::new(SourceRef::Dir(dir.path().into())).with_base(BaseRef::Scratch)
+fn contents(dir: &tempfile::TempDir) -> ModelContents {
+    ModelContents::new(SourceRef::Dir(dir.path().into())).with_base(BaseRef::Scratch)
 }
 
-fn push(registry: &FakeRegistry, contents: Contents) -> Push {
+fn push(registry: &FakeRegistry, contents: impl Into<Contents>) -> Push {
     let image = format!("{}/a/b:v1", registry.host()).parse().unwrap();
     Push::new(contents, image, connections())
 }
@@ -71,7 +71,7 @@ async fn a_lock_file_gives_the_same_image_and_refuses_another_model() {
 
     let other = model();
     fs::write(other.path().join("config.json"), "{}").unwrap();
-    let contents = Contents::from_lock(lock).with_source(SourceRef::Dir(other.path().into()));
+    let contents = Contents::from_lock_and_source(lock, SourceRef::Dir(other.path().into()));
     let error = push(&registry, contents).prepare().await.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(PushError::OtherFiles { others: 0, .. })), "{error}");
 }

@@ -30,7 +30,7 @@ impl SourceRef {
             (Self::Hub(model), Some(options)) => {
                 let revision = model.revision().unwrap_or("main");
                 let options = HubOptions { progress: Arc::clone(progress), ..options.clone() };
-                let source = HubSource::resolve(model.repository(), revision, options).await?;
+                let source = HubSource::resolve(model, options).await?;
                 let commit = source.origin().commit.clone().unwrap_or_else(|| revision.to_owned());
                 Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })
             }

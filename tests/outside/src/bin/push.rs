@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use modelcar_core::{
     BuildOptions, Error, ErrorKind, ImageRef,
     progress::{self, Event, Progress},
-    push::{Contents, Push, Pushed},
+    push::{ModelContents, Push, Pushed},
 };
 use modelcar_env::Environment;
 use tokio::time::sleep;
@@ -28,7 +28,7 @@ fn bar() -> impl Progress {
 
 async fn push(args: &[String], stop: &CancellationToken) -> Result<Pushed, Error> {
     let image: ImageRef = args[1].parse()?;
-    let contents = Contents::new(args[0].parse()?).with_base(args[2].parse()?);
+    let contents = ModelContents::new(args[0].parse()?).with_base(args[2].parse()?);
     // Google's Application Default Credentials, and what else the environment has.
     let connections = Environment::read()?.connections(Some(&image))?;
     let options = BuildOptions { progress: Arc::new(bar()), ..BuildOptions::default() };

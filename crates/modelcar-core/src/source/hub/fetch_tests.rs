@@ -19,7 +19,7 @@ async fn read(action: HubAction) -> (Result<bool, SourceError>, usize) {
     hub.add_repo("a/m", "main", ModelTree::new().lfs("w.bin", content.clone()));
     let retry_base = Duration::from_millis(1);
     let options = HubOptions { endpoint: hub.endpoint(), retry_base, ..HubOptions::default() };
-    let source = HubSource::resolve("a/m", "main", options).await.unwrap();
+    let source = HubSource::resolve(&"a/m".parse().unwrap(), options).await.unwrap();
     let file = source.list().await.unwrap().remove(0);
     hub.clear_requests();
     hub.fault(FaultRule::new("w.bin", action).server("cdn"));

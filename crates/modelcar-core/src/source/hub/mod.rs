@@ -17,7 +17,7 @@ use self::{api::Hub, fetch::Fetcher};
 use crate::{
     http::{Network, Secret},
     progress::{NoProgress, Phase, Progress},
-    source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, model_id, ranged},
+    source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, ranged},
 };
 
 /// How the Hub is spoken to.
@@ -63,21 +63,17 @@ pub struct HubSource {
 }
 
 impl HubSource {
-    /// Looks `revision` of `model` (`owner/name`) up and pins it to its commit.
+    /// Resolves the revision of `model`, `main` if the name has none, to its commit.
     ///
-    /// A renamed or differently spelled model is followed; the origin carries the name the Hub answers with.
-    pub async fn resolve(model: &str, revision: &str, options: HubOptions) -> Result<Self, SourceError> {
-        let id: ModelId = model.parse()?;
-        if id.revision().is_some() {
-            return Err(SourceError::InvalidRepository(model.to_owned()));
-        }
-        if !model_id::is_revision(revision) {
-            let (repo, revision) = (model.to_owned(), revision.to_owned());
-            return Err(SourceError::RevisionNotFound { repo, revision });
-        }
+    /// If the Hub redirects a renamed or differently spelled model, the origin carries the name that the Hub answers with.
+    ///
+    /// # Errors
+    /// When the model or the revision does not exist, or the Hub refuses or fails.
+    pub async fn resolve(model: &ModelId, options: HubOptions) -> Result<Self, SourceError> {
+        let revision = model.revision().unwrap_or("main");
         Phase::Resolve.begin(&*options.progress);
         let hub = Hub::new(&options)?;
-        let info = hub.model_info(id.repository(), revision).await?;
+        let info = hub.model_info(model.repository(), revision).await?;
         tracing::info!(repository = info.repository, commit = info.commit, "the revision is resolved");
         let origin = Origin {
             title: Some(info.repository.clone()),
