@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{files, parts::command};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running nginx; it goes away when dropped.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::parts::command;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running registry with an empty store; both go away when dropped.
 #[derive(Debug)]

@@ -62,6 +62,20 @@ fn random(seed: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// Waits until the registry has read what the killed push left in its connections.
+fn settle(registry: &FakeRegistry) {
+    let seen = || (registry.requests().len(), registry.bytes_received());
+    let mut before = seen();
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let now = seen();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
 #[test]
 fn a_killed_push_goes_on_from_the_finished_layers() {
     let kills: u64 = std::env::var(KILLS).ok().map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
@@ -89,7 +103,7 @@ fn a_killed_push_goes_on_from_the_finished_layers() {
         cut += u32::from(first.try_wait().unwrap().is_none());
         first.kill().unwrap();
         first.wait().unwrap();
-        thread::sleep(Duration::from_millis(30));
+        settle(&registry);
         let patches = registry.requests().iter().filter(|request| request.method == "PATCH").count();
         let checkpoints = names(&registry, &repository).0.iter().filter(|tag| tag.starts_with(CHECKPOINT)).count();
         let published = names(&registry, &repository).0.iter().any(|tag| tag == "v1");

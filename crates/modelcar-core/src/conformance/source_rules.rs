@@ -23,7 +23,7 @@ const SIDE_BY_SIDE_PART: u64 = 64 << 10;
 /// A part as a build has it.
 const LARGE_PART: u64 = 1 << 20;
 /// How long a source may take to notice that its reader is gone.
-const NOTICE: Duration = Duration::from_secs(5);
+const NOTICE: Duration = Duration::from_secs(15);
 
 /// Checks that what `make` returns keeps the contract of [`Source`]: a model with the files of `expected` and no other.
 ///

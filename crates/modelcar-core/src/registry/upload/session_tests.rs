@@ -35,7 +35,7 @@ async fn a_request_that_is_tried_again_does_not_keep_the_others_open() {
     }
     let begun = Instant::now();
     inner.close_all().await;
-    assert!(begun.elapsed() < CLOSE_ALL_PATIENCE * 3, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", begun.elapsed());
     assert_eq!(registry.open_sessions(), []);
     assert!(waiting.await.unwrap().is_err(), "its wait has ended");
 }
