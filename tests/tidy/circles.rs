@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{code, exports, heads, items, product_files, uses, workspace};
@@ -29,15 +29,18 @@ fn no_crate_has_a_circle_of_modules() {
 
 #[test]
 fn the_files_of_a_module_have_no_circle() {
-    let core = workspace().join("crates/modelcar-core/src");
     let mut wrong = Vec::new();
-    for (module, least) in [("registry", 20), ("http", 4)] {
-        let graph = files_graph(&core, module);
-        assert!(graph.len() >= least && graph.values().any(|used| !used.is_empty()), "{module}: {graph:?}");
-        // The module's root re-exports: a file that names it would depend on all others.
-        let roots = graph.iter().filter(|(_, used)| used.contains(module));
-        wrong.extend(roots.map(|(file, _)| format!("{file} names a re-export: name the file that has the item")));
-        wrong.extend(circle(&graph).map(|circle| circle.join(" -> ")));
+    for (name, least) in [("modelcar-core", 12), ("modelcar-kserve", 3), ("modelcar-cli", 2)] {
+        let source = workspace().join("crates").join(name).join("src");
+        let folders = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let modules: Vec<String> =
+            folders.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        assert!(modules.len() >= least, "{name}: {modules:?}");
+        for module in modules {
+            let graph = files_graph(&source, &module);
+            assert!(graph.len() > 1, "{name}: {graph:?}");
+            wrong.extend(circle(&graph).map(|circle| format!("{name}: {}", circle.join(" -> "))));
+        }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -45,11 +48,20 @@ fn the_files_of_a_module_have_no_circle() {
 #[test]
 fn paths_lead_to_files() {
     assert_eq!(paths("{a::B, c::{self, D}}"), ["a::B", "c::self", "c::D"]);
-    let files = ["m::a", "m::b", "m::b::c"].map(str::to_owned).into();
-    let code =
-        "use super::{d::E, c::F};\nuse crate::{http, m::a::G};\npub(in crate::m) fn x() { super::super::H::new() }";
-    let found: Vec<String> = used_files(code, "m::b::c", "m", &files).into_iter().collect();
-    assert_eq!(found, ["m", "m::a", "m::b"]);
+    let code = |path: &str| match path {
+        "m" => "pub use self::{a::{A, G}, b::B};\nstruct E;",
+        "m::b::c" => {
+            "use super::{d::E, c::F};\nuse crate::{http, m::a::G};\npub(in crate::m) fn x() { super::super::H::new() }"
+        }
+        "m::b" => "use super::{A, E};",
+        _ => "",
+    };
+    let files: BTreeMap<String, String> =
+        ["m", "m::a", "m::b", "m::b::c"].map(|path| (path.to_owned(), code(path).to_owned())).into();
+    let found = |file: &str| used_files(file, &files).into_iter().collect::<Vec<_>>();
+    assert_eq!(found("m::b::c"), ["m", "m::a", "m::b"]);
+    assert_eq!(found("m::b"), ["m", "m::a"], "`A` is of `a`, `E` of the root");
+    assert_eq!(found("m"), Vec::<String>::new(), "a re-export is no use");
 }
 
 #[test]
@@ -79,26 +91,23 @@ fn graph(source: &Path, root: &str) -> Graph {
     graph
 }
 
-/// Returns the graph of the files below the folder of `module`, each by its module path. The module's root is no part of
-/// it.
+/// Returns the graph of the files of `module`, its root among them, each by its module path.
 fn files_graph(source: &Path, module: &str) -> Graph {
     let path = |file: &Path| {
         let within = file.strip_prefix(source).unwrap().with_extension("");
         let parts: Vec<&str> = within.iter().map(|part| part.to_str().unwrap()).filter(|part| *part != "mod").collect();
         parts.join("::")
     };
-    let files: BTreeMap<String, PathBuf> = product_files(&source.join(module))
-        .into_iter()
-        .map(|file| (path(&file), file))
-        .filter(|(path, _)| path != module)
-        .collect();
-    let paths = files.keys().cloned().collect();
-    files.iter().map(|(path, file)| (path.clone(), used_files(&code(file), path, module, &paths))).collect()
+    let root = source.join(format!("{module}.rs"));
+    let files = product_files(&source.join(module)).into_iter().chain(root.exists().then_some(root));
+    let files: BTreeMap<String, String> = files.map(|file| (path(&file), code(&file))).collect();
+    files.keys().map(|file| (file.clone(), used_files(file, &files))).collect()
 }
 
-/// Returns the files that the code of `file` names by `crate::`, `super::` or `self::`.
-fn used_files(code: &str, file: &str, module: &str, files: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
+/// Returns the files that the code of `file` names by `crate::`, `super::` or `self::`. What a file re-exports is of the
+/// file that has the item, and a re-export is no use.
+fn used_files(file: &str, files: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let (mut used, code) = (BTreeSet::new(), without_exports(&files[file]));
     for start in ["crate::", "super::", "self::"] {
         let begins = |at: &usize| {
             let before = &code[..*at];
@@ -106,15 +115,53 @@ fn used_files(code: &str, file: &str, module: &str, files: &BTreeSet<String>) ->
             !before.ends_with([':', '_']) && !before.ends_with(char::is_alphanumeric) && !before.ends_with("pub(in ")
         };
         for at in code.match_indices(start).map(|(at, _)| at).filter(begins) {
-            for path in paths(&code[at..]) {
-                let target = resolve(&path, file);
-                let known = (1..=target.len()).rev().map(|length| target[..length].join("::"));
-                used.extend(known.into_iter().find(|path| path == module || files.contains(path)));
-            }
+            used.extend(paths(&code[at..]).iter().filter_map(|path| file_of(resolve(path, file), files)));
         }
     }
     used.remove(file);
     used
+}
+
+/// Returns the file that has the item of an absolute path.
+fn file_of(mut path: Vec<String>, files: &BTreeMap<String, String>) -> Option<String> {
+    loop {
+        let (length, file) = (1..=path.len())
+            .rev()
+            .map(|length| (length, path[..length].join("::")))
+            .find(|(_, name)| files.contains_key(name))?;
+        let Some(item) = path.get(length) else { return Some(file) };
+        let exported = re_exports(&files[&file]).into_iter().find(|path| path.rsplit("::").next() == Some(item));
+        // What is re-exported from another module is not of these files.
+        let Some(from) = exported else { return Some(file) };
+        let followed = resolve(&from, &file);
+        if followed == path {
+            return Some(file);
+        }
+        path = followed;
+    }
+}
+
+/// Returns the paths that a file re-exports.
+fn re_exports(code: &str) -> Vec<String> {
+    statements(code).filter(|(is_export, _)| *is_export).flat_map(|(_, tree)| paths(tree)).collect()
+}
+
+fn without_exports(code: &str) -> String {
+    let mut code = code.to_owned();
+    for (_, tree) in statements(&code.clone()).filter(|(is_export, _)| *is_export) {
+        code = code.replacen(tree, "", 1);
+    }
+    code
+}
+
+/// Returns each `use` of a file as whether the `use` re-exports, and its tree.
+fn statements(code: &str) -> impl Iterator<Item = (bool, &str)> {
+    code.match_indices("use ").filter_map(|(at, found)| {
+        let line = code[..at].rsplit('\n').next().unwrap();
+        let tree = code[at + found.len()..].split(';').next().unwrap();
+        let is_use = line.is_empty() || line.starts_with("pub");
+        is_use.then_some((line.starts_with("pub"), tree))
+    })
 }
 
 /// Returns the absolute path of a path that the code of `file` writes.

@@ -2,17 +2,16 @@
 
 mod bars;
 mod lines;
+mod stderr;
+mod words;
 
 use std::{
-    fmt::Display,
     io::{self, IsTerminal, Write},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
-use bytesize::ByteSize;
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::ProgressDrawTarget;
 use modelcar_core::{
     progress::{NoProgress, Progress},
     push::Pushed,
@@ -21,20 +20,17 @@ use modelcar_core::{
 };
 use modelcar_kserve::sizing::NodeDisk;
 
-use self::{bars::Bars, lines::Lines};
+use self::{bars::Bars, lines::Lines, stderr::on_screen};
+pub(crate) use self::{
+    stderr::{say, warn, write_stderr},
+    words::{count, size},
+};
 use crate::{
     args::ProgressMode,
     hint::{self, Failure},
     interrupt::INTERRUPTED,
     outcome::Outcome,
 };
-
-/// The bars on the terminal, while there are any.
-static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
-
-fn on_screen(screen: Option<MultiProgress>) -> Option<MultiProgress> {
-    std::mem::replace(&mut *SCREEN.lock().unwrap_or_else(PoisonError::into_inner), screen)
-}
 
 /// Prints the answer or the failure and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
@@ -63,28 +59,6 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
         }
         // On a broken pipe whoever reads the answer has enough of it.
         _ => status,
-    }
-}
-
-/// Writes a warning to stderr.
-pub(crate) fn warn(text: &str) {
-    say(&format!("warning: {}", one_line(text)));
-}
-
-/// Writes a line to stderr; a closed stderr is nobody's fault.
-pub(crate) fn say(text: &str) {
-    write_stderr(format!("{text}\n").as_bytes());
-}
-
-/// Writes whole lines to stderr; the bars make room for them.
-pub(crate) fn write_stderr(lines: &[u8]) {
-    let write = || {
-        let _nobody_reads = io::stderr().lock().write_all(lines);
-    };
-    let screen = SCREEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match screen {
-        Some(screen) => screen.suspend(write),
-        None => write(),
     }
 }
 
@@ -140,28 +114,6 @@ fn summed_up(source: &str, pushed: &Pushed) -> String {
     )
 }
 
-/// Says that something is tried again. Most reasons begin with what was tried.
-fn retrying(what: &str, attempt: u32, wait: Duration, reason: &str) -> String {
-    let seconds = wait.as_secs_f64();
-    let failed = if reason.starts_with(what) { reason.to_owned() } else { format!("{what}: {reason}") };
-    format!("try {attempt} in {seconds:.1} s: {}", one_line(&failed))
-}
-
-fn left_out(files: usize, bytes: u64) -> String {
-    format!("{} of {} left out, `modelcar plan` says why", count(files, "file"), size(bytes))
-}
-
-/// Formats a size for people.
-pub(crate) fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().iec().to_string()
-}
-
-/// Returns a number with its noun: `1 layer`, `2 layers`.
-pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let plural = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
 /// Returns what an image takes on a node, as lines for people.
 pub(crate) fn node_disk(disk: &NodeDisk) -> String {
     let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
@@ -177,13 +129,4 @@ pub(crate) fn node_disk(disk: &NodeDisk) -> String {
         gke.eviction_gib,
         gke.allocatable_gib,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn one_is_not_many() {
-        let counts = [0_u64, 1, 2].map(|number| super::count(number, "layer"));
-        assert_eq!(counts, ["0 layers", "1 layer", "2 layers"]);
-    }
 }

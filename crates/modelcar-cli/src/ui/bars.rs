@@ -12,7 +12,10 @@ use modelcar_core::{
     text::one_line,
 };
 
-use super::{left_out, retrying, say, warn};
+use super::{
+    stderr::{say, warn},
+    words::{left_out, retrying},
+};
 
 /// Bars on a terminal: one for the total and one for each layer in flight.
 #[derive(Debug)]

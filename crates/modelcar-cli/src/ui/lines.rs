@@ -12,7 +12,10 @@ use modelcar_core::{
     text::one_line,
 };
 
-use super::{count, left_out, retrying, say, size, warn};
+use super::{
+    stderr::{say, warn},
+    words::{count, left_out, retrying, size},
+};
 
 /// After so long without one, a line tells how far it is: with [`LOOK_EVERY`], below ten seconds.
 const LINE_EVERY: Duration = Duration::from_secs(9);

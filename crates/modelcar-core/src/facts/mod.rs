@@ -10,6 +10,7 @@
 
 mod annotations;
 mod config;
+mod files;
 mod gguf;
 mod read;
 mod safetensors;

@@ -7,7 +7,9 @@ use serde_json::Value;
 use tokio::{sync::Mutex, task};
 
 use super::{
-    ModelFacts, StatedFacts, Task, WeightFormat, config, gguf,
+    ModelFacts, StatedFacts, Task, WeightFormat, config,
+    files::{CHAT_TEMPLATES, CONFIG, EMBEDDING, FORMATS, TOKENIZER, has_extension},
+    gguf,
     safetensors::{self, Tensors},
 };
 use crate::{
@@ -15,18 +17,6 @@ use crate::{
     source::{Extent, ReadBudget, Source, SourceError, SourceFile},
 };
 
-const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer_config.json";
-/// Both are there in models of sentence-transformers.
-const EMBEDDING: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
-const CHAT_TEMPLATES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
-/// Forms of weights, each with the endings of its files. The first form that a model has counts.
-const FORMATS: [(WeightFormat, &[&str]); 4] = [
-    (WeightFormat::Safetensors, &["safetensors"]),
-    (WeightFormat::Gguf, &["gguf"]),
-    (WeightFormat::Pytorch, &["bin", "pth", "pt"]),
-    (WeightFormat::Onnx, &["onnx"]),
-];
 /// Larger configurations are not read: they are none.
 const CONFIG_MAX_BYTES: u64 = 2 << 20;
 /// Tokenizer configurations may list every added token.
@@ -69,17 +59,6 @@ impl ModelFacts {
         reader.weights(files, &mut facts, same_weights.map(|stated| &stated.facts)).await?;
         Ok(facts)
     }
-}
-
-/// Returns whether facts depend on a file.
-pub(super) fn tells(file: &SourceFile) -> bool {
-    let names = [CONFIG, TOKENIZER].into_iter().chain(EMBEDDING).chain(CHAT_TEMPLATES);
-    is_weights(file) || names.into_iter().any(|name| file.path.as_str() == name)
-}
-
-/// Returns whether a file may be one of weights.
-pub(super) fn is_weights(file: &SourceFile) -> bool {
-    FORMATS.iter().any(|(_, extensions)| has_extension(file, extensions))
 }
 
 fn budget() -> ReadBudget {
@@ -214,10 +193,4 @@ impl Reader<'_> {
         }
         Ok(())
     }
-}
-
-fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {
-    let name = file.path.file_name();
-    // A vocabulary is no weights.
-    !name.starts_with("tokenizer") && extensions.iter().any(|extension| path::has_extension(name, extension))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ModelFacts, annotations, read};
+use super::{ModelFacts, annotations, files};
 use crate::{ContentId, ModelPath, source::SourceFile};
 
 /// What an image states of its model, and the files that it holds. Whoever may write the image may have made it up.
@@ -24,14 +24,14 @@ impl StatedFacts {
         })
     }
 
-    /// Returns whether reading `files` would give the same facts: all that facts are read from is the same.
-    pub(super) fn are_of(&self, files: &[&SourceFile]) -> bool {
-        self.holds(files, read::tells)
+    /// Returns whether reading `model`, the files of a model, would give the same facts: all that facts are read from is the same.
+    pub(super) fn are_of(&self, model: &[&SourceFile]) -> bool {
+        self.holds(model, files::tells)
     }
 
-    /// Returns whether the weights among `files` are the image's.
-    pub(super) fn are_of_weights(&self, files: &[&SourceFile]) -> bool {
-        self.holds(files, read::is_weights)
+    /// Returns whether the weights among the files of `model` are the image's.
+    pub(super) fn are_of_weights(&self, model: &[&SourceFile]) -> bool {
+        self.holds(model, files::is_weights)
     }
 
     fn holds(&self, files: &[&SourceFile], counts: fn(&SourceFile) -> bool) -> bool {

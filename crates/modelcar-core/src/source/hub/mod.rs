@@ -7,51 +7,19 @@ mod api;
 mod fetch;
 mod headers;
 mod listing;
+mod options;
 mod rate_limit;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::options::HubOptions;
 use self::{api::Hub, fetch::Fetcher};
 use crate::{
-    http::{Network, Secret},
-    progress::{NoProgress, Phase, Progress},
+    progress::Phase,
     source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, ranged},
 };
-
-/// How the Hub is spoken to.
-#[derive(Debug, Clone)]
-pub struct HubOptions {
-    /// URL of the Hub or of a mirror.
-    pub endpoint: String,
-    /// Access token. It is sent to the endpoint only, never to the stores it redirects to.
-    pub token: Option<Secret>,
-    /// How often a request, or the rest of a part, is tried at most.
-    pub attempts: u32,
-    /// Wait after the first failure; doubled after each further one.
-    pub retry_base: Duration,
-    /// How long a connection may bring no byte before it is given up.
-    pub stall_timeout: Duration,
-    /// Who is trusted, and through which proxy.
-    pub network: Network,
-    /// Who is told of steps and of tries that follow a failure.
-    pub progress: Arc<dyn Progress>,
-}
-
-impl Default for HubOptions {
-    fn default() -> Self {
-        Self {
-            endpoint: "https://huggingface.co".to_owned(),
-            token: None,
-            attempts: 5,
-            retry_base: Duration::from_millis(500),
-            stall_timeout: Duration::from_mins(1),
-            network: Network::default(),
-            progress: Arc::new(NoProgress),
-        }
-    }
-}
 
 /// A model on the Hub, pinned to a commit.
 #[derive(Debug, Clone)]
