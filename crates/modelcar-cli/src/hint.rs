@@ -36,9 +36,12 @@ impl Failure {
         Self { error: message.into().into(), act: None, hints: Vec::new() }
     }
 
-    /// A failure to read the image that a command is about: neither a base nor an output.
-    pub(crate) fn of_image(error: impl Into<Error>) -> Self {
+    /// A failure to read `image`, which a command is about: neither a base nor an output.
+    pub(crate) fn of_image(error: impl Into<Error>, image: &str) -> Self {
         let error = error.into();
+        // Registries and layouts name themselves; a document that is refused has a digest alone.
+        let names_image = matches!(error.downcast_ref(), None | Some(ImageError::Registry(_) | ImageError::Layout(_)));
+        let act = (!names_image).then(|| format!("read image `{}`", one_line(image)));
         let registry = error.downcast_ref().or_else(|| match error.downcast_ref() {
             Some(ImageError::Registry(error)) => Some(error),
             _ => None,
@@ -51,7 +54,7 @@ impl Failure {
             None if is_layout => by_kind(error.kind(), Object::Image),
             None => hints(&error),
         };
-        Self { error: error.into(), act: None, hints }
+        Self { error: error.into(), act, hints }
     }
 
     /// Names what was being done, where the error does not say with what.

@@ -102,15 +102,17 @@ fn summed_up(source: &str, pushed: &Pushed) -> String {
     let of = |way: LayerAction| built.layers.iter().filter(|layer| layer.action == way).count();
     let ways: Vec<_> = ways.iter().map(|(way, done)| (of(*way), done)).filter(|(number, _)| *number > 0).collect();
     let ways: Vec<_> = ways.iter().map(|(number, done)| format!("{number} {done}")).collect();
+    let sent = match built.bytes_sent {
+        0 => format!("nothing sent, {seconds:.1} s"),
+        bytes => format!("{} sent in {seconds:.1} s, {}/s", size(bytes), size(rate)),
+    };
     format!(
-        "pushed {} as {}: {} of {} ({}); {} sent in {seconds:.1} s, {}/s",
+        "pushed {} as {}: {} of {} ({}); {sent}",
         one_line(source),
         tags.join(", "),
         count(built.layers.len(), "layer"),
         size(total),
         ways.join(", "),
-        size(built.bytes_sent),
-        size(rate),
     )
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
         Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await,
         Place::Registry { repository, image } => inspect::registry(repository, image).await,
     };
-    let inspection = inspection.map_err(Failure::of_image)?;
+    let inspection = inspection.map_err(|error| Failure::of_image(error, &args.image))?;
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
         Format::Json => super::document(

@@ -45,7 +45,7 @@ pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Pla
         Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await,
         Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await,
     };
-    let report = report.map_err(Failure::of_image)?;
+    let report = report.map_err(|error| Failure::of_image(error, image))?;
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
     let text = match format {
         Format::Text => table(image, &report),

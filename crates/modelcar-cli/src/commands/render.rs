@@ -240,7 +240,8 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
-    let inspection = inspect::registry(&repository, &image).await.map_err(Failure::of_image)?;
+    let inspection = inspect::registry(&repository, &image).await;
+    let inspection = inspection.map_err(|error| Failure::of_image(error, &args.image))?;
     if image.digest().is_none() && !args.resolve {
         let pinned = image.with_digest(&inspection.digest);
         return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
