@@ -225,7 +225,7 @@ impl ModelcarError for SourceError {
         }
     }
 
-    /// A source tries again by itself, as [`Source::read`] asks.
+    /// A source tries again by itself, as [`Source::read`](super::Source::read) asks.
     fn was_retried(&self) -> bool {
         true
     }

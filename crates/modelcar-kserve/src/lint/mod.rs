@@ -15,7 +15,6 @@ use std::path::Path;
 use modelcar_core::{
     ImageRef, Result,
     reader::{self, ImageReader},
-    registry::Repository,
 };
 
 pub use self::{
@@ -25,11 +24,11 @@ pub use self::{
 };
 use crate::findings::Severity;
 
-/// Lints an image in a registry.
+/// Lints an image in a registry: `repository` is the `Repository` of `modelcar_core::registry`, or any other reader.
 ///
 /// # Errors
 /// When the image is not there or can't be read.
-pub async fn registry(repository: &Repository, image: &ImageRef, depth: Depth) -> Result<LintReport> {
+pub async fn registry(repository: &dyn ImageReader, image: &ImageRef, depth: Depth) -> Result<LintReport> {
     lint(repository, &image.selector(), image.digest().is_some(), depth).await
 }
 
