@@ -35,12 +35,15 @@ outside: ## Check and test the programs beside the workspace, as somebody who us
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo clippy --locked --all-targets -- -D warnings
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --locked
 
+# With the workspace's profile, so that what both depend on is compiled once.
 packages: ## Test the core as it is published: unpacked, without the test kit of this repository
 	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core
 	unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT && \
 	for crate in target/package/*.crate; do tar -xzf "$$crate" -C "$$unpacked"; done && cd "$$unpacked" && \
 	ln -s twin-sha256-* twin-sha256 && cd modelcar-core-* && \
-	CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --config 'patch.crates-io.twin-sha256.path="../twin-sha256"'
+	CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --config 'patch.crates-io.twin-sha256.path="../twin-sha256"' \
+		--config 'profile.dev.opt-level=1' --config 'profile.dev.debug="line-tables-only"' \
+		--config 'profile.dev.package."*".debug=false'
 
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)

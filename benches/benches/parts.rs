@@ -1,4 +1,4 @@
-//! The parts of a push by themselves: framing with both hashes, the plan, the ordered budget.
+//! The parts of a push by themselves: framing with both hashes, the plan, the ranged reader.
 //!
 //! `cargo bench -p modelcar-benches`, or with a part's name behind `--`.
 
@@ -134,7 +134,7 @@ fn frame_and_hash(bencher: Bencher, kind: &str) {
     push(bencher, &Runtime::new().unwrap(), Memory::new(tree), &BuildOptions::default());
 }
 
-/// The ordered budget: one file from the fake Hub over so many connections. The Hub shares the cores.
+/// The ranged reader: one file from the fake Hub over so many connections. The Hub shares the cores.
 #[divan::bench(args = [1, 4, 8], sample_count = 10)]
 fn ordered_window(bencher: Bencher, connections: usize) {
     let runtime = Runtime::new().unwrap();

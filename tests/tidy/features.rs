@@ -24,7 +24,7 @@ fn planning_and_rendering_bring_no_http() {
 /// Returns the crates that a library is built from.
 fn crates(of: &[&str]) -> BTreeSet<String> {
     let cargo = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--package"])
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--package"])
         .args(of)
         .current_dir(workspace())
         .output()

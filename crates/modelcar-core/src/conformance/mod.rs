@@ -58,13 +58,13 @@ pub enum Rule {
     Ranges,
     /// A source can be read again at any time, also while another reading is under way.
     RepeatedReads,
-    /// Readers that share a window do not wait for each other, in whatever order they are polled.
+    /// Readers that share a budget do not wait for each other, in whatever order they are polled.
     ParallelReads,
-    /// A stream that is dropped gives its place in the window back.
+    /// A stream that is dropped gives its share of the budget back.
     CancelledReads,
     /// A file that a source does not list is an error that names the file and ends the stream.
     UnlistedFile,
-    /// No chunk of a stream is larger than a part of the window.
+    /// No chunk of a stream is larger than a part of the budget.
     BoundedChunks,
     /// A sink takes one layer at least.
     Jobs,

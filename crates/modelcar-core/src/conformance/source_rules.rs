@@ -207,7 +207,8 @@ impl<'a, S: Source> Checked<'a, S> {
             format!("{} of {connections} connections are free afterwards", budget.permits().available_permits())
         })?;
         let share = budget.join().parts();
-        self.rule.holds(share == connections, || format!("seats are still taken: a new one has {share} parts"))?;
+        self.rule
+            .holds(share == connections, || format!("the budget is still shared: a new reader has {share} parts"))?;
         self.read(extents, &budget).await
     }
 

@@ -1,4 +1,4 @@
-//! The ordered budget: several parts in flight, their bytes handed on in order.
+//! The ranged reader: several parts of a file in flight, their bytes handed on in order.
 //!
 //! A part's task holds one of the shared permits while it transfers and puts what arrives into its own queue, which
 //! never makes it wait: a part is small, so its queue is bounded by the part itself. Whoever holds a permit therefore

@@ -1,4 +1,4 @@
-//! Tests of the ordered budget with parts that come from memory.
+//! Tests of the ranged reader with parts that come from memory.
 
 use std::{
     collections::BTreeMap,
@@ -87,7 +87,7 @@ impl RangeStore for Arc<Memory> {
         }
         let (breaks, crawls) = (due(&self.breaks, part), due(&self.crawls, part));
         let (half, end) = (part.offset + part.len / 2, part.offset + part.len);
-        // Later parts are quicker, so that order is the budget's doing.
+        // Later parts are quicker, so that order is the doing of the reader.
         tokio::time::sleep(Duration::from_millis(20_u64.saturating_sub(part.offset / 20))).await;
         let crawl = if crawls { self.crawl } else { Duration::ZERO };
         let rest: Vec<_> = if breaks { vec![Err(Fault::passing(broken(part)))] } else { chunks(half..end).collect() };
