@@ -1,4 +1,7 @@
-//! Arguments that commands share, and what reads their values. The doc comments are the help texts.
+//! Arguments that several commands share, and the parsers of their values.
+//!
+//! The doc comments of the arguments are the help texts, which snapshots of `tests/cli` pin. Defaults that depend on
+//! the machine are in `commands` and in the libraries, not here.
 
 use std::{ffi::OsString, num::NonZeroU64, path::PathBuf, time::Duration};
 
@@ -175,24 +178,31 @@ pub(crate) struct PlannedArgs {
     pub(crate) plan: Option<PathBuf>,
 }
 
-/// Least size of chunks that makes sense: every chunk costs a round trip.
+/// Least size of a chunk in bytes. Every chunk costs a round trip to the registry, so smaller chunks make no sense.
 const LEAST_CHUNK_BYTES: u64 = 64 << 10;
 
-/// Least memory for reading ahead: what one connection has.
+/// Least memory for reading ahead, in bytes: the least that one connection gets.
 const LEAST_READ_AHEAD_BYTES: u64 = 1 << 20;
 
-/// More than any size that is asked for; what does not fit into a number of bytes is read as the largest one.
+/// Largest size in bytes that is accepted. A number that does not fit into 64 bits is parsed as the largest number,
+/// and so is refused too.
 const MOST_BYTES: u64 = 1 << 40;
 
+/// Parses the size of a chunk. The error is a part of clap's message, as are those of the parsers below.
 fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
     let bytes = size(text, LEAST_CHUNK_BYTES)?;
     NonZeroU64::new(bytes).ok_or_else(|| "expected a size above 0".to_owned())
 }
 
+/// Parses the memory for reading ahead.
 fn read_ahead(text: &str) -> Result<ByteSize, String> {
     size(text, LEAST_READ_AHEAD_BYTES).map(ByteSize)
 }
 
+/// Parses a size, with or without a unit: `64MiB` has 64 × 2²⁰ bytes, `100MB` has 100 × 10⁶ bytes.
+///
+/// # Errors
+/// When the text is no size, or the size is below `least` or above [`MOST_BYTES`].
 fn size(text: &str, least: u64) -> Result<u64, String> {
     let bytes = text.parse::<ByteSize>().map_err(|_| "expected a size such as 64MiB or 100MB".to_owned())?.0;
     if (least..=MOST_BYTES).contains(&bytes) {
@@ -202,12 +212,14 @@ fn size(text: &str, least: u64) -> Result<u64, String> {
     Err(format!("expected at least {} and at most {}", shown(least), shown(MOST_BYTES)))
 }
 
-/// Reads a name. What is not UTF-8 is refused with the argument's name; without this, clap names neither.
+/// Returns a parser for names. A name that is not UTF-8 is refused, with the name of the argument in the message;
+/// clap's own parser of strings names neither.
 pub(crate) fn utf8() -> impl TypedValueParser<Value = String> {
     let text = |given: OsString| given.into_string().map_err(|_| "it is not UTF-8");
     OsStringValueParser::new().try_map(text)
 }
 
+/// Parses a time: a number and the unit `s`, `m` or `h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 90s, 30m or 2h".to_owned();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
@@ -220,6 +232,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Splits a text at its first `=`. The key must not be empty; the value may be.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

@@ -1,10 +1,14 @@
-//! The command line: its commands, and the help that stands above them.
+//! The command line: its commands, and the help above and below them.
+//!
+//! The doc comments of the commands are help texts. A command whose arguments are large is boxed, so that the enum of
+//! commands stays small.
 
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::{build, check, doctor, inspect, plan, push, render};
 
-/// What stands at the end of the long help.
+/// What stands at the end of the long help: examples, and the environment variables that are read. A test below
+/// compares the variables with the list in `modelcar-env`.
 const AFTER: &str = "\
 Examples:
   modelcar plan Qwen/Qwen2.5-0.5B-Instruct

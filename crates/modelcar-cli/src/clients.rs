@@ -1,4 +1,4 @@
-//! How a command reaches registries and the Hub: what the environment says, and the flags beside it.
+//! How a command reaches registries and the Hub: what the environment says, changed by the flags.
 
 use std::{io, sync::Arc};
 
@@ -18,19 +18,29 @@ use crate::{
     ui,
 };
 
-/// Longest password that is read from stdin. A service account's key has some kilobytes.
+/// Most bytes of a password that are read from stdin. The key of a Google service account, which can be a password,
+/// has a few kilobytes.
 const PASSWORD_MAX_BYTES: u64 = 1 << 20;
 
-/// What all requests of a command share.
+/// What all requests of a command have in common: credentials, certificate authorities, proxies and options.
 #[derive(Debug)]
 pub(crate) struct Clients {
+    /// Credentials and options for registries.
     pub(crate) registries: Registries,
-    /// The Hub's certificate is always looked at.
+    /// The environment, with the authorities of `--ca-file`. `--insecure-skip-tls-verify` has no effect on it, so that
+    /// the certificate of the Hub is always verified.
     environment: Environment,
 }
 
 impl Clients {
-    /// Reads environment, files and flags. The login of `login` is for the registry of its image alone.
+    /// Reads the environment, the files that it names, and the flags. The password is read from stdin if a user name
+    /// is given.
+    ///
+    /// The credentials of `login` are used for the registry of its image alone, and go before those of the
+    /// environment.
+    ///
+    /// # Errors
+    /// When a variable or file can't be used, or the password is missing.
     pub(crate) fn open(args: &RegistryArgs, login: Option<(&LoginArgs, &ImageRef)>) -> Result<Self, Failure> {
         let mut environment = Environment::read()?;
         for file in &args.ca_file {
@@ -53,7 +63,8 @@ impl Clients {
         Ok(Self { registries: Registries::new(keychain, options), environment })
     }
 
-    /// Returns what a library call needs that reads `source`. The Hub's token is looked for when it is needed alone.
+    /// Returns the connections for a library call that reads `source`. The Hub's token is looked for only if `source`
+    /// is on the Hub, so that a broken token file does not disturb other commands.
     pub(crate) fn connections(&self, source: &SourceRef) -> Result<Connections, Failure> {
         let hub = match source {
             SourceRef::Hub(_) => self.environment.hub()?,
@@ -62,12 +73,12 @@ impl Clients {
         Ok(Connections::new(self.registries.clone()).with_hub(hub))
     }
 
-    /// Returns a handle on the repository of `image`.
+    /// Returns a handle on the repository of `image`. No request is sent.
     pub(crate) fn repository(&self, image: &ImageRef, progress: &Arc<dyn Progress>) -> Result<Repository, Failure> {
         Ok(self.registries.repository(image, progress)?)
     }
 
-    /// Returns how the registry is spoken to that a push goes to.
+    /// Returns the options for the registry that a push goes to, with those of its upload flags.
     pub(crate) fn target_options(&self, upload: &UploadArgs) -> RegistryOptions {
         RegistryOptions {
             chunk_bytes: upload.chunk_size,
@@ -77,7 +88,7 @@ impl Clients {
     }
 }
 
-/// Returns the login of the flags.
+/// Returns the credentials of `--username` and `--password-stdin`; `None` without these flags.
 fn given_login(args: &LoginArgs, image: &ImageRef) -> Result<Option<HostLogin>, Failure> {
     let Some(username) = args.username.clone() else { return Ok(None) };
     let password = password(io::stdin().lock()).map_err(|error| Failure::new(error, "read the password"))?;
@@ -90,7 +101,7 @@ fn given_login(args: &LoginArgs, image: &ImageRef) -> Result<Option<HostLogin>, 
     Ok(Some(HostLogin::new(image.registry(), login)))
 }
 
-/// Reads a password; the line end that `echo` adds is not part of it.
+/// Reads a password. The line end that `echo` adds is not a part of it; only one line end is removed.
 fn password(input: impl io::Read) -> io::Result<Secret> {
     let mut text = String::new();
     io::Read::read_to_string(&mut input.take(PASSWORD_MAX_BYTES), &mut text)?;

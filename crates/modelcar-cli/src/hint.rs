@@ -1,4 +1,6 @@
-//! What the user can do about a failure.
+//! What the user can do about a failure: errors of the libraries become messages with hints.
+//!
+//! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
 use std::fmt;
 
@@ -17,26 +19,30 @@ use modelcar_kserve::{check::CheckError, render::RenderError};
 
 use modelcar_env::EnvironmentError;
 
-/// A failure with the advice that goes with it.
+/// An error, and hints on what to do about it. `Display` gives the text for stderr.
 #[derive(Debug)]
 pub(crate) struct Failure {
+    /// The error. Its causes are printed below it.
     error: Box<dyn std::error::Error + Send + Sync>,
+    /// What was being done. With it, the message starts with the act, and `error` is the first cause.
     act: Option<String>,
+    /// Sentences in the order in which they are printed.
     hints: Vec<String>,
 }
 
 impl Failure {
-    /// A failure of `act`, whose object is not in the error's own text.
+    /// Makes a failure to do `act`, for an error whose own text does not say what it is about.
     pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>, act: impl Into<String>) -> Self {
         Self { error: error.into(), act: Some(act.into()), hints: Vec::new() }
     }
 
-    /// A failure that says all there is to say.
+    /// Makes a failure whose message says everything.
     pub(crate) fn say(message: impl Into<String>) -> Self {
         Self { error: message.into().into(), act: None, hints: Vec::new() }
     }
 
-    /// A failure to read `image`, which a command is about: neither a base nor an output.
+    /// Makes a failure to read `image`, the image that a command is about. Hints speak of the image, not of a base or
+    /// an output.
     pub(crate) fn of_image(error: impl Into<Error>, image: &str) -> Self {
         let error = error.into();
         // Registries and layouts name themselves; a document that is refused has a digest alone.
@@ -57,14 +63,14 @@ impl Failure {
         Self { error: error.into(), act, hints }
     }
 
-    /// Names what was being done, where the error does not say with what.
+    /// Says what was being done, for an error whose own text does not name the object.
     #[must_use]
     pub(crate) fn during(mut self, act: impl Into<String>) -> Self {
         self.act = Some(act.into());
         self
     }
 
-    /// Adds advice.
+    /// Adds a hint after the others.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -73,7 +79,8 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The failure, its causes, and the hints: what stands on stderr. Each is one line, whatever is in a file's name.
+    /// Writes the error, its causes and the hints, each on one line. Line breaks and control characters in names, such
+    /// as those of files, are made harmless.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn std::error::Error + 'static) = &*self.error;
         let mut cause = if let Some(act) = &self.act {
@@ -103,7 +110,7 @@ impl From<Error> for Failure {
 }
 
 impl From<PushError> for Failure {
-    /// The failure of a part is told as it is; what the push knows of it becomes advice.
+    /// Takes the error of the part that failed out of the push's error. What the push knows about it becomes a hint.
     fn from(error: PushError) -> Self {
         match error {
             PushError::PartlyPublished { published, source } => {
@@ -151,6 +158,7 @@ impl From<CheckError> for Failure {
     }
 }
 
+/// Makes failures of error types whose hints [`hints`] knows.
 macro_rules! failure_from {
     ($($error:ty),+) => {$(
         impl From<$error> for Failure {
@@ -172,7 +180,7 @@ failure_from!(
     LayoutError
 );
 
-/// Returns the advice for the error of the module that failed.
+/// Returns the hints for an error of any module. An error type that is not known here is a defect of modelcar.
 fn hints(error: &Error) -> Vec<String> {
     None.or_else(|| error.downcast_ref().map(source_hints))
         .or_else(|| error.downcast_ref().map(plan_hints))
@@ -187,7 +195,7 @@ fn hints(error: &Error) -> Vec<String> {
         .unwrap_or_else(|| vec![DEFECT.to_owned()])
 }
 
-/// Returns what was given a name before the end came.
+/// Says which names point to the image by now, or that nothing was published.
 pub(crate) fn published(published: Option<&Published>) -> String {
     let Some(Published { digest, names, maybe }) = published else { return "nothing was published".to_owned() };
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -200,6 +208,7 @@ pub(crate) fn published(published: Option<&Published>) -> String {
     certain.into_iter().chain(uncertain).collect::<Vec<_>>().join("; ")
 }
 
+/// Hints for a variable, or a file that a variable names, which can't be used.
 fn environment_hints(error: &EnvironmentError) -> Vec<String> {
     let hint = match error {
         EnvironmentError::Token { .. } => "make the file readable, or name another one with HF_TOKEN_PATH",
@@ -214,6 +223,7 @@ fn environment_hints(error: &EnvironmentError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
+/// Hints for a push or build as a whole.
 fn push_hints(error: &PushError) -> Vec<String> {
     let hint = match error {
         PushError::Base { source, .. } => return base_image_hints(source),
@@ -228,11 +238,15 @@ fn push_hints(error: &PushError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
+/// The hint for errors that no input should cause.
 const DEFECT: &str = "this is a defect of modelcar, please report it";
+/// The hint for a text that is no tag.
 const TAG: &str = "a tag is one word, for example v1 or 2024-05-01";
+/// The hint for a text that is no image reference.
 const REFERENCE: &str = "an image is written REGISTRY/REPOSITORY:TAG, for example localhost:5000/qwen:v1; on \
                          Artifact Registry REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG";
 
+/// Hints for a layer that could not be read.
 fn layer_hints(error: &LayerError) -> Vec<String> {
     let hint = match error {
         LayerError::Source { source, .. } => return source_hints(source),
@@ -244,6 +258,7 @@ fn layer_hints(error: &LayerError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
+/// Hints for a base that can't be used.
 fn base_image_hints(error: &BaseError) -> Vec<String> {
     match error {
         BaseError::Reference(_) | BaseError::InvalidText { .. } => {
@@ -254,6 +269,7 @@ fn base_image_hints(error: &BaseError) -> Vec<String> {
     }
 }
 
+/// Hints for an image that can't be read.
 fn image_hints(error: &ImageError) -> Vec<String> {
     match error {
         ImageError::Registry(error) => registry_hints(error, Object::Registry),
@@ -262,6 +278,7 @@ fn image_hints(error: &ImageError) -> Vec<String> {
     }
 }
 
+/// Hints for an image layout or archive that can't be written.
 fn layout_hints(error: &LayoutError) -> Vec<String> {
     match error {
         LayoutError::Busy { .. } => vec!["wait for the other build to end, or name another output".to_owned()],
@@ -269,6 +286,7 @@ fn layout_hints(error: &LayoutError) -> Vec<String> {
     }
 }
 
+/// Hints for a model that can't be found or read.
 fn source_hints(error: &SourceError) -> Vec<String> {
     let hint = match error {
         SourceError::RepositoryNotFound { anonymous: true, .. } => {
@@ -310,9 +328,11 @@ fn source_hints(error: &SourceError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
+/// The hint for a TLS certificate that no trusted authority has signed.
 const UNTRUSTED: &str = "the certificate is not from an authority that is trusted here: name that authority's file with \
                          --ca-file or SSL_CERT_FILE";
 
+/// Hints for a request to a registry that failed. `object` says what the registry was needed for.
 fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
     let hint = match error {
         RegistryError::NoLogin { registry, .. } => format!(
@@ -356,7 +376,8 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
     vec![hint]
 }
 
-/// A base is the one thing that a push from a directory into a registry of one's own asks others for.
+/// As [`registry_hints`] for the registry of the base. When the network fails, other bases are named: the base is the
+/// only thing for which a push of a local directory into a local registry needs another host.
 fn base_hints(error: &RegistryError) -> Vec<String> {
     let mut hints = registry_hints(error, Object::Base);
     if error.kind() == ErrorKind::Network {
@@ -369,9 +390,10 @@ fn base_hints(error: &RegistryError) -> Vec<String> {
     hints
 }
 
-/// Most files that are told one by one.
+/// Number of files that a hint names. Only the number of the other files is given.
 const LISTED: usize = 5;
 
+/// The hint for a source of which no file goes into the image. It says why each file is left out.
 fn nothing_left(left_out: &[LeftOut]) -> String {
     if left_out.is_empty() {
         return "name a folder or a model that holds files; `.git` and `.cache/huggingface` are passed over".to_owned();
@@ -384,8 +406,10 @@ fn nothing_left(left_out: &[LeftOut]) -> String {
     format!("{}; see --include, --exclude and --all", told.join(", "))
 }
 
+/// The hint for a registry that refuses to overwrite a tag.
 const FIXED_TAG: &str = "where tags are immutable a tag that is taken can't be moved: push under another tag";
 
+/// The hint for a failed upload or tag; `None` if the error is of another kind.
 fn upload_hint(error: &RegistryError) -> Option<&'static str> {
     Some(match error {
         RegistryError::TooLarge { .. } => {
@@ -415,6 +439,7 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
     })
 }
 
+/// Hints for files that make no image.
 fn plan_hints(error: &PlanError) -> Vec<String> {
     let hint = match error {
         PlanError::NoFiles { left_out } => return vec![nothing_left(left_out)],
@@ -434,22 +459,23 @@ fn plan_hints(error: &PlanError) -> Vec<String> {
     vec![hint.to_owned()]
 }
 
-/// What a failure is about, in the words of the command line.
+/// What a failure is about, as the command line calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Object {
-    /// SOURCE.
+    /// The SOURCE of the command.
     Source,
     /// What `--base` or `--base-binary` names.
     Base,
-    /// An image that is read.
+    /// An image that is inspected, checked or served.
     Image,
-    /// The registry that is pushed to.
+    /// The registry that the image is pushed to.
     Registry,
     /// What `--output` names.
     Output,
 }
 
 impl Object {
+    /// Returns the object as the subject of a sentence.
     fn name(self) -> &'static str {
         match self {
             Self::Source => "the source",
@@ -460,6 +486,7 @@ impl Object {
         }
     }
 
+    /// Returns the hint for an object that does not exist.
     fn missing(self) -> &'static str {
         match self {
             Self::Source => "check the name of the source",
@@ -470,6 +497,7 @@ impl Object {
         }
     }
 
+    /// Returns the access that the account needs.
     fn rights(self) -> &'static str {
         match self {
             Self::Registry | Self::Output => "read and write",
@@ -478,6 +506,7 @@ impl Object {
     }
 }
 
+/// Returns the hint for an error of this kind, for errors about which no more is known.
 fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
     let name = object.name();
     let hint = match kind {

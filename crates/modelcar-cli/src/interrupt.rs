@@ -1,4 +1,7 @@
-//! Ctrl-C, and the signal by which a container, a job or a service is told to end.
+//! The signals that stop a command: SIGINT (Ctrl-C), and SIGTERM, which a container runtime or a service manager
+//! sends.
+//!
+//! The first signal asks the command to stop and to clear up. The second signal ends the process at once.
 
 use std::sync::OnceLock;
 
@@ -9,15 +12,20 @@ use tokio::{
 
 use crate::{hint::Failure, outcome::Outcome};
 
-/// Exit status of a command that was stopped.
+/// Exit status of a command that was stopped by a signal: 128 and the number of SIGINT, as shells report it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Whether one of them has arrived. Once they are listened for they do not end the process any more, so what arrives
-/// while nobody waits must not be lost.
+/// Whether one of the signals has arrived.
+///
+/// Once this process listens for the signals, they do not end it any more. So a signal that arrives while no code
+/// waits for it is remembered here.
 static ARRIVED: OnceLock<watch::Receiver<bool>> = OnceLock::new();
 
-/// Returns when one of them arrives, or has arrived since this was first called. The first process of a container has
-/// to ask for them: by default it is deaf to both.
+/// Returns when one of the signals arrives, or at once if one has arrived since the first call of this function.
+///
+/// The process must listen for the signals itself when it is the first process of a container: for that process, the
+/// kernel ignores signals that have no handler. If no handler can be installed, the function never returns, and the
+/// signals have their usual effect.
 pub(crate) async fn interrupt() {
     let mut arrived = ARRIVED.get_or_init(listen).clone();
     if arrived.wait_for(|arrived| *arrived).await.is_err() {
@@ -26,6 +34,7 @@ pub(crate) async fn interrupt() {
     }
 }
 
+/// Installs the handlers of both signals and starts the task that waits for them.
 fn listen() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     if let (Ok(interrupt), Ok(terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
@@ -34,7 +43,7 @@ fn listen() -> watch::Receiver<bool> {
     receiver
 }
 
-/// Tells of the first signal; the second one ends what takes too long to end.
+/// Reports the first signal, and ends the process at the second one, without waiting for anything to be cleared up.
 async fn tell(mut interrupt: Signal, mut terminate: Signal, arrived: watch::Sender<bool>) {
     for is_first in [true, false] {
         tokio::select! {
@@ -49,7 +58,7 @@ async fn tell(mut interrupt: Signal, mut terminate: Signal, arrived: watch::Send
     std::process::exit(INTERRUPTED.into());
 }
 
-/// Runs a command that leaves nothing behind, wherever it is stopped.
+/// Runs a command and drops it when a signal arrives. The command must leave nothing behind, wherever it is dropped.
 pub(crate) async fn stoppable(command: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
     tokio::select! {
         outcome = command => outcome,

@@ -1,4 +1,6 @@
-//! What `-v`, `-vv` and `MODELCAR_LOG` show on stderr: the library's spans and events, and nobody else's.
+//! The log on stderr, for `-v`, `-vv` and the variable `MODELCAR_LOG`.
+//!
+//! Only events of this product's own crates are shown. Other libraries log HTTP headers, and with them credentials.
 
 use std::io;
 
@@ -12,13 +14,14 @@ use tracing_subscriber::{
 
 use crate::{hint::Failure, ui};
 
-/// What is logged, where no flag says it.
+/// The variable that holds the log filter, for a command without `-v`.
 pub(crate) const MODELCAR_LOG: &str = "MODELCAR_LOG";
 
-/// Starts the log, if one is asked for. A flag goes before the variable.
+/// Starts the log, if the flag or the variable asks for one. The flag goes before the variable. `verbose` is the
+/// number of `-v`: 1 shows what is decided and retried, more also every request.
 ///
 /// # Errors
-/// When the variable can't be read.
+/// When the variable is no filter.
 pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
     let Some(targets) = targets(verbose, std::env::var(MODELCAR_LOG).ok().filter(|filter| !filter.is_empty()))? else {
         return Ok(());
@@ -30,6 +33,7 @@ pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns which events are shown; `None` when no log was asked for.
 fn targets(verbose: u8, variable: Option<String>) -> Result<Option<Targets>, Failure> {
     match (verbose, variable) {
         (0, None) => Ok(None),
@@ -42,10 +46,11 @@ fn targets(verbose: u8, variable: Option<String>) -> Result<Option<Targets>, Fai
     }
 }
 
-/// Writes lines to stderr without tearing the bars.
+/// Writes the log to stderr above the progress bars, without breaking them.
 struct Stderr;
 
 impl io::Write for Stderr {
+    /// Gets one whole line at a time from the subscriber.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         ui::write_stderr(line);
         Ok(line.len())

@@ -1,4 +1,7 @@
 //! `modelcar`: parses the command line, runs one command, prints its answer and chooses the exit status.
+//!
+//! The answer goes to stdout. Progress, warnings, errors, hints and the log go to stderr. The exit status is 0 for
+//! success, 1 for a check that found a problem, 2 for an error and 130 for a command that was interrupted.
 
 mod args;
 mod cli;
@@ -23,13 +26,16 @@ use self::{
     outcome::Outcome,
 };
 
-/// The GNU C library gives large buffers back to the system when they are freed and faults them in again; a body
-/// comes in thousands of them. It stops doing so for sizes up to the largest that it has seen freed (mallopt(3),
-/// "dynamic mmap threshold"), so one is shown to it. The memory is never touched.
+/// Keeps the GNU C library from giving large buffers back to the system as soon as they are freed.
+///
+/// A layer comes in thousands of large buffers, and memory that was given back has to be faulted in again. The library
+/// stops giving buffers back that are not larger than the largest buffer which it has seen freed (mallopt(3), "dynamic
+/// mmap threshold"). So one large buffer is allocated and freed here. Its memory is never touched.
 fn keep_freed_buffers() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
 }
 
+/// Sets up the log and the runtime, and runs the command to its end.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(failure) = log::start(cli.verbose) {
@@ -46,6 +52,11 @@ fn main() -> ExitCode {
     ui::finish(result)
 }
 
+/// Runs the command.
+///
+/// A command that writes nothing outside this machine can be stopped anywhere ([`stoppable`]). `push`, `build` and
+/// `doctor` wait for the interrupt themselves, because they have to remove upload sessions or unfinished files.
+/// `check` waits for no network and is ended by the signal itself.
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,

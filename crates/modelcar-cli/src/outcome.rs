@@ -1,23 +1,26 @@
-//! How a command ends.
+//! How a command ends, unless it fails.
 
 use modelcar_core::{Error, push::PushError, sink::Published};
 
 use crate::hint::{self, Failure};
 
-/// What a command has to say.
+/// What a command has to say, and with it the exit status.
 pub(crate) enum Outcome {
-    /// The answer, for stdout.
+    /// The answer, for stdout. Exit status 0.
     Answer(String),
-    /// The answer, for stdout, of a check whose result is no.
+    /// The answer, for stdout, of a check that found a problem. Exit status 1.
     No(String),
-    /// The answer, for stdout, of a check that could not be made.
+    /// The answer, for stdout, of a check that could not be made. Exit status 2.
     Unknown(String),
-    /// The user stopped it; what had a name by then.
+    /// The user stopped the command. It holds the names that were published by then, if any. Exit status 130.
     Interrupted(Option<Published>),
 }
 
 impl Outcome {
-    /// Returns the outcome of work that `error` ended: what the user stopped has not failed.
+    /// Returns the outcome of work that ended with `error`. Work that the user stopped has not failed.
+    ///
+    /// # Errors
+    /// The failure, with hints, when the work was not stopped.
     pub(crate) fn of(error: Error) -> Result<Self, Failure> {
         match error.downcast() {
             Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(published)),
@@ -26,7 +29,10 @@ impl Outcome {
         }
     }
 
-    /// As [`of`](Self::of), for work that publishes an image: says that there is none.
+    /// As [`of`](Self::of), for work that publishes an image. A failure says what was published, or that nothing was.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
     pub(crate) fn of_run(error: Error) -> Result<Self, Failure> {
         let is_told = matches!(error.downcast_ref(), Some(PushError::PartlyPublished { .. }));
         Self::of(error).map_err(|failure| if is_told { failure } else { failure.hint(hint::published(None)) })

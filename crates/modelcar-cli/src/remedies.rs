@@ -1,4 +1,6 @@
-//! What the user can do about a finding: the library states facts, the flags and commands are named here.
+//! What the user can do about a finding of `check`, `lint`, `render` or `doctor`.
+//!
+//! The libraries state facts and know no command line. The flags and commands that help are named here.
 
 use modelcar_core::registry::{Check, CheckCode};
 use modelcar_kserve::{
@@ -7,7 +9,8 @@ use modelcar_kserve::{
     render::{ImageRewrite, UnusedOption, Warning},
 };
 
-/// Returns what to do about a finding of `check`; nothing where nothing needs to be done.
+/// Returns what to do about a finding of `check`; `None` for mere information. `pod` gives the names for `kubectl`
+/// commands.
 pub(crate) fn of_check(pod: &PodReport, finding: &Finding) -> Option<String> {
     if finding.severity() == Severity::Info {
         return None;
@@ -15,14 +18,18 @@ pub(crate) fn of_check(pod: &PodReport, finding: &Finding) -> Option<String> {
     cluster(pod, finding).or_else(|| injection(finding)).or_else(|| users(finding)).or_else(|| image(finding))
 }
 
+/// Remedies that belong to several findings.
 const DISK: &str = "give nodes a larger boot disk: `modelcar inspect IMAGE` prints the size that the image needs";
+/// For a namespace that enforces the Pod Security Standard `restricted`.
 const RESTRICTED: &str = "enforce `baseline` there, or serve the image by oci+native:// with the security context that \
                           `restricted` asks for: `modelcar render --native` writes both (KServe 0.20)";
+/// For an image whose user is root, or has a name from which Kubernetes can't tell that it is not root.
 const NUMERIC_USER: &str =
     "give the image a numeric user that is not 0: `modelcar inspect --lint IMAGE` shows its user";
+/// For a pod that KServe's webhook has changed incompletely.
 const WEBHOOK_AGAIN: &str = "delete the pod, so that the webhook acts again";
 
-/// What the cluster tried and could not do.
+/// Remedies for what the cluster tried to do and could not.
 fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
     Some(match finding {
         Finding::DiskFull { .. } | Finding::ImageTooLarge { .. } => DISK.to_owned(),
@@ -71,7 +78,7 @@ fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
     })
 }
 
-/// What KServe did not inject, or not as it should.
+/// Remedies for what KServe did not inject into the pod, or injected wrongly.
 fn injection(finding: &Finding) -> Option<String> {
     let remedy = match finding {
         Finding::OciDisabled => {
@@ -115,7 +122,7 @@ fn injection(finding: &Finding) -> Option<String> {
     Some(remedy.to_owned())
 }
 
-/// Users and groups that keep the server from the files.
+/// Remedies for users and groups that keep the server from reading the files.
 fn users(finding: &Finding) -> Option<String> {
     let remedy = match finding {
         Finding::UsersDiffer { .. } => {
@@ -138,7 +145,7 @@ fn users(finding: &Finding) -> Option<String> {
     Some(remedy.to_owned())
 }
 
-/// What is wrong with the model's image, or is another image.
+/// Remedies for a wrong image, or for something wrong in the image.
 fn image(finding: &Finding) -> Option<String> {
     let remedy = match finding {
         Finding::OtherImage { .. } => "delete the pod, so that it is made again with the image that is asked for",
@@ -164,26 +171,31 @@ fn image(finding: &Finding) -> Option<String> {
     Some(remedy.to_owned())
 }
 
+/// Returns the command that prints the pod's log, without a container.
 fn logs(pod: &PodReport) -> String {
     format!("kubectl logs {}{}", word(&pod.name, "POD"), namespace(pod))
 }
 
+/// Returns the pod as `kubectl describe` wants it named.
 fn object(pod: &PodReport) -> String {
     format!("pod {}{}", word(&pod.name, "POD"), namespace(pod))
 }
 
+/// Returns the option for the pod's namespace, with a space before it; nothing if the document states no namespace.
 fn namespace(pod: &PodReport) -> String {
     if pod.namespace.is_empty() { String::new() } else { format!(" -n {}", word(&pod.namespace, "NAMESPACE")) }
 }
 
-/// Returns a name for a command that may be copied into a shell: a document can hold any text in the place of a name.
+/// Returns `name` if it is safe in a command that the user may copy into a shell, and `otherwise` if not.
+///
+/// Names come from a document that anybody may have written: they can hold spaces, `;` or `$(…)`.
 fn word<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain);
     if is_name { name } else { otherwise }
 }
 
-/// Returns what to do about a finding of `inspect --lint`, where there is more to do than its sentence says.
+/// Returns what to do about a finding of `inspect --lint`; `None` when the finding says so itself.
 pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
     let remedy = match finding {
         LintFinding::Unpinned => "name its digest: `modelcar inspect IMAGE` prints it",
@@ -218,12 +230,12 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
     Some(remedy.to_owned())
 }
 
-/// Returns what to do about a warning of `render`: sentences without the last point.
+/// Returns what to do about a warning of `render`: sentences without the final full stop.
 pub(crate) fn of_render(warning: &Warning) -> Option<String> {
     of_service(warning).map(str::to_owned).or_else(|| of_server(warning))
 }
 
-/// What to change of the service.
+/// Remedies that change the service.
 fn of_service(warning: &Warning) -> Option<&'static str> {
     Some(match warning {
         Warning::ReplicasClamped => "Use --mode knative, --autoscaler keda or --autoscaler none",
@@ -248,7 +260,7 @@ fn of_service(warning: &Warning) -> Option<&'static str> {
     })
 }
 
-/// What to change of the server and its image.
+/// Remedies that change the server or its image.
 fn of_server(warning: &Warning) -> Option<String> {
     let remedy = match warning {
         Warning::LeftOut { options } => {
@@ -284,7 +296,7 @@ fn of_server(warning: &Warning) -> Option<String> {
     Some(remedy.to_owned())
 }
 
-/// Returns the option of the command line.
+/// Returns the option of the command line that sets `option`.
 fn flag(option: UnusedOption) -> &'static str {
     match option {
         UnusedOption::Knative => "--mode knative",
@@ -295,7 +307,7 @@ fn flag(option: UnusedOption) -> &'static str {
     }
 }
 
-/// Returns what to do about what `doctor` found.
+/// Returns what to do about the result of one check of `doctor`; `None` when nothing is to be done.
 pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
     Some(match check.code {
         CheckCode::NameShape => "write the repository in that shape",

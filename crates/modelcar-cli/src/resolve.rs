@@ -1,4 +1,4 @@
-//! What a name on the command line means: a model on the Hub or a directory, a base, an output.
+//! What the names on the command line mean: a model on the Hub or a directory, a base, an image, an output.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,15 @@ use modelcar_core::{
 
 use crate::{args::ImageArgs, hint::Failure};
 
+/// Prefix by which a name is certainly a model on the Hub.
 const SCHEME: &str = "hf://";
 
-/// Reads a SOURCE. What could be both a model and a directory is an error, not a guess.
+/// Parses a SOURCE. A name that begins with `.`, `/` or `~` is a directory, and a name that begins with `hf://` is a
+/// model.
+///
+/// # Errors
+/// When the name has the form of a model and is also a path that exists. Then the user has to say which of the two is
+/// meant.
 pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
     let is_told_apart = text.starts_with(['.', '/', '~']) || text.starts_with(SCHEME);
     if !is_told_apart && PathBuf::from(text).exists() {
@@ -31,7 +37,7 @@ pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
     }
 }
 
-/// Reads the base that the flags name.
+/// Returns the base that the flags name.
 pub(crate) fn base(image: &ImageArgs) -> Result<BaseRef, Failure> {
     if let Some(path) = &image.base_binary {
         return Ok(BaseRef::Binary(path.clone()));
@@ -40,19 +46,22 @@ pub(crate) fn base(image: &ImageArgs) -> Result<BaseRef, Failure> {
         .map_err(|error| Failure::from(error).during(format!("use --base `{}`", image.base)).or_meant(&image.base))
 }
 
-/// Reads the IMAGE that a push goes to.
+/// Parses the IMAGE that a push goes to.
+///
+/// # Errors
+/// When the text is no reference, or has a digest: the digest is the result of the push.
 pub(crate) fn target(text: &str) -> Result<ImageRef, Failure> {
     let image: ImageRef = text.parse()?;
     if image.digest().is_some() { Err(PushError::DigestAsTarget(image).into()) } else { Ok(image) }
 }
 
-/// Reads the tags that an image gets beside its own.
+/// Parses the tags that an image gets beside its own tag.
 pub(crate) fn tags(names: &[String]) -> Result<Vec<Tag>, Failure> {
     names.iter().map(|name| Ok(name.parse::<Tag>()?)).collect()
 }
 
 impl Failure {
-    /// The failure to take `text` for an image, with the advice for what it seems to name instead.
+    /// Adds a hint if `text`, which is no valid image, seems to name an archive or an image layout.
     pub(crate) fn or_meant(self, text: &str) -> Self {
         let path = text.strip_prefix("oci-archive:").unwrap_or(text);
         let exists = Path::new(path).exists();
@@ -68,15 +77,18 @@ impl Failure {
     }
 }
 
-/// A place for an image on the file system.
+/// A place on the file system that an image is written to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
+    /// An OCI image layout: its directory, and the name of the image in it.
     Layout { dir: PathBuf, name: Option<String> },
+    /// An OCI archive: its file, and the name of the image in it.
     Archive { file: PathBuf, name: Option<String> },
 }
 
 impl Output {
-    /// Reads `oci:DIR[:NAME]` or `oci-archive:FILE[:NAME]`.
+    /// Parses `oci:DIR[:NAME]` or `oci-archive:FILE[:NAME]`. A path can't contain a colon, because the name begins at
+    /// the first one. An empty name counts as no name.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let place = |rest: &str| match rest.split_once(':') {
             Some((path, name)) => (PathBuf::from(path), Some(name.to_owned()).filter(|name| !name.is_empty())),

@@ -1,4 +1,4 @@
-//! The two streams: the answer on stdout, everything else on stderr.
+//! The two output streams: the answer on stdout, everything else on stderr.
 
 mod bars;
 mod lines;
@@ -32,7 +32,7 @@ use crate::{
     outcome::Outcome,
 };
 
-/// Prints the answer or the failure and returns the exit status.
+/// Removes the progress bars, prints the answer or the failure, and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     if let Some(screen) = on_screen(None) {
         let _terminal_is_gone = screen.clear();
@@ -52,6 +52,8 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     }
 }
 
+/// Prints the answer and returns `status`. If stdout can't be written, that is a failure, except for a broken pipe:
+/// the program that reads the answer, such as `head`, needs no more of it.
 fn print(answer: &str, status: ExitCode) -> ExitCode {
     match writeln!(io::stdout().lock(), "{}", answer.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -62,7 +64,7 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
     }
 }
 
-/// Returns what shows progress in the way that was asked for.
+/// Returns the progress for `mode`. `Auto` shows bars if stderr is a terminal, and lines otherwise.
 pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
     match mode {
         ProgressMode::None => Arc::new(NoProgress),
@@ -75,13 +77,14 @@ pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
     }
 }
 
-/// Says in one line what a push did, unless no progress is wanted.
+/// Writes one line to stderr that sums a push up, unless progress is switched off.
 pub(crate) fn summary(mode: ProgressMode, source: &str, pushed: &Pushed) {
     if mode != ProgressMode::None {
         say(&summed_up(source, pushed));
     }
 }
 
+/// Returns the line that sums a push up. The rate is the bytes sent, divided by the duration of the whole run.
 fn summed_up(source: &str, pushed: &Pushed) -> String {
     let (built, seconds) = (&pushed.built, pushed.elapsed.as_secs_f64());
     let tags: Vec<_> = pushed.tags.iter().map(ToString::to_string).collect();
@@ -116,7 +119,7 @@ fn summed_up(source: &str, pushed: &Pushed) -> String {
     )
 }
 
-/// Returns what an image takes on a node, as lines for people.
+/// Returns how much disk the image needs on a node, as two lines of text.
 pub(crate) fn node_disk(disk: &NodeDisk) -> String {
     let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
     format!(

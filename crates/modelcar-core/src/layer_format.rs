@@ -1,4 +1,8 @@
 //! The tar format of a layer, as `docs/layer-format.md` specifies it: headers as GNU tar writes them, byte for byte.
+//!
+//! The module is arithmetic on paths and sizes and does no I/O. So the size of a layer and the place of every byte in
+//! it are known before the source has given any content. Two builds of the same files with the same time give the same
+//! bytes.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +11,20 @@ use tar::{EntryType, Header};
 
 use crate::source::SourceFile;
 
-/// Version of the layer format that `docs/layer-format.md` specifies. Any change of a layer's bytes raises it.
+/// Version of the layer format that `docs/layer-format.md` specifies.
+///
+/// Any change of a layer's bytes raises the version. The version is a part of a layer's recipe, so that layers of two
+/// versions are never taken for each other.
 pub const LAYER_FORMAT: u32 = 1;
 
+/// Size of a tar block in bytes (POSIX, "ustar Interchange Format"). Headers and padded contents are whole blocks.
 const BLOCK_BYTES: u64 = 512;
-/// Longest name that a header holds; longer ones get an `L` record before it.
+/// Longest name in bytes that the name field of a header holds. A longer name is written in full into an entry of type
+/// `L` (GNU tar's `././@LongLink`) before its header.
 const NAME_MAX_BYTES: usize = 100;
 /// Where a model lies in the image: KServe links to `/models`.
 const ROOT: &str = "models/";
+/// The bytes of padding and of the trailer, so that neither is allocated for each file.
 static ZEROS: [u8; 1024] = [0; 1024];
 
 /// One member of the tar: a folder, or a file.
@@ -26,8 +36,10 @@ pub(crate) struct Entry<'a> {
     pub(crate) file: Option<&'a SourceFile>,
 }
 
-/// Returns the members that a layer of `files` holds, sorted by name: every folder above a file stands in every
-/// layer, so that its mode does not depend on which layer a runtime unpacks first.
+/// Returns the members that a layer of `files` holds, sorted by name in byte order.
+///
+/// The folder `models/` and every folder above a file are members of every layer that needs them. So the mode of a
+/// folder does not depend on which layer a runtime unpacks first.
 pub(crate) fn entries(files: &[SourceFile]) -> impl Iterator<Item = Entry<'_>> {
     let mut entries: BTreeMap<String, Option<&SourceFile>> = BTreeMap::from([(ROOT.to_owned(), None)]);
     for file in files {
@@ -39,7 +51,9 @@ pub(crate) fn entries(files: &[SourceFile]) -> impl Iterator<Item = Entry<'_>> {
     entries.into_iter().map(|(name, file)| Entry { name, file })
 }
 
-/// Returns the size of the layer in bytes. Total over sizes that a plan admits.
+/// Returns the size of the layer in bytes: headers, contents, padding and trailer.
+///
+/// The sum does not overflow for sizes that a plan admits.
 pub(crate) fn size(files: &[SourceFile]) -> u64 {
     let member = |entry: Entry<'_>| {
         let content = entry.file.map_or(0, |file| file.size);
@@ -48,18 +62,24 @@ pub(crate) fn size(files: &[SourceFile]) -> u64 {
     entries(files).map(member).sum::<u64>() + trailer().len() as u64
 }
 
-/// Returns the bytes that follow a file's content, up to the next block.
+/// Returns the zeros that follow the content of a file of `size` bytes, up to the end of its last block: none when
+/// `size` is a multiple of 512.
 pub(crate) fn padding(size: u64) -> Bytes {
     let len = usize::try_from(padding_bytes(size)).unwrap_or_default();
     Bytes::from_static(&ZEROS[..len])
 }
 
-/// Returns the end of the archive: two blocks of zeros and nothing more.
+/// Returns the end of the archive: two blocks of zeros (POSIX, "ustar Interchange Format").
+///
+/// GNU tar fills the archive up to a whole record, of 10,240 bytes by default. A layer is not filled up.
 pub(crate) fn trailer() -> Bytes {
     Bytes::from_static(&ZEROS)
 }
 
-/// Returns an entry's header, with the record for a long name before it.
+/// Returns the header of `entry`, one block, after the entry for a long name if `entry` has a name that is too long.
+///
+/// `mtime` is in seconds since 1970. Files have the mode 0644 and folders 0755, so that a server of any user can read
+/// them.
 pub(crate) fn header(entry: &Entry<'_>, mtime: u64) -> Bytes {
     let (kind, mode) = match entry.file {
         Some(_) => (EntryType::Regular, 0o644),
@@ -79,7 +99,11 @@ pub(crate) fn header(entry: &Entry<'_>, mtime: u64) -> Bytes {
     bytes.freeze()
 }
 
-/// Returns one header block. Owner 0 without a name; device numbers stay empty, as GNU tar leaves them for files.
+/// Returns one header block. The owner and the group have the number 0 and no name. The device numbers stay empty, as
+/// GNU tar leaves them for files.
+///
+/// `size` is in bytes and `mtime` in seconds. A number that its octal field can't hold, such as a size of 8 GiB or
+/// more, is written in base 256 (an extension of GNU tar). Only the first 100 bytes of `name` are written.
 fn block(name: &[u8], kind: EntryType, mode: u32, size: u64, mtime: u64) -> [u8; 512] {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -94,13 +118,18 @@ fn block(name: &[u8], kind: EntryType, mode: u32, size: u64, mtime: u64) -> [u8;
     *header.as_bytes()
 }
 
-/// Writes the checksum as GNU tar does, six digits, NUL and a space; the crate writes seven digits.
+/// Writes the checksum as GNU tar does: six octal digits, NUL and a space. The `tar` crate writes seven digits.
+///
+/// The checksum is the sum of all bytes of the block, where the checksum field itself counts as eight spaces.
 fn set_checksum(header: &mut Header) {
     header.as_old_mut().cksum = *b"        ";
     let sum: u32 = header.as_bytes().iter().copied().map(u32::from).sum();
     header.as_old_mut().cksum.copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
+/// Returns the number of bytes that [`header`] gives for an entry of this name.
+///
+/// The content of an `L` entry is the name and a NUL, padded like any other content.
 fn header_bytes(name: &str) -> u64 {
     if name.len() <= NAME_MAX_BYTES {
         return BLOCK_BYTES;
@@ -109,6 +138,7 @@ fn header_bytes(name: &str) -> u64 {
     BLOCK_BYTES + record + padding_bytes(record) + BLOCK_BYTES
 }
 
+/// Returns the number of bytes from `size` to the next multiple of a block.
 fn padding_bytes(size: u64) -> u64 {
     (BLOCK_BYTES - size % BLOCK_BYTES) % BLOCK_BYTES
 }

@@ -1,4 +1,7 @@
-//! The path of a file inside a model, parsed once and trusted afterwards.
+//! The path of a file inside a model. The path is checked when it is parsed, so that no other module has to check it.
+//!
+//! Paths come from the Hub, from a directory or from a lock file, so a path may be hostile: `../../etc/passwd`, for
+//! example.
 
 use std::{fmt, str::FromStr};
 
@@ -11,17 +14,23 @@ use crate::{
 
 /// A relative path with `/` separators that stays inside the model's folder.
 ///
-/// Never empty, never absolute, no `.`, `..` or empty component, no control character, no backslash, no component
-/// that starts with `.wh.` (reserved for whiteouts, image-spec layer.md). At most 4096 bytes and 64 components of at most
-/// 255 bytes.
+/// A `ModelPath` is never empty and never absolute. It has no `.`, `..` or empty component, no control character and
+/// no backslash. No component starts with `.wh.`, which the OCI image-spec (layer.md, "Whiteouts") reserves for
+/// deleted files.
+///
+/// A path has at most 4096 bytes and 64 components, and a component has at most 255 bytes. Letter case and Unicode
+/// form are kept as they are. Paths are compared byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelPath(String);
 
-/// A path that can't stand in a model.
+/// A text that can't be the path of a file in a model. The message quotes the text and names the first rule that it
+/// breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("path {path:?} {reason}")]
 pub struct InvalidPath {
+    /// The text that was to be parsed.
     path: String,
+    /// The end of the message, which follows the path: `is empty`.
     reason: &'static str,
 }
 
@@ -32,30 +41,35 @@ impl ModelcarError for InvalidPath {
 }
 
 impl ModelPath {
-    /// Returns the path as text.
+    /// Returns the path as text, without the folder `models/` of the image before it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns the last component.
+    /// Returns the last component: `c.txt` for `a/b/c.txt`.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// Returns every folder above the file, outermost first: `a`, then `a/b` for `a/b/c`.
+    /// Returns every folder above the file, outermost first: `a`, then `a/b` for `a/b/c`. A file at the top has none.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 }
 
-/// Returns whether a file's name or path ends in an extension, in capitals or not. `.gguf` alone is a name.
+/// Returns whether the last component of `name` ends in a dot and `extension`. Letter case does not matter.
+///
+/// A name that has nothing before the dot, such as `.gguf`, has no extension.
 pub(crate) fn has_extension(name: &str, extension: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name);
     name.rsplit_once('.').is_some_and(|(stem, found)| !stem.is_empty() && found.eq_ignore_ascii_case(extension))
 }
 
-/// Returns whether a file is the part of a GGUF model that turns images into tokens, by its name or path: it can't be
-/// served alone, and is no model beside the one it belongs to.
+/// Returns whether a file of this name or path is the projector of a GGUF model, the part that turns images into
+/// tokens.
+///
+/// A projector can't be served alone, and is not counted as another model beside the model that it belongs to.
+/// llama.cpp names such files with `mmproj`; only the last component of `name` is looked at.
 pub(crate) fn is_projector(name: &str) -> bool {
     name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase().contains("mmproj")
 }
@@ -63,6 +77,7 @@ pub(crate) fn is_projector(name: &str) -> bool {
 impl FromStr for ModelPath {
     type Err = InvalidPath;
 
+    /// Parses a path and checks every rule of [`ModelPath`].
     fn from_str(path: &str) -> Result<Self, InvalidPath> {
         match flaw(path) {
             None => Ok(Self(path.to_owned())),
@@ -71,10 +86,13 @@ impl FromStr for ModelPath {
     }
 }
 
-/// Most names in a path, the file's own among them: each folder is an entry of the layer, with the names of all above
-/// it.
+/// Largest number of components of a path, the file's own name among them.
+///
+/// Each folder above a file is an entry of the layer, with the names of all folders above it. Without a limit, one
+/// short path of many components would make very many headers.
 pub(crate) const COMPONENTS_MAX: usize = 64;
 
+/// Returns what is wrong with a path as the end of a sentence, or `None` for a path that may be used.
 fn flaw(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("is empty");

@@ -1,6 +1,6 @@
-//! The conductor: layers side by side from a source to a sink, then config, manifests and the index, in that order.
+//! Builds an image: layers side by side from a source to a sink, then configs, manifests and the index, in that order.
 //!
-//! This is the only module that sees sources, plans, layers, images and sinks together.
+//! This is the only module that uses sources, plans, layers, images and sinks together.
 
 use std::sync::{
     Arc,
@@ -28,31 +28,34 @@ use crate::{
     source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
-/// Shorter parts would spend their time on requests.
+/// Least size in bytes of the parts in which a source reads. With shorter parts most of the time would go into
+/// requests.
 const PART_BYTES_LEAST: u64 = 1 << 20;
-/// Longer parts gain nothing.
+/// Largest size in bytes of the parts in which a source reads. Longer parts are not faster and need more memory.
 const PART_BYTES_MOST: u64 = 16 << 20;
 
-/// Layers being read or committed, for each layer being read.
+/// Layers that are under way for each layer that is being read: while one is read, others wait for the sink's commit.
 const UNDER_WAY: usize = 3;
 
-/// What changes speed and nothing else.
+/// How fast a build is, and who is told of its progress. No option changes a byte of the image.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// Layers in flight.
+    /// Number of layers that are read from the source at the same time. 0 counts as 1. The sink
+    /// ([`max_jobs`](Sink::max_jobs)) and the number of layers limit it further.
     pub jobs: usize,
-    /// Connections to the source, over all layers.
+    /// Number of connections to the source, over all layers. 0 counts as 1.
     pub connections: usize,
-    /// Bytes that the source may read ahead, over all layers.
+    /// Memory in bytes for reading ahead, over all connections. Each connection gets an equal part, of 1 MiB at least
+    /// and of 16 MiB at most.
     pub read_ahead_bytes: u64,
-    /// Who is told what happens.
+    /// Receives an event for each step of the build.
     pub progress: Arc<dyn Progress>,
 }
 
 impl Default for BuildOptions {
-    /// Two layers for each core, from 4 to 8; two connections a layer; 32 MiB; nobody.
+    /// Two layers for each core, from 4 to 8; two connections for each layer; 32 MiB to read ahead; nobody is told.
     ///
-    /// A layer keeps less than one core busy, and servers give a single connection a part of the line only.
+    /// A layer keeps less than one core busy, and many servers limit the speed of a single connection.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = (2 * cores).clamp(4, 8);
@@ -60,61 +63,66 @@ impl Default for BuildOptions {
     }
 }
 
-/// A finished image.
+/// An image that is published.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Built {
-    /// Digest of the index.
+    /// Digest of the index: the digest that pins the image.
     pub digest: Digest,
-    /// The manifests below the index.
+    /// The manifests that the index lists, one for each platform, in the plan's order.
     pub manifests: Vec<BuiltManifest>,
-    /// The weight layers, bottom first.
+    /// The weight layers, the lowest first. All platforms share them.
     pub layers: Vec<BuiltLayer>,
-    /// Bytes of files that came from the source.
+    /// Bytes of files that were read from the source. A layer that was copied from another registry does not count.
     pub bytes_fetched: u64,
-    /// Bytes of weight layers that were handed to the sink, those that had to be sent more than once included.
+    /// Bytes of weight layers that were given to the sink. Bytes that were sent again after a failure count again.
     pub bytes_sent: u64,
 }
 
-/// One platform's manifest.
+/// The manifest of one platform.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuiltManifest {
-    /// The platform.
+    /// The platform that the manifest is for.
     pub platform: Platform,
     /// Digest of the manifest.
     pub digest: Digest,
-    /// Bytes of all its blobs: what a node downloads.
+    /// Size in bytes of the config, the base layers and the weight layers together: what a node downloads.
     pub size: u64,
 }
 
-/// A weight layer.
+/// A weight layer of the image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuiltLayer {
     /// Digest of the layer.
     pub digest: Digest,
-    /// Size in bytes.
+    /// Size of the layer in bytes.
     pub size: u64,
-    /// How the layer came to be there.
+    /// Whether the layer was uploaded, reused, mounted or copied.
     #[serde(rename = "way")]
     pub action: LayerAction,
-    /// Where it is from, unless it was uploaded.
+    /// The image, checkpoint or cache that named the layer, as text for people. `None` for a layer that was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Its files, each with its content: proven where the layer was uploaded, checked or copied, as the image says
-    /// that it is from where it was reused.
+    /// The files of the layer, each with its content id.
+    ///
+    /// The content ids are verified where this build has read the layer's bytes: uploaded, copied or checked.
+    /// Otherwise they are those that are stated where the layer is from.
     pub files: Vec<SourceFile>,
 }
 
-/// Streams the layers of `plan` from `source` into `sink` and publishes the image. Every layer is read from the source;
-/// [`Push`](crate::push::Push) leaves out those that are somewhere already.
+/// Streams the layers of `plan` from `source` into `sink` and publishes the image. Every layer is read from the
+/// source; [`Push`](crate::push::Push) leaves out layers that the registry has already.
 ///
-/// Nothing gets a name before everything is proven and in place. After an error the sink is told to remove what is
-/// unfinished; so it is when the returned future is dropped, as far as the sink can do that by itself.
+/// No name points to the image before everything that the image consists of is verified and stored. After an error,
+/// `build` calls [`Sink::abandon`], so that the sink removes what is unfinished.
+///
+/// Dropping the returned future stops the build. Writes that are under way are cancelled then, but `abandon` is not
+/// called: the caller should call it.
 ///
 /// # Errors
-/// The first error of any layer; the others are stopped.
+/// The first error of any layer, manifest or name. The other layers are stopped.
 pub async fn build(
     plan: &Plan,
     source: Arc<dyn Source>,
@@ -127,10 +135,10 @@ pub async fn build(
 
 #[cfg(feature = "push")]
 impl crate::reuse::DecidedPush {
-    /// Does what was decided: layers that are in the registry stay where they are, the others are streamed from
-    /// `source`, and the image is published under the tags that were decided for.
+    /// Does what was decided. Layers that are in the registry stay where they are, the other layers are streamed from
+    /// `source`, and the image is published under the tags that the decision is about.
     ///
-    /// The decisions are used up: they say nothing of another plan, another repository or a later time.
+    /// `self` is used up: its decisions say nothing of another plan, another repository or a later time.
     ///
     /// # Errors
     /// As [`build`].
@@ -143,6 +151,7 @@ impl crate::reuse::DecidedPush {
     }
 }
 
+/// Builds the image, with the layers of `known` left out. Calls [`Sink::abandon`] after an error.
 async fn carry_out(
     plan: &Plan,
     known: &dyn KnownLayers,
@@ -166,39 +175,54 @@ async fn carry_out(
     result
 }
 
-/// One build under way.
+/// A build that is under way.
 struct Run<'a> {
     plan: &'a Plan,
+    /// The source, with a count of the bytes that it gives.
     source: Arc<Metered>,
     base: &'a Base,
     sink: &'a dyn Sink,
+    /// The layers that need not be sent.
     known: &'a dyn KnownLayers,
+    /// Number of layers that are read at the same time.
     jobs: usize,
+    /// One permit for each layer that may be read at the same time.
     turns: Arc<Semaphore>,
+    /// Connections and memory that the readings of all layers share.
     budget: ReadBudget,
+    /// The caller's progress, with a count of the bytes that were sent.
     progress: Arc<Counted>,
-    /// Whether the sink was believed to have a blob that this run has not sent.
+    /// Whether the sink has reported a blob, and this run has relied on that without sending the blob.
     believed: AtomicBool,
 }
 
-/// A weight layer that is in place.
+/// A weight layer that is stored in the sink.
 struct Done {
+    /// Number of the layer in the plan, from 0.
     index: usize,
     verified: VerifiedBlob,
     action: LayerAction,
+    /// Where the layer is from, unless it was uploaded.
     from: Option<String>,
-    /// Whether this run has seen the layer's bytes.
+    /// Whether this run has read and verified the layer's bytes.
     proven: bool,
 }
 
-/// Whether the sink is believed when it says that it has a blob.
+/// Whether the sink is believed when it reports that it has a blob.
+///
+/// Some registries report a blob that they have lost, and then refuse the manifest that names it. Then the blobs are
+/// sent with [`Trust::No`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
+    /// Blobs that the sink reports are not sent.
     Yes,
+    /// All blobs are sent, whatever the sink reports.
     No,
 }
 
 impl<'a> Run<'a> {
+    /// Derives the number of layers, the size of parts and the budget from `options`, from what the sink takes and
+    /// from the plan.
     fn new(
         plan: &'a Plan,
         known: &'a dyn KnownLayers,
@@ -216,6 +240,10 @@ impl<'a> Run<'a> {
         Self { plan, source, base, sink, known, jobs, turns, budget, progress, believed: AtomicBool::new(false) }
     }
 
+    /// Runs the build: base layers, weight layers, configs and manifests, index.
+    ///
+    /// If the sink refuses a manifest for a blob that it had reported itself, all blobs that it had reported are sent,
+    /// and the manifests are written again, once.
     async fn all(&self) -> Result<Built> {
         image::check_manifests(self.plan)?;
         Phase::Layers.begin(&*self.progress);
@@ -257,18 +285,21 @@ impl<'a> Run<'a> {
         Ok(self.built(index.digest, &images, done))
     }
 
+    /// Warns in the log and in the progress.
     fn warn(&self, message: String) {
         tracing::warn!("{message}");
         self.progress.report(&Event::Warning { message });
     }
 
+    /// Asks the sink for a blob, and notes that this run relies on the answer.
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         let has = self.sink.has_blob(digest, size).await?;
         self.believed.fetch_or(has, Ordering::Relaxed);
         Ok(has)
     }
 
-    /// Base layers come first: they are small, and a base that can't be read should not cost an upload.
+    /// Writes the layers of the base, each digest once. They come before the weight layers: they are small, and a base
+    /// that can't be read should fail the build before any weights are uploaded.
     async fn base_layers(&self, trust: Trust) -> Result<()> {
         let mut layers: Vec<&BaseLayer> = Vec::new();
         for layer in self.plan.base().platforms.iter().flat_map(|platform| &platform.layers) {
@@ -285,8 +316,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The largest layers start first, so that none of them is left alone at the end. A sink that takes one layer at a
-    /// time gets one at a time; any other may still be committing some while the next are read.
+    /// Brings the layers with the numbers `indices` into the sink and returns them in the plan's order.
+    ///
+    /// The largest layers start first, so that no large layer is left for the end. A sink that takes one layer at a
+    /// time gets one at a time. Any other sink may still be committing some layers while the next layers are read.
     async fn weight_layers(&self, indices: &[usize], trust: Trust) -> Result<Vec<Done>> {
         let mut order = indices.to_vec();
         order.sort_by_key(|&index| (std::cmp::Reverse(self.plan.layers()[index].size), index));
@@ -299,17 +332,19 @@ impl<'a> Run<'a> {
         Ok(done)
     }
 
+    /// Makes the log's span for a layer.
     fn layer_span(&self, index: usize) -> Span {
         tracing::info_span!("layer", index, title = self.plan.layers()[index].title(), digest = Empty)
     }
 
+    /// Brings one layer into the sink: from a place that is known to have it, or else from the source.
     async fn weight_layer(&self, index: usize, trust: Trust) -> Result<Done> {
         let candidates = match trust {
             Trust::Yes => self.known.candidates(index),
             Trust::No => &[],
         };
         for (place, candidate) in candidates.iter().enumerate() {
-            // The first one has just been seen.
+            // The registry has just reported the blob of the first candidate.
             if let Some(done) = self.known_layer(index, candidate, place == 0).await {
                 return Ok(done);
             }
@@ -319,6 +354,7 @@ impl<'a> Run<'a> {
         Ok(Done { index, verified, action: LayerAction::Upload, from: None, proven: true })
     }
 
+    /// Streams a layer from `source` into the sink and notes that it is done.
     async fn write_layer(&self, index: usize, source: Arc<dyn Source>) -> Result<VerifiedBlob> {
         let layer = &self.plan.layers()[index];
         // Nobody closes the semaphore.
@@ -336,7 +372,10 @@ impl<'a> Run<'a> {
         Ok(verified)
     }
 
-    /// Uses a layer that a registry is said to hold. `None` when that fails: the layer is then sent from the source.
+    /// Uses a layer that some registry is said to hold. `None` when that fails: the layer is then sent from the
+    /// source.
+    ///
+    /// `seen` says that the registry has just reported the blob, so that there is no need to ask again.
     async fn known_layer(&self, index: usize, candidate: &LayerCandidate, seen: bool) -> Option<Done> {
         let (layer, mtime) = (&self.plan.layers()[index], self.plan.mtime());
         let warn = |reason: String| {
@@ -383,6 +422,7 @@ impl<'a> Run<'a> {
         Some(Done { index, verified, action: candidate.action(), from, proven: self.known.verifies() })
     }
 
+    /// Makes the config and the manifest for each platform.
     fn images(&self, done: &[Done]) -> Result<Vec<PlatformImage>> {
         let verified: Vec<VerifiedBlob> = done.iter().map(|done| done.verified.clone()).collect();
         let images =
@@ -390,6 +430,7 @@ impl<'a> Run<'a> {
         Ok(images.collect::<Result<_, _>>()?)
     }
 
+    /// Writes the config and then the manifest of each platform.
     async fn write_images(&self, images: &[PlatformImage], trust: Trust) -> Result<()> {
         for image in images {
             let config = BytesBlob::new(format!("config for {}", image.platform), image.config.clone());
@@ -402,6 +443,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Puts together what is told of the finished image.
     fn built(&self, digest: Digest, images: &[PlatformImage], done: Vec<Done>) -> Built {
         let weights: u64 = done.iter().map(|done| done.verified.size).sum();
         let manifests = images.iter().zip(&self.plan.base().platforms).map(|(image, target)| BuiltManifest {
@@ -427,8 +469,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns whether the rejection of a manifest may mean that a referenced blob is missing. Registries differ in the
-/// error's code; codes that certainly mean something else are left out, because every blob is sent again otherwise.
+/// Returns whether the registry may have refused a manifest because a blob that the manifest names is missing.
+///
+/// Registries differ in the error code that they give. An error code that certainly means something else does not
+/// count, because all blobs are sent again otherwise.
 #[cfg(feature = "registry")]
 fn is_missing_blob(error: &Error) -> bool {
     let Some(crate::registry::RegistryError::Request { source, .. }) = error.downcast_ref() else { return false };
@@ -449,6 +493,7 @@ fn is_missing_blob(_error: &Error) -> bool {
 #[derive(Debug)]
 struct Metered {
     source: Arc<dyn Source>,
+    /// Bytes so far.
     read: Arc<AtomicU64>,
 }
 
@@ -481,9 +526,10 @@ impl Source for Metered {
     }
 }
 
-/// Counts the bytes on their way to the watcher.
+/// Counts the bytes of layers that are sent, and passes all events on.
 #[derive(Debug)]
 struct Counted {
+    /// Bytes so far.
     moved: AtomicU64,
     next: Arc<dyn Progress>,
 }

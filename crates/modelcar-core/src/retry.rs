@@ -1,8 +1,8 @@
-//! When a failed request is tried again, and how long to wait before: the one policy of all clients.
+//! When a failed request is tried again, and how long the client waits before: the one retry policy of all clients.
 //!
-//! The failure itself says whether another try may succeed ([`ModelcarError::is_retryable`]; for HTTP that is decided in
-//! `http`) and how long the server asks to wait. The policy counts tries, draws waits and
-//! keeps a budget of lost time.
+//! Whether another try may succeed is said by the failure ([`ModelcarError::is_retryable`]; for HTTP, `http` decides
+//! it). The failure also says how long the server asks to wait (`Retry-After`, RFC 9110, section 10.2.3). The policy
+//! counts tries, chooses the backoff and keeps a budget of the time that failures may cost.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -18,12 +18,14 @@ use crate::{
     text,
 };
 
-/// Longest wait that is drawn.
+/// Longest wait that the client chooses by itself.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// Longest wait that a server can ask for.
+/// Longest wait that a server can ask for. A longer one is cut to this length.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
-/// How often failed requests are tried again. The tries of all requests that share a policy share its budget.
+/// How often failed requests are tried again, and how long the waits are.
+///
+/// The limit of tries is for each request. The budget is for all requests that share the policy.
 #[derive(Debug)]
 pub(crate) struct RetryPolicy {
     /// Largest number of tries of one request, the first one included.
@@ -32,6 +34,7 @@ pub(crate) struct RetryPolicy {
     base: Duration,
     /// Time that failures may cost, over all requests.
     budget: Duration,
+    /// Time that failures have cost so far: waits, and failed tries.
     spent: Mutex<Duration>,
     /// Whether no further try is allowed, because the caller wants all requests to end.
     cancelled: watch::Sender<bool>,
@@ -39,12 +42,16 @@ pub(crate) struct RetryPolicy {
     progress: Arc<dyn Progress>,
 }
 
-/// A failure as the policy looks at it.
+/// A failed try, as far as the policy is interested in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure<'a> {
+    /// The error itself, for messages.
     error: &'a (dyn std::error::Error + Send + Sync),
+    /// Whether another try may succeed.
     retryable: bool,
+    /// How long the server asks to wait.
     retry_after: Option<Duration>,
+    /// Whether the next try follows without a wait.
     at_once: bool,
 }
 
@@ -56,7 +63,8 @@ impl<'a, E: ModelcarError> From<&'a E> for Failure<'a> {
 }
 
 impl<'a> From<&'a Error> for Failure<'a> {
-    /// A failure that was retried below is final here.
+    /// Makes a failure that is final if the error was retried already where it came from, so that tries do not
+    /// multiply.
     fn from(error: &'a Error) -> Self {
         let (retryable, retry_after) = (error.is_worth_another_try(), error.retry_after());
         Self { error, retryable, retry_after, at_once: false }
@@ -64,24 +72,26 @@ impl<'a> From<&'a Error> for Failure<'a> {
 }
 
 impl Failure<'_> {
-    /// Overrides whether another try may succeed, for a caller that knows more than the failure says.
+    /// Overrides whether another try may succeed, for a caller that knows more than the error says.
     pub(crate) fn retryable(self, retryable: bool) -> Self {
         Self { retryable, ..self }
     }
 
-    /// Overrides how long the server asks to wait.
+    /// Overrides how long the server asks to wait before the next try.
     pub(crate) fn retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 
-    /// Leaves the wait out, for a next try that differs from the failed one.
+    /// Leaves the wait out. A caller does that when the next try differs from the failed one and may well succeed.
     pub(crate) fn at_once(self) -> Self {
         Self { at_once: true, ..self }
     }
 }
 
 impl RetryPolicy {
-    /// Makes a policy of `attempts` tries, with waits from `base` on and an unlimited budget.
+    /// Makes a policy of `attempts` tries for each request, the first one included, with an unlimited budget.
+    ///
+    /// The wait before the second try is at most `base`; the limit doubles before each further try, up to 30 seconds.
     pub(crate) fn new(attempts: u32, base: Duration, progress: Arc<dyn Progress>) -> Self {
         let (budget, spent) = (Duration::MAX, Mutex::default());
         Self { attempts, base, budget, spent, cancelled: watch::Sender::new(false), progress }
@@ -93,8 +103,10 @@ impl RetryPolicy {
     }
 
     /// Returns whether another try may follow the try with the number `attempt`, counted from 1, and waits before it.
-    /// `lost` is the time of the failed try that was not [spent](Self::spend) yet. `what` names the request in progress
-    /// events and the log.
+    ///
+    /// `lost` is the time that the failed try took, as far as it was not [spent](Self::spend) yet. `what` names the
+    /// request in progress events and in the log. The wait ends with `false` as soon as somebody calls
+    /// [`cancel`](Self::cancel).
     pub(crate) async fn next_attempt(
         &self,
         what: &str,
@@ -110,7 +122,11 @@ impl RetryPolicy {
         }
     }
 
-    /// As [`next_attempt`](Self::next_attempt), without waiting: returns the wait, or `None` when the failure is final.
+    /// As [`next_attempt`](Self::next_attempt), without waiting: returns the wait, or `None` when no further try may
+    /// follow.
+    ///
+    /// A retry that would exceed the budget does not happen. Its wait counts as spent nevertheless, so that no later
+    /// retry fits into the budget either. If the result is a wait, the progress has been told of the retry.
     pub(crate) fn next_wait(&self, what: &str, attempt: u32, lost: Duration, failure: Failure<'_>) -> Option<Duration> {
         if !failure.retryable || attempt >= self.attempts || *self.cancelled.borrow() {
             return None;
@@ -124,20 +140,20 @@ impl RetryPolicy {
         Some(wait)
     }
 
-    /// Returns who receives an event before each further try.
+    /// Returns the progress that receives an event before each further try.
     #[cfg(feature = "hub")]
     pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.progress
     }
 
-    /// Adds `time` to the time that failures have cost, and returns the sum.
+    /// Adds `time` to the time that failures have cost, and returns the new sum.
     pub(crate) fn spend(&self, time: Duration) -> Duration {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         *spent = spent.saturating_add(time);
         *spent
     }
 
-    /// Ends all waits and allows no further try until [`resume`](Self::resume).
+    /// Ends all waits now and allows no further try until [`resume`](Self::resume). Requests that are under way go on.
     pub(crate) fn cancel(&self) {
         self.cancelled.send_replace(true);
     }
@@ -148,9 +164,11 @@ impl RetryPolicy {
     }
 }
 
-/// Returns the wait after the try with the number `attempt`: a random time below a bound that doubles with each try
-/// ("full jitter": clients that failed together must not come back together), or the time that the server asks for if
-/// that is longer.
+/// Returns the wait after the try with the number `attempt`: a random time below a limit that doubles with each try,
+/// or the time that the server asks for if that is longer.
+///
+/// The time is random from zero on ("full jitter"), so that clients that failed together do not come back together.
+/// The randomness is that of a hasher's keys: no generator of random numbers is needed for it.
 fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration>) -> Duration {
     let bound = base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     let random = RandomState::new().hash_one(attempt) >> 32;

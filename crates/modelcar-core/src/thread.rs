@@ -1,7 +1,8 @@
-//! Threads for work that lasts as long as a layer flows.
+//! Threads for work that lasts as long as the upload of a layer.
 //!
-//! tokio's blocking threads are for short work. As many long ones as a runtime has of them would wait for each other for
-//! ever, and a program may have set `max_blocking_threads` to one.
+//! Such work does not run on tokio's blocking threads, which are for short work: their number is limited. Two long
+//! tasks that need each other would wait for ever if the runtime had a thread for one of them only, and a program may
+//! have set `max_blocking_threads` to one.
 
 use std::{
     pin::Pin,
@@ -14,13 +15,14 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, ModelcarError, OtherError};
 
+/// A task of the runtime panicked or was cancelled. Neither is expected, so the error is a defect of this library.
 impl From<tokio::task::JoinError> for Error {
     fn from(error: tokio::task::JoinError) -> Self {
         OtherError::new("a worker task ended unexpectedly", ErrorKind::Internal, error).into()
     }
 }
 
-/// The thread could not be started, or panicked.
+/// The operating system gave no thread, or the work panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a worker thread could not be started or ended unexpectedly")]
 pub(crate) struct ThreadEnded;
@@ -31,11 +33,13 @@ impl ModelcarError for ThreadEnded {
     }
 }
 
-/// What a thread will give. Dropping it leaves the thread to end by itself.
+/// The result that a thread will give: a future. Dropping the future does not stop the thread, which ends by itself.
 #[derive(Debug)]
 pub(crate) struct Running<T>(oneshot::Receiver<T>);
 
-/// Runs `work` on a thread of its own, called `name` where threads are listed.
+/// Runs `work` on a thread of its own. `name` is the thread's name in debuggers and in lists of threads.
+///
+/// A thread that can't be started is told by the returned future and not here.
 pub(crate) fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
     let (sender, receiver) = oneshot::channel();
     let run = move || {
@@ -48,6 +52,7 @@ pub(crate) fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Se
 }
 
 impl<T> Future for Running<T> {
+    /// The result of the work, or [`ThreadEnded`].
     type Output = Result<T, ThreadEnded>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

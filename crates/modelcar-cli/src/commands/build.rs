@@ -1,4 +1,4 @@
-//! `modelcar build`: the image as a layout directory or an archive.
+//! `modelcar build`: writes the image as an OCI image layout or an OCI archive, and prints the digest of the index.
 
 use std::{path, time::Instant};
 
@@ -44,6 +44,7 @@ pub(crate) struct BuildArgs {
     pub(crate) run: RunArgs,
 }
 
+/// Builds. An interrupt before the sink exists leaves nothing; later, the sink removes what is unfinished.
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
@@ -76,7 +77,9 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// An output inside the source would be a part of the model the next time.
+/// Refuses an output inside the source directory: the next build would pack the output as a part of the model.
+///
+/// Links are followed in the part of the output's path that exists.
 fn refuse_inside(output: &Output, source: &SourceRef) -> Result<(), Failure> {
     let SourceRef::Dir(source) = source else { return Ok(()) };
     let found = |error| Failure::new(error, format!("find `{}`", source.display()));

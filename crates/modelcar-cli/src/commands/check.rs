@@ -1,4 +1,6 @@
-//! `modelcar check`: what KServe made of pods.
+//! `modelcar check`: shows what KServe made of pods, and what is wrong with them.
+//!
+//! The input is the JSON that `kubectl` prints. No cluster and no registry is asked.
 
 use std::{
     fmt::Write,
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::{args::Format, hint::Failure, remedies};
 
-/// Longest document that is read: thousands of pods.
+/// Most bytes of a document that are read: enough for thousands of pods. What comes after is cut off.
 const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
 
 /// What stands at the end of the help.
@@ -36,6 +38,7 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Format,
 }
 
+/// Checks. The exit status is 0 if nothing is wrong, and 1 otherwise.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let expected = Expected { digest: args.expect.as_deref().map(digest).transpose()? };
     let json = read(&args.file).map_err(|error| Failure::new(error, format!("read `{}`", args.file)))?;
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     Ok(if report.is_ok() { Outcome::Answer(text) } else { Outcome::No(text) })
 }
 
-/// Reads a digest, alone or at the end of an image's name.
+/// Parses a digest, alone or at the end of a reference, with or without `oci://`.
 fn digest(text: &str) -> Result<Digest, Failure> {
     if let Ok(digest) = text.parse() {
         return Ok(digest);
@@ -57,6 +60,7 @@ fn digest(text: &str) -> Result<Digest, Failure> {
     digest.ok_or_else(|| Failure::say(format!("`{text}` names no digest")).hint("write sha256:… or IMAGE@sha256:…"))
 }
 
+/// Reads the file, or stdin for `-`.
 fn read(file: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let input: Box<dyn Read> = if file == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
@@ -64,7 +68,7 @@ fn read(file: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns the report with what to do about each finding.
+/// Returns the report as JSON, with a field `remedy` at each finding that has one.
 fn with_remedies(report: &CheckReport) -> serde_json::Result<Value> {
     let mut document = serde_json::to_value(report)?;
     for (pod, told) in report.pods.iter().zip(super::items(&mut document["pods"])) {
@@ -74,6 +78,7 @@ fn with_remedies(report: &CheckReport) -> serde_json::Result<Value> {
     Ok(document)
 }
 
+/// Returns the report as text: each pod with its findings, and what to do about them.
 fn table(report: &CheckReport) -> String {
     let mut text = String::new();
     for pod in &report.pods {

@@ -1,4 +1,6 @@
-//! `modelcar doctor`: would a push work, and what to do where it would not.
+//! `modelcar doctor`: checks whether a push would work, and says what to do where it would not.
+//!
+//! The exit status is 0 if the push can work, 1 if it would fail, and 2 if that could not be found out.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -39,6 +41,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) format: Format,
 }
 
+/// Checks. The right to push is tested with an upload session, which is deleted also after an interrupt.
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let image = resolve::target(&args.image)?;
     let progress: Arc<dyn Progress> = Arc::new(NoProgress);
@@ -48,7 +51,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let checks = tokio::select! {
         checks = repository.examine(&tag) => checks,
         () = interrupt() => {
-            // The right to push is tried out by an upload, which is not left open.
+            // The check of the right to push opens an upload session, which `abandon` deletes.
             RegistrySink::new(repository, Vec::new()).abandon().await;
             return Ok(Outcome::Interrupted(None));
         }
@@ -70,11 +73,12 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     })
 }
 
-/// Returns what to do, or else what users of this registry should know.
+/// Returns what to do about a result, or else what is special about this registry.
 fn advice(check: &Check) -> Option<&'static str> {
     remedies::of_doctor(check).or(check.note)
 }
 
+/// Returns the checks for the JSON answer.
 fn told(checks: &[Check]) -> Vec<Value> {
     let told = |check: &Check| {
         json!({
@@ -88,6 +92,7 @@ fn told(checks: &[Check]) -> Vec<Value> {
     checks.iter().map(told).collect()
 }
 
+/// Returns the checks as text, the advice below each of them.
 fn table(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {

@@ -1,4 +1,4 @@
-//! `modelcar inspect`: what an image holds.
+//! `modelcar inspect`: shows the platforms, layers and files of an image, and the disk that the image needs on a node.
 
 use std::fmt::Write;
 
@@ -44,6 +44,7 @@ pub(crate) struct InspectArgs {
     pub(crate) format: Format,
 }
 
+/// Reads manifests and configs, and no layer, unless `--lint` is given.
 pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
     let place = Place::parse(&args.image, &args.registry, &args.login)?;
     if args.lint.lint {
@@ -63,14 +64,15 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// The disk for the largest platform.
+/// Returns the disk that a node needs for the platform with the most bytes.
 fn node_disk(inspection: &Inspection) -> Option<NodeDisk> {
     ImageBytes::of_largest(inspection).map(NodeDisk::new)
 }
 
-/// Most files of a layer that are named.
+/// Number of files of a layer that are named.
 const NAMED_FILES: usize = 4;
 
+/// Returns the image as text.
 fn table(name: &str, inspection: &Inspection) -> String {
     let mut text = format!("image   {name}\ndigest  {}\n", inspection.digest);
     let width = inspection.annotations.keys().map(|key| key.chars().count()).max().unwrap_or_default();

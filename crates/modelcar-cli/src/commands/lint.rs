@@ -1,6 +1,7 @@
-//! `modelcar inspect --lint`: whether KServe can serve an image.
+//! `modelcar inspect --lint`: checks whether KServe can serve an image.
 //!
-//! A flag of `inspect`, for it takes the same image with the same logins and reads the same manifests.
+//! This is a flag of `inspect`, because it takes the same image with the same credentials and reads the same
+//! manifests.
 
 use std::fmt::Write;
 
@@ -39,6 +40,8 @@ pub(crate) struct LintArgs {
     pub(crate) all: bool,
 }
 
+/// Checks the image. The exit status is 0 if the image can be served in every mode that `--mode` names, and 1
+/// otherwise.
 pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
     let report = match place {
@@ -54,6 +57,7 @@ pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Pla
     Ok(if ok { Outcome::Answer(text) } else { Outcome::No(text) })
 }
 
+/// Returns the library's name for a mode.
 fn serving(mode: LintMode) -> ServingMode {
     match mode {
         LintMode::Sidecar => ServingMode::Sidecar,
@@ -62,7 +66,7 @@ fn serving(mode: LintMode) -> ServingMode {
     }
 }
 
-/// Returns the report with what to do about each finding.
+/// Returns the report as JSON, with a field `remedy` at each finding that has one.
 fn with_remedies(report: &LintReport) -> serde_json::Result<Value> {
     let mut document = serde_json::to_value(report)?;
     let of = |findings: &[LintFinding]| findings.iter().map(remedies::of_lint).collect::<Vec<_>>();
@@ -73,6 +77,7 @@ fn with_remedies(report: &LintReport) -> serde_json::Result<Value> {
     Ok(document)
 }
 
+/// Returns the report as text.
 fn table(image: &str, report: &LintReport) -> String {
     let mut text = format!("image   {image}\ndigest  {}\n", report.digest);
     for mode in ServingMode::ALL {
@@ -87,6 +92,7 @@ fn table(image: &str, report: &LintReport) -> String {
     text
 }
 
+/// Adds a finding to the text, and what to do about it.
 fn line(text: &mut String, finding: &LintFinding) {
     let modes: Vec<String> = finding.modes().iter().map(ToString::to_string).collect();
     let modes = if finding.modes().len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };

@@ -1,4 +1,4 @@
-//! A lock file that is named on the command line.
+//! Reads a lock file that is named on the command line.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::hint::Failure;
 
-/// Reads a lock file, or the lock file in an answer of `plan --format json`.
+/// Reads a lock file, or the lock file inside a JSON answer of `plan`.
+///
+/// # Errors
+/// When the file can't be read, is no lock file, or is an answer that lacks a file's content id.
 pub(super) fn read(file: &Path) -> Result<LockFile, Failure> {
     let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
     let act = || format!("use lock file `{}`", file.display());
@@ -24,7 +27,7 @@ pub(super) fn read(file: &Path) -> Result<LockFile, Failure> {
     }
 }
 
-/// Returns the lock file that an answer of `plan --format json` holds.
+/// Returns the lock file inside a JSON answer of `plan`; `None` if the document is no such answer.
 fn in_answer(json: &[u8]) -> Option<Vec<u8>> {
     let mut answer: Value = serde_json::from_slice(json).ok()?;
     let lock = answer.as_object_mut()?.remove("lock")?;

@@ -1,4 +1,7 @@
 //! `modelcar plan --check`: do source and base still have what a lock file pins?
+//!
+//! The check follows the names that the lock file was made from, such as a branch on the Hub and a tag of the base. It
+//! compares what those names point to now with what the lock file pins.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -15,26 +18,31 @@ use serde_json::json;
 use super::{Outcome, lock};
 use crate::{args::Format, clients::Clients, hint::Failure, ui::count};
 
-/// Most changed files that are told one by one.
+/// Number of changed files that are named in the text. The JSON answer has all of them.
 const LISTED: usize = 20;
 
-/// Something that is not as the lock file has it.
+/// A difference between the lock file and what is there now.
 struct Moved {
     /// `source`, `revision`, `file` or `base`.
     kind: &'static str,
+    /// The source, revision, file or base that differs.
     name: String,
+    /// The commit, size, content id or digest in the lock file. `None` for a file that is new.
     was: Option<String>,
+    /// The same as it is now. `None` for what is gone.
     is: Option<String>,
-    /// The same for people.
+    /// The difference as a sentence for people.
     text: String,
 }
 
 impl Moved {
+    /// Returns the difference of a file. `text` is the end of the sentence.
     fn file(path: &ModelPath, was: Option<String>, is: Option<String>, text: &str) -> Self {
         Self { kind: "file", name: path.to_string(), was, is, text: format!("file `{path}` {text}") }
     }
 }
 
+/// Compares. The exit status is 0 if nothing differs, and 1 otherwise.
 pub(crate) async fn run(
     file: &Path,
     connection: &Clients,
@@ -59,7 +67,7 @@ pub(crate) async fn run(
     Ok(if same { Outcome::Answer(answer) } else { Outcome::No(answer) })
 }
 
-/// Tells what has moved; the files among it as far as they are few.
+/// Returns all differences as lines. Of the files only the first [`LISTED`] are named.
 fn text(moved: &[Moved]) -> String {
     let (files, others): (Vec<_>, Vec<_>) = moved.iter().partition(|moved| moved.kind == "file");
     let more = files.len().saturating_sub(LISTED);
@@ -68,7 +76,7 @@ fn text(moved: &[Moved]) -> String {
     told.chain(more).collect::<Vec<_>>().join("\n")
 }
 
-/// Follows the names that the lock file was made from, not what they were pinned to.
+/// Compares the commit of the revision, and the files, with the lock file.
 async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let origin = lock.plan.origin();
     let name = match (&lock.source, &origin.version) {
@@ -100,6 +108,7 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
     Ok(moved)
 }
 
+/// Compares the files by size and content id. The files of a directory are read for that, if they have the same size.
 async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure> {
     let planned: Vec<&SourceFile> = lock.plan.layers().iter().flat_map(|layer| &layer.files).collect();
     let listed = open.source.list().await?;
@@ -136,6 +145,7 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure
     Ok(moved)
 }
 
+/// Compares the digest of the base. Where the lock file pins a tag's digest, the tag is looked up again.
 async fn base(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progress>) -> Result<Vec<Moved>, Failure> {
     let planned = lock.plan.base();
     // What a tag was resolved to is pinned; the question is what it points to now.

@@ -1,4 +1,7 @@
-//! The commands: each turns its arguments into library calls and returns the answer.
+//! The commands. Each turns its arguments into calls of the libraries and returns the answer.
+//!
+//! A module has the arguments of its command, whose doc comments are the help texts, and a function `run`. The answer
+//! is text for people, or one JSON document (`docs/json.md`).
 
 pub(crate) mod build;
 pub(crate) mod check;
@@ -34,6 +37,8 @@ use crate::{
 };
 
 /// Returns what a push or build is made of, and the source that is read for it.
+///
+/// With a lock file, `source` replaces the source that the lock file names.
 fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, SourceRef), Failure> {
     let source = source.map(resolve::source).transpose()?;
     if let Some(file) = &args.plan {
@@ -49,12 +54,16 @@ fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, Sourc
     Ok((planned(source.clone(), &args.select, &args.image)?.into(), source))
 }
 
-/// Returns what an image of `source` is made of.
+/// Returns what an image of `source` is made of, with the files and the base that the flags choose.
 fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<ModelContents, Failure> {
     let options = plan_options(select, image)?;
     Ok(ModelContents::new(source).with_base(resolve::base(image)?).with_options(options))
 }
 
+/// Returns the options of the plan. The time of all entries is `SOURCE_DATE_EPOCH`, or 0.
+///
+/// # Errors
+/// When `SOURCE_DATE_EPOCH` is not a number.
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
     let mtime = Environment::source_date_epoch()?.unwrap_or(0);
     Ok(PlanOptions {
@@ -66,7 +75,7 @@ fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, F
     })
 }
 
-/// Returns a JSON answer: `body`, and what all answers have.
+/// Returns a JSON answer: `body` with the fields of `more`. The field `schemaVersion` is 1, unless `body` sets it.
 fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Failure> {
     let failed = |error| Failure::new(error, "write the answer as JSON");
     let mut document = body.map_err(failed)?;
@@ -79,12 +88,12 @@ fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Fail
     Ok(document.to_string())
 }
 
-/// Returns the elements of a list.
+/// Returns the elements of a list; none if the value is no list.
 fn items(list: &mut Value) -> impl Iterator<Item = &mut Value> {
     list.as_array_mut().into_iter().flatten()
 }
 
-/// Adds a field to each element of `list` that has a text for it.
+/// Sets `field` of each element of `list` to the text at the same place of `texts`, where there is a text.
 fn add_to_each(list: &mut Value, field: &str, texts: impl IntoIterator<Item = Option<String>>) {
     for (item, text) in items(list).zip(texts) {
         if let Some(text) = text {
@@ -93,6 +102,7 @@ fn add_to_each(list: &mut Value, field: &str, texts: impl IntoIterator<Item = Op
     }
 }
 
+/// Returns how fast a push or build is. Without a flag, there are two connections for each layer in flight.
 fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     let default = BuildOptions::default();
     let jobs = run.jobs.map_or(default.jobs, usize::from);
@@ -100,19 +110,23 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
 }
 
-/// What an image was made of, for the JSON answers of `push` and `build`.
+/// What an image was made of, for the JSON answers of `push` and `build`. It is noted before the run uses the plan up.
 struct Made {
+    /// The pinned name of the source: for a model on the Hub with its commit.
     source: SourceRef,
+    /// The name of the base, pinned by a digest where the base has one.
     base: BaseRef,
+    /// Bytes of all files in the image.
     content_bytes: u64,
 }
 
 impl Made {
+    /// Notes the pinned names of source and base, and the size of the files.
     fn of(source: &SourceRef, base: &BaseRef, plan: &Plan) -> Self {
         Self { source: source.clone(), base: base.clone(), content_bytes: plan.content_bytes() }
     }
 
-    /// Returns the answer; `name` is the field that says where the image is.
+    /// Returns the answer. `name` is the field that says where the image is, with its value.
     fn report(&self, built: &Built, elapsed: Duration, name: (&str, Value)) -> Result<String, Failure> {
         let mut more = json!({
             "source": self.source,

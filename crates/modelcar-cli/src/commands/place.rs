@@ -1,4 +1,4 @@
-//! Where an image that is read is: in a registry or in a layout.
+//! Where an image is that a command reads: in a registry or in an image layout.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,11 +17,14 @@ use crate::{
 
 /// Where an image is.
 pub(super) enum Place {
+    /// In an image layout: its directory, and the name of the image in it.
     Layout { dir: PathBuf, name: Option<String> },
+    /// In a registry.
     Registry { repository: Repository, image: ImageRef },
 }
 
 impl Place {
+    /// Parses a reference or `oci:DIR[:NAME]`. For a registry, credentials are read; no request is sent.
     pub(super) fn parse(image: &str, registry: &RegistryArgs, login: &LoginArgs) -> Result<Self, Failure> {
         if image.starts_with("oci:") {
             let Output::Layout { dir, name } = Output::parse(image)? else {

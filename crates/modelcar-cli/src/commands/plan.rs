@@ -1,4 +1,6 @@
-//! `modelcar plan`: what an image would hold.
+//! `modelcar plan`: shows what an image would hold, and with an IMAGE also what a push would upload.
+//!
+//! With `--output` the lock file is written. With `--check` a lock file is compared with its source and base instead.
 
 use std::{fmt::Write, fs, path::PathBuf};
 
@@ -77,6 +79,7 @@ pub(crate) struct PlanArgs {
     pub(crate) format: Format,
 }
 
+/// Plans. No weights are uploaded, and nothing is written to the registry.
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let image: Option<ImageRef> = args.image.as_deref().map(resolve::target).transpose()?;
     let connection = Clients::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
@@ -114,12 +117,15 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
 
 /// What a push to an image would do.
 struct Decided {
+    /// The image, as the user named it.
     image: String,
+    /// A decision for each layer of the plan.
     decisions: Vec<Decision>,
+    /// Whether the registry has the image already, under every tag.
     published: bool,
-    /// Bytes of files from the source.
+    /// Bytes of files that would be read from the source.
     fetch: u64,
-    /// Bytes of layers to the registry.
+    /// Bytes of layers that would be sent to the registry.
     send: u64,
 }
 
@@ -134,6 +140,7 @@ impl Decided {
         }
     }
 
+    /// Returns what is done with a layer, and why.
     fn reason(&self, layer: usize) -> String {
         let Some(decision) = self.decisions.get(layer) else { return String::new() };
         match (&decision.action, &decision.from) {
@@ -155,6 +162,7 @@ impl Decided {
     }
 }
 
+/// Returns the JSON answer. It contains the lock file.
 fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failure> {
     let mut answer = json!({
         // Version 1 had the fields of the lock file beside the others.
@@ -176,6 +184,7 @@ fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failur
     super::document(Ok(answer), Value::Null)
 }
 
+/// Returns the answer as text.
 fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     let plan = &lock.plan;
     let mut text =
@@ -206,6 +215,7 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
 /// Most files of a layer that are listed one by one.
 const LISTED_FILES: usize = 20;
 
+/// Adds the layers and their files to the text, and then the files that are left out.
 fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
     let _infallible = writeln!(text, "{:>5}  {:>10}  FILES", "LAYER", "SIZE");
     for (index, layer) in plan.layers().iter().enumerate() {

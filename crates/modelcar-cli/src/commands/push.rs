@@ -1,4 +1,7 @@
-//! `modelcar push`: a model becomes a pinned image in a registry.
+//! `modelcar push`: makes an image of a model in a registry, and prints the reference that pins the image.
+//!
+//! The push is prepared first, which uploads no weights, and then run. An interrupt stops either step and removes open
+//! upload sessions.
 
 use std::{
     fs::File,
@@ -58,6 +61,7 @@ pub(crate) struct PushArgs {
     pub(crate) run: RunArgs,
 }
 
+/// Pushes. All names are parsed before the first request, so that a typing mistake costs no time.
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     // All names are read first: a mistake in one should cost no request.
     let image = resolve::target(&args.image)?;
@@ -90,20 +94,26 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// The file of `--digest-file`. It is opened before the push: after hours is too late to learn that it can't be. It is
-/// emptied too, so that a push that fails leaves no digest of an earlier one to be deployed.
+/// The file of `--digest-file`.
+///
+/// The file is opened before the push, because after hours of uploading it is too late to learn that it can't be
+/// written. The file is emptied at once, so that a failed push leaves no digest of an earlier push that somebody may
+/// deploy.
 struct DigestFile<'a>(&'a Path, File);
 
 impl<'a> DigestFile<'a> {
+    /// Opens and empties the file.
     fn open(path: &'a Path) -> Result<Self, Failure> {
         File::create(path).map(|file| Self(path, file)).map_err(|error| Self::failed(path, error))
     }
 
+    /// Writes the digest and a line end. The image is published by then, and a failure says so.
     fn write(mut self, digest: &str) -> Result<(), Failure> {
         writeln!(self.1, "{digest}")
             .map_err(|error| Self::failed(self.0, error).hint(format!("the image is there: {digest}")))
     }
 
+    /// Returns the failure to write the file at `path`.
     fn failed(path: &Path, error: io::Error) -> Failure {
         Failure::new(error, format!("write the digest to `{}`", path.display()))
     }

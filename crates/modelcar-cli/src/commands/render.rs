@@ -1,4 +1,7 @@
-//! `modelcar render`: the manifests that serve an image.
+//! `modelcar render`: writes the KServe manifests that serve an image.
+//!
+//! The facts of the model are read from the image's annotations. Warnings go to stderr, so that stdout can be piped
+//! into `kubectl apply -f -`.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -181,7 +184,7 @@ pub(crate) struct RenderArgs {
 }
 
 impl RenderArgs {
-    /// Returns what the arguments ask for.
+    /// Returns the library's options. No value is checked here.
     pub(crate) fn options(&self) -> RenderOptions {
         RenderOptions {
             kind: match self.kind {
@@ -231,6 +234,7 @@ impl RenderArgs {
     }
 }
 
+/// Renders. A tag is refused without `--resolve`, because the pods would change when somebody moves the tag.
 pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let image: ImageRef = args.image.trim_start_matches("oci://").parse()?;
     let template = args.template.as_ref().map(|file| {
@@ -258,7 +262,7 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// Renders what the arguments ask for; the comment names the command line's options and commands.
+/// Renders what the arguments ask for. The comment in the YAML names options and commands of `modelcar`.
 fn rendered(subject: &ServedImage, args: &RenderArgs) -> Result<Rendered, RenderError> {
     let check = format!("modelcar check - --expect {}", subject.digest);
     Ok(render::render(subject, &args.options())?.with_check_command(&check).with_remedies(remedies::of_render))

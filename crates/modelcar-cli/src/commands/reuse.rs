@@ -1,4 +1,4 @@
-//! What the flags say of layers that are somewhere already.
+//! Where a push looks for layers that need not be sent, as the flags say.
 
 use modelcar_core::{push::ReusePolicy, reuse::Cache};
 
@@ -6,7 +6,9 @@ use modelcar_env::Environment;
 
 use crate::{args::ReuseArgs, hint::Failure};
 
-/// Returns where a push looks for layers; `None` when nothing is to be reused.
+/// Returns where a push looks for layers; `None` when every layer is to be sent.
+///
+/// Without `--cache-dir` the cache is in the user's cache folder, if the environment names one.
 pub(crate) fn policy(args: &ReuseArgs) -> Result<Option<ReusePolicy>, Failure> {
     if args.no_reuse {
         return Ok(None);

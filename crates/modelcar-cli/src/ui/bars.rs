@@ -1,4 +1,4 @@
-//! Progress as bars on a terminal.
+//! Progress as bars, for a terminal.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,28 @@ use super::{
     words::{left_out, retrying},
 };
 
-/// Bars on a terminal: one for the total and one for each layer in flight.
+/// Progress bars: one row for each layer that is being sent, and the last row for the total.
 #[derive(Debug)]
 pub(super) struct Bars {
+    /// All rows.
     screen: MultiProgress,
+    /// The last row: a spinner while the push is prepared, and then the bar of all layers together.
     total: ProgressBar,
+    /// The bars of the layers that are being sent, by the layer's number in the plan.
     layers: Mutex<BTreeMap<usize, ProgressBar>>,
-    /// The files of a directory that are being hashed.
+    /// The bar of the files of a directory, while they are hashed.
     hashed: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
+    /// Makes the bars and draws them to `target`.
     pub(super) fn new(target: ProgressDrawTarget) -> Self {
         let screen = MultiProgress::with_draw_target(target);
         let total = screen.add(ProgressBar::new(0).with_style(style(BEFORE)));
         Self { screen, total, layers: Mutex::default(), hashed: Mutex::default() }
     }
 
-    /// Lets the last row move by itself, and returns the screen for those who write beside the bars.
+    /// Lets the last row move by itself. Returns the screen, through which other lines must be written.
     pub(super) fn ticking(&self) -> MultiProgress {
         self.total.enable_steady_tick(TICK);
         self.screen.clone()
@@ -44,12 +48,14 @@ impl Bars {
         self.hashed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls `act` with the bar of a layer, if the layer is being sent.
     fn with_layer(&self, layer: usize, act: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&layer) {
             act(bar);
         }
     }
 
+    /// Removes the bar of a layer.
     fn end_layer(&self, layer: usize) {
         if let Some(bar) = self.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&layer) {
             bar.finish_and_clear();
@@ -57,15 +63,19 @@ impl Bars {
     }
 }
 
-/// A row of the screen each: beside what stands in full, the bar takes what is left.
+/// Templates of the rows. Each fits into one row of the terminal: the bar itself takes what the other fields leave.
 const LAYER: &str = "  {msg:32!} {wide_bar} {bytes}/{total_bytes}";
+/// The files that are hashed.
 const HASHED: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
+/// The last row, before the image is planned.
 const BEFORE: &str = "{spinner} {msg} {elapsed}";
+/// The last row, from the plan on.
 const TOTAL: &str = "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
 
 /// How often the last row moves.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Returns the style of a template. A template with an error would give indicatif's own style instead.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,4 +1,7 @@
-//! Progress as lines, for logs.
+//! Progress as lines, for logs and for a stderr that is no terminal.
+//!
+//! A line is written for each event that matters. If none is written for some time, a line says how far the command
+//! is, so that a build system does not take the command for one that hangs.
 
 use std::{
     collections::BTreeMap,
@@ -17,43 +20,52 @@ use super::{
     words::{count, left_out, retrying, size},
 };
 
-/// After so long without one, a line tells how far it is: with [`LOOK_EVERY`], below ten seconds.
+/// Time without a line after which a line says how far the command is. Together with [`LOOK_EVERY`] it is below ten
+/// seconds.
 const LINE_EVERY: Duration = Duration::from_secs(9);
-/// How often it is looked whether a line is due.
+/// How often the thread looks whether a line is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Lines for logs.
+/// Writes progress as lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines(Mutex<State>);
 
-/// What the lines tell of.
+/// What the next line says.
 #[derive(Debug, Default)]
 struct State {
+    /// The phase that began last.
     phase: Option<Phase>,
     /// When the phase began.
     since: Option<Instant>,
     /// When the last line was written.
     last: Option<Instant>,
-    /// When the layers began: planning and hashing are not part of the rate.
+    /// When the layers began. The rate is counted from here: planning and hashing are not part of it.
     start: Option<Instant>,
+    /// Bytes of the layers that are sent. Reused layers are subtracted.
     total: u64,
+    /// Bytes of layers that were sent so far. The bytes of a layer that starts over are subtracted.
     moved: u64,
+    /// The layers that are being sent, by their number in the plan.
     layers: BTreeMap<usize, Shown>,
-    /// The files of a directory that are being hashed: bytes in all, and done.
+    /// The files of a directory that are being hashed: bytes in all, and bytes that are done.
     hashed: Option<(u64, u64)>,
+    /// Whether the image is published. No further line is due then.
     published: bool,
 }
 
-/// A layer in flight, as the lines tell of it.
+/// A layer that is being sent.
 #[derive(Debug, Default)]
 struct Shown {
+    /// Safe to print on one line.
     title: String,
+    /// Size of the layer in bytes.
     size: u64,
+    /// Bytes of this layer that were sent since it started, or started over.
     moved: u64,
 }
 
 impl Lines {
-    /// Returns lines that never fall silent for long, as long as they are held.
+    /// Starts a thread that writes a line when one is due. The thread ends when the returned lines are dropped.
     pub(super) fn beating() -> Arc<Self> {
         let lines = Arc::new(Self::default());
         let weak = Arc::downgrade(&lines);
@@ -77,7 +89,7 @@ impl Lines {
 }
 
 impl State {
-    /// Returns a line when none was written for long; then it counts as written.
+    /// Returns a line if the last one was written too long before `now`, and notes `now` as the time of the last line.
     fn line_if_due(&mut self, now: Instant) -> Option<String> {
         let last = *self.last.get_or_insert(now);
         if self.published || now.saturating_duration_since(last) < LINE_EVERY {
@@ -87,6 +99,7 @@ impl State {
         Some(self.how_far(now))
     }
 
+    /// Returns how far the command is. The time that is left is computed from the average rate.
     fn how_far(&self, now: Instant) -> String {
         let seconds = |since: Option<Instant>| since.map_or(0, |since| now.saturating_duration_since(since).as_secs());
         if let Some((all, done)) = self.hashed {
@@ -106,7 +119,7 @@ impl State {
         }
     }
 
-    /// Takes note of an event and returns what is said of it.
+    /// Notes an event and returns what is to be written about it.
     fn note(&mut self, event: &Event, now: Instant) -> Said {
         match event {
             Event::Phase { phase } if self.phase != Some(*phase) => {
@@ -138,6 +151,7 @@ impl State {
         Said::Nothing
     }
 
+    /// As [`note`](Self::note), for the events of layers.
     fn note_layer(&mut self, event: &Event) -> Said {
         match event {
             Event::LayerStarted { layer, title, size } => {
@@ -174,8 +188,11 @@ impl State {
 /// What is written because of an event.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
+    /// The event only changes what the next line says.
     Nothing,
+    /// A line of progress.
     Line(String),
+    /// A warning, which begins with `warning:`.
     Warning(String),
 }
 

@@ -1,22 +1,25 @@
-//! Numbers and sentences that bars, lines and answers share.
+//! Sizes, counts and sentences that bars, lines and answers have in common.
 
 use std::{fmt::Display, time::Duration};
 
 use bytesize::ByteSize;
 use modelcar_core::text::one_line;
 
-/// Says that something is tried again. Most reasons begin with what was tried.
+/// Says that `what` is tried again after `wait`, and why. `attempt` is the number of the next try, counted from 1.
+///
+/// Most reasons begin with what was tried. Then `what` is not written a second time.
 pub(super) fn retrying(what: &str, attempt: u32, wait: Duration, reason: &str) -> String {
     let seconds = wait.as_secs_f64();
     let failed = if reason.starts_with(what) { reason.to_owned() } else { format!("{what}: {reason}") };
     format!("try {attempt} in {seconds:.1} s: {}", one_line(&failed))
 }
 
+/// Says how many files of the source are not part of the image.
 pub(super) fn left_out(files: usize, bytes: u64) -> String {
     format!("{} of {} left out, `modelcar plan` says why", count(files, "file"), size(bytes))
 }
 
-/// Formats a size for people.
+/// Formats a number of bytes for people, in binary units: `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }

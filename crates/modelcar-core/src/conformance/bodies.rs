@@ -1,4 +1,4 @@
-//! Bodies that are right or wrong in one way.
+//! Blobs for the checks of sinks: correct ones, and blobs that are wrong in one way.
 
 use std::{
     ops::Range,
@@ -21,55 +21,60 @@ use crate::{
     error::{Error, ErrorKind, OtherError},
 };
 
-/// Sizes of a body's chunks, over and over: nothing, one byte, more than a page.
+/// Sizes in bytes of a blob's chunks, repeated: one byte, an empty chunk, and up to several pages.
 const CHUNKS: [usize; 5] = [1, 0, 7, 5000, 70_000];
 
-/// What is wrong with a body.
+/// What is wrong with a blob.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
+    /// Nothing.
     None,
-    /// So many times the body breaks off in its middle, in a way that may pass.
+    /// The blob fails at its middle as often as the number says, in a way that may pass. Then it is read to its end.
     Passing(Arc<AtomicUsize>),
-    /// The body breaks off in its middle.
+    /// The blob always fails at its middle, for good.
     Breaks,
-    /// The bytes are not proven.
+    /// All bytes come, and `verified` is an error.
     Unproven,
-    /// Fewer bytes come than the body counts.
+    /// The last byte does not come, and `verified` counts it nevertheless.
     Short,
-    /// The second half comes once the semaphore has a permit.
+    /// The second half comes only when the semaphore has a permit.
     Waits(Arc<Semaphore>),
 }
 
-/// A body of made-up bytes.
+/// A blob with bytes that are made up.
 #[derive(Debug, Clone)]
 pub(super) struct Made {
     bytes: Bytes,
-    /// Whether the digest is known beforehand.
+    /// Whether the digest is known before the blob is read.
     known: bool,
     fault: Fault,
 }
 
 impl Made {
-    /// Makes a body of `size` bytes that no other `seed` has, as long as there are some bytes.
+    /// Makes a blob of `size` bytes. Another `seed` makes other bytes, unless `size` is very small.
     pub(super) fn new(seed: &str, size: usize) -> Self {
         let text = seed.bytes().chain([b'\n']).cycle().zip(0_usize..);
         let bytes = text.map(|(byte, at)| byte.wrapping_add(u8::try_from(at / 251 % 256).unwrap_or_default()));
         Self { bytes: bytes.take(size).collect(), known: false, fault: Fault::None }
     }
 
+    /// Makes a correct blob of `bytes`, whose digest is known before it is read.
     pub(super) fn of(bytes: impl Into<Bytes>) -> Self {
         Self { bytes: bytes.into(), known: true, fault: Fault::None }
     }
 
+    /// Makes the digest known before the blob is read.
     pub(super) fn known(self) -> Self {
         Self { known: true, ..self }
     }
 
+    /// Makes the blob wrong.
     pub(super) fn fault(self, fault: Fault) -> Self {
         Self { fault, ..self }
     }
 
-    /// Returns what the body proves when nothing is wrong.
+    /// Returns what a correct blob verifies. The diff id and the files are made up too, to see whether a sink passes
+    /// them on.
     pub(super) fn verified(&self) -> VerifiedBlob {
         let (digest, size) = (Digest::of(&self.bytes), self.bytes.len() as u64);
         VerifiedBlob {
@@ -80,6 +85,7 @@ impl Made {
         }
     }
 
+    /// Returns the error of a blob that fails.
     fn error(&self, kind: ErrorKind) -> OtherError {
         OtherError::new(format!("read {}", self.title()), kind, "it fails on purpose")
     }

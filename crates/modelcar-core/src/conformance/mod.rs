@@ -35,68 +35,70 @@ use std::{fmt, time::Duration};
 pub use self::{sink_rules::sink, source_rules::source};
 use crate::error::{Error, ErrorKind, ModelcarError};
 
-/// How long one rule may take.
+/// Time that the check of one rule may take. A check that takes longer breaks its rule.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What an implementation promises.
+/// A promise of [`Source`](crate::source::Source) or [`Sink`](crate::sink::Sink) that can be checked.
+///
+/// The rules up to `BoundedChunks` are those of a source, the others those of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
-    /// A source lists every file of the model once, with its size.
+    /// A source lists every file of the model once, with its size in bytes, and no other file.
     Listing,
     /// A source lists the same files each time.
     StableListing,
-    /// A content id that a source states is that of the file's bytes.
+    /// A content id that a source states in its listing is the hash of the file's bytes.
     ContentIds,
-    /// `Source::identify` returns the same files, each with a true content id.
+    /// `Source::identify` returns the files that it was given, in their order, each with the content id of its bytes.
     Identify,
-    /// A source gives the bytes of a whole file.
+    /// A source gives the bytes of a whole file, unchanged.
     WholeFiles,
-    /// A source gives extents in the order in which they are asked for, over the ends of files.
+    /// A source gives extents in the order in which they are asked for, also when they are in several files.
     ExtentOrder,
-    /// A source gives any range of a file, wherever the range begins and ends.
+    /// A source gives any range of a file, whether or not the range begins and ends at the border of a part.
     Ranges,
-    /// A source can be read again at any time, also while another reading is under way.
+    /// A source can be read again at any time, also while another stream of it is open and not polled.
     RepeatedReads,
-    /// Readers that share a budget do not wait for each other, in whatever order they are polled.
+    /// Streams that share a budget do not wait for each other for ever, in whatever order they are polled.
     ParallelReads,
-    /// A stream that is dropped gives its share of the budget back.
+    /// A stream that is dropped returns its connections and its share of the budget within 15 seconds.
     CancelledReads,
-    /// A file that a source does not list is an error that names the file and ends the stream.
+    /// Reading a file that the source does not list is an error. The error names the file and ends the stream.
     UnlistedFile,
-    /// No chunk of a stream is larger than a part of the budget.
+    /// No chunk of a stream is larger than one part of the budget.
     BoundedChunks,
-    /// A sink takes one layer at least.
+    /// `Sink::max_jobs` is at least 1.
     Jobs,
-    /// A sink does not claim to have a blob that nobody has written.
+    /// `Sink::has_blob` is false for a blob that nobody has written.
     AbsentBlob,
-    /// A blob that was written is there, and the sink returns what the blob's body has proven.
+    /// A blob that was written is there, and `Sink::write_blob` returns exactly what the blob has verified.
     WrittenBlob,
-    /// A blob can be written twice.
+    /// A blob can be written twice, with the same result.
     WrittenTwice,
-    /// A body whose failure may pass is opened again, and the caller is told.
+    /// A blob whose failure may pass is opened again, and the caller is told once for each restart.
     Restart,
-    /// A body that fails for good gives its own error and leaves no blob.
+    /// The error of a blob that fails for good is passed on, and the blob is not there afterwards.
     FailingBody,
-    /// A body that does not prove its bytes gives its own error and leaves no blob.
+    /// A blob whose bytes turn out wrong at its end gives its own error, and is not there afterwards.
     UnprovenBody,
-    /// A body of other bytes than it counts is refused and leaves no blob.
+    /// A blob that gives fewer bytes than it states is refused, and is not there afterwards.
     MiscountedBody,
-    /// A write that is dropped leaves no blob and holds nobody up.
+    /// A write whose future is dropped leaves no blob and blocks no later write.
     DroppedWrite,
-    /// A sink answers while a blob is being written.
+    /// A sink answers while a blob is being written. A sink with several jobs also writes another blob meanwhile.
     Beside,
-    /// As many blobs as the sink has jobs can be written at once, equal ones among them.
+    /// As many blobs as the sink has jobs can be written at the same time, equal blobs among them.
     ParallelWrites,
-    /// `Sink::mount_or_find` returns whether the blob is there.
+    /// `Sink::mount_or_find` returns whether the blob is there afterwards.
     Claim,
-    /// A manifest that names a blob which is not there gives nothing a name.
+    /// A manifest that names a missing blob publishes nothing, and a complete image can still be written afterwards.
     IncompleteManifest,
-    /// `Sink::publish` gives the image a name, once all that the image has was written.
+    /// `Sink::publish` succeeds for an image whose blobs and manifests are all written.
     Publish,
-    /// `Sink::published` tells what was given a name, and nothing else.
+    /// `Sink::published` is `None` before an image is published, and returns its digest and names afterwards.
     Published,
-    /// `Sink::abandon` gives nothing a name and takes nothing of a published image.
+    /// `Sink::abandon` publishes nothing, and removes nothing of a published image.
     Abandon,
 }
 
@@ -135,21 +137,22 @@ impl Rule {
         }
     }
 
+    /// Returns the violation of this rule; `what` says what happened instead.
     fn broken(self, what: impl Into<String>) -> Violation {
         Violation { rule: self, what: what.into(), source: None }
     }
 
-    /// Breaks the rule with `what` unless `is_kept`.
+    /// Returns a violation with the text of `what`, unless `is_kept`.
     fn holds(self, is_kept: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
         if is_kept { Ok(()) } else { Err(self.broken(what())) }
     }
 
-    /// Returns a function that makes a violation of an error, where none may be.
+    /// Returns a function that turns an error into a violation, for a call that must not fail.
     fn failed<E: Into<Error>>(self, what: impl Into<String>) -> impl FnOnce(E) -> Violation {
         move |error| Violation { rule: self, what: what.into(), source: Some(error.into()) }
     }
 
-    /// Runs the check of the rule, which must come to an end.
+    /// Runs the check of the rule, for [`PATIENCE`] at most.
     async fn ends<T>(self, check: impl Future<Output = Result<T, Violation>>) -> Result<T, Violation> {
         match tokio::time::timeout(PATIENCE, check).await {
             Ok(outcome) => outcome,
@@ -164,23 +167,27 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A rule that an implementation breaks.
+/// A rule that an implementation breaks, and what it did instead.
 #[derive(Debug, thiserror::Error)]
 #[error("the rule `{rule}` is broken: {what}")]
 pub struct Violation {
+    /// The first rule that is broken.
     rule: Rule,
+    /// What happened, for the message.
     what: String,
+    /// The error of the implementation, where there was one and none was allowed.
     source: Option<Error>,
 }
 
 impl Violation {
-    /// Returns the rule.
+    /// Returns the rule that is broken.
     pub fn rule(&self) -> Rule {
         self.rule
     }
 }
 
 impl ModelcarError for Violation {
+    /// A broken rule is a defect of the implementation.
     fn kind(&self) -> ErrorKind {
         ErrorKind::Internal
     }

@@ -1,4 +1,4 @@
-//! The rules of sinks.
+//! The checks of the rules of sinks.
 
 use std::{
     sync::{
@@ -23,22 +23,22 @@ use crate::{
     sink::{ExistingBlob, ManifestBlob, Published, Sink},
 };
 
-/// Size of most blobs: several chunks.
+/// Size of most blobs in bytes: they have several chunks.
 const SIZE: usize = 200_000;
-/// How long a write goes on before it is dropped.
+/// How long a write goes on before it is dropped, or before the sink is asked while it writes.
 const BEFORE_DROP: Duration = Duration::from_millis(100);
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Checks that what `make` returns keeps the contract of [`Sink`].
+/// Checks whether the sinks that `make` returns keep the contract of [`Sink`].
 ///
-/// `make` is called once for each rule, and returns a sink of a new place each time: nothing is there, and whatever a rule
-/// writes no other rule sees.
+/// `make` is called once for each check. It must return a sink of a new, empty place each time, so that no check sees
+/// what another check has written. A check writes about 1 MB at most, and publishes to the names of the sink.
 ///
 /// # Errors
-/// The first rule that is broken.
+/// The first rule that is broken, or whose check takes longer than 30 seconds.
 pub async fn sink<M, F, S>(make: M) -> Result<(), Violation>
 where
     M: Fn() -> F + Send + Sync,
@@ -65,13 +65,13 @@ where
     Rule::Abandon.ends(async { new(Rule::Abandon).await.abandon_published().await }).await
 }
 
-/// A sink that one rule is checked on.
+/// A sink, and the rule that is checked on it.
 struct Checked<S> {
     rule: Rule,
     sink: S,
 }
 
-/// The documents of an image whose blobs were written.
+/// An image of one layer and one platform.
 struct Image {
     layer: VerifiedBlob,
     manifest: ManifestBlob,
@@ -83,6 +83,7 @@ impl<S: Sink> Checked<S> {
         self.rule.holds(self.sink.max_jobs() > 0, || "it takes no layer at all".to_owned())
     }
 
+    /// Asks for blobs that were never written, an empty one among them.
     async fn absent_blob(&self) -> Result<(), Violation> {
         for size in [0, 1, SIZE] {
             let absent = Made::new("absent", size).verified();
@@ -91,6 +92,7 @@ impl<S: Sink> Checked<S> {
         Ok(())
     }
 
+    /// Writes blobs of several sizes, and asks for each with its own size and with another size.
     async fn written_blob(&self) -> Result<(), Violation> {
         for (body, size) in [Made::new("small", 1), Made::new("large", SIZE), Made::new("known", SIZE).known()]
             .into_iter()
@@ -106,6 +108,7 @@ impl<S: Sink> Checked<S> {
         Ok(())
     }
 
+    /// Writes the same blob twice.
     async fn written_twice(&self) -> Result<(), Violation> {
         let body = Made::new("twice", SIZE);
         let (first, second) = (self.write(&body).await?, self.write(&body).await?);
@@ -113,6 +116,7 @@ impl<S: Sink> Checked<S> {
         self.has(&first).await
     }
 
+    /// Writes a blob that fails once in a way that may pass.
     async fn restart(&self) -> Result<(), Violation> {
         let body = Made::new("restart", SIZE).fault(Fault::Passing(Arc::new(AtomicUsize::new(1))));
         let restarts = AtomicUsize::new(0);
@@ -125,6 +129,7 @@ impl<S: Sink> Checked<S> {
         self.rule.holds(restarts.into_inner() == 1, || "the caller is not told once of one restart".to_owned())
     }
 
+    /// Writes blobs with a fault and checks that each is refused. `own` says that the error must be the blob's own.
     async fn refused(&self, fault: Fault, own: bool) -> Result<(), Violation> {
         for body in [Made::new("wrong", SIZE), Made::new("wrong and known", SIZE).known(), Made::new("w", 3)] {
             let right = body.verified();
@@ -143,6 +148,7 @@ impl<S: Sink> Checked<S> {
         self.still_works().await
     }
 
+    /// Drops a write in its middle, and writes another blob afterwards.
     async fn dropped_write(&self) -> Result<(), Violation> {
         let never = Arc::new(Semaphore::new(0));
         let body = Made::new("dropped", SIZE).fault(Fault::Waits(never));
@@ -154,6 +160,7 @@ impl<S: Sink> Checked<S> {
         self.rule.holds(self.sink.published().is_none(), || "something has a name".to_owned())
     }
 
+    /// Asks for blobs, and writes one if the sink has several jobs, while another write waits for its bytes.
     async fn beside(&self) -> Result<(), Violation> {
         let gate = Arc::new(Semaphore::new(0));
         let body = Made::new("held up", SIZE).fault(Fault::Waits(Arc::clone(&gate)));
@@ -169,6 +176,7 @@ impl<S: Sink> Checked<S> {
         self.has(&written?).await
     }
 
+    /// Writes several blobs at the same time, two of them equal.
     async fn parallel_writes(&self) -> Result<(), Violation> {
         let jobs = self.sink.max_jobs().clamp(2, 4);
         let bodies = (0..jobs).map(|job| Made::new(&format!("side by side {job}"), SIZE + job));
@@ -181,6 +189,7 @@ impl<S: Sink> Checked<S> {
         Ok(())
     }
 
+    /// Asks for a blob that is there, for one that is not, and for one in a repository that does not exist.
     async fn claim(&self) -> Result<(), Violation> {
         let there = self.write(&Made::new("claimed", SIZE)).await?;
         let absent = Made::new("never written", SIZE).verified();
@@ -197,6 +206,7 @@ impl<S: Sink> Checked<S> {
         self.rule.holds(told == is_there, || format!("a claim says {told}, the sink says {is_there} afterwards"))
     }
 
+    /// Writes a manifest whose blobs are missing. The sink may refuse it or store it, but must not publish anything.
     async fn incomplete_manifest(&self) -> Result<(), Violation> {
         let image = documents(&Made::new("not there", SIZE).verified(), &Made::new("no config", 40).verified());
         // The sink may refuse the manifest, or trust its caller.
@@ -206,6 +216,7 @@ impl<S: Sink> Checked<S> {
         self.whole_image().await.map(drop)
     }
 
+    /// Writes and publishes an image, and returns it.
     async fn publish(&self) -> Result<Image, Violation> {
         let image = self.whole_image().await?;
         self.sink.publish(&image.index).await.map_err(self.rule.failed("a whole image is not published"))?;
@@ -213,6 +224,7 @@ impl<S: Sink> Checked<S> {
         Ok(image)
     }
 
+    /// Asks what is published before and after an image is.
     async fn published(&self) -> Result<(), Violation> {
         let early = self.sink.published();
         self.rule.holds(early.is_none(), || format!("{early:?} before anything was published"))?;
@@ -220,6 +232,7 @@ impl<S: Sink> Checked<S> {
         self.tells(&image)
     }
 
+    /// Writes an image, and abandons the sink before the image is published.
     async fn abandon_unpublished(&self) -> Result<(), Violation> {
         self.whole_image().await?;
         self.sink.abandon().await;
@@ -227,6 +240,7 @@ impl<S: Sink> Checked<S> {
         self.rule.holds(published.is_none(), || format!("{published:?} of an image that was not published"))
     }
 
+    /// Publishes an image, and abandons the sink afterwards.
     async fn abandon_published(&self) -> Result<(), Violation> {
         let image = self.publish().await?;
         self.sink.abandon().await;
@@ -234,7 +248,7 @@ impl<S: Sink> Checked<S> {
         self.tells(&image)
     }
 
-    /// Checks that the sink tells of the published image.
+    /// Checks that the sink reports the published image: its digest, at least one name, and no uncertain name.
     fn tells(&self, image: &Image) -> Result<(), Violation> {
         match self.sink.published() {
             Some(Published { digest, names, maybe: None }) if digest == image.index.digest && !names.is_empty() => {
@@ -244,7 +258,7 @@ impl<S: Sink> Checked<S> {
         }
     }
 
-    /// Writes an image up to its index, each manifest twice.
+    /// Writes the blobs and the manifest of an image, the manifest twice. The index is left to the caller.
     async fn whole_image(&self) -> Result<Image, Violation> {
         let layer = self.write(&Made::new("layer", SIZE)).await?;
         let rootfs = json!({ "type": "layers", "diff_ids": [layer.digest] });
@@ -258,32 +272,37 @@ impl<S: Sink> Checked<S> {
         Ok(image)
     }
 
+    /// Checks that the sink still takes a blob.
     async fn still_works(&self) -> Result<(), Violation> {
         let written = self.write(&Made::new("another one", SIZE)).await?;
         self.has(&written).await
     }
 
+    /// Writes a correct blob.
     async fn write(&self, body: &Made) -> Result<VerifiedBlob, Violation> {
         let written = self.sink.write_blob(body, &|_reason| ()).await;
         written.map_err(self.rule.failed(format!("{} is not taken", body.title())))
     }
 
+    /// Asks whether a blob is there.
     async fn look(&self, digest: &Digest, size: u64) -> Result<bool, Violation> {
         self.sink.has_blob(digest, size).await.map_err(self.rule.failed("a blob can't be looked for"))
     }
 
+    /// Checks that a blob is there.
     async fn has(&self, blob: &VerifiedBlob) -> Result<(), Violation> {
         let has = self.look(&blob.digest, blob.size).await?;
         self.rule.holds(has, || format!("a blob of {} bytes was written and is not there", blob.size))
     }
 
+    /// Checks that a blob is not there.
     async fn lacks(&self, blob: &VerifiedBlob) -> Result<(), Violation> {
         let has = self.look(&blob.digest, blob.size).await?;
         self.rule.holds(!has, || format!("a blob of {} bytes is there and should not be", blob.size))
     }
 }
 
-/// Makes the manifest of an image with one layer, and its index.
+/// Returns the manifest of an image with one layer, and the index that lists the manifest.
 fn documents(layer: &VerifiedBlob, config: &VerifiedBlob) -> Image {
     let entry = |kind: &str, digest: &Digest, size: u64| json!({ "mediaType": kind, "digest": digest, "size": size });
     let document = |kind: &str, json: Value| {

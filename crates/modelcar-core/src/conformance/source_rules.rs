@@ -1,4 +1,4 @@
-//! The rules of sources.
+//! The checks of the rules of sources.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,23 +15,25 @@ use crate::{
     source::{ByteStream, Extent, ReadBudget, Source, SourceFile},
 };
 
-/// A small part, so that ranges of a few kilobytes run over several parts.
+/// A small size of parts in bytes, so that a range of a few kilobytes consists of several parts.
 const SMALL_PART: u64 = 1000;
-/// Bytes of a file that readers read side by side.
+/// Bytes of each file that are read when several streams are open.
 const SIDE_BY_SIDE: u64 = 256 << 10;
+/// Size of parts in bytes when several streams are open.
 const SIDE_BY_SIDE_PART: u64 = 64 << 10;
-/// A part as a build has it.
+/// Size of parts in bytes as a build has it.
 const LARGE_PART: u64 = 1 << 20;
-/// How long a source may take to notice that its reader is gone.
+/// How long a source may take to notice that a stream was dropped.
 const NOTICE: Duration = Duration::from_secs(15);
 
-/// Checks that what `make` returns keeps the contract of [`Source`]: a model with the files of `expected` and no other.
+/// Checks whether the sources that `make` returns keep the contract of [`Source`]. Each must give a model with exactly
+/// the files of `expected`.
 ///
-/// `make` is called once for each rule. The checks see more in files of many sizes: one that is empty, and one of several
-/// MiB, among them.
+/// `make` is called once for each check. The checks find more faults if the files have many sizes, an empty file and
+/// one of several MiB among them. Every file is read several times.
 ///
 /// # Errors
-/// The first rule that is broken.
+/// The first rule that is broken, or whose check takes longer than 30 seconds.
 pub async fn source<M, F, S>(make: M, expected: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation>
 where
     M: Fn() -> F + Send + Sync,
@@ -53,37 +55,42 @@ where
     Rule::BoundedChunks.ends(async { open(Rule::BoundedChunks).await?.bounded_chunks().await }).await
 }
 
-/// A source that one rule is checked on.
+/// A source, and the rule that is checked on it.
 struct Checked<'a, S> {
     rule: Rule,
     source: S,
     expected: &'a BTreeMap<ModelPath, Bytes>,
-    /// The listing, by path.
+    /// The files that the source lists, sorted by path.
     files: Vec<Arc<SourceFile>>,
 }
 
 impl<'a, S: Source> Checked<'a, S> {
+    /// Lists the files of a new source.
     async fn open(rule: Rule, source: S, expected: &'a BTreeMap<ModelPath, Bytes>) -> Result<Self, Violation> {
         let files = list(rule, &source).await?.into_iter().map(Arc::new).collect();
         Ok(Self { rule, source, expected, files })
     }
 
+    /// Compares paths and sizes with what is expected.
     fn listing(&self) -> Result<(), Violation> {
         let expected: Vec<_> = self.expected.iter().map(|(path, bytes)| (path, bytes.len() as u64)).collect();
         let listed: Vec<_> = self.files.iter().map(|file| (&file.path, file.size)).collect();
         self.rule.holds(listed == expected, || format!("{expected:?} were expected, it lists {listed:?}"))
     }
 
+    /// Lists the files a second time.
     async fn stable_listing(&self) -> Result<(), Violation> {
         let again = list(self.rule, &self.source).await?;
         let is_same = again.iter().eq(self.files.iter().map(|file| &**file));
         self.rule.holds(is_same, || format!("it listed {:?}, then {again:?}", self.files))
     }
 
+    /// Checks every content id in the listing.
     fn content_ids(&self) -> Result<(), Violation> {
         self.files.iter().try_for_each(|file| self.content_is_true(file))
     }
 
+    /// Checks the content id of one file, if it has one, by hashing the expected bytes.
     fn content_is_true(&self, file: &SourceFile) -> Result<(), Violation> {
         let (Some(stated), Some(bytes)) = (file.content, self.expected.get(&file.path)) else { return Ok(()) };
         let actual = match stated {
@@ -97,6 +104,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.rule.holds(stated == actual, || format!("`{}` has `{actual}`, it says `{stated}`", file.path))
     }
 
+    /// Asks for content ids of the listed files, of the same files without their content ids, and of no files.
     async fn identify(&self) -> Result<(), Violation> {
         let listed: Vec<SourceFile> = self.files.iter().map(|file| (**file).clone()).collect();
         for file in self.identified(&listed).await? {
@@ -110,6 +118,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.identified(&[]).await.map(drop)
     }
 
+    /// Calls `identify` and checks that the same files come back, and that content ids which were there are kept.
     async fn identified(&self, files: &[SourceFile]) -> Result<Vec<SourceFile>, Violation> {
         let found = self.source.identify(files.to_vec()).await.map_err(self.rule.failed("files are not identified"))?;
         let is_same = found.len() == files.len()
@@ -122,6 +131,7 @@ impl<'a, S: Source> Checked<'a, S> {
         Ok(found)
     }
 
+    /// Reads each file as a whole, and then no file at all.
     async fn whole_files(&self) -> Result<(), Violation> {
         let budget = ReadBudget::new(4, SIDE_BY_SIDE);
         for extent in self.whole(u64::MAX) {
@@ -130,6 +140,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.read(Vec::new(), &budget).await
     }
 
+    /// Reads the beginnings of all files in one stream, and then their halves in reverse order.
     async fn extent_order(&self) -> Result<(), Violation> {
         let budget = ReadBudget::new(3, SIDE_BY_SIDE_PART);
         self.read(self.whole(SIDE_BY_SIDE), &budget).await?;
@@ -142,6 +153,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.read(halves, &budget).await
     }
 
+    /// Reads ranges that begin and end at, before and behind the borders of parts.
     async fn ranges(&self) -> Result<(), Violation> {
         let budget = ReadBudget::new(3, SMALL_PART);
         for file in &self.files {
@@ -156,6 +168,7 @@ impl<'a, S: Source> Checked<'a, S> {
         Ok(())
     }
 
+    /// Reads the same files again while an older stream is open, and once more after it is dropped.
     async fn repeated_reads(&self) -> Result<(), Violation> {
         let budget = ReadBudget::new(2, SIDE_BY_SIDE_PART);
         let extents = self.whole(SIDE_BY_SIDE);
@@ -169,6 +182,8 @@ impl<'a, S: Source> Checked<'a, S> {
         self.read(extents, &budget).await
     }
 
+    /// Reads with more streams than connections: one stream after the other in reverse order, and all at the same
+    /// time.
     async fn parallel_reads(&self) -> Result<(), Violation> {
         let extents = self.whole(SIDE_BY_SIDE);
         let expected = self.bytes(&extents)?;
@@ -189,6 +204,7 @@ impl<'a, S: Source> Checked<'a, S> {
         join_all((0..4).map(|_| self.read(extents.clone(), &budget))).await.into_iter().collect()
     }
 
+    /// Drops streams after some chunks, and checks that connections and budget are free afterwards.
     async fn cancelled_reads(&self) -> Result<(), Violation> {
         let connections = 2;
         let budget = ReadBudget::new(connections, SIDE_BY_SIDE_PART);
@@ -212,6 +228,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.read(extents, &budget).await
     }
 
+    /// Reads a file that the source does not have.
     async fn unlisted_file(&self) -> Result<(), Violation> {
         let path: ModelPath = "not/listed.bin".parse().map_err(self.rule.failed("no path"))?;
         let name = path.to_string();
@@ -234,6 +251,7 @@ impl<'a, S: Source> Checked<'a, S> {
         self.rule.holds(after.is_none(), || format!("after the error came {after:?}"))
     }
 
+    /// Reads all files and looks at the size of each chunk.
     async fn bounded_chunks(&self) -> Result<(), Violation> {
         let budget = ReadBudget::new(2, LARGE_PART);
         let mut stream = self.source.read(self.whole(u64::MAX), &budget);
@@ -246,12 +264,13 @@ impl<'a, S: Source> Checked<'a, S> {
         Ok(())
     }
 
-    /// Returns the beginning of each file, `most` bytes at most.
+    /// Returns the beginning of each file that is not empty, of at most `most` bytes.
     fn whole(&self, most: u64) -> Vec<Extent> {
         let some = self.files.iter().filter(|file| file.size > 0);
         some.map(|file| Extent { file: Arc::clone(file), offset: 0, len: file.size.min(most) }).collect()
     }
 
+    /// Returns the bytes that `extents` must give.
     fn bytes(&self, extents: &[Extent]) -> Result<Vec<u8>, Violation> {
         let mut all = Vec::new();
         for Extent { file, offset, len } in extents {
@@ -262,24 +281,27 @@ impl<'a, S: Source> Checked<'a, S> {
         Ok(all)
     }
 
-    /// Reads `extents` and compares each byte.
+    /// Reads `extents` and compares every byte.
     async fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> Result<(), Violation> {
         let expected = self.bytes(&extents)?;
         Compared::new(self.rule, self.source.read(extents, budget), &expected).drain().await
     }
 }
 
+/// Lists the files of a source, sorted by path.
 async fn list(rule: Rule, source: &impl Source) -> Result<Vec<SourceFile>, Violation> {
     let mut files = source.list().await.map_err(rule.failed("the listing fails"))?;
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)
 }
 
-/// A stream that is compared with what it should give.
+/// A stream, and the bytes that it must give.
 struct Compared<'a> {
     rule: Rule,
     stream: ByteStream,
+    /// The bytes that are still to come.
     left: &'a [u8],
+    /// Number of bytes that came.
     at: usize,
 }
 
@@ -288,7 +310,7 @@ impl<'a> Compared<'a> {
         Self { rule, stream, left: expected, at: 0 }
     }
 
-    /// Takes a chunk; returns whether there was one.
+    /// Compares the next chunk. Returns whether there was one.
     async fn next(&mut self) -> Result<bool, Violation> {
         let Some(chunk) = self.stream.next().await else { return Ok(false) };
         let chunk = chunk.map_err(self.rule.failed("a read fails"))?;
@@ -301,6 +323,7 @@ impl<'a> Compared<'a> {
         Ok(true)
     }
 
+    /// Compares the rest of the stream, which must end where the expected bytes end.
     async fn drain(&mut self) -> Result<(), Violation> {
         while self.next().await? {}
         self.rule.holds(self.left.is_empty(), || format!("a read ends {} bytes too early", self.left.len()))

@@ -1,7 +1,8 @@
-//! Hashing beside the bytes: a layer's hashes run on a thread of their own, fed with the very buffers that are sent.
+//! Hashes a layer while it passes, on a thread of its own. The thread gets the same buffers that are sent to the sink.
 //!
-//! The layer's digest and the content ids of its files come from one pass ([`TwinSha256`]): a file's content has the
-//! same blocks in both, so that proving it costs next to nothing.
+//! The digest of the layer and the content ids of its files come from one pass ([`TwinSha256`]). The content of a file
+//! begins at a block boundary of the layer and so has the same SHA-256 blocks in both hashes, which makes the second
+//! hash almost free.
 
 use bytes::Bytes;
 use sha2::Digest as _;
@@ -14,12 +15,14 @@ use crate::{
     thread::{self, Running as Thread},
 };
 
-/// Buffers that may wait for the hashes. They are shared with the sink's, so waiting costs no copy.
+/// Number of buffers that may wait for the thread. When more come, the layer is read no faster than it is hashed. The
+/// buffers are shared with the sink, so that waiting costs no copy.
 const DEPTH: usize = 4;
 
-/// What the hashes say of a layer.
+/// The hashes of a layer.
 #[derive(Debug)]
 pub(super) struct Hashed {
+    /// SHA-256 of all bytes of the layer.
     pub(super) digest: Digest,
     /// Bytes that were hashed.
     pub(super) size: u64,
@@ -27,17 +30,21 @@ pub(super) struct Hashed {
     pub(super) files: Vec<ContentId>,
 }
 
+/// What the thread is told.
 enum Step {
+    /// Bytes of the tar that belong to no file.
     Frame(Bytes),
+    /// The content of a file begins: its hash, and its size in bytes.
     Begin(ContentHash, u64),
+    /// Bytes of the file that was begun last.
     Content(Bytes),
 }
 
-/// The hashes of one layer.
+/// The sender to the thread that hashes one layer.
 pub(super) struct LayerHashes(mpsc::Sender<Step>);
 
 impl LayerHashes {
-    /// Starts a thread; it ends with the answer once the hashes are dropped.
+    /// Starts the thread. The returned future gives the hashes once the [`LayerHashes`] is dropped.
     pub(super) fn start() -> (Self, Thread<Hashed>) {
         let (sender, mut receiver) = mpsc::channel(DEPTH);
         let thread = thread::spawn("modelcar-hash", move || {
@@ -65,27 +72,34 @@ impl LayerHashes {
         self.send(Step::Content(bytes)).await;
     }
 
+    /// Gives a step to the thread; waits while the thread has [`DEPTH`] steps to do.
     async fn send(&self, step: Step) {
         // The thread ends only when this sender does, or by a panic that its handle reports.
         let _thread_is_gone = self.0.send(step).await;
     }
 }
 
+/// The state of the hashes on the thread.
 #[derive(Default)]
 struct Running {
+    /// The hash of the layer, and of the current file if the file has a SHA-256.
     layer: TwinSha256,
-    /// The file under way.
+    /// The file whose content is under way.
     file: Option<File>,
+    /// The content ids of the files before.
     files: Vec<ContentId>,
 }
 
+/// How the current file is hashed: as its content id asks for, or with SHA-256 if it has none.
 enum File {
-    /// A stretch of `layer`.
+    /// As a part of the layer's own hash.
     Sha256,
+    /// With git's SHA-1 of a blob: the SHA-1 of a header with the size, and of the content.
     GitSha1(sha1::Sha1),
 }
 
 impl Running {
+    /// Hashes what a step brings.
     fn take(&mut self, step: Step) {
         match step {
             Step::Frame(bytes) => {
@@ -111,6 +125,7 @@ impl Running {
         }
     }
 
+    /// Finishes the hash of the current file, if there is one.
     fn end_file(&mut self) {
         self.files.extend(match self.file.take() {
             None => None,

@@ -1,7 +1,8 @@
-//! A weight layer as a body: tar framing around the source's bytes, hashed and verified while they pass.
+//! A weight layer as a blob: the tar headers around the bytes of the source, hashed and verified while they pass.
 //!
-//! Nothing is kept: size and order of everything are arithmetic on the plan, so a retry simply opens the body again
-//! and the source reads again. Memory is a few buffers, shared between the sink and both hashes.
+//! Nothing is kept on disk or as a whole in memory. The size and the order of all bytes follow from the plan, so that
+//! a retry opens the layer again and reads from the source again. Memory holds a few buffers, which the sink and the
+//! hashes share.
 
 mod hash;
 mod reread;
@@ -33,53 +34,57 @@ use crate::{
     thread::Running,
 };
 
-/// Progress is told at most once for this many bytes of a layer.
+/// Progress is reported after at least this many bytes of a layer, and at its end.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// Why a layer could not be made.
+///
+/// The kind of `WrongContent` and `WrongSize` is [`ErrorKind::Integrity`]; neither is retried. A layer that fails with
+/// any of these errors is not committed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerError {
-    /// The source failed.
+    /// The source failed. The kind is that of the source's error, and the source has retried already.
     #[error("make layer {layer} (`{title}`)")]
     Source {
-        /// Index of the layer in the plan.
+        /// Number of the layer in the plan, from 0.
         layer: usize,
-        /// What it holds.
+        /// The files that the layer holds, as the plan words it.
         title: String,
-        /// The failure.
+        /// The error of the source.
         source: SourceError,
     },
-    /// A file's content is not what the source's listing says.
+    /// The content of a file does not have the content id that the source's listing states.
     #[error("content of `{path}` is wrong: expected `{expected}`, got `{actual}` after {size} bytes")]
     WrongContent {
-        /// The file.
+        /// Path of the file in the model.
         path: ModelPath,
-        /// What the listing says.
+        /// The content id in the listing.
         expected: ContentId,
-        /// What came.
+        /// The content id of the bytes that came.
         actual: ContentId,
         /// Size of the file in bytes.
         size: u64,
     },
-    /// The source gave fewer or more bytes than it listed.
+    /// The source gave fewer or more bytes than it had listed.
     #[error("layer {layer} (`{title}`) got {actual} bytes, expected {expected}")]
     WrongSize {
-        /// Index of the layer in the plan.
+        /// Number of the layer in the plan, from 0.
         layer: usize,
-        /// What it holds.
+        /// The files that the layer holds, as the plan words it.
         title: String,
-        /// Size in the plan.
+        /// Size of the layer in the plan, in bytes, headers included.
         expected: u64,
-        /// What came.
+        /// Size in bytes that the layer would have with the bytes that came. A source that gives too much is read no
+        /// further than its first surplus chunk.
         actual: u64,
     },
-    /// The reader let go of the layer before its end.
+    /// The reader dropped the stream of bytes before its end, so that nothing is known of the layer.
     #[error("layer {layer} (`{title}`) was not read to its end")]
     Unfinished {
-        /// Index of the layer in the plan.
+        /// Number of the layer in the plan, from 0.
         layer: usize,
-        /// What it holds.
+        /// The files that the layer holds, as the plan words it.
         title: String,
     },
 }
@@ -107,29 +112,40 @@ impl ModelcarError for LayerError {
         }
     }
 
+    /// A source retries by itself, so opening the layer again at once would gain nothing.
     fn was_retried(&self) -> bool {
         matches!(self, Self::Source { .. })
     }
 }
 
-/// A layer of a plan, ready to be read from a source.
+/// A layer of a plan, ready to be read from a source. Cloning it copies no bytes.
 #[derive(Debug, Clone)]
 pub struct LayerBlob {
+    /// Number of the layer in the plan, from 0, for messages and progress.
     index: usize,
     layer: Arc<Layer>,
+    /// Time of every member of the tar, in seconds since 1970.
     mtime: u64,
     source: Arc<dyn Source>,
+    /// Connections and memory that the readings of all layers share.
     budget: ReadBudget,
+    /// Receives an event for the bytes that pass.
     progress: Arc<dyn Progress>,
+    /// The permit to be one of the layers that are read at the same time.
     turn: Turn,
 }
 
-/// A place among the layers in flight. The first reading gives it back at its end, so that the next layer's bytes
-/// flow while the sink still commits this one's. A second reading is rare and goes without.
+/// The permit to be one of the layers that are read at the same time.
+///
+/// The first reading of a layer gives the permit back when its last byte has passed. So the next layer is read while
+/// the sink still commits this one. A second reading of the same layer is rare and does without a permit.
 type Turn = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
 impl LayerBlob {
-    /// Joins layer `index` of a plan, whose entries have the time `mtime`, and the source of its files.
+    /// Makes the layer number `index` of a plan, with the files read from `source`.
+    ///
+    /// `mtime` is the time of every member of the tar, in seconds since 1970. `budget` is shared by all layers of a
+    /// build. `progress` receives [`Event::LayerAdvanced`] and, for bytes that are read again, [`Event::LayerResent`].
     pub fn new(
         index: usize,
         layer: Layer,
@@ -141,7 +157,7 @@ impl LayerBlob {
         Self { index, layer: Arc::new(layer), mtime, source, budget, progress, turn: Turn::default() }
     }
 
-    /// Keeps `turn` until the layer's last byte has been read.
+    /// Keeps the permit `turn` until the first reading of the layer is at its end, or until the layer is dropped.
     #[must_use]
     pub(crate) fn holding(self, turn: Option<OwnedSemaphorePermit>) -> Self {
         Self { turn: Arc::new(Mutex::new(turn)), ..self }
@@ -151,6 +167,8 @@ impl LayerBlob {
         LayerError::Source { layer: self.index, title: self.layer.title(), source }.into()
     }
 
+    /// Compares the content ids of the bytes that came with those of the listing, and returns the first difference. A
+    /// file that has no content id in the listing can't be wrong.
     fn wrong_content(&self, files: &[ContentId]) -> Option<LayerError> {
         self.layer.files.iter().zip(files).find_map(|(file, actual)| match file.content {
             Some(expected) if expected != *actual => {
@@ -170,10 +188,15 @@ impl Blob for LayerBlob {
         self.layer.size
     }
 
+    /// Returns `None`: the digest is known only once the source has given all bytes.
     fn digest(&self) -> Option<crate::Digest> {
         None
     }
 
+    /// Starts to read from the source and starts a thread for the hashes.
+    ///
+    /// The stream ends with the first error of the source, or with [`LayerError::WrongSize`]. `verified` is an error
+    /// when a file has the wrong content or the stream was dropped early. To cancel the reading, drop both.
     fn open(&self) -> OpenBlob {
         let (hashes, outcome) = LayerHashes::start();
         let (complete, completed) = oneshot::channel();
@@ -202,7 +225,9 @@ impl Blob for LayerBlob {
     }
 }
 
-/// Waits for the hashes and compares: no layer gets a name before this has said yes.
+/// Waits for the hashes and compares them with the plan. No sink commits a layer before this has returned `Ok`.
+///
+/// `completed` resolves when the last byte has passed. It is an error when the stream was dropped before.
 async fn seal(body: LayerBlob, outcome: Running<Hashed>, completed: oneshot::Receiver<()>) -> Result<VerifiedBlob> {
     let (index, title) = (body.index, body.layer.title());
     if completed.await.is_err() {
@@ -218,18 +243,20 @@ async fn seal(body: LayerBlob, outcome: Running<Hashed>, completed: oneshot::Rec
     }
 }
 
-/// A stretch of a layer.
+/// A part of a layer, in the order in which the parts are given.
 enum Segment {
-    /// A header, padding or the trailer.
+    /// A header, padding or the trailer. Empty for a file that needs no padding.
     Frame(Bytes),
-    /// The beginning of a file's content of so many bytes.
+    /// The content of a file begins here: its hash, and its size in bytes.
     Start(ContentHash, u64),
-    /// Content of the current file still to come.
+    /// Number of bytes of the current file that are still to come.
     Content(u64),
-    /// Where the source has to end.
+    /// The source must give no more bytes here.
     End,
 }
 
+/// Returns the parts of a layer. [`Segment::End`] comes before the trailer: when the source reports an error at its
+/// very end, the sink has not received all bytes of the layer, and can't commit it.
 fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
     let mut segments = VecDeque::new();
     for entry in layer_format::entries(&layer.files) {
@@ -246,26 +273,33 @@ fn segments(layer: &Layer, mtime: u64) -> VecDeque<Segment> {
     segments
 }
 
-/// The content in the order of the tar's members, which is the order of their full names; files of a plan are sorted
-/// by path, and the common prefix does not change that order.
+/// Returns the contents that the layer needs, in the order of the tar's members.
+///
+/// The members are sorted by full name and the files of a plan by path. Both orders are the same, because all full
+/// names begin with the same prefix. An empty file has no content to read.
 fn extents(layer: &Layer) -> Vec<Extent> {
     let extent = |file: &SourceFile| Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
     layer.files.iter().filter(|file| file.size > 0).map(extent).collect()
 }
 
-/// Walks over a layer's segments and hands every byte to the hashes and to the reader.
+/// Walks over the segments of a layer and gives every byte to the hashes and to the reader of the stream.
 struct Framer {
     body: LayerBlob,
+    /// Segments that are still to come.
     segments: VecDeque<Segment>,
+    /// The source's bytes: the contents of all files one after the other.
     content: ByteStream,
-    /// What is left of a chunk that runs into the next file.
+    /// The rest of a chunk of the source. Chunks may run over the end of a file.
     carried: Bytes,
     hashes: LayerHashes,
+    /// Tells [`seal`] that all bytes have passed. Dropped unused when the stream is dropped.
     complete: Option<oneshot::Sender<()>>,
+    /// Bytes that have passed since the last progress event.
     unreported: u64,
 }
 
 impl Framer {
+    /// Returns the next bytes of the layer, or `None` after the last.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let bytes = match self.segments.pop_front() {
@@ -298,7 +332,7 @@ impl Framer {
         }
     }
 
-    /// Returns the next bytes of the current file, at most `left`, and puts back what is still to come.
+    /// Returns the next bytes of the current file, at most `left`, and puts the rest of the file back as a segment.
     async fn content(&mut self, left: u64) -> Result<Bytes> {
         if self.carried.is_empty() {
             self.carried = match self.content.next().await {
@@ -314,7 +348,8 @@ impl Framer {
         Ok(bytes)
     }
 
-    /// Lets the source end. It may say so late that a file has changed, and it may give too much.
+    /// Checks that the source ends here. The source may report now that a file has changed, and it may give too many
+    /// bytes.
     async fn end(&mut self) -> Result<()> {
         let mut extra = self.carried.len();
         while extra == 0 {
@@ -329,7 +364,8 @@ impl Framer {
         Err(LayerError::WrongSize { layer, title, expected, actual: expected + extra as u64 }.into())
     }
 
-    /// The content ends `left` bytes before the current file does.
+    /// Returns the error for a source that ends `left` bytes before the current file does. The files after it are
+    /// missing too.
     fn too_short(&self, left: u64) -> Error {
         let queued: u64 = self
             .segments
@@ -344,6 +380,7 @@ impl Framer {
         LayerError::WrongSize { layer, title, expected, actual: expected.saturating_sub(left + queued) }.into()
     }
 
+    /// Reports the bytes that have passed, if they are enough for an event or if the layer is at its end.
     fn report(&mut self, at_end: bool) {
         if self.unreported >= PROGRESS_BYTES || (at_end && self.unreported > 0) {
             self.body.progress.report(&Event::LayerAdvanced { layer: self.body.index, bytes: self.unreported });

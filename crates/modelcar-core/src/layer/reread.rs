@@ -1,4 +1,7 @@
-//! A stretch of a layer once more: the same framing from arithmetic, content from the source at an offset.
+//! Reads a part of a layer again: headers and padding are computed again, contents are read from the source at an
+//! offset.
+//!
+//! A sink asks for this when a connection breaks and the registry has received less than was sent.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -16,15 +19,16 @@ use crate::{
     source::{ByteStream, Extent},
 };
 
-/// A part of the stretch.
+/// A piece of the requested part.
 enum Piece {
-    /// A header, padding or the trailer, or a part of one.
+    /// A header, padding or the trailer, or as much of it as lies in the requested part.
     Frame(Bytes),
-    /// So many bytes of content.
+    /// This many bytes of content from the source.
     Content(u64),
 }
 
-/// Reads `range` of the layer's bytes.
+/// Reads `range`, in bytes from the start of the layer. The bytes are not hashed: the reading that is still open has
+/// hashed them already.
 pub(super) fn reread(body: &LayerBlob, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
     let (pieces, extents) = pieces(body, &range);
     let content = body.source.read(extents, &body.budget);
@@ -36,14 +40,16 @@ pub(super) fn reread(body: &LayerBlob, range: Range<u64>) -> BoxStream<'static, 
     bytes.boxed()
 }
 
-/// Walks over a layer and cuts out what is wanted.
+/// A position in the layer, and the part of the layer that is wanted.
 struct Cut {
+    /// The part that is wanted, in bytes from the start of the layer.
     wanted: Range<u64>,
+    /// Number of bytes before the current position.
     at: u64,
 }
 
 impl Cut {
-    /// Moves on by `len` bytes and returns the part of them that is wanted.
+    /// Moves on by `len` bytes and returns which of those bytes are wanted, counted from the first of them.
     fn next(&mut self, len: u64) -> Range<u64> {
         let inside = |place: u64| place.clamp(self.at, self.at + len) - self.at;
         let part = inside(self.wanted.start)..inside(self.wanted.end);
@@ -51,6 +57,7 @@ impl Cut {
         part
     }
 
+    /// Moves on by the length of `bytes` and returns the wanted part of `bytes`, if there is any.
     fn frame(&mut self, bytes: &Bytes) -> Option<Piece> {
         let part = self.next(bytes.len() as u64);
         let [begin, end] = [part.start, part.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
@@ -58,6 +65,9 @@ impl Cut {
     }
 }
 
+/// Returns the pieces of `range`, and the parts of files that they need from the source.
+///
+/// The position in the layer is found by going over all members from the start, which costs no I/O.
 fn pieces(body: &LayerBlob, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>) {
     let (mut pieces, mut extents) = (VecDeque::new(), Vec::new());
     let mut cut = Cut { wanted: range.clone(), at: 0 };
@@ -76,16 +86,20 @@ fn pieces(body: &LayerBlob, range: &Range<u64>) -> (VecDeque<Piece>, Vec<Extent>
     (pieces, extents)
 }
 
+/// Gives the bytes of the pieces one after the other.
 struct Reader {
     body: LayerBlob,
     pieces: VecDeque<Piece>,
     content: ByteStream,
-    /// What is left of a chunk that runs into the next file.
+    /// The rest of a chunk of the source. Chunks may run over the end of a file.
     carried: Bytes,
+    /// Bytes that were given since the last progress event.
     unreported: u64,
 }
 
 impl Reader {
+    /// Returns the next bytes, or `None` after the last. When the source ends too early, so does the reading, without
+    /// an error: whoever asked for the bytes counts them.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         let bytes = match self.pieces.pop_front() {
             Some(Piece::Frame(bytes)) => bytes,
@@ -111,6 +125,7 @@ impl Reader {
         Ok(Some(bytes))
     }
 
+    /// Reports that `more` bytes were read again; 0 means that the reading is at its end.
     fn report(&mut self, more: u64) {
         self.unreported += more;
         if self.unreported >= PROGRESS_BYTES || (more == 0 && self.unreported > 0) {

@@ -1,4 +1,4 @@
-//! An OCI archive: one tar file that holds an image layout.
+//! An OCI archive as a sink: one tar file that holds an image layout.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -26,40 +26,55 @@ use crate::{
     sink::{ExistingBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
-/// Size of a tar header, and what every entry is padded to.
+/// Size of a tar block in bytes: the size of a header, and the unit that every content is padded to.
 const BLOCK: u64 = 512;
 
-/// Writes an image as one tar file.
+/// Writes an image as one tar file that holds an OCI image layout.
 ///
-/// A blob's header needs its digest and size, which are known when its last byte has passed: room for the header is
-/// left and filled in afterwards, so that weights are written once and nowhere else.
+/// The header of a tar entry comes before the content and states its size, and the name of a blob's entry is its
+/// digest. The digest is known only when the last byte has passed. So the sink leaves room for the header, writes the
+/// content behind it and fills the header in afterwards. Weights are written once, and nothing but the archive is
+/// written.
+///
+/// Blobs are written one after the other. Until the image is published, the archive has the name of its path with
+/// `.partial` appended. A sink that is dropped without [`abandon`](Sink::abandon) leaves that file, which the next
+/// build overwrites.
 #[derive(Debug)]
 pub struct ArchiveSink {
+    /// Where the archive goes when it is published.
     path: PathBuf,
+    /// Where the unfinished archive is.
     partial: PathBuf,
+    /// The name that the image gets in the layout's `index.json`.
     ref_name: Option<String>,
-    /// Held by whoever appends, the writing thread included.
+    /// Locked by whoever appends an entry, and by the thread that writes it.
     archive: Arc<Mutex<Archive>>,
-    /// Beside `archive`, so that asking for a blob does not wait for one being written.
+    /// Digest and size of the blobs in the archive. They have a lock of their own, so that asking for a blob does not
+    /// wait for another blob that is being written.
     blobs: Arc<StdMutex<BTreeMap<Digest, u64>>>,
 }
 
+/// The unfinished tar file.
 #[derive(Debug)]
 struct Archive {
+    /// The open file, with an exclusive lock on it.
     file: File,
-    /// End of the last whole entry. Whatever lies behind it is left over from a blob that failed.
+    /// Offset in bytes of the end of the last whole entry. What lies behind it is the rest of a blob that failed.
     end: u64,
+    /// Set once the archive has its final name.
     published: Option<Published>,
 }
 
 impl ArchiveSink {
-    /// Starts an archive that will be at `path`; until it is published, it is at `path` with `.partial` behind it.
+    /// Starts an archive that will be at `path`. Until the image is published, the archive is at `path` with
+    /// `.partial` appended.
     ///
-    /// A file at `path` is replaced when the image is published. The image gets the name `ref_name`
-    /// (`org.opencontainers.image.ref.name`).
+    /// A file at `path` is overwritten when the image is published. The image gets the name `ref_name`
+    /// (`org.opencontainers.image.ref.name`); with `None` the image has no name in the archive.
     ///
     /// # Errors
-    /// When the file can't be written, another build is writing it, or something else than a file is there.
+    /// [`LayoutError::NotAFile`] when something else than a regular file is at either path, [`LayoutError::Busy`] when
+    /// another build is writing the archive, [`LayoutError::Io`] when the file can't be written.
     pub async fn create(path: &Path, ref_name: Option<String>) -> Result<Self, LayoutError> {
         let path = path.to_owned();
         let mut partial: OsString = path.clone().into();
@@ -91,6 +106,10 @@ impl ArchiveSink {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until nobody else appends, and locks the archive.
+    ///
+    /// # Errors
+    /// [`LayoutError::Complete`] when the archive was published.
     async fn lock(&self) -> Result<OwnedMutexGuard<Archive>, LayoutError> {
         let archive = Arc::clone(&self.archive).lock_owned().await;
         if archive.published.is_some() {
@@ -99,6 +118,8 @@ impl ArchiveSink {
         Ok(archive)
     }
 
+    /// Appends a blob. A blob that is in the archive already is read and verified all the same, and then cut off
+    /// again.
     async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let archive = self.lock().await?;
         let start = move || {
@@ -124,7 +145,7 @@ impl ArchiveSink {
         Ok(verified)
     }
 
-    /// Appends a manifest unless it is there.
+    /// Appends a manifest or index, unless the archive has it.
     fn append_manifest(&self, archive: &mut Archive, manifest: &ManifestBlob) -> io::Result<()> {
         let mut blobs = self.blobs();
         if let Entry::Vacant(blob) = blobs.entry(manifest.digest) {
@@ -137,7 +158,7 @@ impl ArchiveSink {
 
 #[async_trait]
 impl Sink for ArchiveSink {
-    /// A tar file has one end.
+    /// Returns 1: a tar file has one end, to which one blob at a time can be appended.
     fn max_jobs(&self) -> usize {
         1
     }
@@ -190,11 +211,13 @@ impl Sink for ArchiveSink {
         Ok(())
     }
 
+    /// Returns `None` also while somebody writes, because an archive that is published is not written to.
     fn published(&self) -> Option<Published> {
         // Whoever holds it is still writing.
         self.archive.try_lock().ok()?.published.clone()
     }
 
+    /// Removes the unfinished archive, once no thread writes to it any more. A published archive stays.
     async fn abandon(&self) {
         // A thread of a blob that was let go may still write; this waits for it.
         let archive = Arc::clone(&self.archive).lock_owned().await;
@@ -207,6 +230,7 @@ impl Sink for ArchiveSink {
 }
 
 impl Archive {
+    /// Writes the file `oci-layout` and the directories of blobs, which come first in the archive.
     fn write_preamble(&mut self) -> io::Result<()> {
         self.append(LAYOUT_FILE, read::LAYOUT_JSON.as_bytes())?;
         for dir in ["blobs/", "blobs/sha256/"] {
@@ -217,14 +241,15 @@ impl Archive {
         Ok(())
     }
 
-    /// Cuts off what a failed blob left and goes to where the next entry starts.
+    /// Cuts off what a failed blob left, and moves to where the next entry starts.
     fn seek_to_end(&mut self) -> io::Result<()> {
         self.file.set_len(self.end)?;
         self.file.seek(SeekFrom::Start(self.end))?;
         Ok(())
     }
 
-    /// Makes an entry of `size` bytes that were written behind the room for its header.
+    /// Turns `size` bytes, which were written behind the room for a header, into an entry: pads them and writes the
+    /// header.
     fn finish_entry(&mut self, name: &str, size: u64) -> io::Result<()> {
         let next = self.end + BLOCK + size.next_multiple_of(BLOCK);
         // Pads with zeros.
@@ -235,6 +260,7 @@ impl Archive {
         Ok(())
     }
 
+    /// Appends an entry whose content is in memory.
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.seek_to_end()?;
         self.file.seek_relative(BLOCK.cast_signed())?;
@@ -242,6 +268,7 @@ impl Archive {
         self.finish_entry(name, bytes.len() as u64)
     }
 
+    /// Appends `index.json` and the end of the tar file, and waits until everything is on the disk.
     fn finish(&mut self, index_json: &[u8]) -> io::Result<()> {
         self.append(INDEX_FILE, index_json)?;
         // Two blocks of zeros end a tar file.
@@ -250,7 +277,7 @@ impl Archive {
     }
 }
 
-/// The end of the archive, held by one blob.
+/// The end of the archive, to which one blob is being written. It keeps the archive locked.
 struct Tail(OwnedMutexGuard<Archive>);
 
 impl Write for Tail {
@@ -267,8 +294,14 @@ impl Write for Tail {
     }
 }
 
-/// Opens the unfinished archive. One that a killed build left is overwritten; one in use is not, nor one that was
-/// published or removed while it was being opened.
+/// Opens and locks the unfinished archive, and creates it if there is none.
+///
+/// The rest of a build that was killed is overwritten: its lock went away with its process. On a file system without
+/// locks, the file counts as free.
+///
+/// # Errors
+/// [`LayoutError::Busy`] when another build has locked the file, or has renamed or removed it between the opening and
+/// the locking.
 fn open_locked(partial: &Path) -> Result<File, LayoutError> {
     let file = File::options().write(true).create(true).truncate(false).open(partial);
     let file = file.map_err(io_error("create", partial))?;
@@ -278,10 +311,12 @@ fn open_locked(partial: &Path) -> Result<File, LayoutError> {
     if is_free && is_there { Ok(file) } else { Err(LayoutError::Busy { path: partial.to_owned() }) }
 }
 
+/// Returns the name of a blob's entry: `blobs/sha256/` and the digest in hexadecimal.
 fn blob_name(digest: &Digest) -> String {
     format!("{BLOBS}/{}", digest.hex())
 }
 
+/// Returns the header of an entry with owner 0 and the time 0, so that equal images make equal archives.
 fn header(name: &str, kind: EntryType, mode: u32, size: u64) -> io::Result<tar::Header> {
     let mut header = tar::Header::new_gnu();
     header.set_path(name)?;

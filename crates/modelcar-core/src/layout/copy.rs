@@ -1,4 +1,4 @@
-//! Copies a body to a file without holding up the runtime.
+//! Copies a blob to a file, on a thread of its own, so that a slow disk does not block the runtime.
 
 use std::{
     io::{self, IoSlice, Write},
@@ -16,23 +16,23 @@ use crate::{
     thread,
 };
 
-/// Chunks on their way to the writing thread. Enough to overlap the network with the disk, few enough that a slow
-/// disk slows the source down and not the machine.
+/// Number of chunks that may wait for the writing thread. With several chunks, the network and the disk work at the
+/// same time. The number is small, so that a slow disk slows the source down instead of filling the memory.
 const CHANNEL_CHUNKS: usize = 8;
 
-/// Why a body did not reach its file.
+/// Why a blob was not copied.
 #[derive(Debug)]
 pub(super) enum CopyError {
-    /// The body failed, or is not what it should be.
+    /// The blob could not be read, or its bytes are wrong.
     Blob(Error),
     /// The file system refused.
     Io(io::Error),
-    /// The body counted other bytes than arrived.
+    /// The blob counted `verified` bytes, and `written` bytes arrived.
     Miscounted { verified: u64, written: u64 },
 }
 
 impl CopyError {
-    /// Turns the failure into an error of this library; `path` is where the bytes of `body` went.
+    /// Turns the failure into an error of this library. `path` is where the bytes of `body` were written.
     pub(super) fn explain(self, body: &dyn Blob, path: &Path) -> Error {
         match self {
             Self::Blob(error) => error,
@@ -44,10 +44,13 @@ impl CopyError {
     }
 }
 
-/// Copies `open` to what `start` makes and gives both the target and the proven identity back.
+/// Copies `open` to the target that `start` makes. Returns the target and the verified digest and size.
 ///
-/// `start` and every write run on a thread that owns the target: when this future is dropped, the thread
-/// ends by itself and drops the target.
+/// `start` and every write run on a thread that owns the target. When the returned future is dropped, the thread
+/// writes what it has received, ends, and drops the target.
+///
+/// # Errors
+/// The blob's error goes before the file system's error. When the blob's bytes are wrong, the target is dropped.
 pub(super) async fn copy<W, F>(open: OpenBlob, start: F) -> Result<(W, VerifiedBlob), CopyError>
 where
     W: Write + Send + 'static,
@@ -90,7 +93,8 @@ where
     Ok((target, verified))
 }
 
-/// Writes chunks until the sender is gone. Takes all that is waiting in one system call.
+/// Writes chunks until the sender is dropped, and returns the number of bytes. All chunks that wait are written with
+/// one system call.
 fn write_received(target: &mut impl Write, mut receiver: mpsc::Receiver<Bytes>) -> io::Result<u64> {
     let mut written = 0;
     let mut batch = Vec::with_capacity(CHANNEL_CHUNKS);
@@ -104,6 +108,7 @@ fn write_received(target: &mut impl Write, mut receiver: mpsc::Receiver<Bytes>) 
     Ok(written)
 }
 
+/// Writes all of `slices`, also when a call writes only a part of them.
 fn write_all_vectored(target: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !slices.is_empty() {
         match target.write_vectored(slices) {

@@ -1,4 +1,4 @@
-//! What can go wrong with an image layout or archive on disk.
+//! What can go wrong with an image layout or an archive on disk.
 
 use std::{
     io,
@@ -10,125 +10,130 @@ use crate::{
     error::{ErrorKind, ModelcarError},
 };
 
-/// Why a layout or archive could not be written or read.
+/// Why a layout or an archive could not be written or read.
+///
+/// Only `Busy` may pass by itself ([`is_retryable`](ModelcarError::is_retryable)).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The file system refused.
+    /// The file system refused. The kind is [`ErrorKind::NotFound`] when a file is missing, and [`ErrorKind::Io`]
+    /// otherwise.
     #[error("{act} `{path}`")]
     Io {
-        /// What was being done.
+        /// What was being done, as a verb: `open`.
         act: &'static str,
-        /// Path on the file system.
+        /// The file or directory.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// A directory is not an image layout, and not empty either.
+    /// The directory has no file `oci-layout`, and is not empty either, so that no layout is begun in it.
     #[error("`{path}` is not an OCI image layout and not empty: it has no `oci-layout` file")]
     NotALayout {
         /// The directory.
         path: PathBuf,
     },
-    /// An archive can't be put where something else is.
+    /// Something else than a regular file is where the archive should go, such as a directory, a device or a link. A
+    /// rename would replace a device or a link instead of writing to it.
     #[error("`{path}` is there and is not a regular file")]
     NotAFile {
-        /// What is there.
+        /// Path of what is there.
         path: PathBuf,
     },
-    /// A file of a layout is not what the image-spec says it is.
+    /// A file of a layout does not have the content that the OCI image-spec asks for.
     #[error("`{path}` is not valid: {reason}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, as the end of a sentence.
         reason: String,
-        /// What the parser says, when it is not JSON.
+        /// The error of the JSON parser, when the file is not the JSON that is expected.
         source: Option<serde_json::Error>,
     },
-    /// A layout has no image of that name.
+    /// No image of the layout has the name that was asked for.
     #[error("`{path}` has no image named `{name}`{}", list(", it has ", .names))]
     NoSuchImage {
-        /// The layout.
+        /// The directory of the layout.
         path: PathBuf,
         /// The name asked for.
         name: String,
-        /// Names that are there.
+        /// The names of the images in the layout.
         names: Vec<String>,
     },
-    /// A layout has several images and none was named, or several of that name.
+    /// The layout has several images and no name was given, or several images have the name that was given.
     #[error("`{path}` has {count} images, name one{}", list(": ", .names))]
     Ambiguous {
-        /// The layout.
+        /// The directory of the layout.
         path: PathBuf,
         /// Number of images that fit.
         count: usize,
-        /// Names that are there.
+        /// The names of the images in the layout.
         names: Vec<String>,
     },
-    /// A layout lists no image.
+    /// The layout lists no image, and no name was asked for.
     #[error("`{path}` has no image")]
     Empty {
-        /// The layout.
+        /// The directory of the layout.
         path: PathBuf,
     },
-    /// A blob's content does not have the digest it is stored under.
+    /// The content of a blob does not have the digest that the blob is stored under.
     #[error("blob `{path}` is corrupt: its content is {found}")]
     Corrupt {
-        /// The blob.
+        /// The file of the blob.
         path: PathBuf,
-        /// Digest of what is there.
+        /// Digest of the content.
         found: Digest,
     },
-    /// A blob does not have the size its descriptor states.
+    /// A blob does not have the size that its descriptor states.
     #[error("blob `{path}` is corrupt: it has {found} bytes, {expected} are expected")]
     WrongSize {
-        /// The blob.
+        /// The file of the blob.
         path: PathBuf,
-        /// Bytes that are there.
+        /// Size of the file in bytes.
         found: u64,
-        /// Bytes that the descriptor states.
+        /// Size in bytes that the descriptor states.
         expected: u64,
     },
-    /// A JSON document is larger than any real one.
+    /// A JSON document is larger than the limit, which no real document reaches.
     #[error("`{path}` is too large: {size} bytes, at most {max} are read")]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Size of the file in bytes.
         size: u64,
-        /// The limit.
+        /// The limit in bytes.
         max: u64,
     },
-    /// A blob was let go before its last byte, so nothing is known of it.
+    /// Whoever read the blob stopped before its last byte, so that its digest is not known.
     #[error("blob `{path}` was not read to its end")]
     Unfinished {
-        /// The blob.
+        /// The file of the blob.
         path: PathBuf,
     },
-    /// Other bytes arrived than a body counted.
+    /// More or fewer bytes arrived than the blob counted itself. The blob's implementation is wrong.
     #[error("{title} has {verified} bytes by its own count, {written} arrived")]
     Miscounted {
-        /// What was written.
+        /// The blob, as its [`title`](crate::blob::Blob::title) names it.
         title: String,
         /// Bytes that the body counted.
         verified: u64,
         /// Bytes that arrived.
         written: u64,
     },
-    /// Another build writes the same archive, or keeps a layout to itself.
+    /// Another build writes the same archive, or holds the exclusive lock on the layout. Another try may succeed
+    /// later.
     #[error("`{path}` is being written by another build")]
     Busy {
-        /// The unfinished archive, or the layout.
+        /// The unfinished archive, or the directory of the layout.
         path: PathBuf,
     },
-    /// The archive was published already.
+    /// The archive is published, and nothing can be added to it.
     #[error("`{path}` is complete, nothing can be added")]
     Complete {
         /// The archive.
         path: PathBuf,
     },
-    /// A thread of this library died.
+    /// A blocking task of the runtime panicked or was cancelled.
     #[error("a file thread ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
 }
@@ -155,11 +160,12 @@ impl ModelcarError for LayoutError {
     }
 }
 
-/// Returns a function that turns the system's error into one that names the act and the path.
+/// Returns a function that turns an error of the system into one that names what was being done, and the path.
 pub(super) fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
     move |source| LayoutError::Io { act, path: path.to_owned(), source }
 }
 
+/// Returns `lead` and the names in backticks; nothing if there are no names.
 fn list(lead: &str, names: &[String]) -> String {
     match names {
         [] => String::new(),

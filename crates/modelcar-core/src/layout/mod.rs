@@ -1,6 +1,8 @@
-//! The format of OCI image layouts: a directory, and an archive that holds one as a tar file.
+//! The format of OCI image layouts (OCI image-spec, image-layout.md): as a directory, and as an archive that holds a
+//! layout in one tar file.
 //!
-//! [`LayoutSink`] and [`ArchiveSink`] write images; [`reader::open_layout`](crate::reader::open_layout) reads them.
+//! [`LayoutSink`] and [`ArchiveSink`] write images; [`reader::open_layout`](crate::reader::open_layout) reads a
+//! directory. An archive can't be read by this library: unpack it and read the directory.
 
 mod archive;
 mod copy;

@@ -1,4 +1,5 @@
-//! Reads an OCI image layout, and knows what its files look like.
+//! Reads an OCI image layout (OCI image-spec, image-layout.md), and defines the form of its files for reader and
+//! writers.
 
 use std::{
     fs::{self, File},
@@ -27,18 +28,24 @@ use crate::{
     thread,
 };
 
+/// The file by which a directory says that it is an image layout, and of which version.
 pub(super) const LAYOUT_FILE: &str = "oci-layout";
 pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The file that lists the images of a layout.
 pub(super) const INDEX_FILE: &str = "index.json";
+/// The folder of all blobs, manifests and indexes; their file names are their digests in hexadecimal.
 pub(super) const BLOBS: &str = "blobs/sha256";
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+/// The annotation in `index.json` that gives an image its name in the layout (OCI image-spec, annotations.md).
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// Bytes of a blob that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
+/// Chunks that are read ahead of whoever takes them.
 const CHANNEL_CHUNKS: usize = 4;
 
-/// An OCI image layout directory to read from.
+/// An OCI image layout directory to read from. Nothing is locked while it is read.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     dir: PathBuf,
@@ -46,6 +53,10 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Opens the layout at `dir`.
+    ///
+    /// # Errors
+    /// [`LayoutError::NotALayout`] without a file `oci-layout`, [`LayoutError::Invalid`] for a version that is not
+    /// known, and [`LayoutError::Io`].
     pub(crate) async fn open(dir: &Path) -> Result<Self, LayoutError> {
         let dir = dir.to_owned();
         blocking(move || {
@@ -56,7 +67,11 @@ impl Layout {
         .await
     }
 
-    /// Returns what `index.json` lists.
+    /// Returns the descriptors that `index.json` lists; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] when the file is not a list of descriptors, [`LayoutError::TooLarge`] and
+    /// [`LayoutError::Io`].
     pub(crate) async fn images(&self) -> Result<Vec<Descriptor>, LayoutError> {
         let dir = self.dir.clone();
         blocking(move || {
@@ -67,7 +82,12 @@ impl Layout {
         .await
     }
 
-    /// Returns the image called `name`, or the only one.
+    /// Returns the image whose annotation `org.opencontainers.image.ref.name` is `name`; with `None` the only image of
+    /// the layout.
+    ///
+    /// # Errors
+    /// [`LayoutError::NoSuchImage`] when no image has the name, [`LayoutError::Ambiguous`] when several images fit,
+    /// and [`LayoutError::Empty`] when no name is given and there is no image.
     pub(crate) async fn pick(&self, name: Option<&str>) -> Result<Descriptor, LayoutError> {
         let images = self.images().await?;
         let names = images.iter().filter_map(|image| ref_name(image).map(str::to_owned)).collect();
@@ -81,7 +101,10 @@ impl Layout {
         }
     }
 
-    /// Reads a JSON blob of at most [`MAX_JSON_BYTES`] and checks its digest.
+    /// Reads a manifest, index or config of at most [`MAX_JSON_BYTES`] and checks its digest.
+    ///
+    /// # Errors
+    /// [`LayoutError::Corrupt`] when the file has another digest, [`LayoutError::TooLarge`] and [`LayoutError::Io`].
     pub(crate) async fn read(&self, digest: &Digest) -> Result<Bytes, LayoutError> {
         let path = blob_path(&self.dir, digest);
         let digest = *digest;
@@ -93,23 +116,26 @@ impl Layout {
         .await
     }
 
-    /// Returns a blob of any size, to be read later. Its bytes are proven while they are read.
+    /// Returns a blob of any size, which is opened and verified only when it is read. `size` is that of its
+    /// descriptor.
     pub(crate) fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob> {
         Arc::new(LayoutBlob { title, path: blob_path(&self.dir, &digest), digest, size })
     }
 }
 
-/// Returns the name of an image in its layout.
+/// Returns the name that an entry of `index.json` has in its layout, if it has one.
 pub(crate) fn ref_name(entry: &Descriptor) -> Option<&str> {
     entry.annotation(REF_NAME)
 }
 
-/// A blob file of a layout.
+/// A blob of a layout that is read when somebody opens it.
 #[derive(Debug)]
 struct LayoutBlob {
     title: String,
     path: PathBuf,
+    /// The digest that the descriptor states.
     digest: Digest,
+    /// The size in bytes that the descriptor states.
     size: u64,
 }
 
@@ -130,6 +156,7 @@ impl Blob for LayoutBlob {
         blob::reread_from_start(self, range)
     }
 
+    /// Starts a thread that reads and hashes the file. When the stream is dropped, the thread ends at its next chunk.
     fn open(&self) -> OpenBlob {
         let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS);
         let (path, digest, size) = (self.path.clone(), self.digest, self.size);
@@ -157,7 +184,10 @@ impl Blob for LayoutBlob {
     }
 }
 
-/// Sends a file of `size` bytes and returns the digest of what was sent; `None` when nobody listens any more.
+/// Sends the content of a file and returns its digest; `None` when the receiver was dropped.
+///
+/// # Errors
+/// [`LayoutError::WrongSize`] when the file does not have `size` bytes, and [`LayoutError::Io`].
 fn send_blob(path: &Path, size: u64, to: &mpsc::Sender<Result<Bytes>>) -> Result<Option<Digest>, LayoutError> {
     let mut file = File::open(path).map_err(io_error("open", path))?;
     let found = file.metadata().map_err(io_error("read", path))?.len();
@@ -179,11 +209,15 @@ fn send_blob(path: &Path, size: u64, to: &mpsc::Sender<Result<Bytes>>) -> Result
     Ok(Some(Digest::from(<[u8; 32]>::from(hasher.finalize()))))
 }
 
+/// Returns the path of a blob in the layout at `dir`.
 pub(super) fn blob_path(dir: &Path, digest: &Digest) -> PathBuf {
     dir.join(BLOBS).join(digest.hex())
 }
 
-/// Returns an error unless `dir` says of itself that it is a layout of a version that is known.
+/// Checks that `dir` has a file `oci-layout` of version 1.0.0, the only version there is.
+///
+/// # Errors
+/// [`LayoutError::NotALayout`] when there is no such file, [`LayoutError::Invalid`] when it says something else.
 pub(super) fn check_layout_file(dir: &Path) -> Result<(), LayoutError> {
     let path = dir.join(LAYOUT_FILE);
     if !path.is_file() {
@@ -203,7 +237,7 @@ pub(super) fn check_layout_file(dir: &Path) -> Result<(), LayoutError> {
     }
 }
 
-/// Reads `index.json`; `None` when there is none yet, as a build that was killed leaves it.
+/// Reads `index.json`. `None` when there is no such file, as in a layout whose first build was killed.
 pub(super) fn read_index(dir: &Path) -> Result<Option<Value>, LayoutError> {
     let path = dir.join(INDEX_FILE);
     let bytes = match read_bounded(&path) {
@@ -219,6 +253,7 @@ pub(super) fn read_index(dir: &Path) -> Result<Option<Value>, LayoutError> {
     Ok(Some(json))
 }
 
+/// Reads a file of at most [`MAX_JSON_BYTES`], so that a hostile layout can't fill the memory.
 fn read_bounded(path: &Path) -> Result<Vec<u8>, LayoutError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     let mut bytes = Vec::new();
@@ -235,14 +270,19 @@ fn not_valid(path: &Path, error: serde_json::Error) -> LayoutError {
     LayoutError::Invalid { path: path.to_owned(), reason: "unexpected JSON".to_owned(), source: Some(error) }
 }
 
+/// Returns an `index.json` that lists no image.
 pub(super) fn empty_index() -> Value {
     json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [] })
 }
 
-/// Lists `image` in the index of a layout. Other entries are kept as they are, known fields or not.
+/// Adds `image` to the list of an `index.json`. Other entries stay as they are, also with fields that are not known
+/// here.
 ///
-/// A name points at one image, so an entry of the same name gives way. Without a name, an image that is listed
-/// already stays listed the way it is.
+/// A name refers to one image: an older entry of the same name is removed. Without a name, an image that is listed
+/// already is not listed a second time.
+///
+/// # Errors
+/// What is wrong with `index`, as the end of a sentence.
 pub(super) fn add_to_index(index: &mut Value, image: &ManifestBlob, name: Option<&str>) -> Result<(), &'static str> {
     let Some(manifests) = index["manifests"].as_array_mut() else { return Err("it has no list `manifests`") };
     let digest = image.digest.to_string();
@@ -262,14 +302,14 @@ pub(super) fn add_to_index(index: &mut Value, image: &ManifestBlob, name: Option
     Ok(())
 }
 
-/// Returns JSON without spaces, keys sorted.
+/// Returns JSON without spaces and with sorted keys, so that equal documents have equal bytes.
 pub(super) fn canonical(mut json: Value) -> Vec<u8> {
     // Sorted by itself, unless another crate of the build asks serde_json to keep the order.
     json.sort_all_objects();
     json.to_string().into_bytes()
 }
 
-/// Runs file system work on a blocking thread.
+/// Runs file system work on a blocking thread of the runtime. The work goes on when the returned future is dropped.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LayoutError> + Send + 'static,
 ) -> Result<T, LayoutError> {

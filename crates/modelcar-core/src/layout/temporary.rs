@@ -1,4 +1,4 @@
-//! A file under a name that nobody looks at, until it is renamed.
+//! A file under a temporary name, until it is renamed.
 
 use std::{
     ffi::OsStr,
@@ -11,18 +11,22 @@ use std::{
 
 use super::error::{LayoutError, io_error};
 
-/// How the names of temporary files end; they begin with a dot.
+/// How the names of temporary files end. They begin with a dot.
 const SUFFIX: &str = ".partial";
 
-/// A file that goes away unless it is renamed.
+/// A temporary file. Dropping it removes the file, unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Temporary {
+    /// Where the file is; empty once the file was renamed.
     path: PathBuf,
     file: File,
 }
 
 impl Temporary {
-    /// Makes a file in `dir` under a name that no other build has.
+    /// Makes a file in `dir` under a name that no other build uses: process id, time in nanoseconds, and a counter.
+    ///
+    /// The file must be in the directory that it is renamed into, or at least on the same file system: rename(2) does
+    /// not move a file to another one.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -32,7 +36,7 @@ impl Temporary {
         Ok(Self { path, file })
     }
 
-    /// Writes `bytes` into a new file of `dir`.
+    /// Makes a temporary file in `dir` with the content `bytes`.
     pub(super) fn holding(dir: &Path, bytes: &[u8]) -> Result<Self, LayoutError> {
         let write = || {
             let mut temporary = Self::create(dir)?;
@@ -42,19 +46,19 @@ impl Temporary {
         write().map_err(io_error("write to", dir))
     }
 
-    /// Waits until the content is on the disk.
+    /// Waits until the content is on the disk, so that the name never outlives the content in a power failure.
     pub(super) fn sync(&self) -> Result<(), LayoutError> {
         self.file.sync_all().map_err(io_error("write", &self.path))
     }
 
-    /// Gives the file the name `to`, in place of what has it.
+    /// Renames the file to `to`, and replaces a file of that name.
     pub(super) fn rename(mut self, to: &Path) -> Result<(), LayoutError> {
         fs::rename(&self.path, to).map_err(io_error("write", to))?;
         self.path = PathBuf::new();
         Ok(())
     }
 
-    /// Removes the temporary files of `dir` that builds have left which were killed. None may be running.
+    /// Removes the temporary files in `dir` that killed builds have left. No build may be running in the layout.
     pub(super) fn clear(dir: &Path) {
         let Ok(entries) = fs::read_dir(dir) else { return };
         for entry in entries.flatten().filter(|entry| Self::is_name(&entry.file_name())) {
@@ -63,7 +67,8 @@ impl Temporary {
         }
     }
 
-    /// Returns whether a temporary file may be called `name`: a dot, three numbers, and the ending.
+    /// Returns whether `name` has the form of a temporary file's name: a dot, three numbers with hyphens between them,
+    /// and the ending.
     pub(super) fn is_name(name: &OsStr) -> bool {
         let numbers = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX));
         numbers.is_some_and(|numbers| {

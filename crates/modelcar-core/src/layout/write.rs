@@ -25,54 +25,71 @@ use crate::{
     sink::{ExistingBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
-/// Layers written side by side. A disk gains nothing from more, while each holds connections and memory.
+/// Largest number of layers that are written at the same time. A disk gains nothing from more, while each layer needs
+/// connections and memory.
 const MAX_JOBS: usize = 4;
 
-/// How often a layout is prepared again that another build has removed meanwhile.
+/// How often a layout is prepared anew when another build has removed it meanwhile.
 const PREPARE_TRIES: u32 = 5;
+/// Bytes of a file that are hashed at a time.
 const READ_BYTES: usize = 1 << 20;
 
 /// Writes an image into an OCI image layout directory, new or existing.
 ///
-/// Blobs are written under a temporary name and renamed once proven; `index.json` is replaced last and in one step.
-/// A reader of the layout never sees half of anything, and builds may share one.
+/// A blob is written under a temporary name and renamed once it is verified. `index.json` is replaced last, by a
+/// rename, which POSIX makes atomic. So a reader of the layout never sees an unfinished file.
+///
+/// Several builds may write to one layout at the same time. A failing build removes its files only when no other build
+/// is running that could refer to them. A sink that is dropped without [`abandon`](Sink::abandon) leaves its blobs;
+/// its temporary files are removed.
 #[derive(Debug)]
 pub struct LayoutSink {
     shared: Arc<Shared>,
-    /// Held by everything that touches the directory, threads included, so that the end can wait for it.
+    /// Locked for reading by every call and thread that touches the directory. [`Sink::abandon`] locks it for writing,
+    /// and so waits for all of them.
     work: Arc<RwLock<()>>,
 }
 
+/// The part of the sink that its threads use too.
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
+    /// The name that the image gets in the layout's `index.json`.
     ref_name: Option<String>,
+    /// What this build has made.
     created: Mutex<Created>,
+    /// The lock on the layout; `None` once it was given up.
     share: Mutex<Option<Share>>,
-    /// The index that was there at first.
+    /// The `index.json` that was there when the build began.
     index: Option<Seen>,
+    /// Set once `index.json` lists the image.
     published: OnceLock<Published>,
 }
 
-/// What [`Sink::abandon`] may remove again.
+/// What this build has made and [`Sink::abandon`] may remove again. What was there before is not in it.
 #[derive(Debug, Default)]
 struct Created {
+    /// Directories, outer ones first.
     dirs: Vec<PathBuf>,
     files: Vec<PathBuf>,
 }
 
 impl LayoutSink {
-    /// Opens the layout at `dir`, or makes one where there is nothing, an empty directory, or the beginning of a layout
-    /// that a build has left which was killed.
+    /// Opens the layout at `dir`, or makes a new layout. A new layout is made where nothing is, in an empty directory,
+    /// or over the unfinished layout of a build that was killed.
     ///
-    /// The image gets the name `ref_name` (`org.opencontainers.image.ref.name`) and replaces the one that had it.
+    /// The image gets the name `ref_name` (`org.opencontainers.image.ref.name`). An image that had the name before
+    /// loses it and its entry in `index.json`; its blobs stay.
     ///
     /// # Errors
-    /// When `dir` holds something else than an image layout, or can't be written.
+    /// [`LayoutError::NotALayout`] when `dir` holds something else, [`LayoutError::Invalid`] when its files are not
+    /// those of a layout, [`LayoutError::Busy`] when another build keeps the layout locked for some seconds,
+    /// [`LayoutError::Io`] when `dir` can't be written.
     pub async fn create(dir: &Path, ref_name: Option<String>) -> Result<Self, LayoutError> {
         let dir = dir.to_owned();
         blocking(move || {
-            // Before anything is made, so that whatever is published from then on tells that it is relied on.
+            // Looked at before anything is made: when another build publishes from now on, `index.json` changes, and
+            // `remove_created` then keeps what this build has made.
             let index = Seen::at(&dir.join(INDEX_FILE));
             let (created, share) = open(&dir)?;
             let (created, share) = (Mutex::new(created), Mutex::new(Some(share)));
@@ -82,6 +99,7 @@ impl LayoutSink {
         .await
     }
 
+    /// Writes a blob under a temporary name, and renames it once it is verified.
     async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let blobs = self.shared.dir.join(BLOBS);
         let working = self.working().await;
@@ -97,11 +115,13 @@ impl LayoutSink {
         Ok(verified)
     }
 
+    /// Marks a call as being at work, until the returned guard is dropped.
     async fn working(&self) -> OwnedRwLockReadGuard<()> {
         Arc::clone(&self.work).read_owned().await
     }
 
-    /// Runs file system work that [`Sink::abandon`] waits for, whoever still waits for its outcome.
+    /// Runs file system work on a blocking thread. [`Sink::abandon`] waits for the work even when the caller has
+    /// dropped the future.
     async fn run(&self, work: impl FnOnce(&Shared) -> Result<(), LayoutError> + Send + 'static) -> Result<()> {
         let (shared, working) = (Arc::clone(&self.shared), self.working().await);
         let work = move || {
@@ -112,7 +132,7 @@ impl LayoutSink {
     }
 }
 
-/// A file that is being written, and the sink's knowledge of it.
+/// A file that is being written, and the mark that somebody is at work. The writing thread owns both.
 struct InWork(Temporary, OwnedRwLockReadGuard<()>);
 
 impl io::Write for InWork {
@@ -135,6 +155,7 @@ impl Sink for LayoutSink {
         MAX_JOBS
     }
 
+    /// Reads the whole file: a crash or a failing disk may have left other bytes under the right name.
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         let (path, digest) = (read::blob_path(&self.shared.dir, digest), *digest);
         Ok(blocking(move || is_blob(&path, &digest, size)).await?)
@@ -157,11 +178,14 @@ impl Sink for LayoutSink {
         }
     }
 
+    /// Stores the document. Whether the blobs that it names are stored is not checked.
     async fn write_manifest(&self, manifest: &ManifestBlob) -> Result<()> {
         let manifest = manifest.clone();
         self.run(move |shared| shared.write_small(&manifest)).await
     }
 
+    /// Replaces `index.json` under an exclusive lock on the directory, so that two builds do not lose each other's
+    /// entry.
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
         let index = index.clone();
         self.run(move |shared| shared.publish(&index)).await
@@ -171,6 +195,8 @@ impl Sink for LayoutSink {
         self.shared.published.get().cloned()
     }
 
+    /// Waits for all threads of this sink. Then removes what this build has made, unless an image was published
+    /// meanwhile.
     async fn abandon(&self) {
         let shared = Arc::clone(&self.shared);
         // Cancelled writes may still finish on their threads; an index that one of them publishes is kept.
@@ -187,8 +213,10 @@ impl Shared {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away what this build has made, unless another one may have come to rely on it: one that runs, or one that
-    /// has published since this one began. What stays is part of no image and takes room alone.
+    /// Removes what this build has made, unless another build may rely on it.
+    ///
+    /// That is so when another build is running, and when another build has published since this one began. Blobs that
+    /// stay are part of no image and only take up space.
     fn remove_created(&self) {
         let created = std::mem::take(&mut *self.created());
         let share = self.share.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -201,7 +229,8 @@ impl Shared {
         }
     }
 
-    /// Gives a finished temporary file its name. Its bytes are proven, so it takes the place of what is there.
+    /// Renames a finished temporary file to the name of the blob. The bytes are verified, so they replace what is
+    /// there.
     fn keep(&self, temporary: Temporary, digest: &Digest) -> Result<(), LayoutError> {
         let path = read::blob_path(&self.dir, digest);
         temporary.sync()?;
@@ -215,15 +244,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Stores a manifest or an index.
     fn write_small(&self, manifest: &ManifestBlob) -> Result<(), LayoutError> {
         self.keep(Temporary::holding(&self.dir.join(BLOBS), &manifest.bytes)?, &manifest.digest)
     }
 
+    /// Stores the index, makes all files durable and lists the image in `index.json`.
     fn publish(&self, index: &ManifestBlob) -> Result<(), LayoutError> {
         self.write_small(index)?;
         sync_dir(&self.dir.join(BLOBS))?;
-        // Two builds may add to one layout. A file system without locks gets none: the images are all there even
-        // when the later build drops the earlier one's name.
+        // Two builds may add to one layout at the same time. A file system without locks is used without one: then the
+        // later build may drop the earlier build's entry, but the blobs of both images are stored.
         let lock = File::open(&self.dir).map_err(io_error("open", &self.dir))?;
         drop(lock.lock());
         let path = self.dir.join(INDEX_FILE);
@@ -243,7 +274,7 @@ impl Shared {
 }
 
 impl Created {
-    /// Removes files, then directories where nobody else has put anything.
+    /// Removes the files, then those directories that are empty. A failure is not reported: what stays does no harm.
     fn remove(self) {
         for file in &self.files {
             drop(fs::remove_file(file));
@@ -253,6 +284,7 @@ impl Created {
         }
     }
 
+    /// Makes a directory and all missing directories above it, and notes which of them are new.
     fn make_dir(&mut self, dir: &Path) -> Result<(), LayoutError> {
         let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
         for dir in missing.into_iter().rev() {
@@ -266,7 +298,12 @@ impl Created {
     }
 }
 
-/// Prepares the layout and takes a share in it; again when a build that failed has removed it meanwhile.
+/// Prepares the layout and locks it. Starts over when a failing build has removed the layout in between.
+///
+/// A build that is alone in the layout first removes the temporary files of builds that were killed.
+///
+/// # Errors
+/// [`LayoutError::Busy`] when the layout can't be locked, and the errors of [`prepare`].
 fn open(dir: &Path) -> Result<(Created, Share), LayoutError> {
     let blobs = dir.join(BLOBS);
     let mut created = Created::default();
@@ -287,6 +324,7 @@ fn open(dir: &Path) -> Result<(Created, Share), LayoutError> {
     Err(LayoutError::Busy { path: dir.to_owned() })
 }
 
+/// Checks an existing layout, or makes the directories and the file `oci-layout` of a new one.
 fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
     let is_new = is_new(dir)?;
     if !is_new {
@@ -303,7 +341,8 @@ fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// Returns whether a layout can be begun at `dir`: it is not there, is empty, or holds what a build makes first.
+/// Returns whether a new layout can be made at `dir`: there is nothing, an empty directory, or only blobs and
+/// temporary files, which is what a build makes before the file `oci-layout`.
 fn is_new(dir: &Path) -> Result<bool, LayoutError> {
     holds_only(dir, |entry| {
         let begun = || holds_only(&entry.path(), |inner| Ok(inner.file_name() == "sha256" && has_blobs_only(&inner)?));
@@ -311,6 +350,7 @@ fn is_new(dir: &Path) -> Result<bool, LayoutError> {
     })
 }
 
+/// Returns whether a folder holds only temporary files and files whose names are digests.
 fn has_blobs_only(folder: &fs::DirEntry) -> Result<bool, LayoutError> {
     let is_blob = |name: &str| format!("sha256:{name}").parse::<Digest>().is_ok();
     holds_only(&folder.path(), |entry| {
@@ -319,7 +359,7 @@ fn has_blobs_only(folder: &fs::DirEntry) -> Result<bool, LayoutError> {
     })
 }
 
-/// Returns whether all entries of a folder are as they should be; one that is not there has none.
+/// Returns whether `should_be` holds for every entry of a folder. A folder that does not exist has no entries.
 fn holds_only(
     folder: &Path,
     should_be: impl Fn(fs::DirEntry) -> Result<bool, LayoutError>,
@@ -337,7 +377,7 @@ fn holds_only(
     Ok(true)
 }
 
-/// Returns whether the file is this blob. A disk or a crash may have given it other bytes, so they are read.
+/// Returns whether the file at `path` exists, has `size` bytes and has the digest. The whole file is read.
 fn is_blob(path: &Path, digest: &Digest, size: u64) -> Result<bool, LayoutError> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
@@ -359,7 +399,8 @@ fn is_blob(path: &Path, digest: &Digest, size: u64) -> Result<bool, LayoutError>
     Ok(hash().map_err(io_error("read", path))? == *digest)
 }
 
-/// Makes renames durable. Directories can't be opened everywhere; where they can't, the system does it by itself.
+/// Makes renames in a directory durable: after a power failure the new names are there. Systems other than Unix can't
+/// open a directory for that, and nothing is done there.
 fn sync_dir(dir: &Path) -> Result<(), LayoutError> {
     if cfg!(unix) {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("write", dir))?;

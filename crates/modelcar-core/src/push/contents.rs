@@ -1,4 +1,4 @@
-//! What an image is made of: a model and a base, planned anew or as a lock file has them.
+//! What an image is made of: a model and a base that are planned now, or what a lock file pins.
 
 use std::{collections::BTreeMap, future::pending, sync::Arc};
 
@@ -15,25 +15,30 @@ use crate::{
     source::{OpenSource, SourceFile, SourceRef},
 };
 
-/// What goes into an image: a model on a base, or what a lock file pins.
+/// What goes into an image: a model and a base, or what a lock file pins.
 #[derive(Debug, Clone)]
 pub struct Contents(Origin);
 
+/// Which of the two it is.
 #[derive(Debug, Clone)]
 enum Origin {
+    /// A model and a base, to be planned.
     Model(Box<ModelContents>),
+    /// A lock file, and the source to read its files from if that is not the lock file's own.
     Lock { lock: Box<LockFile>, source: Option<SourceRef> },
 }
 
-/// A model on a base, to be planned.
+/// A model and a base, to be planned.
 #[derive(Debug, Clone)]
 pub struct ModelContents {
     source: Model,
     base: BaseRef,
     options: PlanOptions,
+    /// Whether files without a content id are read for the plan.
     identified: bool,
 }
 
+/// A source that is still to be opened, or is open.
 #[derive(Debug, Clone)]
 enum Model {
     Named(SourceRef),
@@ -50,12 +55,13 @@ impl Model {
 }
 
 impl ModelContents {
-    /// The model that `source` names, on the default base.
+    /// The model that `source` names, on the default base and with default options.
     pub fn new(source: SourceRef) -> Self {
         Self::of(Model::Named(source))
     }
 
-    /// The model of a source that is open already, or is your own, on the default base.
+    /// The model of a source that is open already, on the default base. The source may be an implementation of your
+    /// own.
     pub fn from_source(source: OpenSource) -> Self {
         Self::of(Model::Open(source))
     }
@@ -64,19 +70,23 @@ impl ModelContents {
         Self { source, base: BaseRef::default(), options: PlanOptions::default(), identified: false }
     }
 
-    /// Puts the model on `base`.
+    /// Puts the model on `base` instead of the default base.
     #[must_use]
     pub fn with_base(self, base: BaseRef) -> Self {
         Self { base, ..self }
     }
 
-    /// Selects and lays out files as `options` say.
+    /// Sets which files are selected, how they are spread over layers, and the platforms, time and annotations of the
+    /// image.
     #[must_use]
     pub fn with_options(self, options: PlanOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// Reads the files of a directory, so that the plan states their content. A lock file needs it.
+    /// Reads the files of a directory, so that the plan states their content ids. A lock file needs them.
+    ///
+    /// A directory is read once more when the image is built. A model on the Hub has content ids already and is not
+    /// read.
     #[must_use]
     pub fn identified(self) -> Self {
         Self { identified: true, ..self }
@@ -98,21 +108,25 @@ impl From<ModelContents> for Contents {
 }
 
 impl Contents {
-    /// What a lock file pins: the same files in the same layers on the same base, so that the image gets the same digest.
+    /// What a lock file pins: the same files in the same layers on the same base. The image gets the same digest as
+    /// before.
     pub fn from_lock(lock: LockFile) -> Self {
         Self(Origin::Lock { lock: Box::new(lock), source: None })
     }
 
-    /// As [`from_lock`](Self::from_lock), with the files read from `source` instead of the source that the lock file
-    /// names.
+    /// As [`from_lock`](Self::from_lock), with the files read from `source` instead of the lock file's own source. A
+    /// mirror or a downloaded copy of the model can be used so.
     pub fn from_lock_and_source(lock: LockFile, source: SourceRef) -> Self {
         Self(Origin::Lock { lock: Box::new(lock), source: Some(source) })
     }
 
-    /// Opens source and base, pins both, and plans the image. No weights are moved.
+    /// Opens and pins source and base at the same time, and plans the image. No weights are read, except for
+    /// [`ModelContents::identified`].
     ///
     /// # Errors
-    /// When source or base are not there or can't be read, or the files make no image.
+    /// [`PushError::Base`] and the source's error when one of them can't be opened, and [`PushError::Plan`] when the
+    /// files make no image. For a lock file [`PushError::LockedNames`], [`PushError::OtherBase`] and
+    /// [`PushError::OtherFiles`].
     pub async fn plan(self, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<PlannedImage> {
         match self.0 {
             Origin::Model(model) => {
@@ -132,11 +146,13 @@ impl Contents {
     }
 }
 
+/// Opens the base; an error names it.
 async fn open_base(name: &BaseRef, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<OpenBase> {
     let failed = |source| PushError::Base { name: name.clone(), source };
     Ok(name.open(&connections.registries, progress).await.map_err(failed)?)
 }
 
+/// Lists the files and plans an image of them.
 async fn plan_anew(
     source: OpenSource,
     base: OpenBase,
@@ -159,6 +175,7 @@ async fn plan_anew(
     Ok(PlannedImage { source, base, plan, described: false, progress })
 }
 
+/// Checks that source and base are those of the lock file, and takes the plan from the lock file.
 async fn replay(
     lock: LockFile,
     source: OpenSource,
@@ -175,7 +192,8 @@ async fn replay(
     Ok(PlannedImage { source, base, plan: lock.plan, described: true, progress })
 }
 
-/// Tells which files of the plan are not listed as they are in it: that should end a build before anything is read.
+/// Returns what is wrong with the source: a sentence for each file of the plan that is missing or has another size.
+/// The contents are compared later, while the layers are read.
 fn unlike(plan: &Plan, listed: &[SourceFile]) -> Vec<String> {
     let listed: BTreeMap<_, _> = listed.iter().map(|file| (&file.path, file)).collect();
     let wrong = |file: &SourceFile| match listed.get(&file.path) {
@@ -188,29 +206,29 @@ fn unlike(plan: &Plan, listed: &[SourceFile]) -> Vec<String> {
     plan.layers().iter().flat_map(|layer| &layer.files).filter_map(wrong).collect()
 }
 
-/// An image that is planned: its source and base are open and pinned.
+/// An image that is planned. Its source and base are open and pinned: a moved branch or tag has no effect any more.
 #[derive(Debug)]
 pub struct PlannedImage {
     pub(super) source: OpenSource,
     pub(super) base: OpenBase,
     pub(super) plan: Plan,
-    /// Whether the plan states the facts of the model already.
+    /// Whether the plan has the model's facts already.
     described: bool,
     progress: Arc<dyn Progress>,
 }
 
 impl PlannedImage {
-    /// Returns the plan.
+    /// Returns the plan: which file goes into which layer of which image.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Returns the source, pinned.
+    /// Returns the open source and its pinned name.
     pub fn source(&self) -> &OpenSource {
         &self.source
     }
 
-    /// Returns the name of the base, pinned where it can be.
+    /// Returns the name of the base, pinned by a digest where the base has one.
     pub fn base(&self) -> &BaseRef {
         &self.base.name
     }
@@ -220,16 +238,18 @@ impl PlannedImage {
         LockFile::new(self.source.name.clone(), self.base.name.clone(), self.plan.clone())
     }
 
-    /// Reads the headers of the model's files and states in the plan what the model is: annotations of the image, which
-    /// KServe manifests are made from.
+    /// Reads the headers of the model's files and adds the model's facts to the plan, as annotations of the image.
+    /// KServe manifests are made from these annotations.
     ///
     /// # Errors
-    /// When a file can't be read.
+    /// The source's error when a file can't be read. An error of the plan when the annotations make a manifest too
+    /// large.
     pub async fn described(self) -> Result<Self> {
         self.describe(&[]).await
     }
 
-    /// As [`described`](Self::described); `stated` are the facts of images that may hold the same files.
+    /// As [`described`](Self::described). `stated` holds the facts of images that may contain the same files, which
+    /// then need not be read.
     pub(super) async fn describe(self, stated: &[StatedFacts]) -> Result<Self> {
         if self.described {
             return Ok(self);
@@ -242,18 +262,18 @@ impl PlannedImage {
         Ok(Self { plan, described: true, ..self })
     }
 
-    /// Writes the image into `sink`.
+    /// Writes the image into `sink`. Every layer is read from the source.
     ///
     /// # Errors
-    /// As [`build`].
+    /// As [`build`]. [`PushError::PartlyPublished`] when a name was set before the failure.
     pub async fn build(&self, sink: &dyn Sink, options: &BuildOptions) -> Result<Built> {
         self.build_until(sink, options, pending::<()>()).await
     }
 
-    /// Writes the image into `sink`, or stops when `stop` is ready: the sink then removes what is unfinished.
+    /// As [`build`](Self::build). When `stop` is ready first, the build stops and the sink removes what is unfinished.
     ///
     /// # Errors
-    /// As [`build`], and [`PushError::Stopped`].
+    /// As [`build`](Self::build), and [`PushError::Stopped`].
     pub async fn build_until(
         &self,
         sink: &dyn Sink,
@@ -265,7 +285,7 @@ impl PlannedImage {
     }
 }
 
-/// Waits for a build into `sink` or for `stop`. An error says what has a name by then.
+/// Waits for a build into `sink`, or for `stop`. An error says which names the image has by then.
 pub(super) async fn finish(
     building: impl Future<Output = Result<Built>> + Send,
     sink: &dyn Sink,

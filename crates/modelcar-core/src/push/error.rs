@@ -1,4 +1,4 @@
-//! What can go wrong with a push that is not the error of a single part.
+//! What can go wrong with a push as a whole. Errors of a single part, such as a registry, are passed on as they are.
 
 use std::time::Duration;
 
@@ -11,60 +11,63 @@ use crate::{
     source::SourceRef,
 };
 
-/// Why a push or a build can't be prepared or did not end.
+/// Why a push or a build can't be prepared, or did not complete.
+///
+/// The kind is that of `source` where there is one, [`ErrorKind::Stopped`] for `Stopped`, and
+/// [`ErrorKind::InvalidInput`] otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
-    /// The image to push to names a digest.
+    /// The reference to push to has a digest. The digest is the push's result and can't be chosen.
     #[error("can't push to `{0}`: its digest is computed by the push")]
     DigestAsTarget(ImageRef),
     /// The base image can't be used.
     #[error("use {}base `{name}`", if *.name == BaseRef::default() { "the default " } else { "" })]
     Base {
-        /// The base.
+        /// The base as the caller named it.
         name: BaseRef,
-        /// What is wrong with it.
+        /// Why the base can't be used.
         source: BaseError,
     },
-    /// The files make no image.
+    /// The files of the source make no image.
     #[error("plan `{name}`")]
     Plan {
-        /// The source.
+        /// The pinned name of the source.
         name: SourceRef,
-        /// What is wrong.
+        /// Why they make no image.
         source: PlanError,
     },
-    /// What a lock file pins is not there, or can't be reached.
+    /// The source or the base of a lock file does not exist any more, or can't be reached.
     #[error("open the source and the base of the lock file")]
     LockedNames {
-        /// The failure.
+        /// Why it can't be opened.
         source: Error,
     },
-    /// The base is another one than the lock file's.
+    /// The base is not the image that the lock file was made with, or its platforms have other layers.
     #[error("base `{0}` is not the one that the lock file was made with")]
     OtherBase(BaseRef),
-    /// The source lacks a file of the lock file, or has one of another size.
+    /// The source lacks a file of the lock file, or has a file of another size.
     #[error("`{name}` is not what the lock file pins: {first}{}", match .others { 0 => String::new(), n => format!(" and {n} more") })]
     OtherFiles {
-        /// The source.
+        /// The pinned name of the source.
         name: SourceRef,
-        /// The first file, and what is wrong with it.
+        /// A sentence on the first file that is wrong.
         first: String,
-        /// Number of other files that something is wrong with.
+        /// Number of further files that are wrong.
         others: usize,
     },
-    /// The push failed when the image had a name already: names are set one after the other.
+    /// The push failed when one of the names pointed to the image already: names are set one after the other.
     #[error("the image was published in part")]
     PartlyPublished {
-        /// What has a name.
+        /// The names that are set.
         published: Published,
-        /// The failure.
+        /// Why the push failed.
         source: Error,
     },
-    /// The caller stopped the work. Nothing that is unfinished is left.
+    /// The caller stopped the work. Open upload sessions and unfinished files were removed.
     #[error("stopped before the end")]
     Stopped {
-        /// What had a name by then.
+        /// The names that were set by then; `None` if there are none.
         published: Option<Published>,
     },
 }

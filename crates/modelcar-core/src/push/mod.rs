@@ -1,8 +1,8 @@
 //! A push: a model becomes an image in a registry, pinned by its digest.
 //!
-//! [`Push::prepare`] decides everything and moves no weights: it opens and pins source and base, plans, reads what the
-//! model is, finds which layers are somewhere already, and tries out what the registry could refuse.
-//! [`PreparedPush::run`] does what was decided.
+//! [`Push::prepare`] decides everything and uploads no weights. It opens and pins source and base, plans the image,
+//! reads the model's facts, finds the layers that a registry has already, and checks whether the registry would refuse
+//! the push. [`PreparedPush::run`] then does what was decided.
 
 mod contents;
 mod error;
@@ -29,97 +29,110 @@ use crate::{
     source::HubOptions,
 };
 
-/// How the Hub and registries are reached.
+/// How the Hub and registries are reached: credentials, network and options.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Connections {
-    /// Logins and options for registries.
+    /// Credentials and options for all registries: those of the image, of the base and of images to reuse layers from.
     pub registries: Registries,
-    /// Options for the Hub; `None` when no request may go to the Hub.
+    /// Options for the Hub. `None` when no request may go to the Hub; a model on the Hub is an error then.
     pub hub: Option<HubOptions>,
 }
 
 impl Connections {
-    /// Reaches the Hub without a token, and registries as `registries` says.
+    /// Reaches registries as `registries` says, and the Hub with default options and without a token.
     pub fn new(registries: Registries) -> Self {
         Self { registries, hub: Some(HubOptions::default()) }
     }
 
-    /// Uses `hub` as the options for the Hub; with `None` no request goes to the Hub.
+    /// Sets the options for the Hub. With `None` no request goes to the Hub.
     #[must_use]
     pub fn with_hub(self, hub: Option<HubOptions>) -> Self {
         Self { hub, ..self }
     }
 }
 
-/// Where a push looks for layers that need not be sent. Images that have the push's tags now are always looked into.
+/// Where a push looks for layers that need not be uploaded. The images that have the push's tags now are always looked
+/// at.
+///
+/// A layer is reused only if its recipe is the same and the registry confirms that it has the blob.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReusePolicy {
-    /// Other images to look into.
+    /// Other images whose layers may be reused.
     pub images: Vec<ImageRef>,
-    /// Copy layers from images of other registries; they are not reused otherwise.
+    /// Whether layers are copied from those of `images` that are in other registries. Without it such images are of no
+    /// use.
     pub copy: bool,
-    /// Write checkpoints into the repository, and look for those of an earlier push.
+    /// Whether the push writes checkpoints into the repository, and looks for the checkpoints of an earlier push.
+    /// Checkpoints let a push that was killed be resumed. They are deleted when the image is published.
     pub checkpoints: bool,
-    /// The local cache, looked into last.
+    /// The cache of earlier pushes on the local disk. It is looked at last. `None`: no cache is read or written.
     pub cache: Option<Cache>,
-    /// Read every reused layer from the registry and check it before it is used.
+    /// Whether every reused layer is read from the registry and compared with the plan before it is used.
     pub verify: bool,
 }
 
 impl Default for ReusePolicy {
-    /// No other images, no copies, checkpoints, no local cache, no check.
+    /// Checkpoints, and nothing else: no other images, no copies, no local cache, no check.
     fn default() -> Self {
         Self { images: Vec::new(), copy: false, checkpoints: true, cache: None, verify: false }
     }
 }
 
-/// A push to make.
+/// A push that is described and not begun. No request is sent before [`prepare`](Self::prepare) or
+/// [`preview`](Self::preview).
 #[derive(Debug, Clone)]
 pub struct Push {
+    /// The model and the base, or a lock file.
     contents: Contents,
+    /// Where the image goes, as the caller named it.
     image: ImageRef,
+    /// Tags beside that of `image`.
     more_tags: Vec<Tag>,
     connections: Connections,
+    /// Options for the registry of `image`, if they differ from those for other registries.
     target: Option<RegistryOptions>,
+    /// Where layers are looked for; `None` when every layer is sent.
     reuse: Option<ReusePolicy>,
     options: BuildOptions,
 }
 
 impl Push {
-    /// Pushes `contents` to `image`, under its tag, `latest` where it names none.
+    /// Describes a push of `contents` to `image`. The image gets the tag of `image`, or `latest` if there is none.
+    ///
+    /// A digest in `image` is an error of [`prepare`](Self::prepare): the push computes the digest.
     pub fn new(contents: impl Into<Contents>, image: ImageRef, connections: Connections) -> Self {
         let (reuse, options) = (Some(ReusePolicy::default()), BuildOptions::default());
         Self { contents: contents.into(), image, more_tags: Vec::new(), connections, target: None, reuse, options }
     }
 
-    /// Tags the image with `tags` too.
+    /// Gives the image these tags too.
     #[must_use]
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
         self.more_tags.extend(tags);
         self
     }
 
-    /// Looks for layers as `reuse` says; with `None` every layer is sent, and no checkpoint is written.
+    /// Sets where layers are looked for. With `None` every layer is uploaded, and no checkpoint is written.
     #[must_use]
     pub fn with_reuse(self, reuse: Option<ReusePolicy>) -> Self {
         Self { reuse, ..self }
     }
 
-    /// Speaks to the registry of the image as `options` say; other registries are spoken to as the connections say.
+    /// Sets options for the registry of the image. Other registries keep the options of the [`Connections`].
     #[must_use]
     pub fn with_target_options(self, options: RegistryOptions) -> Self {
         Self { target: Some(options), ..self }
     }
 
-    /// Sets what changes speed and nothing else, and who is told what happens.
+    /// Sets how fast the push is and who is told of its progress.
     #[must_use]
     pub fn with_build_options(self, options: BuildOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// Returns the tags that the image gets, each of them once.
+    /// Returns the tags that the image gets, each of them once. The tag of the image itself comes first.
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = vec![self.image.tag_or_latest()];
         for tag in &self.more_tags {
@@ -130,22 +143,26 @@ impl Push {
         tags
     }
 
-    /// Decides what the push does and checks that the registry takes it. No weights are moved.
+    /// Decides what the push does, and checks that the registry would accept it. No weights are uploaded.
+    ///
+    /// To check the right to push, an upload session is opened in the registry and deleted again. Dropping the
+    /// returned future may leave that session open; [`prepare_until`](Self::prepare_until) deletes it.
     ///
     /// # Errors
-    /// When source, base or image can't be used, or the registry refuses the push.
+    /// [`PushError::DigestAsTarget`], an error of source, base or plan, or the registry's error when it refuses
+    /// credentials, repository name or tag.
     pub async fn prepare(self) -> Result<PreparedPush> {
         self.prepare_until(pending::<()>()).await
     }
 
-    /// As [`prepare`](Self::prepare), or stops when `stop` is ready and clears up in the registry.
+    /// As [`prepare`](Self::prepare). When `stop` is ready first, the work stops and open upload sessions are deleted.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare), and [`PushError::Stopped`].
     pub async fn prepare_until(self, stop: impl Future + Send) -> Result<PreparedPush> {
         let repository = self.repository()?;
         repository.check_name()?;
-        // The right to push is tried out by an upload, which is not left open.
+        // The check of the right to push opens an upload session, which `abandon` deletes.
         let sink = Arc::new(RegistrySink::new(repository.clone(), self.tags()));
         tokio::select! {
             prepared = self.ready(repository, Arc::clone(&sink)) => prepared,
@@ -156,16 +173,20 @@ impl Push {
         }
     }
 
-    /// Decides what the push would do. Nothing is tried out at the registry, so that a login that may read will do.
+    /// Decides what the push would do, and changes nothing in the registry. Credentials that may only read are enough.
+    ///
+    /// The result can be run nevertheless; the registry may then refuse what [`prepare`](Self::prepare) would have
+    /// found.
     ///
     /// # Errors
-    /// When source, base or image can't be used.
+    /// [`PushError::DigestAsTarget`], an error of source, base or plan, or an error of the registry when it is read.
     pub async fn preview(self) -> Result<PreparedPush> {
         let repository = self.repository()?;
         let sink = Arc::new(RegistrySink::new(repository.clone(), self.tags()));
         self.decide(repository, sink).await
     }
 
+    /// Returns a handle on the repository of the image, with the options for the target.
     fn repository(&self) -> Result<Repository> {
         if self.image.digest().is_some() {
             return Err(PushError::DigestAsTarget(self.image.clone()).into());
@@ -176,6 +197,7 @@ impl Push {
         Ok(target.repository(&self.image, &self.options.progress)?)
     }
 
+    /// Decides, and then checks with the registry. The checks are left out when the image is published already.
     async fn ready(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
         let (tags, progress) = (self.tags(), Arc::clone(&self.options.progress));
         let prepared = self.decide(repository.clone(), sink).await?;
@@ -186,6 +208,7 @@ impl Push {
         Ok(prepared)
     }
 
+    /// Plans the image and reads what registries have, both at the same time, and decides for each layer.
     async fn decide(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
         let tags = self.tags();
         let progress = &self.options.progress;
@@ -203,7 +226,7 @@ impl Push {
     }
 }
 
-/// Reads the images that the policy names.
+/// Reads the images, checkpoints and the cache that the policy names; `None` without a policy.
 async fn gather(
     policy: Option<ReusePolicy>,
     registries: &Registries,

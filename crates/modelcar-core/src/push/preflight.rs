@@ -1,4 +1,4 @@
-//! Finds what would end a push before the first weight byte moves.
+//! Finds what would fail a push, before the first byte of weights is uploaded.
 
 use std::sync::Arc;
 
@@ -13,6 +13,12 @@ use crate::{
 };
 
 /// Checks the right to push, the sizes of the layers and the tags.
+///
+/// A tag that exists and will be overwritten is a warning if the registry does not say whether its tags are immutable.
+///
+/// # Errors
+/// The registry's error when pushing is not allowed. [`RegistryError::TagTaken`] when a tag is immutable and points to
+/// another model.
 pub(super) async fn preflight(
     repository: &Repository,
     image: &ImageRef,
@@ -41,8 +47,8 @@ pub(super) async fn preflight(
     Ok(())
 }
 
-/// Returns whether the image may be the one that `plan` makes: it holds the same files. Then a tag that can't be moved
-/// need not be.
+/// Returns whether the existing image may be the one that `plan` makes: it holds files of the same paths and sizes,
+/// and no content id that both sides state differs. Then an immutable tag need not be moved.
 async fn is_same_model(repository: &Repository, image: &ImageRef, plan: &Plan) -> Result<bool> {
     let there = inspect::registry(repository, image).await?;
     let Some(manifest) = there.manifests.first() else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! A push that is decided, and what comes of it.
+//! A push that is decided, and its result.
 
 use std::{
     future::pending,
@@ -32,11 +32,13 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct PreparedPush {
+    /// The plan, and a decision for each of its layers.
     decided: DecidedPush,
     source: OpenSource,
     base: Base,
     base_name: BaseRef,
     image: ImageRef,
+    /// All tags that the image gets.
     tags: Vec<Tag>,
     options: BuildOptions,
 }
@@ -53,75 +55,81 @@ impl PreparedPush {
         Self { decided, source, base: base.base, base_name: base.name, image, tags, options }
     }
 
-    /// Returns the plan. It states the contents of a directory's files where an image may hold them.
+    /// Returns the plan. It states the content ids of a directory's files if they had to be compared with those of an
+    /// image.
     pub fn plan(&self) -> &Plan {
         self.decided.plan()
     }
 
-    /// Returns a decision for each layer of the plan.
+    /// Returns a decision for each layer, in the plan's order.
     pub fn decisions(&self) -> &[Decision] {
         self.decided.decisions()
     }
 
-    /// Returns the image that is pushed to, as it was named.
+    /// Returns the image that is pushed to, as the caller named it.
     pub fn image(&self) -> &ImageRef {
         &self.image
     }
 
-    /// Returns the tags that the image gets.
+    /// Returns the tags that the image gets, each of them once.
     pub fn tags(&self) -> &[Tag] {
         &self.tags
     }
 
-    /// Returns the source, pinned.
+    /// Returns the open source and its pinned name.
     pub fn source(&self) -> &OpenSource {
         &self.source
     }
 
-    /// Returns the name of the base, pinned where it can be.
+    /// Returns the name of the base, pinned by a digest where the base has one.
     pub fn base(&self) -> &BaseRef {
         &self.base_name
     }
 
-    /// Returns the lock file that makes this image again. It pins the content of a directory's files where
-    /// [`ModelContents::identified`](super::ModelContents::identified) was asked for.
+    /// Returns the lock file that makes this image again. It pins the content of a directory's files if
+    /// [`ModelContents::identified`](super::ModelContents::identified) was used.
     pub fn lock(&self) -> LockFile {
         LockFile::new(self.source.name.clone(), self.base_name.clone(), self.plan().clone())
     }
 
-    /// Returns whether the registry has the image already, under every tag: the run writes nothing then.
+    /// Returns whether the registry has the image already, under every tag. [`run`](Self::run) then writes nothing.
     pub fn is_published(&self) -> bool {
         self.decided.is_published()
     }
 
-    /// Returns the bytes of files that are read from the source.
+    /// Returns the number of bytes of files that [`run`](Self::run) reads from the source.
     pub fn bytes_to_fetch(&self) -> u64 {
         self.sum(&[LayerAction::Upload], Layer::content_bytes)
     }
 
-    /// Returns the bytes of weight layers that are sent to the registry.
+    /// Returns the number of bytes of weight layers that [`run`](Self::run) uploads. Layers that are copied from
+    /// another registry are among them.
     pub fn bytes_to_send(&self) -> u64 {
         self.sum(&[LayerAction::Upload, LayerAction::Copy], |layer| layer.size)
     }
 
+    /// Adds up `bytes` over the layers for which one of `actions` was decided.
     fn sum(&self, actions: &[LayerAction], bytes: fn(&Layer) -> u64) -> u64 {
         let layers = self.plan().layers().iter().zip(self.decisions());
         layers.filter(|(_, decision)| actions.contains(&decision.action)).map(|(layer, _)| bytes(layer)).sum()
     }
 
-    /// Sends what is not there yet, publishes the image under its tags, and returns its pinned reference.
+    /// Uploads the layers that the registry lacks, publishes the image under its tags, and returns its pinned
+    /// reference.
     ///
-    /// Dropping the returned future stops the push; sessions that are open in the registry then stay until the registry
-    /// removes them. [`run_until`](Self::run_until) closes them.
+    /// Dropping the returned future stops the push. Upload sessions that are open then stay in the registry until it
+    /// removes them; [`run_until`](Self::run_until) deletes them.
     ///
     /// # Errors
-    /// The first error of any layer; the others are stopped. [`PushError::PartlyPublished`](super::PushError) when a tag
-    /// points to the image already.
+    /// The first error of any layer; the other layers are stopped. [`PushError::PartlyPublished`](super::PushError)
+    /// when a tag points to the image already.
     pub async fn run(self) -> Result<Pushed> {
         self.run_until(pending::<()>()).await
     }
 
-    /// As [`run`](Self::run), or stops when `stop` is ready and clears up in the registry.
+    /// As [`run`](Self::run). When `stop` is ready first, the push stops and open upload sessions are deleted.
+    ///
+    /// Layers that were committed stay in the registry; with checkpoints, the next push reuses them.
     ///
     /// # Errors
     /// As [`run`](Self::run), and [`PushError::Stopped`](super::PushError::Stopped).
@@ -135,16 +143,16 @@ impl PreparedPush {
     }
 }
 
-/// An image that is in a registry.
+/// An image that was pushed to a registry.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Pushed {
-    /// The image, pinned: `registry/repository@sha256:…`.
+    /// The reference that pins the image: `registry/repository@sha256:…`, without a tag.
     pub image: ImageRef,
     /// The tags that point to the image.
     pub tags: Vec<Tag>,
-    /// What the image holds, and what was moved for it.
+    /// The digests of the image, and the bytes that were read and sent.
     pub built: Built,
-    /// How long the run took.
+    /// Duration of the run, without the preparation.
     pub elapsed: Duration,
 }

@@ -1,4 +1,4 @@
-//! A place for an image in memory.
+//! A sink that keeps the image in memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,38 +17,45 @@ use crate::{
     oci::Document,
 };
 
-/// Layers written side by side; each is held in memory.
+/// Largest number of layers that are written at the same time. Each is held in memory as a whole.
 const MAX_JOBS: usize = 4;
 
-/// Keeps an image in memory, for tests and for small models.
+/// Keeps an image in memory, for tests and for small models. All blobs are in memory at the same time.
 ///
-/// `MemorySink` is strict, as registries are: a manifest that names a blob which was not written is refused. The sink is
-/// an [`ImageReader`](crate::reader::ImageReader) too, so an image can be read back from the sink that holds the image.
+/// `MemorySink` is as strict as a registry: it refuses a manifest that names a blob which was not written. The sink is
+/// an [`ImageReader`](crate::reader::ImageReader) too, so that a test can read the image back from it.
 #[derive(Debug, Default)]
 pub struct MemorySink {
+    /// The names that the image gets when it is published.
     names: BTreeSet<String>,
     kept: Mutex<Kept>,
 }
 
+/// What the sink holds.
 #[derive(Debug, Default)]
 struct Kept {
+    /// Layers and configs.
     blobs: BTreeMap<Digest, Bytes>,
+    /// Manifests and indexes.
     manifests: BTreeMap<Digest, ManifestBlob>,
+    /// What [`Sink::publish`] has done.
     published: Option<Published>,
 }
 
 impl MemorySink {
-    /// Returns an empty sink that gives an image each of `names`; without a name the image can be had by its digest.
+    /// Returns an empty sink that gives the image each of `names`. Without a name, the digest of the index is its only
+    /// name.
     pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { names: names.into_iter().map(Into::into).collect(), kept: Mutex::default() }
     }
 
-    /// Returns the bytes of a blob.
+    /// Returns the bytes of a layer or config, if the sink holds it. The bytes are shared and not copied.
     pub fn blob(&self, digest: &Digest) -> Option<Bytes> {
         self.kept().blobs.get(digest).cloned()
     }
 
-    /// Returns the manifest or index that `selector` names: a digest, or a name that the sink has published.
+    /// Returns the manifest or index that `selector` names. `selector` is the digest of any document that the sink
+    /// holds, or a name of the published index.
     pub fn manifest(&self, selector: &str) -> Option<ManifestBlob> {
         let kept = self.kept();
         let published =
@@ -57,7 +64,7 @@ impl MemorySink {
         kept.manifests.get(&digest).cloned()
     }
 
-    /// Returns the digests of all blobs, manifests and indexes left out.
+    /// Returns the digests of all layers and configs, in order. Manifests and indexes are not among them.
     pub fn blobs(&self) -> Vec<Digest> {
         self.kept().blobs.keys().copied().collect()
     }
@@ -66,6 +73,7 @@ impl MemorySink {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads `body` into memory and keeps the bytes if they are verified. A failed body leaves nothing.
     async fn write_once(&self, body: &dyn Blob) -> Result<VerifiedBlob> {
         let mut open = body.open();
         let mut bytes = BytesMut::new();
@@ -85,7 +93,12 @@ impl MemorySink {
 }
 
 impl Kept {
-    /// Stores a document after all that it names.
+    /// Stores a document if everything that the document names is stored. Blobs must have the size that the document
+    /// states.
+    ///
+    /// # Errors
+    /// When the digest is not that of the bytes, the bytes are neither an index nor a manifest, or a named blob is not
+    /// there.
     fn store(&mut self, document: &ManifestBlob) -> Result<()> {
         let refused = |why: String| {
             OtherError::new(format!("store manifest `{}`", document.digest), ErrorKind::InvalidInput, why)
@@ -121,7 +134,7 @@ impl Sink for MemorySink {
         Ok(self.kept().blobs.get(digest).is_some_and(|bytes| bytes.len() as u64 == size))
     }
 
-    /// There is no other repository to take a blob from.
+    /// As [`Sink::mount_or_find`]. There is no other repository to take a blob from.
     async fn mount_or_find(&self, blob: &ExistingBlob) -> Result<bool> {
         match blob.repository {
             None => self.has_blob(&blob.digest, blob.size).await,
@@ -156,7 +169,7 @@ impl Sink for MemorySink {
         self.kept().published.clone()
     }
 
-    /// Forgets everything, unless an image was published.
+    /// Forgets everything, unless an image is published.
     async fn abandon(&self) {
         let mut kept = self.kept();
         if kept.published.is_none() {
