@@ -131,7 +131,7 @@ fn while_the_output_is_being_opened() {
 fn a_container_that_is_told_to_end_leaves_no_half_layout() {
     let env = Env::new();
     let stall = HubAction::Stall { at: 5, pause: PAUSE };
-    env.hub.fault(FaultRule::new("tokenizer.json", stall));
+    env.hub.fault(FaultRule::new("1_Pooling/config.json", stall));
     let layout = env.dir.path().join("new");
     let args = ["build", MODEL, "--base", "scratch", "--output", "oci:new"];
     let stderr = env.signalled("-TERM", &args, || layout.join("oci-layout").exists());

@@ -19,7 +19,11 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     };
     let mut answers = Vec::new();
     let mut add = |heading: &'static str, args: &[&str]| {
-        let (document, ok) = json(args);
+        let (mut document, ok) = json(args);
+        if heading == "plan" {
+            let plan = document.as_object_mut().and_then(|answer| answer.remove("plan"));
+            assert_eq!(plan.as_ref(), Some(&document["lock"]["plan"]));
+        }
         assert_eq!(document["schemaVersion"], json!(if heading == "plan" { 2 } else { 1 }), "{args:?}");
         let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "check");
         assert_eq!(document.get("ok"), is_verdict.then_some(&json!(ok)), "{args:?}");

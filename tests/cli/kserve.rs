@@ -240,6 +240,9 @@ fn a_model_of_one_file_has_no_facts() {
     let env = Env::new();
     env.hub.add_repo("acme/one", "main", ModelTree::new().file("notes.txt", "hello"));
     let pinned = env.answer(&["push", "acme/one", &env.image("a/one:v1"), "--base", "scratch"]);
-    assert_eq!(model(&annotations(&env, &pinned)), [("rules".to_owned(), "1".to_owned())]);
+    assert_eq!(
+        model(&annotations(&env, &pinned)),
+        [("flaws".to_owned(), "no-weights".to_owned()), ("rules".to_owned(), "2".to_owned())]
+    );
     assert!(env.answer(&["render", &pinned, "--native"]).contains("does not say what model it holds"));
 }

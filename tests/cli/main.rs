@@ -403,9 +403,9 @@ fn a_corrupt_blob_of_a_layout_is_found_and_mended() {
 #[test]
 fn what_stays_out_is_counted() {
     let env = Env::new();
-    env.hub.add_repo("acme/both", "main", tiny_model().file("pytorch_model.bin", vec![7; 2048]));
+    env.hub.add_repo("acme/both", "main", tiny_model().file("pytorch_model.bin", vec![7; 200_000]));
     let output = env.run(&["build", "acme/both", "--base", "scratch", "--output", "oci:out"]);
-    assert!(text(&output.stderr).contains("1 file of 2.0 KiB left out"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 file of 195.3 KiB left out"), "{}", text(&output.stderr));
     let output = env.run(&["build", MODEL, "--base", "scratch", "--output", "oci:out"]);
     assert!(!text(&output.stderr).contains("left out"), "{}", text(&output.stderr));
 }

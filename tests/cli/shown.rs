@@ -16,7 +16,7 @@ fn check(name: &str, shown: &str) {
 #[test]
 fn plan_is_a_table() {
     let env = Env::new();
-    let tree = tiny_model().file("pytorch_model.bin", "a copy").file(".gitattributes", "");
+    let tree = tiny_model().file("pytorch_model.bin", vec![7; 200_000]).file(".gitattributes", "");
     env.hub.add_repo(MODEL, "main", tree);
     check("plan", &same(&env, &env.answer(&["plan", MODEL, "--base", "scratch"])));
     env.answer(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);

@@ -249,7 +249,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        for (name, size, seed) in [("a.safetensors", LARGE, 7_u64), ("b.safetensors", SMALL, 11)] {
+        for (name, size, seed) in [("a.bin", LARGE, 7_u64), ("b.bin", SMALL, 11)] {
             let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(seed) >> 3).to_le_bytes()[0]).collect();
             fs::write(dir.path().join(name), bytes).unwrap();
         }

@@ -68,7 +68,7 @@ fn two_layer_model() -> TempDir {
     let large: Vec<u8> = pattern.iter().copied().cycle().take((64 << 20) + 13).collect();
     let long_folder = "é".repeat(60);
     for (path, content) in [
-        ("model.safetensors".to_owned(), large.as_slice()),
+        ("model.bin".to_owned(), large.as_slice()),
         ("config.json".to_owned(), b"{}"),
         ("empty".to_owned(), b""),
         ("a.txt".to_owned(), b"sorts before a/"),
@@ -191,7 +191,7 @@ fn gnu_tar_makes_the_same_layers() {
         build.env("SOURCE_DATE_EPOCH", epoch);
         let layers = build_layers_with(build, model.path(), &work.path().join(epoch));
         let (large, small): (Vec<_>, Vec<_>) =
-            files::list(model.path()).into_keys().partition(|path| path == "model.safetensors");
+            files::list(model.path()).into_keys().partition(|path| path == "model.bin");
         assert_eq!(layers.len(), 2);
         for (layer, list) in layers.iter().zip([large, small]) {
             let digest = layer.file_name().unwrap().to_str().unwrap();
@@ -284,7 +284,7 @@ fn nine_gib_layer_is_readable() {
         return;
     }
     let model = TempDir::new().unwrap();
-    let large = fs::File::create(model.path().join("model.safetensors")).unwrap();
+    let large = fs::File::create(model.path().join("model.bin")).unwrap();
     large.set_len(NINE_GIB).unwrap();
     let listing =
         "import sys, tarfile\nfor m in tarfile.open(fileobj=sys.stdin.buffer, mode='r|'): print(m.size, m.name)";
@@ -296,7 +296,7 @@ fn nine_gib_layer_is_readable() {
         let output = reader.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}");
-        let line = text.lines().find(|line| line.ends_with("models/model.safetensors")).expect("the file is listed");
+        let line = text.lines().find(|line| line.ends_with("models/model.bin")).expect("the file is listed");
         assert!(line.contains(&NINE_GIB.to_string()), "{line}");
         assert_eq!(text.lines().count(), 2, "{text}");
     }

@@ -24,7 +24,7 @@ const MIB: u64 = 1 << 20;
 /// A model of one large file in which no two stretches are equal.
 fn model(bytes: u64) -> TempDir {
     let dir = TempDir::new().unwrap();
-    let mut file = fs::File::create(dir.path().join("model.safetensors")).unwrap();
+    let mut file = fs::File::create(dir.path().join("model.bin")).unwrap();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut block = Vec::with_capacity(1 << 20);
     for _ in 0..bytes / MIB {

@@ -43,10 +43,17 @@ pub fn synthetic_model(count: usize, bytes: u64) -> ModelTree {
 
 /// [`synthetic_model`] with other bytes in its last shard: what a new revision often is.
 pub fn revised_model(model: &ModelTree) -> ModelTree {
-    let last = model.files().filter(|(_, file)| file.lfs).last().map(|(path, file)| (path.to_owned(), file.size()));
-    let (path, len) = last.expect("a model has shards");
-    // The size stays the same, so that nobody can tell the revisions apart without reading.
-    model.clone().lfs(&path, Content::Seeded { seed: 0x7265_7669_7365, len })
+    let (path, last) = model.files().filter(|(_, file)| file.lfs).last().expect("a model has shards");
+    // Size and header stay the same, so that nobody can tell the revisions apart without reading.
+    model.clone().lfs(path, other_weights(&last.content, 0x7265_7669_7365))
+}
+
+/// A safetensors file with the header of `content` and other bytes behind the header.
+pub fn other_weights(content: &Content, seed: u64) -> Content {
+    let prefix = content.bytes(0, 8);
+    let header = prefix.as_ref().try_into().map_or(0, |len| 8 + u64::from_le_bytes(len));
+    let head = Content::Bytes(content.bytes(0, header));
+    Content::Concat(vec![head, Content::Seeded { seed, len: content.len() - header }])
 }
 
 /// A complete safetensors file with one BF16 tensor of `elements` elements.

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "error",
     "thread",
     "text",
@@ -29,6 +29,7 @@ const ORDER: [&str; 27] = [
     "http",
     "source",
     "layer_format",
+    "weights",
     "facts",
     "blob",
     "sink",

@@ -265,7 +265,7 @@ fn a_listing_that_makes_no_image_is_refused() {
     refused(&[("A", 1), ("a", 1)], &plain);
     let select = |include: &[&str], exclude: &[&str]| {
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-        let selection = Selection { include: texts(include), exclude: texts(exclude), all: false };
+        let selection = Selection { include: texts(include), exclude: texts(exclude), ..Selection::default() };
         PlanOptions { selection, ..PlanOptions::default() }
     };
     refused(&[("a", 1)], &select(&["["], &[]));

@@ -45,9 +45,20 @@ pub(crate) struct SelectArgs {
     /// Leave out files that match (can be repeated)
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
-    /// Take every file, copies of the weights in other formats too
+    /// Of files that hold the same weights, take those that match (can be repeated)
+    ///
+    /// Chooses a quantization, a precision or a format: `--weights '*Q4_K_M*'`, `--weights '*.fp16.*'`. Files whose
+    /// weights no other file holds are packed all the same.
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["include", "all"])]
+    pub(crate) weights: Vec<String>,
+    /// Take every file, copies of the weights and the state of a training too
     #[arg(long)]
     pub(crate) all: bool,
+    /// Make the image although files of the model are missing or broken
+    ///
+    /// The image's annotations say so; `modelcar render` then asks for the same option.
+    #[arg(long)]
+    pub(crate) allow_incomplete: bool,
 }
 
 /// The base image, platforms and annotations.
@@ -173,7 +184,7 @@ pub(crate) struct PlannedArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["include", "exclude", "all", "base", "base_binary", "platform", "annotation"]
+        conflicts_with_all = ["include", "exclude", "weights", "all", "allow_incomplete", "base", "base_binary", "platform", "annotation"]
     )]
     pub(crate) plan: Option<PathBuf>,
 }

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
     base::BaseError,
+    facts::Flaw,
     layout::LayoutError,
-    plan::{LeftOut, PlanError},
+    plan::{LeftOut, PlanError, WeightChoice},
     push::PushError,
     registry::{KeychainError, RegistryError},
     sink::Published,
@@ -135,6 +137,7 @@ impl From<RenderError> for Failure {
                 "push it again with a base that has a shell (leave --base out), or serve it as an image volume with \
                  --native"
             }
+            RenderError::Incomplete(_) => "push the whole model, or render all the same with --allow-incomplete",
             RenderError::BadName(_) => "choose another one with --name",
             RenderError::BadNamespace(_) => "choose another one with --namespace",
             RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
@@ -228,6 +231,7 @@ fn push_hints(error: &PushError) -> Vec<String> {
     let hint = match error {
         PushError::Base { source, .. } => return base_image_hints(source),
         PushError::Plan { source, .. } => return plan_hints(source),
+        PushError::BrokenModel { flaws, .. } => return broken_hints(flaws),
         PushError::DigestAsTarget(_) => "give a tag: REGISTRY/REPOSITORY:TAG",
         PushError::OtherBase(_) => "write the lock file again with `modelcar plan SOURCE --output`",
         PushError::OtherFiles { .. } => {
@@ -236,6 +240,25 @@ fn push_hints(error: &PushError) -> Vec<String> {
         _ => DEFECT,
     };
     vec![hint.to_owned()]
+}
+
+/// One advice for each kind of flaw.
+fn broken_hints(flaws: &[Flaw]) -> Vec<String> {
+    let mut hints: Vec<String> = Vec::new();
+    for flaw in flaws {
+        let hint = match flaw {
+            Flaw::LfsPointer { .. } => {
+                "fetch the files behind the pointers: `git lfs pull` in the repository".to_owned()
+            }
+            Flaw::CacheFolder { snapshot } => format!("name the snapshot as the source: `…/{}`", one_line(snapshot)),
+            _ => "fetch the files again from where the model comes from".to_owned(),
+        };
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints.push("--allow-incomplete makes the image all the same; no server will load the model".to_owned());
+    hints
 }
 
 /// The hint for errors that no input should cause.
@@ -403,7 +426,7 @@ fn nothing_left(left_out: &[LeftOut]) -> String {
     if let more @ 1.. = left_out.len().saturating_sub(LISTED) {
         told.push(format!("and {more} more"));
     }
-    format!("{}; see --include, --exclude and --all", told.join(", "))
+    format!("{}; see --include, --exclude, --weights and --all", told.join(", "))
 }
 
 /// The hint for a registry that refuses to overwrite a tag.
@@ -443,9 +466,8 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
 fn plan_hints(error: &PlanError) -> Vec<String> {
     let hint = match error {
         PlanError::NoFiles { left_out } => return vec![nothing_left(left_out)],
-        PlanError::SeveralQuantizations { .. } => {
-            "name one with --include, for example --include '*Q4_K_M*' --include '*.json'; or take all with --all"
-        }
+        PlanError::SeveralForms { choices } => return several_forms(choices),
+        PlanError::NoSuchWeights { .. } => "`modelcar plan SOURCE` lists the files; quote patterns in the shell",
         PlanError::NoPlatform { .. } => "choose another --platform or another --base",
         PlanError::BadLock(_) | PlanError::InconsistentLock(_) => "write it again with `modelcar plan SOURCE --output`",
         PlanError::SameName { .. } | PlanError::FileAndFolder { .. } => "leave one of them out with --exclude",
@@ -458,6 +480,24 @@ fn plan_hints(error: &PlanError) -> Vec<String> {
     };
     vec![hint.to_owned()]
 }
+
+/// A command line for each form, the smallest first.
+fn several_forms(choices: &[WeightChoice]) -> Vec<String> {
+    let mut choices: Vec<&WeightChoice> = choices.iter().collect();
+    choices.sort_by_key(|choice| choice.bytes);
+    let mut hints: Vec<String> = choices
+        .iter()
+        .take(LISTED_FORMS)
+        .map(|choice| {
+            format!("--weights '{}' takes {}", one_line(&choice.pattern), ByteSize(choice.bytes).display().iec())
+        })
+        .collect();
+    hints.push("--all takes all of them".to_owned());
+    hints
+}
+
+/// Repositories with several dozens of quantizations are common.
+const LISTED_FORMS: usize = 40;
 
 /// What a failure is about, as the command line calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

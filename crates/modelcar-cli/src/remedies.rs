@@ -199,6 +199,8 @@ fn word<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
 pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
     let remedy = match finding {
         LintFinding::Unpinned => "name its digest: `modelcar inspect IMAGE` prints it",
+        LintFinding::Incomplete { .. } => "push the whole model again",
+        LintFinding::Doubtful { .. } => "`modelcar plan SOURCE` tells what looks wrong",
         LintFinding::MissingManifest { .. } => "push the image again, with all of its platforms",
         LintFinding::PartlyRead { .. } => "read them with --all",
         LintFinding::Zstd

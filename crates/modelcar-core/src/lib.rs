@@ -55,6 +55,7 @@ pub mod sink;
 pub mod source;
 pub mod text;
 mod thread;
+mod weights;
 
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},

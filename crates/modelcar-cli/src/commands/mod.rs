@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use modelcar_core::{
     BuildOptions, Built,
     base::BaseRef,
+    facts::Flaw,
     plan::{Layering, Plan, PlanOptions, Selection},
     progress::Progress,
     push::{Contents, ModelContents},
@@ -33,7 +34,7 @@ use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
     hint::Failure,
     outcome::Outcome,
-    resolve,
+    resolve, ui,
 };
 
 /// Returns what a push or build is made of, and the source that is read for it.
@@ -67,12 +68,32 @@ fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<
 fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, Failure> {
     let mtime = Environment::source_date_epoch()?.unwrap_or(0);
     Ok(PlanOptions {
-        selection: Selection { include: select.include.clone(), exclude: select.exclude.clone(), all: select.all },
+        selection: Selection {
+            include: select.include.clone(),
+            exclude: select.exclude.clone(),
+            all: select.all,
+            weights: select.weights.clone(),
+        },
         layering: Layering::default(),
         mtime,
         platforms: image.platform.clone(),
         annotations: image.annotation.iter().cloned().collect::<BTreeMap<_, _>>(),
+        allow_incomplete: select.allow_incomplete,
     })
+}
+
+/// Tells on stderr what looks wrong with a model, and what of the plan is wrong for the user's ends.
+fn warn(flaws: &[Flaw], plan: &Plan) {
+    for flaw in flaws {
+        let refused = if flaw.is_broken() { "; without --allow-incomplete no image is made of this model" } else { "" };
+        ui::warn(&format!("{flaw}{refused}"));
+    }
+    if let Some(file) = plan.left_out().iter().find(|file| file.is_signature()) {
+        ui::warn(&format!(
+            "`{}` stays out: the signature covers all files, and some of them stay out. --all packs them with the signature",
+            file.path
+        ));
+    }
 }
 
 /// Returns a JSON answer: `body` with the fields of `more`. The field `schemaVersion` is 1, unless `body` sets it.

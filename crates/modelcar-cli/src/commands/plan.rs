@@ -7,6 +7,7 @@ use std::{fmt::Write, fs, path::PathBuf};
 use clap::Args;
 use modelcar_core::{
     BuildOptions, ImageRef,
+    facts::Flaw,
     plan::{LockFile, Plan},
     push::{PreparedPush, Push},
     reuse::{Decision, LayerAction},
@@ -47,7 +48,7 @@ pub(crate) struct PlanArgs {
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "output", "source", "image", "tag", "include", "exclude", "all", "base", "base_binary", "platform",
+            "output", "source", "image", "tag", "include", "exclude", "weights", "all", "allow_incomplete", "base", "base_binary", "platform",
             "annotation", "reuse_from", "copy", "no_reuse", "verify_reuse", "cache_dir", "no_cache", "no_checkpoint",
             "username", "password_stdin",
         ]
@@ -94,24 +95,31 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
         contents = contents.identified();
     }
     let progress = ui::progress(args.progress);
-    let (lock, decided) = match image {
-        None => (contents.plan(&connections, &progress).await?.described().await?.lock(), None),
+    let (lock, flaws, decided) = match image {
+        None => {
+            let planned = contents.plan(&connections, &progress).await?.described().await?;
+            if args.output.is_some() {
+                planned.check()?;
+            }
+            (planned.lock(), planned.flaws().to_vec(), None)
+        }
         Some(image) => {
             let push = Push::new(contents, image, connections)
                 .with_tags(resolve::tags(&args.tag)?)
                 .with_reuse(reuse::policy(&args.reuse)?)
                 .with_build_options(BuildOptions { progress, ..BuildOptions::default() });
             let push = push.preview().await?;
-            (push.lock(), Some(Decided::new(&push)))
+            (push.lock(), push.flaws().to_vec(), Some(Decided::new(&push)))
         }
     };
     if let Some(file) = &args.output {
         fs::write(file, lock.to_json())
             .map_err(|error| Failure::new(error, format!("write lock file `{}`", file.display())))?;
     }
+    super::warn(&flaws, &lock.plan);
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&lock, decided.as_ref()),
-        Format::Json => document(&lock, decided.as_ref())?,
+        Format::Json => document(&lock, &flaws, decided.as_ref())?,
     }))
 }
 
@@ -163,14 +171,21 @@ impl Decided {
 }
 
 /// Returns the JSON answer. It contains the lock file.
-fn document(lock: &LockFile, decided: Option<&Decided>) -> Result<String, Failure> {
+fn document(lock: &LockFile, flaws: &[Flaw], decided: Option<&Decided>) -> Result<String, Failure> {
     let mut answer = json!({
         // Version 1 had the fields of the lock file beside the others.
         "schemaVersion": 2,
         "lock": lock,
+        // Where version 1 had the plan.
+        "plan": lock.plan,
         "contentBytes": lock.plan.content_bytes(),
         "layerBytes": lock.plan.layer_bytes(),
         "nodeDisk": NodeDisk::of_plan(&lock.plan),
+        "flaws": flaws.iter().map(|flaw| json!({
+            "code": flaw.code(),
+            "broken": flaw.is_broken(),
+            "message": flaw.to_string(),
+        })).collect::<Vec<_>>(),
     });
     if let Some(decided) = decided {
         answer["push"] = json!({
@@ -235,7 +250,7 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
         }
     }
     if !plan.left_out().is_empty() {
-        let _infallible = writeln!(text, "\nLEFT OUT (see --include, --exclude, --all)");
+        let _infallible = writeln!(text, "\nLEFT OUT (see --weights, --include, --exclude, --all)");
     }
     for file in plan.left_out() {
         let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);

@@ -177,6 +177,9 @@ pub(crate) struct RenderArgs {
     /// Create the service stopped (annotation serving.kserve.io/stop)
     #[arg(long)]
     pub(crate) stop: bool,
+    /// Render although files of the model are missing or broken (`modelcar push --allow-incomplete`)
+    #[arg(long)]
+    pub(crate) allow_incomplete: bool,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
@@ -230,6 +233,7 @@ impl RenderArgs {
             env: self.env.clone(),
             max_model_len: self.max_model_len,
             stop: self.stop,
+            allow_incomplete: self.allow_incomplete,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Facts as annotations of a manifest, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ModelFacts, Task, WeightFormat, config};
+use super::{Library, ModelFacts, Task, WeightFormat, config};
 use crate::ModelPath;
 
 /// What all of them begin with.
@@ -18,11 +18,18 @@ const CONTEXT_LENGTH: &str = "io.modelcar.model.context-length";
 const CACHE_BYTES: &str = "io.modelcar.model.cache-bytes-per-token";
 const CHAT_TEMPLATE: &str = "io.modelcar.model.chat-template";
 const FILE: &str = "io.modelcar.model.file";
+const LIBRARY: &str = "io.modelcar.model.library";
+const REMOTE_CODE: &str = "io.modelcar.model.remote-code";
+const ADAPTER_BASE: &str = "io.modelcar.model.adapter-base";
+const ADAPTER_RANK: &str = "io.modelcar.model.adapter-rank";
+const FLAWS: &str = "io.modelcar.model.flaws";
+/// More kinds of flaws than there are.
+const FLAWS_MAX: usize = 32;
 
 /// Says by which rules the facts were read; missing where somebody stated one by hand.
 pub(super) const RULES: &str = "io.modelcar.model.rules";
 /// Raised when equal files give other facts than before.
-pub(super) const RULES_VERSION: &str = "1";
+pub(super) const RULES_VERSION: &str = "2";
 
 impl ModelFacts {
     /// Adds the annotations that state these facts to `annotations`. Those that are there already stay.
@@ -52,6 +59,11 @@ impl ModelFacts {
             (CACHE_BYTES, number(self.cache_bytes_per_token)),
             (CHAT_TEMPLATE, self.chat_template.map(|has| has.to_string())),
             (FILE, self.file.as_deref().and_then(path)),
+            (LIBRARY, self.library.map(|library| library.to_string())),
+            (REMOTE_CODE, self.remote_code.map(|has| has.to_string())),
+            (ADAPTER_BASE, text(&self.adapter_base)),
+            (ADAPTER_RANK, number(self.adapter_rank)),
+            (FLAWS, flaws(&self.flaws)),
         ];
         pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
@@ -73,6 +85,11 @@ impl ModelFacts {
             cache_bytes_per_token: number(CACHE_BYTES),
             chat_template: annotations.get(CHAT_TEMPLATE).and_then(|text| text.parse().ok()),
             file: annotations.get(FILE).and_then(|value| path(value)),
+            library: annotations.get(LIBRARY).and_then(|text| Library::from_text(text)),
+            remote_code: annotations.get(REMOTE_CODE).and_then(|text| text.parse().ok()),
+            adapter_base: text(ADAPTER_BASE),
+            adapter_rank: number(ADAPTER_RANK),
+            flaws: annotations.get(FLAWS).map(|value| codes(value)).unwrap_or_default(),
         }
     }
 }
@@ -80,4 +97,18 @@ impl ModelFacts {
 /// A file's name may be longer than other texts: it is that of a file in the image.
 fn path(value: &str) -> Option<String> {
     value.parse::<ModelPath>().ok().map(|path| path.to_string())
+}
+
+/// Writes kinds of flaws as a list with commas.
+fn flaws(codes: &BTreeSet<String>) -> Option<String> {
+    let codes: Vec<&str> = codes.iter().map(String::as_str).filter(|code| is_code(code)).take(FLAWS_MAX).collect();
+    (!codes.is_empty()).then(|| codes.join(","))
+}
+
+fn codes(list: &str) -> BTreeSet<String> {
+    list.split(',').filter(|code| is_code(code)).take(FLAWS_MAX).map(str::to_owned).collect()
+}
+
+fn is_code(code: &str) -> bool {
+    (1..=32).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }

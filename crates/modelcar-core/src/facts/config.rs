@@ -17,6 +17,7 @@ pub(super) fn is_count(number: u64) -> bool {
 /// Adds what a model's configuration says to `facts`.
 pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
     facts.architecture = config["architectures"][0].as_str().and_then(text);
+    facts.remote_code = config["auto_map"].is_object().then_some(true);
     facts.task = facts.architecture.as_deref().and_then(|architecture| task(architecture, config));
     facts.quantization = config["quantization_config"]["quant_method"].as_str().and_then(text);
     let model = Part { outer: config, inner: inner(config) };

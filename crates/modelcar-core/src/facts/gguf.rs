@@ -35,6 +35,8 @@ pub(super) struct Header {
     has_chat_template: bool,
     /// Elements of all tensors in this file.
     pub(super) elements: u64,
+    /// The shortest that the whole file can be, in bytes.
+    pub(super) file_bytes: u64,
 }
 
 /// Reads a header from the first bytes of a file.
@@ -51,6 +53,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Stop> {
     for _ in 0..keys {
         header.pair(&mut cursor)?;
     }
+    let mut data_bytes = 0_u64;
     for _ in 0..tensors {
         cursor.string()?;
         let dimensions = cursor.u32()?;
@@ -62,9 +65,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Stop> {
             elements = elements.checked_mul(cursor.u64()?).ok_or(Stop::Invalid)?;
         }
         header.elements = header.elements.checked_add(elements).ok_or(Stop::Invalid)?;
-        // Type and offset of the tensor.
-        cursor.take(4 + 8)?;
+        let (kind, offset) = (cursor.u32()?, cursor.u64()?);
+        let bytes = tensor_bytes(kind, elements).ok_or(Stop::Invalid)?;
+        data_bytes = data_bytes.max(offset.checked_add(bytes).ok_or(Stop::Invalid)?);
     }
+    let header_bytes = (bytes.len() - cursor.bytes.len()) as u64;
+    let alignment = header.numbers.get("general.alignment").copied().filter(|alignment| is_count(*alignment));
+    let data_start = header_bytes.next_multiple_of(alignment.unwrap_or(DEFAULT_ALIGNMENT));
+    // Without tensors the data may be absent altogether.
+    header.file_bytes = if tensors == 0 { header_bytes } else { data_start.saturating_add(data_bytes) };
     Ok(header)
 }
 
@@ -112,6 +121,42 @@ impl Header {
             layers.checked_mul(heads)?.checked_mul(dim)?.checked_mul(2 * 2)
         });
     }
+}
+
+/// Where the tensors begin is a multiple of this, unless `general.alignment` says otherwise.
+const DEFAULT_ALIGNMENT: u64 = 32;
+
+/// Returns the bytes of a tensor: of a type that is not known, none. `None` when no file is so long.
+fn tensor_bytes(kind: u32, elements: u64) -> Option<u64> {
+    // Elements and bytes of a block, by the numbers of `ggml_type` (ggml.h) and the block structs of ggml-common.h.
+    let (block, bytes) = match kind {
+        0 | 26 => (1, 4),
+        1 | 25 | 30 => (1, 2),
+        24 => (1, 1),
+        27 | 28 => (1, 8),
+        2 | 20 => (32, 18),
+        3 => (32, 20),
+        6 => (32, 22),
+        7 => (32, 24),
+        8 => (32, 34),
+        9 => (32, 36),
+        10 => (256, 84),
+        11 | 21 => (256, 110),
+        12 => (256, 144),
+        13 => (256, 176),
+        14 => (256, 210),
+        15 => (256, 292),
+        16 => (256, 66),
+        17 => (256, 74),
+        18 => (256, 98),
+        19 => (256, 50),
+        22 => (256, 82),
+        23 => (256, 136),
+        29 => (256, 56),
+        39 => (32, 17),
+        _ => return Some(0),
+    };
+    elements.div_ceil(block).checked_mul(bytes)
 }
 
 /// Names of `general.file_type`, as llama.cpp has them.

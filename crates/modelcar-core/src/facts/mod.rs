@@ -5,24 +5,37 @@
 //!
 //! Reading them moves some bytes of every weight file. What an image states of the same files spares that.
 //!
-//! Equal files give equal facts, from any source: what can't be read as expected is left out, and only a source that
-//! fails is an error.
+//! Equal files give equal facts, from any source: what can't be read as expected is a flaw of the model, and only a
+//! source that fails is an error.
 
 mod annotations;
+mod begin;
 mod config;
+mod examine;
 mod files;
+mod flaw;
 mod gguf;
+mod index;
+mod kind;
+mod loaded;
 mod read;
 mod safetensors;
+mod shape;
 mod stated;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::stated::StatedFacts;
+pub(crate) use self::examine::count_tensors;
+pub use self::{
+    examine::{Examined, examine},
+    flaw::Flaw,
+    kind::Library,
+    stated::StatedFacts,
+};
 
 /// What is known of a model. Every field is optional: models come in many forms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +44,9 @@ pub struct ModelFacts {
     /// Form of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<WeightFormat>,
+    /// Library that the files are laid out for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<Library>,
     /// Class that loads the model, for example `Qwen2ForCausalLM`; the architecture's name for GGUF.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
@@ -43,10 +59,10 @@ pub struct ModelFacts {
     /// Quantization method or type, for example `gptq` or `Q4_K_M`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<String>,
-    /// Number of elements of all tensors.
+    /// Number of elements of the tensors that a server loads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
-    /// Bytes of the weight files.
+    /// Bytes of the weight files that a server loads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<u64>,
     /// Longest sequence, in tokens.
@@ -61,6 +77,25 @@ pub struct ModelFacts {
     /// The weight file to name where a folder won't do: the first one of a GGUF model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Whether the model brings code of its own, which a server runs only when it is told to (`auto_map`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_code: Option<bool>,
+    /// The model that an adapter was trained on, as the adapter names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_base: Option<String>,
+    /// Rank of an adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_rank: Option<u64>,
+    /// Kinds of flaws, by [`Flaw::code`]. Empty for a model that is whole.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flaws: BTreeSet<String>,
+}
+
+impl ModelFacts {
+    /// Returns whether no server can load the model: the image was made although files are missing or broken.
+    pub fn is_broken(&self) -> bool {
+        self.flaws.iter().any(|code| Flaw::is_broken_code(code))
+    }
 }
 
 /// Form of the weights.

@@ -7,11 +7,15 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use super::index;
+
 /// Bytes before the JSON.
 pub(super) const PREFIX_BYTES: u64 = 8;
 /// Longest header that is read: what the Hub's own client reads.
 pub(super) const HEADER_MAX_BYTES: u64 = 25_000_000;
 
+/// Longest header that the format allows.
+const HEADER_LONGEST: u64 = 100_000_000;
 /// Tensors with more sides do not occur.
 const SIDES_MAX: usize = 8;
 /// More number formats than there are.
@@ -19,9 +23,16 @@ const FORMATS_MAX: usize = 64;
 /// The one entry that is no tensor.
 const METADATA: &str = "__metadata__";
 
-/// Elements and bytes by number format.
+/// The tensors of a file, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tensors(pub(super) BTreeMap<String, Count>);
+pub(super) struct Tensors {
+    /// Elements and bytes by number format.
+    pub(super) counts: BTreeMap<String, Count>,
+    /// A hash of each tensor's name.
+    pub(super) names: Vec<u64>,
+    /// Where the last tensor ends, in bytes after the header.
+    pub(super) end: u64,
+}
 
 /// How much there is of one number format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,6 +98,8 @@ impl<'de> Deserialize<'de> for Tensors {
                     }
                     let Tensor { dtype, shape, data_offsets: (start, end) } = entries.next_value()?;
                     let count = end.checked_sub(start).map(|bytes| Count { elements: shape.0, bytes });
+                    tensors.names.push(index::hash(&name));
+                    tensors.end = tensors.end.max(end);
                     let added = count.and_then(|count| tensors.add(&dtype, count));
                     added.ok_or_else(|| A::Error::custom("a tensor that makes no sense"))?;
                 }
@@ -98,10 +111,10 @@ impl<'de> Deserialize<'de> for Tensors {
     }
 }
 
-/// Returns the length of the header's JSON, when the file can be what it says it is.
-pub(super) fn header_len(prefix: &[u8], file_size: u64) -> Option<u64> {
+/// Returns the length of the header's JSON, as the first bytes of a file state it. `None` when no header is so long.
+pub(super) fn header_len(prefix: &[u8]) -> Option<u64> {
     let len = u64::from_le_bytes(prefix.get(..8)?.try_into().ok()?);
-    (len <= HEADER_MAX_BYTES && len <= file_size.checked_sub(PREFIX_BYTES)?).then_some(len)
+    (2..=HEADER_LONGEST).contains(&len).then_some(len)
 }
 
 /// Counts the tensors of a header; `None` when it is none.
@@ -112,27 +125,27 @@ pub(super) fn parse(header: &[u8]) -> Option<Tensors> {
 impl Tensors {
     fn add(&mut self, dtype: &str, more: Count) -> Option<()> {
         let dtype = super::config::text(dtype)?;
-        if self.0.len() == FORMATS_MAX && !self.0.contains_key(&dtype) {
+        if self.counts.len() == FORMATS_MAX && !self.counts.contains_key(&dtype) {
             return None;
         }
-        let count = self.0.entry(dtype).or_default();
+        let count = self.counts.entry(dtype).or_default();
         count.elements = count.elements.checked_add(more.elements)?;
         count.bytes = count.bytes.checked_add(more.bytes)?;
         Some(())
     }
 
-    /// Adds the tensors of another file.
+    /// Adds the counts of another file.
     pub(super) fn merge(&mut self, other: &Self) -> Option<()> {
-        other.0.iter().try_for_each(|(dtype, count)| self.add(dtype, *count))
+        other.counts.iter().try_for_each(|(dtype, count)| self.add(dtype, *count))
     }
 
     /// Returns the elements of all formats.
     pub(super) fn elements(&self) -> Option<u64> {
-        self.0.values().try_fold(0_u64, |sum, count| sum.checked_add(count.elements))
+        self.counts.values().try_fold(0_u64, |sum, count| sum.checked_add(count.elements))
     }
 
     /// Returns the format that holds most bytes.
     pub(super) fn dtype(&self) -> Option<&str> {
-        self.0.iter().max_by_key(|(_, count)| count.bytes).map(|(dtype, _)| dtype.as_str())
+        self.counts.iter().max_by_key(|(_, count)| count.bytes).map(|(dtype, _)| dtype.as_str())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ModelFacts, annotations, files};
-use crate::{ContentId, ModelPath, source::SourceFile};
+use crate::{ContentId, ModelPath, source::SourceFile, weights::indexed};
 
 /// What an image states of its model, and the files that it holds. Whoever may write the image may have made it up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,9 @@ impl StatedFacts {
         self.holds(model, files::tells)
     }
 
-    /// Returns whether the weights among the files of `model` are the image's.
+    /// Returns whether the weights among the files of `model`, and their indexes, are the image's.
     pub(super) fn are_of_weights(&self, model: &[&SourceFile]) -> bool {
-        self.holds(model, files::is_weights)
+        self.holds(model, |file| files::may_hold_weights(file) || indexed(&file.path).is_some())
     }
 
     fn holds(&self, files: &[&SourceFile], counts: fn(&SourceFile) -> bool) -> bool {

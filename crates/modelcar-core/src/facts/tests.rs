@@ -36,6 +36,151 @@ fn safetensors(tensors: &[(&str, &str, &[u64], u64)], pad: usize) -> Vec<u8> {
     file
 }
 
+/// Writes a model of two shards with an index.
+fn write_shards(dir: &Path) {
+    write(dir, "config.json", QWEN);
+    write(dir, "tokenizer.json", "{}");
+    write(dir, "model-00001-of-00002.safetensors", safetensors(&[("a", "BF16", &[3], 6)], 0));
+    write(dir, "model-00002-of-00002.safetensors", safetensors(&[("b", "BF16", &[5], 10)], 0));
+    let index =
+        json!({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}});
+    write(dir, "model.safetensors.index.json", index.to_string());
+}
+
+async fn examined(dir: &Path) -> Examined {
+    let source = DirSource::open(dir).await.unwrap();
+    let files = source.list().await.unwrap();
+    examine(&source, &files.iter().collect::<Vec<_>>(), &[]).await.unwrap()
+}
+
+async fn flaws(dir: &Path) -> Vec<String> {
+    examined(dir).await.flaws.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_model_with_a_part_missing_or_broken_is_not_whole() {
+    let shard = "model-00002-of-00002.safetensors";
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 4999802720\n", "0".repeat(64));
+    let good = safetensors(&[("b", "BF16", &[5], 10)], 0);
+    let cases: [(&str, &str, Option<Vec<u8>>, &str); 12] = [
+        ("whole", "README.md", Some(b"# model".to_vec()), ""),
+        ("a shard is missing", shard, None, "shard `model-00002-of-00002.safetensors` is missing"),
+        (
+            "a pointer",
+            shard,
+            Some(pointer.clone().into()),
+            "`model-00002-of-00002.safetensors` is a git-lfs pointer, not the file itself",
+        ),
+        (
+            "a pointer",
+            "tokenizer.json",
+            Some(pointer.into()),
+            "`tokenizer.json` is a git-lfs pointer, not the file itself",
+        ),
+        (
+            "a page",
+            shard,
+            Some(b"<html>Access denied</html>".to_vec()),
+            "`model-00002-of-00002.safetensors` is an HTML page, not weights",
+        ),
+        ("nothing", shard, Some(Vec::new()), "`model-00002-of-00002.safetensors` is empty"),
+        (
+            "noise",
+            shard,
+            Some(vec![9; 4000]),
+            "`model-00002-of-00002.safetensors` does not begin with the header of its format",
+        ),
+        ("cut off", shard, Some(good[..good.len() - 3].to_vec()), "is truncated: it has"),
+        ("cut off in the header", shard, Some(good[..40].to_vec()), "is truncated: it has 40 bytes"),
+        ("too long", shard, Some([&good[..], b"xx"].concat()), "is too long: it has"),
+        (
+            "another tensor",
+            shard,
+            Some(safetensors(&[("c", "BF16", &[5], 10)], 0)),
+            "`model.safetensors.index.json` names tensors that no file has: `b`",
+        ),
+        ("empty pickle", "head.bin", Some(Vec::new()), "`head.bin` is empty"),
+    ];
+    for (what, name, content, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        write_shards(dir.path());
+        match content {
+            Some(content) => write(dir.path(), name, content),
+            None => fs::remove_file(dir.path().join(name)).unwrap(),
+        }
+        let Examined { facts, flaws } = examined(dir.path()).await;
+        let told: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), usize::from(!expected.is_empty()), "{what}: {told:?}");
+        assert!(told.iter().all(|flaw| flaw.contains(expected)), "{what}: {told:?}");
+        assert_eq!(facts.is_broken(), !expected.is_empty(), "{what}");
+        assert_eq!(ModelFacts::from_annotations(&facts.to_annotations()), facts, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_index_beside_whole_weights_only_looks_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    write_shards(dir.path());
+    for number in 1..3 {
+        fs::remove_file(dir.path().join(format!("model-0000{number}-of-00002.safetensors"))).unwrap();
+    }
+    write(dir.path(), "model.safetensors", safetensors(&[("a", "BF16", &[3], 6), ("b", "BF16", &[5], 10)], 0));
+    let Examined { facts, flaws } = examined(dir.path()).await;
+    let [flaw @ Flaw::StaleIndex { .. }] = flaws.as_slice() else { panic!("{flaws:?}") };
+    assert!(!flaw.is_broken() && !facts.is_broken() && facts.flaws.len() == 1, "{flaw}");
+    assert_eq!(facts.parameters, Some(8));
+}
+
+#[tokio::test]
+async fn each_weight_is_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write_shards(dir.path());
+    write(dir.path(), "model.safetensors", safetensors(&[("a", "BF16", &[3], 6), ("b", "BF16", &[5], 10)], 0));
+    fs::create_dir(dir.path().join("checkpoint-10")).unwrap();
+    write(dir.path(), "checkpoint-10/model.safetensors", safetensors(&[("a", "BF16", &[3], 6)], 0));
+    assert_eq!(facts(dir.path()).await.parameters, Some(8));
+
+    let pipeline = tempfile::tempdir().unwrap();
+    for part in ["unet", "vae"] {
+        fs::create_dir(pipeline.path().join(part)).unwrap();
+        let name = format!("{part}/diffusion_pytorch_model.safetensors");
+        write(pipeline.path(), &name, safetensors(&[(part, "F16", &[4], 8)], 0));
+    }
+    write(pipeline.path(), "model_index.json", "{}");
+    write(pipeline.path(), "all-in-one.safetensors", safetensors(&[("x", "F16", &[8], 16)], 0));
+    let found = facts(pipeline.path()).await;
+    assert_eq!((found.parameters, found.library), (Some(8), Some(Library::Diffusers)));
+}
+
+#[tokio::test]
+async fn an_adapter_is_told_apart_from_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "adapter_config.json", r#"{"base_model_name_or_path": "meta-llama/Llama-3.1-8B", "r": 16}"#);
+    write(dir.path(), "adapter_model.safetensors", safetensors(&[("a", "F32", &[2], 8)], 0));
+    let Examined { facts, .. } = examined(dir.path()).await;
+    assert_eq!((facts.library, facts.adapter_rank), (Some(Library::Peft), Some(16)));
+    assert_eq!(
+        flaws(dir.path()).await,
+        ["the weights are an adapter alone; the base model is `meta-llama/Llama-3.1-8B`"]
+    );
+    assert!(!facts.is_broken());
+}
+
+#[tokio::test]
+async fn a_gguf_file_is_as_long_as_its_header_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = gguf(3);
+    let bytes = whole.len();
+    write(dir.path(), "m.gguf", &whole);
+    assert_eq!(flaws(dir.path()).await, [""; 0]);
+    write(dir.path(), "m.gguf", &whole[..bytes - 1]);
+    assert_eq!(
+        flaws(dir.path()).await,
+        [format!("`m.gguf` is truncated: it has {} bytes, its header says {bytes}", bytes - 1)]
+    );
+}
+
 const QWEN: &str = r#"{"architectures": ["Qwen2ForCausalLM"], "hidden_size": 896, "max_position_embeddings": 32768,
     "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "torch_dtype": "bfloat16"}"#;
 
@@ -63,7 +208,8 @@ async fn shards_are_counted_whatever_the_length_of_their_headers() {
         // 24 layers × 2 heads × 64 numbers × keys and values × 2 bytes.
         cache_bytes_per_token: Some(12_288),
         chat_template: Some(true),
-        file: None,
+        library: Some(Library::Transformers),
+        ..ModelFacts::default()
     };
     assert_eq!(facts(dir.path()).await, expected);
 }
@@ -134,7 +280,9 @@ async fn a_configuration_that_is_none_is_no_error() {
     for config in ["", "[]", "{\"architectures\": 7}", "{\"architectures\": [\"a\\nb\"], \"num_hidden_layers\": -1}"] {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "config.json", config);
-        assert_eq!(facts(dir.path()).await, ModelFacts::default(), "{config}");
+        let found = facts(dir.path()).await;
+        let (library, flaws) = (found.library, BTreeSet::from(["no-weights".to_owned()]));
+        assert_eq!(found, ModelFacts { library, flaws, ..ModelFacts::default() }, "{config}");
     }
 }
 
@@ -233,7 +381,8 @@ fn gguf(words: usize) -> Vec<u8> {
     file.extend_from_slice(&1000_u64.to_le_bytes());
     file.extend_from_slice(&12_u32.to_le_bytes());
     file.extend_from_slice(&0_u64.to_le_bytes());
-    file.resize(file.len() + 4096, 0);
+    let bytes = usize::try_from(gguf::parse(&file).unwrap().file_bytes).unwrap();
+    file.resize(bytes, 0);
     file
 }
 
@@ -305,7 +454,8 @@ fn gguf_headers_that_lie_are_refused() {
     assert_eq!(with(8, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
     assert_eq!(with(16, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
     assert_eq!(with(24, &u64::MAX.to_le_bytes()), Err(gguf::Stop::Invalid));
-    let header_end = good.len() - 4096;
+    // Behind the header lie up to 31 bytes of padding and the tensor.
+    let header_end = good.len() - 504_000 - 31;
     for len in (0..header_end).step_by(7) {
         assert_eq!(gguf::parse(&good[..len]), Err(gguf::Stop::NeedMore), "{len}");
     }
@@ -380,9 +530,14 @@ fn facts_survive_the_way_through_annotations() {
         cache_bytes_per_token: Some(12_288),
         chat_template: Some(false),
         file: Some("a b.gguf".into()),
+        library: Some(Library::LlamaCpp),
+        remote_code: Some(true),
+        adapter_base: Some("o/base".into()),
+        adapter_rank: Some(16),
+        flaws: BTreeSet::from(["missing-shards".into(), "stale-index".into()]),
     };
     let annotations = facts.to_annotations();
-    assert_eq!(annotations.len(), 11);
+    assert_eq!(annotations.len(), 16);
     assert_eq!(ModelFacts::from_annotations(&annotations), facts);
     let mut broken = annotations;
     for value in broken.values_mut() {
@@ -409,7 +564,7 @@ proptest! {
         let task = [None, Some(Task::TextToText), Some(Task::Embedding), Some(Task::TextGeneration)][kind];
         let facts = ModelFacts {
             format, architecture, task, dtype, quantization, parameters, weight_bytes, context_length,
-            cache_bytes_per_token, chat_template, file: Some(name.clone()),
+            cache_bytes_per_token, chat_template, file: Some(name.clone()), ..ModelFacts::default()
         };
         let path = name.parse();
         let files = path.map(|path| SourceFile { path, size: 1, content: Some(ContentId::Sha256([7; 32])) });

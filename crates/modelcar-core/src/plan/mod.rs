@@ -19,6 +19,7 @@ pub use self::{
     select::{LeftOut, Selection},
 };
 pub use crate::layer_format::LAYER_FORMAT;
+pub use crate::weights::{TensorCounts, WeightChoice};
 use crate::{
     Digest, ModelPath, Platform,
     base::BaseImage,
@@ -41,6 +42,9 @@ pub struct PlanOptions {
     pub platforms: Vec<Platform>,
     /// Annotations of the user, over those from the source.
     pub annotations: BTreeMap<String, String>,
+    /// Make an image although files of the model are missing or broken ([`Flaw::is_broken`](crate::facts::Flaw::is_broken)). The image's annotations
+    /// name the kinds of flaws.
+    pub allow_incomplete: bool,
 }
 
 /// A weight layer: the files in it, sorted by path.
@@ -151,11 +155,17 @@ pub enum PlanError {
         /// What is wrong with it.
         source: globset::Error,
     },
-    /// The repository offers several quantizations of the model.
-    #[error("the source holds {} GGUF models, choose one: {}", .models.len(), .models.join(", "))]
-    SeveralQuantizations {
-        /// Their names.
-        models: Vec<String>,
+    /// The source offers the same weights in several forms, and nothing tells which one is wanted.
+    #[error("the source holds the weights in {} forms, choose one: {}", .choices.len(), .choices.iter().map(|choice| format!("`{}` ({} bytes)", choice.pattern, choice.bytes)).collect::<Vec<_>>().join(", "))]
+    SeveralForms {
+        /// What to choose from.
+        choices: Vec<WeightChoice>,
+    },
+    /// The weights that were chosen are not there.
+    #[error("no weight file matches `{pattern}`")]
+    NoSuchWeights {
+        /// The pattern by which weights were chosen.
+        pattern: String,
     },
     /// The base does not have a platform.
     #[error("the base has no platform `{wanted}`, only {offered}")]
@@ -222,7 +232,7 @@ impl ModelcarError for PlanError {
 }
 
 impl Plan {
-    /// Decides what an image of `files` on `base` looks like.
+    /// Decides what an image of `files` on `base` looks like. Names and sizes alone tell which files hold the same weights.
     ///
     /// # Errors
     /// See [`PlanError`].
@@ -232,13 +242,28 @@ impl Plan {
         base: &BaseImage,
         options: &PlanOptions,
     ) -> Result<Self, PlanError> {
+        Self::compared(origin, files, &TensorCounts::default(), base, options)
+    }
+
+    /// As [`new`](Self::new), where `counts` tells how many numbers the files hold that
+    /// [`Selection::compared`] names: files whose counts differ do not hold the same weights.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn compared(
+        origin: &Origin,
+        files: Vec<SourceFile>,
+        counts: &TensorCounts,
+        base: &BaseImage,
+        options: &PlanOptions,
+    ) -> Result<Self, PlanError> {
         if options.mtime > MAX_TIME {
             return Err(PlanError::BadTime(options.mtime));
         }
         if let Some(key) = options.annotations.keys().find(|key| !is_annotation_key(key)) {
             return Err(PlanError::BadAnnotation(key.clone()));
         }
-        let (files, left_out) = options.selection.apply(files)?;
+        let (files, left_out) = options.selection.apply(files, counts)?;
         if !is_bounded(&files) {
             return Err(PlanError::TooLarge);
         }

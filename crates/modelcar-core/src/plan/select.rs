@@ -1,15 +1,13 @@
 //! Which of the listed files go into the image, and why the others do not.
 
-use std::collections::BTreeSet;
-
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
 use crate::{
     ModelPath,
-    path::{has_extension, is_projector},
     source::SourceFile,
+    weights::{self, TensorCounts, WeightName},
 };
 
 /// What the user says about files. Patterns are globs whose `*` crosses `/`, as on the Hub; `dir/` stands for all
@@ -20,8 +18,11 @@ pub struct Selection {
     pub include: Vec<String>,
     /// Not the files that match one of these.
     pub exclude: Vec<String>,
-    /// Take every file, duplicates of the weights in other formats and git's own files too.
+    /// Take every file: copies of the weights, the state of a training and git's own files too.
     pub all: bool,
+    /// Of weight files that hold the same weights, take those that match one of these: a quantization, a precision or a
+    /// format. Files without a counterpart are not concerned.
+    pub weights: Vec<String>,
 }
 
 /// A file that stays out of the image.
@@ -40,42 +41,114 @@ impl LeftOut {
     pub fn is_git(&self) -> bool {
         is_git(&self.path)
     }
+
+    /// Returns whether the file is a signature of all files of the model, which is not true of the files that are packed.
+    pub fn is_signature(&self) -> bool {
+        self.path.as_str() == SIGNATURE
+    }
 }
 
+/// `OpenSSF` Model Signing's signature of all files of a model.
+const SIGNATURE: &str = "model.sig";
+
 impl Selection {
-    /// Splits `files` into those that go into the image and those that stay out.
+    /// Splits `files` into those that go into the image and those that stay out, both sorted by path. `counts` tells
+    /// which weights have equally many numbers.
     ///
     /// # Errors
-    /// When a pattern is no glob, when nothing is left, or when the repository offers several GGUF quantizations and
-    /// none was chosen.
-    pub fn apply(&self, files: Vec<SourceFile>) -> Result<(Vec<SourceFile>, Vec<LeftOut>), PlanError> {
-        let include = globs(&self.include)?;
-        let exclude = globs(&self.exclude)?;
-        let formats = Formats::of(&files);
+    /// When a pattern is no glob or matches no weights, when nothing is left, or when the source offers the same weights
+    /// in several forms and none was chosen.
+    pub fn apply(
+        &self,
+        files: Vec<SourceFile>,
+        counts: &TensorCounts,
+    ) -> Result<(Vec<SourceFile>, Vec<LeftOut>), PlanError> {
+        let reasons = self.reasons(&files, &mut |files| counts.of(files))?;
         let (mut taken, mut left_out) = (Vec::new(), Vec::new());
-        for file in files {
-            let reason = match &file.path {
-                path if exclude.is_match(path.as_str()) => Some("matches an exclude pattern".to_owned()),
-                _ if self.all && include.is_empty() => None,
-                path if is_git(path) && !self.all => Some("belongs to git, not to the model".to_owned()),
-                path if include.is_empty() => formats.duplicate(path),
-                path if include.is_match(path.as_str()) => None,
-                _ => Some("matches no include pattern".to_owned()),
-            };
+        for (file, reason) in files.into_iter().zip(reasons) {
             match reason {
                 Some(reason) => left_out.push(LeftOut { path: file.path, size: file.size, reason }),
                 None => taken.push(file),
             }
         }
+        leave_broken_signature_out(&mut taken, &mut left_out);
         if taken.is_empty() {
             return Err(PlanError::NoFiles { left_out });
-        }
-        if self.include.is_empty() && !self.all {
-            refuse_several_quantizations(&taken)?;
         }
         taken.sort_by(|a, b| a.path.cmp(&b.path));
         left_out.sort_by(|a, b| a.path.cmp(&b.path));
         Ok((taken, left_out))
+    }
+
+    /// Returns the files among `files` of which [`apply`](Self::apply) asks how many numbers their tensors hold.
+    ///
+    /// # Errors
+    /// When a pattern is no glob.
+    pub fn compared(&self, files: &[SourceFile]) -> Result<Vec<SourceFile>, PlanError> {
+        let mut asked = Vec::new();
+        let mut ask = |files: &[&SourceFile]| {
+            asked.extend(files.iter().copied().cloned());
+            None
+        };
+        match self.reasons(files, &mut ask) {
+            Ok(_) | Err(PlanError::SeveralForms { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        asked.sort_by(|a, b| a.path.cmp(&b.path));
+        asked.dedup();
+        Ok(asked)
+    }
+
+    /// Returns for each file why it stays out.
+    fn reasons(&self, files: &[SourceFile], count: &mut weights::Count<'_>) -> Result<Vec<Option<String>>, PlanError> {
+        let (include, exclude, chosen) = (globs(&self.include)?, globs(&self.exclude)?, globs(&self.weights)?);
+        self.check_chosen(files)?;
+        let said = |file: &SourceFile| match &file.path {
+            path if exclude.is_match(path.as_str()) => Some("matches an exclude pattern".to_owned()),
+            _ if self.all && include.is_empty() => None,
+            path if is_git(path) && !self.all => Some("belongs to git, not to the model".to_owned()),
+            path if include.is_empty() || include.is_match(path.as_str()) => None,
+            _ => Some("matches no include pattern".to_owned()),
+        };
+        let mut reasons: Vec<Option<String>> = files.iter().map(said).collect();
+        if !include.is_empty() || self.all {
+            return Ok(reasons);
+        }
+        let rest = files.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
+        let rest: Vec<&SourceFile> = rest.map(|(file, _)| file).collect();
+        let mut surplus = weights::surplus(&rest, &chosen, count);
+        if !surplus.choices.is_empty() {
+            return Err(PlanError::SeveralForms { choices: surplus.choices });
+        }
+        for (file, reason) in files.iter().zip(&mut reasons) {
+            if reason.is_none() {
+                *reason = surplus.files.remove(&file.path);
+            }
+        }
+        Ok(reasons)
+    }
+
+    fn check_chosen(&self, files: &[SourceFile]) -> Result<(), PlanError> {
+        for pattern in &self.weights {
+            let glob = globs(std::slice::from_ref(pattern))?;
+            let matches =
+                |file: &SourceFile| WeightName::parse(&file.path).is_some() && glob.is_match(file.path.as_str());
+            if !files.iter().any(matches) {
+                return Err(PlanError::NoSuchWeights { pattern: pattern.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A signature of all files can't be verified where some are missing; git's own files are not signed.
+fn leave_broken_signature_out(taken: &mut Vec<SourceFile>, left_out: &mut Vec<LeftOut>) {
+    if left_out.iter().all(LeftOut::is_git) {
+        return;
+    }
+    for file in taken.extract_if(.., |file| file.path.as_str() == SIGNATURE) {
+        let reason = "signs all files, of which some stay out".to_owned();
+        left_out.push(LeftOut { path: file.path, size: file.size, reason });
     }
 }
 
@@ -93,84 +166,6 @@ fn is_git(path: &ModelPath) -> bool {
     path.as_str().split('/').any(|component| component.starts_with(".git"))
 }
 
-/// Where a repository offers its weights as safetensors.
-struct Formats {
-    folders: BTreeSet<String>,
-}
-
-/// Folders at the root that hold a whole model once more.
-const WHOLE_COPIES: [&str; 3] = ["original", "onnx", "openvino"];
-
-impl Formats {
-    fn of(files: &[SourceFile]) -> Self {
-        // Mistral's `consolidated.safetensors` alone is the model; beside shards it is a copy of them.
-        let safetensors = |file: &&SourceFile| {
-            let name = file.path.file_name();
-            has_extension(name, "safetensors")
-                && !name.starts_with("consolidated")
-                && !in_folder(&file.path, "original")
-        };
-        Self { folders: files.iter().filter(safetensors).map(|file| folder(&file.path).to_owned()).collect() }
-    }
-
-    /// Returns why a file is a copy of weights that the image holds as safetensors already.
-    ///
-    /// Only beside safetensors are other formats copies: a part of a model in a folder of its own (a dense layer, a
-    /// language model) may come in another format alone.
-    fn duplicate(&self, path: &ModelPath) -> Option<String> {
-        let name = path.file_name();
-        if self.folders.is_empty() || name.starts_with("tokenizer") {
-            return None;
-        }
-        if let Some(folder) = WHOLE_COPIES.into_iter().find(|folder| in_folder(path, folder)) {
-            return Some(format!("`{folder}/` repeats the weights that safetensors files hold"));
-        }
-        if !self.folders.contains(folder(path)) {
-            return None;
-        }
-        if name.starts_with("consolidated") {
-            return Some("`consolidated*` repeats the weights that safetensors shards hold".to_owned());
-        }
-        ["bin", "pth", "h5", "msgpack"]
-            .into_iter()
-            .find(|extension| has_extension(name, extension))
-            .map(|extension| format!("`*.{extension}` repeats the weights that the safetensors beside it hold"))
-    }
-}
-
-fn folder(path: &ModelPath) -> &str {
-    path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-fn in_folder(path: &ModelPath, folder: &str) -> bool {
-    path.as_str().split_once('/').is_some_and(|(first, _)| first == folder)
-}
-
-/// A GGUF repository holds the same model many times over; only its user knows which one is wanted.
-fn refuse_several_quantizations(files: &[SourceFile]) -> Result<(), PlanError> {
-    let models: BTreeSet<String> = files
-        .iter()
-        .map(|file| file.path.as_str())
-        .filter(|path| has_extension(path, "gguf") && !is_projector(path))
-        .map(without_shard_number)
-        .collect();
-    match models.len() {
-        0 | 1 => Ok(()),
-        _ => Err(PlanError::SeveralQuantizations { models: models.into_iter().collect() }),
-    }
-}
-
-/// Turns `q4-00001-of-00003.gguf` into `q4.gguf`.
-fn without_shard_number(path: &str) -> String {
-    let stem = &path[..path.len() - ".gguf".len()];
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let bare = stem.rsplit_once("-of-").and_then(|(head, total)| {
-        let (name, number) = head.rsplit_once('-')?;
-        (digits(total) && digits(number)).then_some(name)
-    });
-    format!("{}.gguf", bare.unwrap_or(stem))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,9 +175,13 @@ mod tests {
     }
 
     fn check(selection: &Selection, paths: &[&str], expected: &[&str]) {
-        let (taken, left_out) = selection.apply(files(paths)).unwrap();
+        let (taken, left_out) = selection.apply(files(paths), &TensorCounts::default()).unwrap();
         assert_eq!(taken.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), expected);
         assert_eq!(taken.len() + left_out.len(), paths.len());
+    }
+
+    fn apply(selection: &Selection, paths: &[&str]) -> Result<(Vec<SourceFile>, Vec<LeftOut>), PlanError> {
+        selection.apply(files(paths), &TensorCounts::default())
     }
 
     const MIXED: &[&str] = &[
@@ -194,6 +193,7 @@ mod tests {
         "model.safetensors",
         "modeling.py",
         "onnx/model.onnx",
+        "original/consolidated.00.pth",
         "original/params.json",
         "pytorch_model.bin",
         "tf_model.h5",
@@ -237,9 +237,9 @@ mod tests {
         check(&include(&["onnx/", "*.json"]), MIXED, &["config.json", "onnx/model.onnx", "original/params.json"]);
         let exclude = Selection { exclude: vec!["*.py".into()], ..Selection::default() };
         check(&exclude, &["a.py", "b.json"], &["b.json"]);
-        let error = include(&["*.zzz"]).apply(files(MIXED)).unwrap_err();
-        assert!(matches!(error, PlanError::NoFiles { left_out } if left_out.len() == 12));
-        assert!(matches!(include(&["[a"]).apply(files(MIXED)).unwrap_err(), PlanError::BadPattern { .. }));
+        let error = apply(&include(&["*.zzz"]), MIXED).unwrap_err();
+        assert!(matches!(error, PlanError::NoFiles { left_out } if left_out.len() == 13));
+        assert!(matches!(apply(&include(&["[a"]), MIXED).unwrap_err(), PlanError::BadPattern { .. }));
     }
 
     #[test]
@@ -248,7 +248,8 @@ mod tests {
         check(&Selection::default(), &shards, &shards);
         let shown = ["m-MMPROJ-f16.gguf", "m-Q4_K_M.gguf"];
         check(&Selection::default(), &shown, &shown);
-        let error = Selection::default().apply(files(&["m-Q4.gguf", "m-Q8.gguf"])).unwrap_err();
-        assert!(matches!(error, PlanError::SeveralQuantizations { models } if models == ["m-Q4.gguf", "m-Q8.gguf"]));
+        let error = apply(&Selection::default(), &["m-Q4.gguf", "m-Q8.gguf"]).unwrap_err();
+        let PlanError::SeveralForms { choices } = error else { panic!("{error}") };
+        assert_eq!(choices.iter().map(|choice| &*choice.pattern).collect::<Vec<_>>(), ["m-Q4.gguf", "m-Q8.gguf"]);
     }
 }

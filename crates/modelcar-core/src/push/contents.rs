@@ -6,7 +6,7 @@ use super::{Connections, PushError};
 use crate::{
     base::{BaseRef, OpenBase},
     error::{Error, Result},
-    facts::{ModelFacts, StatedFacts},
+    facts::{Examined, Flaw, StatedFacts, count_tensors, examine},
     image::check_manifests,
     pipeline::{BuildOptions, Built, build},
     plan::{LockFile, Plan, PlanOptions},
@@ -162,7 +162,10 @@ async fn plan_anew(
 ) -> Result<PlannedImage> {
     let listed = source.source.list().await?;
     let failed = |error| PushError::Plan { name: source.name.clone(), source: error };
-    let mut plan = Plan::new(source.source.origin(), listed, &base.base.image, options).map_err(failed)?;
+    let compared = options.selection.compared(&listed).map_err(failed)?;
+    let counts = count_tensors(&*source.source, &compared).await?;
+    let origin = source.source.origin();
+    let mut plan = Plan::compared(origin, listed, &counts, &base.base.image, options).map_err(failed)?;
     // Before the files of a directory are read.
     check_manifests(&plan)?;
     if identified {
@@ -172,7 +175,8 @@ async fn plan_anew(
             plan = plan.with_contents(source.source.identify(files).await?);
         }
     }
-    Ok(PlannedImage { source, base, plan, described: false, progress })
+    let allows_broken = options.allow_incomplete;
+    Ok(PlannedImage { source, base, plan, described: false, flaws: Vec::new(), allows_broken, progress })
 }
 
 /// Checks that source and base are those of the lock file, and takes the plan from the lock file.
@@ -189,7 +193,9 @@ async fn replay(
     if let Some(first) = wrong.next() {
         return Err(PushError::OtherFiles { name: source.name, first, others: wrong.len() }.into());
     }
-    Ok(PlannedImage { source, base, plan: lock.plan, described: true, progress })
+    // Whoever made the lock file was told of its flaws.
+    let (plan, flaws) = (lock.plan, Vec::new());
+    Ok(PlannedImage { source, base, plan, described: true, flaws, allows_broken: true, progress })
 }
 
 /// Returns what is wrong with the source: a sentence for each file of the plan that is missing or has another size.
@@ -214,6 +220,8 @@ pub struct PlannedImage {
     pub(super) plan: Plan,
     /// Whether the plan has the model's facts already.
     described: bool,
+    pub(super) flaws: Vec<Flaw>,
+    pub(super) allows_broken: bool,
     progress: Arc<dyn Progress>,
 }
 
@@ -238,6 +246,20 @@ impl PlannedImage {
         LockFile::new(self.source.name.clone(), self.base.name.clone(), self.plan.clone())
     }
 
+    /// Returns what is wrong with the model's files, or looks wrong; nothing before the image is
+    /// [`described`](Self::described).
+    pub fn flaws(&self) -> &[Flaw] {
+        &self.flaws
+    }
+
+    /// Refuses a model that no server can load, unless [`PlanOptions::allow_incomplete`] was set. A build does that too.
+    ///
+    /// # Errors
+    /// [`PushError::BrokenModel`].
+    pub fn check(&self) -> Result<()> {
+        check_whole(&self.source.name, &self.flaws, self.allows_broken)
+    }
+
     /// Reads the headers of the model's files and adds the model's facts to the plan, as annotations of the image.
     /// KServe manifests are made from these annotations.
     ///
@@ -256,16 +278,17 @@ impl PlannedImage {
         }
         Phase::ReadHeaders.begin(&*self.progress);
         let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
-        let facts = ModelFacts::read(&*self.source.source, &packed, stated).await?;
+        let Examined { facts, flaws } = examine(&*self.source.source, &packed, stated).await?;
         let plan = self.plan.with_facts(&facts);
         check_manifests(&plan)?;
-        Ok(Self { plan, described: true, ..self })
+        Ok(Self { plan, described: true, flaws, ..self })
     }
 
     /// Writes the image into `sink`. Every layer is read from the source.
     ///
     /// # Errors
-    /// As [`build`]. [`PushError::PartlyPublished`] when a name was set before the failure.
+    /// As [`build`]. [`PushError::BrokenModel`] when no server can load the model. [`PushError::PartlyPublished`] when a
+    /// name was set before the failure.
     pub async fn build(&self, sink: &dyn Sink, options: &BuildOptions) -> Result<Built> {
         self.build_until(sink, options, pending::<()>()).await
     }
@@ -280,9 +303,19 @@ impl PlannedImage {
         options: &BuildOptions,
         stop: impl Future + Send,
     ) -> Result<Built> {
+        self.check()?;
         let source = Arc::clone(&self.source.source);
         finish(build(&self.plan, source, &self.base.base, sink, options), sink, stop).await
     }
+}
+
+/// Refuses a model that no server can load.
+pub(super) fn check_whole(name: &SourceRef, flaws: &[Flaw], allows_broken: bool) -> Result<()> {
+    let broken: Vec<Flaw> = flaws.iter().filter(|flaw| flaw.is_broken()).cloned().collect();
+    if broken.is_empty() || allows_broken {
+        return Ok(());
+    }
+    Err(PushError::BrokenModel { name: name.clone(), flaws: broken }.into())
 }
 
 /// Waits for a build into `sink`, or for `stop`. An error says which names the image has by then.

@@ -6,6 +6,7 @@ use crate::{
     ImageRef,
     base::{BaseError, BaseRef},
     error::{Error, ErrorKind, ModelcarError},
+    facts::Flaw,
     plan::PlanError,
     sink::Published,
     source::SourceRef,
@@ -36,6 +37,14 @@ pub enum PushError {
         name: SourceRef,
         /// Why they make no image.
         source: PlanError,
+    },
+    /// Files of the model are missing or broken.
+    #[error("no server can load `{name}`: {}", .flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    BrokenModel {
+        /// The source.
+        name: SourceRef,
+        /// What is wrong with the files.
+        flaws: Vec<Flaw>,
     },
     /// The source or the base of a lock file does not exist any more, or can't be reached.
     #[error("open the source and the base of the lock file")]
@@ -75,7 +84,9 @@ pub enum PushError {
 impl ModelcarError for PushError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::DigestAsTarget(_) | Self::OtherBase(_) | Self::OtherFiles { .. } => ErrorKind::InvalidInput,
+            Self::DigestAsTarget(_) | Self::BrokenModel { .. } | Self::OtherBase(_) | Self::OtherFiles { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::Base { source, .. } => source.kind(),
             Self::Plan { source, .. } => source.kind(),
             Self::LockedNames { source } | Self::PartlyPublished { source, .. } => source.kind(),

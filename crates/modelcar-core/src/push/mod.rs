@@ -201,6 +201,7 @@ impl Push {
     async fn ready(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
         let (tags, progress) = (self.tags(), Arc::clone(&self.options.progress));
         let prepared = self.decide(repository.clone(), sink).await?;
+        prepared.check_whole()?;
         // Where nothing is to be written, nothing is tried out.
         if !prepared.is_published() {
             preflight::preflight(&repository, prepared.image(), &tags, prepared.plan(), &progress).await?;

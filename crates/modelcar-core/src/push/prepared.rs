@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::contents::{PlannedImage, finish};
+use super::contents::{PlannedImage, check_whole, finish};
 use crate::{
     ImageRef, Tag,
     base::{Base, BaseRef},
     error::Result,
+    facts::Flaw,
     pipeline::{BuildOptions, Built},
     plan::{Layer, LockFile, Plan},
     reuse::{DecidedPush, Decision, LayerAction},
@@ -41,6 +42,8 @@ pub struct PreparedPush {
     /// All tags that the image gets.
     tags: Vec<Tag>,
     options: BuildOptions,
+    flaws: Vec<Flaw>,
+    allows_broken: bool,
 }
 
 impl PreparedPush {
@@ -51,14 +54,24 @@ impl PreparedPush {
         tags: Vec<Tag>,
         options: BuildOptions,
     ) -> Self {
-        let PlannedImage { source, base, .. } = planned;
-        Self { decided, source, base: base.base, base_name: base.name, image, tags, options }
+        let PlannedImage { source, base, flaws, allows_broken, .. } = planned;
+        Self { decided, source, base: base.base, base_name: base.name, image, tags, options, flaws, allows_broken }
     }
 
     /// Returns the plan. It states the content ids of a directory's files if they had to be compared with those of an
     /// image.
     pub fn plan(&self) -> &Plan {
         self.decided.plan()
+    }
+
+    /// Returns what is wrong with the model's files, or looks wrong.
+    pub fn flaws(&self) -> &[Flaw] {
+        &self.flaws
+    }
+
+    /// Refuses a model that no server can load.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        check_whole(&self.source.name, &self.flaws, self.allows_broken)
     }
 
     /// Returns a decision for each layer, in the plan's order.
@@ -134,6 +147,7 @@ impl PreparedPush {
     /// # Errors
     /// As [`run`](Self::run), and [`PushError::Stopped`](super::PushError::Stopped).
     pub async fn run_until(self, stop: impl Future + Send) -> Result<Pushed> {
+        self.check_whole()?;
         let begun = Instant::now();
         let (source, sink) = (Arc::clone(&self.source.source), self.decided.sink());
         let running = self.decided.run(source, &self.base, &self.options);

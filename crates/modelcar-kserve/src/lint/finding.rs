@@ -53,6 +53,17 @@ findings! {
             platform: Option<Platform>,
         } => "missing-manifest", "the index lists manifest `{digest}`{}, which is not there: nodes of that platform can't pull the \
                                   image", platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default();
+        /// Files of the model are missing or broken.
+        Incomplete {
+            /// Kinds of flaws, as the image's annotation names them.
+            flaws: String,
+        } => "incomplete", "the image was made although files of the model are missing or broken ({flaws}): no server can load the \
+                            model";
+        /// Something about the model's files looks wrong.
+        Doubtful {
+            /// Kinds of flaws, as the image's annotation names them.
+            flaws: String,
+        } => "doubtful", "something about the model's files looks wrong: {flaws}";
         /// The index lists nothing that runs.
         NoPlatform => "no-platform", "the index lists no image";
         /// The image is not for the nodes that most clusters have.
@@ -187,6 +198,7 @@ impl LintFinding {
         match self {
             Self::OnePlatform | Self::PartlyRead { .. } | Self::OwnerNames { .. } => Severity::Info,
             Self::Unpinned
+            | Self::Doubtful { .. }
             | Self::MissingManifest { .. }
             | Self::NoAmd64 { .. }
             | Self::NoStreaming

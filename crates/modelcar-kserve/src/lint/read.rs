@@ -16,6 +16,7 @@ use tokio::{sync::mpsc, task};
 use super::tree::LayerNames;
 use modelcar_core::{
     Digest, Result,
+    facts::ModelFacts,
     reader::{Configs, Descriptor, Extent, ImageReader, Missing, TreeImage, read_image},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Image {
     pub(super) platforms: Vec<Platform>,
     /// What the index lists and is not there.
     pub(super) missing: Vec<Missing>,
+    /// What the image says of its model.
+    pub(super) facts: ModelFacts,
 }
 
 /// The image of one platform.
@@ -86,7 +89,8 @@ pub(super) async fn image(reader: &dyn ImageReader, selector: &str, depth: Depth
     for found in tree.images {
         platforms.push(reading.platform(found).await?);
     }
-    Ok(Image { digest: tree.digest, is_index: tree.is_index, platforms, missing: tree.missing })
+    let facts = ModelFacts::from_annotations(&tree.annotations);
+    Ok(Image { digest: tree.digest, is_index: tree.is_index, platforms, missing: tree.missing, facts })
 }
 
 struct Reading<'a> {

@@ -27,6 +27,11 @@ pub(super) fn image(image: &Image, pinned: bool, found: &mut Vec<LintFinding>) {
     if !pinned {
         found.push(LintFinding::Unpinned);
     }
+    if !image.facts.flaws.is_empty() {
+        let flaws = image.facts.flaws.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let is_broken = image.facts.is_broken();
+        found.push(if is_broken { LintFinding::Incomplete { flaws } } else { LintFinding::Doubtful { flaws } });
+    }
     for missing in &image.missing {
         found.push(LintFinding::MissingManifest { digest: missing.digest, platform: missing.platform.clone() });
     }

@@ -28,6 +28,9 @@ pub enum RenderError {
     /// The image can't be served this way.
     #[error("the image has nothing below its weights, so KServe's sidecar finds no shell in it")]
     NoShell,
+    /// The image says that files of its model are missing or broken.
+    #[error("the image was made although files of the model are missing or broken ({0}): no server can load the model")]
+    Incomplete(String),
     /// An `LLMInferenceService` serves a folder.
     #[error("an LLMInferenceService serves the folder /mnt/models, and GGUF weights are served by the name of a file")]
     LlmGguf,

@@ -184,6 +184,10 @@ fn check(served: &ServedImage, options: &RenderOptions) -> Result<(), RenderErro
     if llm && resolved::is_gguf(served) {
         return Err(RenderError::LlmGguf);
     }
+    if served.facts.is_broken() && !options.allow_incomplete {
+        let flaws: Vec<&str> = served.facts.flaws.iter().map(String::as_str).collect();
+        return Err(RenderError::Incomplete(flaws.join(", ")));
+    }
     if served.has_base == Some(false) && !options.native {
         return Err(RenderError::NoShell);
     }

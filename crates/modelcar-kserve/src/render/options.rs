@@ -120,6 +120,7 @@ impl fmt::Display for SidecarUser {
 
 /// What to render, and everything the model's facts do not tell. `None` means: derive it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct RenderOptions {
     /// What is rendered.
     pub kind: Kind,
@@ -181,6 +182,8 @@ pub struct RenderOptions {
     pub max_model_len: Option<u64>,
     /// Create it stopped.
     pub stop: bool,
+    /// Render for an image that says that files of its model are missing or broken.
+    pub allow_incomplete: bool,
 }
 
 impl Default for RenderOptions {
@@ -217,6 +220,7 @@ impl Default for RenderOptions {
             env: Vec::new(),
             max_model_len: None,
             stop: false,
+            allow_incomplete: false,
         }
     }
 }

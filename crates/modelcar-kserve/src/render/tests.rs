@@ -34,6 +34,7 @@ fn qwen() -> ServedImage {
             cache_bytes_per_token: Some(12_288),
             chat_template: Some(true),
             file: None,
+            ..ModelFacts::default()
         },
         bytes: ImageBytes { blobs: 1_002_000_000, unpacked: 1_004_000_000 },
         has_base: Some(true),

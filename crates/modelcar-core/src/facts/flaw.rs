@@ -1,0 +1,176 @@
+//! What is wrong with the files of a model, or looks wrong.
+
+use std::fmt;
+
+use crate::ModelPath;
+
+/// Something about the files of a model that keeps a server from loading the model, or that may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// The weights of a set of shards are not all there.
+    MissingShards {
+        /// Path of the first shard that is missing.
+        first: String,
+        /// Number of shards that are missing.
+        missing: usize,
+        /// Number of shards of the set.
+        total: usize,
+    },
+    /// An index names tensors that no file has.
+    MissingTensors {
+        /// The index.
+        index: ModelPath,
+        /// The first of the tensors.
+        first: String,
+        /// Number of the tensors.
+        missing: usize,
+    },
+    /// A file is a git-lfs pointer: the place where the content should be.
+    LfsPointer {
+        /// The file.
+        file: ModelPath,
+    },
+    /// A file of weights is a web page.
+    WebPage {
+        /// The file.
+        file: ModelPath,
+    },
+    /// A file of weights is empty.
+    EmptyFile {
+        /// The file.
+        file: ModelPath,
+    },
+    /// A file does not begin as files of its format do.
+    NoHeader {
+        /// The file.
+        file: ModelPath,
+    },
+    /// A file is not as long as its header says.
+    WrongLength {
+        /// The file.
+        file: ModelPath,
+        /// Its size in bytes.
+        size: u64,
+        /// The size that follows from the header, in bytes.
+        expected: u64,
+    },
+    /// The folder is one of the Hugging Face cache, which holds every file twice: as a blob and in a snapshot.
+    CacheFolder {
+        /// Path of a snapshot inside the folder.
+        snapshot: String,
+    },
+    /// An index names files that are not there, but all its tensors are in others.
+    StaleIndex {
+        /// The index.
+        index: ModelPath,
+        /// The first file that is not there.
+        file: String,
+    },
+    /// The model lies in a folder of its own, where KServe's servers do not look.
+    NestedModel {
+        /// The folder.
+        folder: String,
+    },
+    /// A download did not end.
+    PartialDownload {
+        /// What it left.
+        file: ModelPath,
+    },
+    /// The weights are an adapter, which needs the model that it was trained on.
+    AdapterAlone {
+        /// The name of that model, as the adapter states it.
+        base: Option<String>,
+    },
+    /// No file of weights is there.
+    NoWeights,
+    /// No configuration is there by which a server would know the model.
+    UnknownKind,
+}
+
+/// Codes of flaws with which no server can load a model.
+const BROKEN: [&str; 8] = [
+    "cache-folder",
+    "empty-file",
+    "lfs-pointer",
+    "missing-shards",
+    "missing-tensors",
+    "no-header",
+    "web-page",
+    "wrong-length",
+];
+
+impl Flaw {
+    /// Returns whether no server can load the model; else the model may be right.
+    pub fn is_broken(&self) -> bool {
+        Self::is_broken_code(self.code())
+    }
+
+    /// Returns whether a code is that of a flaw with which no server can load the model.
+    pub fn is_broken_code(code: &str) -> bool {
+        BROKEN.contains(&code)
+    }
+
+    /// Returns the word that names the kind of flaw in annotations and JSON.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingShards { .. } => "missing-shards",
+            Self::MissingTensors { .. } => "missing-tensors",
+            Self::LfsPointer { .. } => "lfs-pointer",
+            Self::WebPage { .. } => "web-page",
+            Self::EmptyFile { .. } => "empty-file",
+            Self::NoHeader { .. } => "no-header",
+            Self::WrongLength { .. } => "wrong-length",
+            Self::CacheFolder { .. } => "cache-folder",
+            Self::StaleIndex { .. } => "stale-index",
+            Self::NestedModel { .. } => "nested-model",
+            Self::PartialDownload { .. } => "partial-download",
+            Self::AdapterAlone { .. } => "adapter-alone",
+            Self::NoWeights => "no-weights",
+            Self::UnknownKind => "unknown-kind",
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingShards { first, missing: 1, .. } => write!(f, "shard `{first}` is missing"),
+            Self::MissingShards { first, missing, total } => {
+                write!(f, "{missing} of {total} shards are missing, the first is `{first}`")
+            }
+            Self::MissingTensors { index, first, missing } => {
+                write!(f, "`{index}` names tensors that no file has: `{first}`")?;
+                if *missing > 1 { write!(f, " and {} more", missing - 1) } else { Ok(()) }
+            }
+            Self::LfsPointer { file } => {
+                write!(f, "`{file}` is a git-lfs pointer, not the file itself")
+            }
+            Self::WebPage { file } => write!(f, "`{file}` is an HTML page, not weights"),
+            Self::EmptyFile { file } => write!(f, "`{file}` is empty"),
+            Self::NoHeader { file } => write!(f, "`{file}` does not begin with the header of its format"),
+            Self::WrongLength { file, size, expected } => {
+                let what = if size < expected { "truncated" } else { "too long" };
+                write!(f, "`{file}` is {what}: it has {size} bytes, its header says {expected}")
+            }
+            Self::CacheFolder { snapshot } => {
+                write!(f, "the folder is part of the Hugging Face cache; the model is its snapshot `{snapshot}`")
+            }
+            Self::StaleIndex { index, file } => {
+                write!(f, "`{index}` names `{file}`, which is not there; other weight files are")
+            }
+            Self::NestedModel { folder } => {
+                write!(f, "the model lies in the folder `{folder}`; servers look for it one level above")
+            }
+            Self::PartialDownload { file } => write!(f, "`{file}` is left of a download that did not end"),
+            Self::AdapterAlone { base: Some(base) } => {
+                write!(f, "the weights are an adapter alone; the base model is `{base}`")
+            }
+            Self::AdapterAlone { base: None } => f.write_str("the weights are an adapter alone, without a base model"),
+            Self::NoWeights => f.write_str("no file is one of weights"),
+            Self::UnknownKind => {
+                f.write_str("no server is known that loads this: there is no configuration of a model")
+            }
+        }
+    }
+}
