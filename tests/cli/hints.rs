@@ -154,3 +154,57 @@ fn a_base_that_is_none_says_what_one_is() {
         assert!(stderr.contains(said), "{said}: {stderr}");
     }
 }
+
+#[test]
+fn a_refusal_advises_by_who_refused() {
+    use modelcar_testkit::HubAction;
+    let env = Env::new();
+    let weights = "model-00001-of-00002.safetensors";
+    let fault = |action: HubAction| {
+        env.hub.clear_faults();
+        env.hub.fault(FaultRule::new(weights, action).server("cdn"));
+    };
+    let page = |code| HubAction::Status {
+        code,
+        headers: vec![("content-type".to_owned(), "text/html".to_owned())],
+        body: "<html>Blocked</html>".to_owned(),
+    };
+    let host = env.hub.cdn_endpoint().replace("http://", "");
+    let plan = ["plan", "hf://acme/tiny", "--base", "scratch"];
+    for code in [200, 403] {
+        fault(page(code));
+        let said = [weights, &format!("the store at {host}"), "have the firewall or proxy let"];
+        env.advises(&plan, &said, &["HF_TOKEN", "login", "account lacks"]);
+    }
+    env.hub.clear_faults();
+    let listing = json!([{"type": "file", "path": "w.bin", "size": 3}]);
+    env.hub.fault(FaultRule::new("/tree/", HubAction::ListingOverride(listing)));
+    env.advises(&plan, &["the mirror at 127.0.0.1:", "`w.bin` without the hash", "unset HF_ENDPOINT"], &["run again"]);
+}
+
+#[test]
+fn an_entry_that_can_not_be_packed_is_left_out_by_name() {
+    let env = Env::new();
+    env.hub.add_repo("acme/odd", "main", tiny_model().file("images\\loss.png", "x"));
+    let plan = ["plan", "hf://acme/odd", "--base", "scratch"];
+    env.advises(&plan, &["images\\\\loss.png", "--exclude 'images?loss.png'"], &[]);
+    env.answer(&[&plan[..], &["--exclude", "images?loss.png"]].concat());
+    env.answer(&[&plan[..], &["--include", "*.safetensors"]].concat());
+    let model = env.dir.path().join("odd");
+    tiny_model().write_to(&model).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", model.join("host")).unwrap();
+    env.advises(&["plan", "./odd", "--base", "scratch"], &["odd/host", "--exclude"], &[]);
+    env.answer(&["plan", "./odd", "--base", "scratch", "--exclude", "host"]);
+}
+
+#[test]
+fn a_token_file_that_can_not_be_read_is_named_when_a_token_is_needed() {
+    let env = Env::new();
+    let plan = |model: &str| {
+        let mut command = env.command(&["plan", model, "--base", "scratch"]);
+        command.env("HF_TOKEN", " \n").env("HF_TOKEN_PATH", env.dir.path()).output().unwrap()
+    };
+    assert!(plan("hf://acme/tiny").status.success());
+    let stderr = text(&plan("hf://acme/nope").stderr);
+    assert!(stderr.contains("can't be read") && stderr.contains("make the token's file readable"), "{stderr}");
+}

@@ -1,4 +1,4 @@
-//! What goes wrong between a push and a registry, and what comes of it, as a table:
+//! What goes wrong between a push and a registry, or the Hub, and what comes of it, as two tables:
 //!
 //! ```sh
 //! cargo test -p modelcar-core --test faults -- --nocapture
@@ -17,6 +17,7 @@
 
 mod auth;
 mod hostile;
+mod hub;
 mod modes;
 mod quirks;
 mod retry;

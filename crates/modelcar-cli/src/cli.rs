@@ -16,8 +16,8 @@ Examples:
   modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
 
 Environment:
-  HF_TOKEN, HF_TOKEN_PATH, HF_HOME
-          The Hub's token, the file that holds it, the folder with a `token` file
+  HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME
+          The Hub's token (two names), the file that holds it, the folder with a `token` file
   HF_ENDPOINT
           Address of the Hub, for mirrors [default: https://huggingface.co]
   HF_HUB_OFFLINE

@@ -64,13 +64,13 @@ impl Clients {
     }
 
     /// Returns the connections for a library call that reads `source`. The Hub's token is looked for only if `source`
-    /// is on the Hub, so that a broken token file does not disturb other commands.
-    pub(crate) fn connections(&self, source: &SourceRef) -> Result<Connections, Failure> {
+    /// is on the Hub.
+    pub(crate) fn connections(&self, source: &SourceRef) -> Connections {
         let hub = match source {
-            SourceRef::Hub(_) => self.environment.hub()?,
+            SourceRef::Hub(_) => self.environment.hub(),
             _ => None,
         };
-        Ok(Connections::new(self.registries.clone()).with_hub(hub))
+        Connections::new(self.registries.clone()).with_hub(hub)
     }
 
     /// Returns a handle on the repository of `image`. No request is sent.

@@ -2,6 +2,9 @@
 //!
 //! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
+mod kind;
+mod source;
+
 use std::fmt;
 
 use bytesize::ByteSize;
@@ -20,6 +23,11 @@ use modelcar_core::{
 use modelcar_kserve::{check::CheckError, render::RenderError};
 
 use modelcar_env::EnvironmentError;
+
+use self::{
+    kind::{Object, UNTRUSTED, by_kind},
+    source::source_hints,
+};
 
 /// An error, and hints on what to do about it. `Display` gives the text for stderr.
 #[derive(Debug)]
@@ -214,7 +222,6 @@ pub(crate) fn published(published: Option<&Published>) -> String {
 /// Hints for a variable, or a file that a variable names, which can't be used.
 fn environment_hints(error: &EnvironmentError) -> Vec<String> {
     let hint = match error {
-        EnvironmentError::Token { .. } => "make the file readable, or name another one with HF_TOKEN_PATH",
         EnvironmentError::ReadAuthorities { .. } | EnvironmentError::Authorities { .. } => {
             "the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …"
         }
@@ -308,52 +315,6 @@ fn layout_hints(error: &LayoutError) -> Vec<String> {
         error => by_kind(error.kind(), Object::Output),
     }
 }
-
-/// Hints for a model that can't be found or read.
-fn source_hints(error: &SourceError) -> Vec<String> {
-    let hint = match error {
-        SourceError::RepositoryNotFound { anonymous: true, .. } => {
-            "check the name; for a private model set HF_TOKEN to a token that may read it"
-        }
-        SourceError::RepositoryNotFound { .. } => "check the name, and that the token may read the model",
-        SourceError::Gated { anonymous: true, .. } => {
-            "accept the terms on the model's page, then set HF_TOKEN to a token of that account"
-        }
-        SourceError::Gated { .. } => "accept the terms on the model's page with the account the token belongs to",
-        SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
-        SourceError::Http { source, .. } if source.is_untrusted() => UNTRUSTED,
-        SourceError::InvalidName(_) | SourceError::Unknown(_) => {
-            "a model is written owner/name[@revision], a directory ./name"
-        }
-        SourceError::Offline { .. } => "unset HF_HUB_OFFLINE, or name a directory",
-        SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
-        SourceError::BadEntry { .. } => "move it out of the directory; links may point only inside it",
-        SourceError::DanglingLink { .. } => "bring back what the link points to, or remove the link",
-        SourceError::NotADirectory { .. } => "name the folder that holds the model's files",
-        SourceError::BadEndpoint { .. } => {
-            "HF_ENDPOINT sets the Hub's address: write https://HOST, or unset the variable for huggingface.co"
-        }
-        SourceError::BadToken => "write the token in HF_TOKEN or the token file anew, on one line",
-        SourceError::NotListed { .. } => {
-            "a lock file is replayed with the files that it names: check the folder, or write the lock file again with \
-             `modelcar plan SOURCE --output`"
-        }
-        SourceError::Http { source, .. } if source.is_without_tls() => {
-            "the server does not speak TLS: write http:// in HF_ENDPOINT if the mirror speaks plain HTTP"
-        }
-        SourceError::TooManyLinked { .. } => {
-            "links to folders multiply what is in them: remove those that lead to the same files again"
-        }
-        SourceError::Changed { .. } => "run again when nothing changes the source",
-        other if other.kind() == ErrorKind::Auth => "set HF_TOKEN to a token that the Hub takes, or `hf auth login`",
-        other => return by_kind(other.kind(), Object::Source),
-    };
-    vec![hint.to_owned()]
-}
-
-/// The hint for a TLS certificate that no trusted authority has signed.
-const UNTRUSTED: &str = "the certificate is not from an authority that is trusted here: name that authority's file with \
-                         --ca-file or SSL_CERT_FILE";
 
 /// Hints for a request to a registry that failed. `object` says what the registry was needed for.
 fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
@@ -498,71 +459,3 @@ fn several_forms(choices: &[WeightChoice]) -> Vec<String> {
 
 /// Repositories with several dozens of quantizations are common.
 const LISTED_FORMS: usize = 40;
-
-/// What a failure is about, as the command line calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Object {
-    /// The SOURCE of the command.
-    Source,
-    /// What `--base` or `--base-binary` names.
-    Base,
-    /// An image that is inspected, checked or served.
-    Image,
-    /// The registry that the image is pushed to.
-    Registry,
-    /// What `--output` names.
-    Output,
-}
-
-impl Object {
-    /// Returns the object as the subject of a sentence.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Source => "the source",
-            Self::Base => "the base (--base, --base-binary)",
-            Self::Image => "the image",
-            Self::Registry => "the registry",
-            Self::Output => "the output (--output)",
-        }
-    }
-
-    /// Returns the hint for an object that does not exist.
-    fn missing(self) -> &'static str {
-        match self {
-            Self::Source => "check the name of the source",
-            Self::Base => "check the name, tag or path of the base (--base, --base-binary)",
-            Self::Image => "check the name, tag or path of the image; nothing is there by that name",
-            Self::Registry => "check the name; the repository may have to be created in the registry first",
-            Self::Output => "check the path of the output (--output)",
-        }
-    }
-
-    /// Returns the access that the account needs.
-    fn rights(self) -> &'static str {
-        match self {
-            Self::Registry | Self::Output => "read and write",
-            _ => "read",
-        }
-    }
-}
-
-/// Returns the hint for an error of this kind, for errors about which no more is known.
-fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
-    let name = object.name();
-    let hint = match kind {
-        ErrorKind::Auth => format!(
-            "log in to the host of {name}: `docker login`, `gcloud auth configure-docker` or an auth file in \
-             DOCKER_CONFIG or REGISTRY_AUTH_FILE"
-        ),
-        ErrorKind::Denied => format!("the account lacks permission: {name} must grant it {} access", object.rights()),
-        ErrorKind::NotFound => object.missing().to_owned(),
-        ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {name}"),
-        ErrorKind::Network => {
-            format!("{name} did not respond or failed: check host name, network and proxy, then run again")
-        }
-        ErrorKind::Integrity => "run again and, if it stays so, report it".to_owned(),
-        ErrorKind::Io => "check space and rights of the path".to_owned(),
-        _ => return Vec::new(),
-    };
-    vec![hint]
-}

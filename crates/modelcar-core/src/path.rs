@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de};
 use crate::{
     digest::serde_as_text,
     error::{ErrorKind, ModelcarError},
+    text::{EXCERPT_MAX_CHARS, cut},
 };
 
 /// A relative path with `/` separators that stays inside the model's folder.
@@ -23,8 +24,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelPath(String);
 
-/// A text that can't be the path of a file in a model. The message quotes the text and names the first rule that it
-/// breaks.
+/// A text that can't be the path of a file in a model. The message quotes the start of the text and names the first rule
+/// that the text breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("path {path:?} {reason}")]
 pub struct InvalidPath {
@@ -81,7 +82,7 @@ impl FromStr for ModelPath {
     fn from_str(path: &str) -> Result<Self, InvalidPath> {
         match flaw(path) {
             None => Ok(Self(path.to_owned())),
-            Some(reason) => Err(InvalidPath { path: path.to_owned(), reason }),
+            Some(reason) => Err(InvalidPath { path: cut(path, EXCERPT_MAX_CHARS), reason }),
         }
     }
 }
@@ -139,7 +140,8 @@ mod tests {
         {
             assert!(bad.parse::<ModelPath>().is_err(), "{bad:?}");
         }
-        assert!("a/".repeat(2100).parse::<ModelPath>().is_err());
+        let long = "a/".repeat(1 << 20).parse::<ModelPath>().unwrap_err().to_string();
+        assert!(long.len() < 400 && long.ends_with("longer than 4096 bytes"), "{long}");
         assert!("a".repeat(256).parse::<ModelPath>().is_err());
         assert!(format!("{}a", "a/".repeat(63)).parse::<ModelPath>().is_ok());
         assert!(format!("{}a", "a/".repeat(64)).parse::<ModelPath>().is_err());

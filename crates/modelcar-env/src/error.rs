@@ -8,14 +8,6 @@ use modelcar_core::{ErrorKind, ModelcarError, http::InvalidNetwork, registry::Re
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentError {
-    /// The file that holds the Hub's token is there and can't be read.
-    #[error("read the Hub's token from `{path}`")]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
     /// A file of certificate authorities can't be read.
     #[error("read the authorities in `{path}` ({named_by})")]
     ReadAuthorities {
@@ -53,7 +45,7 @@ pub enum EnvironmentError {
 impl ModelcarError for EnvironmentError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Token { .. } | Self::ReadAuthorities { .. } => ErrorKind::Io,
+            Self::ReadAuthorities { .. } => ErrorKind::Io,
             Self::Google(error) => error.kind(),
             Self::Authorities { .. } | Self::Proxy(_) | Self::HalfLogin | Self::Time(_) => ErrorKind::InvalidInput,
         }

@@ -13,6 +13,8 @@ use crate::EnvironmentError;
 const HF_ENDPOINT: &str = "HF_ENDPOINT";
 /// Token for the Hub.
 const HF_TOKEN: &str = "HF_TOKEN";
+/// The former name of `HF_TOKEN`, which the Hugging Face tools still read.
+const HUGGING_FACE_HUB_TOKEN: &str = "HUGGING_FACE_HUB_TOKEN";
 /// File that holds the token.
 const HF_TOKEN_PATH: &str = "HF_TOKEN_PATH";
 /// Folder of the Hugging Face tools; its `token` file holds the token.
@@ -55,35 +57,78 @@ fn home() -> Option<PathBuf> {
 
 /// Returns the Hub's address.
 pub(crate) fn hub_endpoint() -> Option<String> {
-    text(HF_ENDPOINT).map(|endpoint| endpoint.trim_end_matches('/').to_owned())
+    filled(&env_text, HF_ENDPOINT).map(|endpoint| endpoint.trim().trim_end_matches('/').to_owned())
 }
 
 /// Returns whether the user wants no request to the Hub.
 pub(crate) fn hub_offline() -> bool {
-    text(HF_HUB_OFFLINE).is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+    let value = text(HF_HUB_OFFLINE).map(|value| value.trim().to_lowercase());
+    value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "yes" | "on"))
 }
 
-/// Returns the Hub's token, in the order of the Hugging Face tools: variable, token file, `token` in their home.
-///
-/// # Errors
-/// When a token file is there and can't be read.
-pub(crate) fn hub_token() -> Result<Option<Secret>, EnvironmentError> {
-    if let Some(token) = text(HF_TOKEN) {
-        return Ok(Some(Secret::from(token.trim())));
+/// The Hub's token, or why the file that should hold it gave none.
+#[derive(Debug, Default)]
+pub(crate) struct HubToken {
+    pub(crate) token: Option<Secret>,
+    pub(crate) problem: Option<String>,
+}
+
+/// Returns the Hub's token. A file that can't be read is a problem for those alone who need the token.
+pub(crate) fn hub_token() -> HubToken {
+    find_hub_token(&env_text)
+}
+
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn env_text(name: &str) -> Option<String> {
+    text(name)
+}
+
+/// Returns a variable as the Hugging Face tools see it: a blank one counts as not set.
+fn filled(look_up: Lookup<'_>, name: &str) -> Option<String> {
+    look_up(name).filter(|value| !value.trim().is_empty())
+}
+
+/// Looks where the Hugging Face tools look, in their order: two variables, the token file, `token` in their home.
+fn find_hub_token(look_up: Lookup<'_>) -> HubToken {
+    let named = [HF_TOKEN, HUGGING_FACE_HUB_TOKEN].into_iter().find_map(|name| clean_token(&look_up(name)?));
+    if let Some(token) = named {
+        return HubToken { token: Some(token), problem: None };
     }
+    let Some(file) = token_file(look_up) else { return HubToken::default() };
+    match fs::read_to_string(&file) {
+        Ok(text) => HubToken { token: clean_token(&text), problem: None },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HubToken::default(),
+        Err(error) => {
+            let problem = format!("the file `{}`, which should hold it, can't be read: {error}", file.display());
+            HubToken { token: None, problem: Some(problem) }
+        }
+    }
+}
+
+/// Returns a token without the blanks around it and the line ends in it; `None` when nothing is left.
+fn clean_token(text: &str) -> Option<Secret> {
+    let token = text.replace(['\r', '\n'], "");
+    let token = token.trim();
+    (!token.is_empty()).then(|| Secret::from(token))
+}
+
+fn token_file(look_up: Lookup<'_>) -> Option<PathBuf> {
+    let path = |name| filled(look_up, name).map(|path| expand(look_up, &path));
     let folder = || {
         path(HF_HOME)
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
-            .or_else(|| home().map(|home| home.join(".cache/huggingface")))
+            .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface")))
     };
-    let Some(file) = path(HF_TOKEN_PATH).or_else(|| folder().map(|folder| folder.join("token"))) else {
-        return Ok(None);
-    };
-    match fs::read_to_string(&file) {
-        Ok(token) if token.trim().is_empty() => Ok(None),
-        Ok(token) => Ok(Some(Secret::from(token.trim()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(EnvironmentError::Token { path: file, source }),
+    path(HF_TOKEN_PATH).or_else(|| folder().map(|folder| folder.join("token")))
+}
+
+/// Puts the user's home in the place of a `~` in front, which a shell leaves as it is inside quotes.
+fn expand(look_up: Lookup<'_>, path: &str) -> PathBuf {
+    let rest = path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match (rest, filled(look_up, "HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(path),
     }
 }
 
@@ -151,5 +196,51 @@ pub(crate) fn proxies() -> Proxies {
         http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
         https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
         except: either("NO_PROXY").unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(variables: &[(&str, &str)]) -> Option<String> {
+        let look_up =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        find_hub_token(&look_up).token.map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn the_token_is_found_where_the_tools_of_hugging_face_find_it() {
+        let home = tempfile::tempdir().unwrap();
+        let at = home.path().to_str().unwrap();
+        for (file, content) in [(".cache/huggingface/token", "cached\n"), ("hf/token", "home\r\n"), ("own", " own ")] {
+            fs::create_dir_all(home.path().join(file).parent().unwrap()).unwrap();
+            fs::write(home.path().join(file), content).unwrap();
+        }
+        let (in_cache, xdg) = (("HOME", at), format!("{at}/.cache"));
+        for (variables, expected) in [
+            (&[in_cache, ("HF_TOKEN", " one\n")][..], "one"),
+            (&[in_cache, ("HF_TOKEN", " \n"), ("HUGGING_FACE_HUB_TOKEN", "two")], "two"),
+            (&[in_cache, ("HF_TOKEN", "one"), ("HUGGING_FACE_HUB_TOKEN", "two")], "one"),
+            (&[in_cache], "cached"),
+            (&[in_cache, ("HF_TOKEN", "\n"), ("HUGGING_FACE_HUB_TOKEN", " ")], "cached"),
+            (&[in_cache, ("HF_HOME", "~/hf")], "home"),
+            (&[in_cache, ("HF_HOME", " ")], "cached"),
+            (&[in_cache, ("HF_HOME", "~/hf"), ("HF_TOKEN_PATH", "~/own")], "own"),
+            (&[("XDG_CACHE_HOME", &xdg)], "cached"),
+            (&[in_cache, ("XDG_CACHE_HOME", "~/.cache")], "cached"),
+        ] {
+            assert_eq!(token(variables).as_deref(), Some(expected), "{variables:?}");
+        }
+        assert_eq!(token(&[in_cache, ("HF_HOME", "~nobody/hf")]), None);
+        assert_eq!(token(&[]), None);
+    }
+
+    #[test]
+    fn a_token_file_that_can_not_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let found = find_hub_token(&|name| (name == HF_TOKEN_PATH).then(|| path.clone()));
+        assert!(found.token.is_none() && found.problem.is_some_and(|problem| problem.contains(&path)));
     }
 }

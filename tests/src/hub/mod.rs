@@ -112,6 +112,13 @@ pub enum HubAction {
     ListingOverride(Value),
     /// Wait before handling the request normally.
     Delay(Duration),
+    /// Answer with a body that has one byte at a time and no end.
+    Drip {
+        /// Time between two bytes.
+        every: Duration,
+    },
+    /// Answer a listing with one file on each page, and no last page.
+    EndlessListing,
     /// Close the connection without any answer.
     Hangup,
 }
@@ -316,6 +323,8 @@ async fn early_fault(call: &mut Call, fault: Option<&HubAction>) -> Result<Optio
             return Ok(Some(reply(200, "application/json", json.to_string())));
         }
         Some(HubAction::Hangup) => return Err(Hangup),
+        Some(HubAction::Drip { every }) => return Ok(Some(drip(*every))),
+        Some(HubAction::EndlessListing) => return Ok(Some(page_of_many(call))),
         Some(HubAction::Delay(pause)) => tokio::time::sleep(*pause).await,
         Some(HubAction::Truncate { after_bytes }) => call.tweaks.truncate = Some(*after_bytes),
         Some(HubAction::Corrupt { at }) => call.tweaks.corrupt = Some(*at),
@@ -325,6 +334,23 @@ async fn early_fault(call: &mut Call, fault: Option<&HubAction>) -> Result<Optio
         Some(HubAction::ExtraHeaders(_) | HubAction::WithoutHeader(_)) | None => {}
     }
     Ok(None)
+}
+
+fn drip(every: Duration) -> Reply {
+    let bytes = futures_util::stream::unfold((), move |()| async move {
+        tokio::time::sleep(every).await;
+        Some((Ok::<_, std::convert::Infallible>(bytes::Bytes::from_static(b" ")), ()))
+    });
+    reply(200, "application/json", axum::body::Body::from_stream(bytes))
+}
+
+/// A page of an endless listing: one file, and a link to the next page.
+fn page_of_many(call: &Call) -> Reply {
+    let at: u64 = call.query.get("cursor").and_then(|text: &str| text.parse().ok()).unwrap_or_default();
+    let entry = serde_json::json!([{"type": "file", "path": format!("f{at}"), "size": 1, "oid": "ab".repeat(20)}]);
+    let mut answer = reply(200, "application/json", entry.to_string());
+    set_header(&mut answer, "link", &format!("<{}?recursive=true&cursor={}>; rel=\"next\"", call.path, at + 1));
+    answer
 }
 
 /// Applies what changes an otherwise normal answer.

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
     let progress = ui::progress(args.run.progress);
-    let connections = Clients::open(&args.registry, None)?.connections(&source)?;
+    let connections = Clients::open(&args.registry, None)?.connections(&source);
     let ready = async {
         let planned = contents.plan(&connections, &progress).await?;
         refuse_inside(&output, &source)?;

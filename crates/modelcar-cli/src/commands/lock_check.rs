@@ -10,7 +10,7 @@ use modelcar_core::{
     base::BaseRef,
     plan::LockFile,
     progress::Progress,
-    source::{OpenSource, SourceFile, SourceRef},
+    source::{OpenSource, SourceFile, SourceRef, Unwanted},
     text::one_line,
 };
 use serde_json::json;
@@ -83,8 +83,8 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
         (SourceRef::Hub(model), Some(revision)) => SourceRef::Hub(model.at(revision)?),
         (pinned, _) => pinned.clone(),
     };
-    let connections = connection.connections(&name)?;
-    let open = match name.open(connections.hub.as_ref(), progress).await {
+    let connections = connection.connections(&name);
+    let open = match name.open_without(&Unwanted::all(), connections.hub.as_ref(), progress).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let (name, text) = (lock.source.to_string(), format!("source: {error}"));
             return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.to_string()), is: None, text }]);

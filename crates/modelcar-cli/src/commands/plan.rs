@@ -89,7 +89,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
     let source = resolve::source(source)?;
-    let connections = connection.connections(&source)?;
+    let connections = connection.connections(&source);
     let mut contents = planned(source, &args.select, &args.base)?;
     if args.output.is_some() {
         contents = contents.identified();

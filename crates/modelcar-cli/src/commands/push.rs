@@ -70,7 +70,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let reuse = reuse::policy(&args.reuse)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
-    let push = Push::new(contents, image, connection.connections(&source)?)
+    let push = Push::new(contents, image, connection.connections(&source))
         .with_tags(tags)
         .with_reuse(reuse)
         .with_target_options(connection.target_options(&args.upload))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::PlanError;
 use crate::{
     ModelPath,
-    source::SourceFile,
+    source::{SourceFile, Unwanted},
     weights::{self, TensorCounts, WeightName},
 };
 
@@ -152,6 +152,29 @@ fn leave_broken_signature_out(taken: &mut Vec<SourceFile>, left_out: &mut Vec<Le
     }
 }
 
+impl Selection {
+    /// Returns which entries of a source are left out whatever they are, by their names alone. A bad pattern is told when
+    /// the selection is applied.
+    #[must_use]
+    pub fn unwanted(&self) -> Unwanted {
+        let (Ok(include), Ok(exclude)) = (globs(&self.include), globs(&self.exclude)) else { return Unwanted::none() };
+        let starts: Vec<String> = self.include.iter().map(|pattern| literal_start(pattern)).collect();
+        Unwanted::by(move |name| {
+            let Some(folder) = name.strip_suffix('/') else {
+                return exclude.is_match(name) || !(include.is_empty() || include.is_match(name));
+            };
+            // Of a folder that can't be read nobody knows what is in it.
+            let may_hold = |start: &String| start.starts_with(name) || name.starts_with(start.as_str());
+            exclude.is_match(name) || exclude.is_match(folder) || !(starts.is_empty() || starts.iter().any(may_hold))
+        })
+    }
+}
+
+/// Returns what all matches of a pattern begin with.
+fn literal_start(pattern: &str) -> String {
+    pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default().to_owned()
+}
+
 fn globs(patterns: &[String]) -> Result<GlobSet, PlanError> {
     let mut set = GlobSetBuilder::new();
     let bad = |pattern: &str, source| PlanError::BadPattern { pattern: pattern.to_owned(), source };
@@ -240,6 +263,28 @@ mod tests {
         let error = apply(&include(&["*.zzz"]), MIXED).unwrap_err();
         assert!(matches!(error, PlanError::NoFiles { left_out } if left_out.len() == 13));
         assert!(matches!(apply(&include(&["[a"]), MIXED).unwrap_err(), PlanError::BadPattern { .. }));
+    }
+
+    #[test]
+    fn what_no_file_of_the_image_can_be_is_unwanted() {
+        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        for (include, exclude, name, is_unwanted) in [
+            (&[][..], &["images*"][..], "images\\loss.png", true),
+            (&[], &["*.jpg"], "images\\loss.png", false),
+            (&["*.json"], &[], "images\\loss.png", true),
+            (&["*.png"], &[], "images\\loss.png", false),
+            (&[], &["lost+found/"], "lost+found/", true),
+            (&[], &["lost+found"], "lost+found/", true),
+            (&["*.json"], &[], "lost+found/", false),
+            (&["config.json", "weights/*"], &[], "lost+found/", true),
+            (&["weights/*"], &[], "weights/", false),
+            (&["a/b/*"], &[], "a/", false),
+            (&["[a"], &["*"], "a", false),
+            (&[], &[], "a", false),
+        ] {
+            let selection = Selection { include: owned(include), exclude: owned(exclude), ..Selection::default() };
+            assert_eq!(selection.unwanted().has(name), is_unwanted, "{include:?} {exclude:?} {name}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     plan::{LockFile, Plan, PlanOptions},
     progress::{Phase, Progress},
     sink::Sink,
-    source::{OpenSource, SourceFile, SourceRef},
+    source::{OpenSource, SourceFile, SourceRef, Unwanted},
 };
 
 /// What goes into an image: a model and a base, or what a lock file pins.
@@ -46,9 +46,14 @@ enum Model {
 }
 
 impl Model {
-    async fn open(self, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<OpenSource> {
+    async fn open(
+        self,
+        unwanted: Unwanted,
+        connections: &Connections,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenSource> {
         match self {
-            Self::Named(name) => Ok(name.open(connections.hub.as_ref(), progress).await?),
+            Self::Named(name) => Ok(name.open_without(&unwanted, connections.hub.as_ref(), progress).await?),
             Self::Open(source) => Ok(source),
         }
     }
@@ -132,13 +137,14 @@ impl Contents {
             Origin::Model(model) => {
                 let ModelContents { source, base, options, identified } = *model;
                 let opening = open_base(&base, connections, progress);
-                let (source, base) = tokio::try_join!(source.open(connections, progress), opening)?;
+                let (source, base) =
+                    tokio::try_join!(source.open(options.selection.unwanted(), connections, progress), opening)?;
                 plan_anew(source, base, &options, identified, Arc::clone(progress)).await
             }
             Origin::Lock { lock, source } => {
                 let source = Model::Named(source.unwrap_or_else(|| lock.source.clone()));
                 let opening = async { Ok(lock.base.open(&connections.registries, progress).await?) };
-                let (source, base) = tokio::try_join!(source.open(connections, progress), opening)
+                let (source, base) = tokio::try_join!(source.open(Unwanted::all(), connections, progress), opening)
                     .map_err(|source| PushError::LockedNames { source })?;
                 replay(*lock, source, base, Arc::clone(progress)).await
             }

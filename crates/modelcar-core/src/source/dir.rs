@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::Digest as _;
 use tokio::{sync::mpsc, task};
 
-use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile};
+use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, Unwanted};
 use crate::{
     ContentId, ModelPath,
     path::COMPONENTS_MAX,
@@ -80,8 +80,16 @@ impl DirSource {
     /// When `root` is no directory, or holds an entry that can't stand in a model: a link that leaves it, a device,
     /// a name that is not UTF-8.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
+        Self::open_without(root, Unwanted::none()).await
+    }
+
+    /// As [`open`](Self::open), and passes over unwanted entries that can't stand in a model.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_without(root: impl Into<PathBuf>, unwanted: Unwanted) -> Result<Self, SourceError> {
         let root = root.into();
-        let listed = move || walk(&root).map(|(root, files)| Listed { root, files });
+        let listed = move || walk(&root, unwanted).map(|(root, files)| Listed { root, files });
         let files = task::spawn_blocking(listed).await.map_err(|error| SourceError::Io {
             act: "walk",
             path: PathBuf::new(),
@@ -313,7 +321,7 @@ impl Drop for Buffer {
     }
 }
 
-fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceError> {
+fn walk(root: &Path, unwanted: Unwanted) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceError> {
     let fault = |act, path: &Path| {
         let path = path.to_owned();
         move |source| SourceError::Io { act, path, source }
@@ -322,7 +330,8 @@ fn walk(root: &Path) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceErro
     if !home.is_dir() {
         return Err(SourceError::NotADirectory { path: root.to_owned() });
     }
-    let mut walk = Walk { fence: fence(&home), files: BTreeMap::new(), above: Vec::new(), links: 0, linked: 0 };
+    let mut walk =
+        Walk { fence: fence(&home), unwanted, files: BTreeMap::new(), above: Vec::new(), links: 0, linked: 0 };
     walk.folder(&home, "")?;
     Ok((home, walk.files))
 }
@@ -339,6 +348,7 @@ fn fence(home: &Path) -> PathBuf {
 
 struct Walk {
     fence: PathBuf,
+    unwanted: Unwanted,
     files: BTreeMap<ModelPath, Found>,
     /// The folders being walked, to notice a link that leads back up.
     above: Vec<PathBuf>,
@@ -363,12 +373,23 @@ impl Walk {
                 return Err(SourceError::TooManyLinked { path: place, max: LINKED_MAX });
             }
             let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| bad(&place, "has a name that is not UTF-8"))?;
-            let path = format!("{prefix}{name}");
+            let path = format!("{prefix}{}", name.to_string_lossy());
             if name == ".git" || path == CLIENT_NOTES {
                 continue;
             }
-            self.entry(&place, &path)?;
+            let (above, links) = (self.above.len(), self.links);
+            let outcome = match name.to_str() {
+                Some(_) => self.entry(&place, &path),
+                None => Err(bad(&place, "has a name that is not UTF-8")),
+            };
+            if let Err(error) = outcome {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if !self.unwanted.has(&format!("{path}{}", if is_folder { "/" } else { "" })) {
+                    return Err(error);
+                }
+                self.above.truncate(above);
+                self.links = links;
+            }
         }
         self.above.pop();
         Ok(())
@@ -580,6 +601,24 @@ mod tests {
         };
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
         assert!(got < size, "{got}");
+    }
+
+    #[tokio::test]
+    async fn an_unwanted_entry_that_can_not_be_packed_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b\\c"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        fs::create_dir(dir.path().join("d")).unwrap();
+        symlink("/etc/hostname", dir.path().join("d/link")).unwrap();
+        for unwanted in [&["b\\c"][..], &["d/", "d/link"], &[]] {
+            let open = DirSource::open_without(dir.path(), Unwanted::by(move |name| unwanted.contains(&name))).await;
+            assert!(matches!(open, Err(SourceError::BadEntry { .. })), "{unwanted:?}");
+        }
+        for unwanted in [["b\\c", "d/"], ["b\\c", "d/link"]] {
+            let open = DirSource::open_without(dir.path(), Unwanted::by(move |name| unwanted.contains(&name))).await;
+            assert_eq!(open.unwrap().list().await.unwrap().len(), 1);
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use super::{Answerer, GateReason, TokenUse};
 use crate::{
     Digest, ModelPath,
     error::{ErrorKind, ModelcarError, OtherError},
@@ -12,15 +13,17 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The repository does not exist, or can't be seen without a token.
-    #[error("model `{repo}` was not found on `{host}`{}", if *.anonymous { " (no token was sent)" } else { "" })]
+    /// The repository does not exist, or can't be seen with that token.
+    #[error("model `{repo}` was not found on {by}{}", .token.aside())]
     RepositoryNotFound {
         /// `owner/name`.
         repo: String,
-        /// Host of the Hub.
-        host: String,
-        /// Whether no token was sent.
-        anonymous: bool,
+        /// Who says so.
+        by: Answerer,
+        /// What became of the token.
+        token: TokenUse,
+        /// The answer.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The repository has no such branch, tag or commit.
     #[error("model `{repo}` has no revision `{revision}`")]
@@ -29,14 +32,20 @@ pub enum SourceError {
         repo: String,
         /// The revision asked for.
         revision: String,
+        /// The answer, when somebody was asked.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The repository's terms must be accepted first.
-    #[error("model `{repo}` is gated{}", if *.anonymous { " and no token was sent" } else { "" })]
+    /// The repository's files are for those alone who were given access.
+    #[error("model `{repo}` is gated{}", .reason.told(.token))]
     Gated {
         /// `owner/name`.
         repo: String,
-        /// Whether no token was sent.
-        anonymous: bool,
+        /// Why there is no access.
+        reason: GateReason,
+        /// What became of the token.
+        token: TokenUse,
+        /// The answer.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A text is no model name.
     #[error("`{0}` is not a model: expected `owner/name` or `owner/name@revision`")]
@@ -53,12 +62,16 @@ pub enum SourceError {
         /// `owner/name[@revision]`.
         model: String,
     },
-    /// A request to the Hub failed.
+    /// A request to the Hub failed, or one to a store that it sends to.
     #[cfg(feature = "hub")]
-    #[error("{what}")]
+    #[error("{what} on {by}{}", token_aside(.by, .token, .source))]
     Http {
         /// The act and its object.
         what: String,
+        /// Who was asked.
+        by: Answerer,
+        /// What became of the token.
+        token: TokenUse,
         /// The failure.
         source: Box<crate::http::HttpFailure>,
     },
@@ -86,6 +99,34 @@ pub enum SourceError {
         /// How long nothing came.
         seconds: u64,
     },
+    /// What came is not the file that was asked for, by its size or kind.
+    #[error("{by} sent something else in place of `{path}`: {reason}")]
+    NotTheFile {
+        /// The file.
+        path: ModelPath,
+        /// Who sent it.
+        by: Answerer,
+        /// What came.
+        reason: String,
+    },
+    /// A store can't give a part of a file. [`ranged::read`](super::ranged::read) then reads the file in one go.
+    #[error("`{host}` gives `{path}` as a whole only")]
+    NoRanges {
+        /// The file.
+        path: ModelPath,
+        /// The host that serves it.
+        host: String,
+    },
+    /// The listing leaves out the hash by which a file would be verified.
+    #[error("{by} lists `{path}` without the {hash} of its content, so that it can't be verified")]
+    NoHash {
+        /// The file.
+        path: String,
+        /// Who lists it.
+        by: Answerer,
+        /// What is missing.
+        hash: &'static str,
+    },
     /// The listing of the source is not to be trusted.
     #[error("the listing of `{source_name}` can't be used: {reason}")]
     HostileListing {
@@ -93,8 +134,10 @@ pub enum SourceError {
         source_name: String,
         /// What is wrong.
         reason: String,
+        /// The entry that is unusable, when the others are not; made safe to print.
+        entry: Option<String>,
         /// The path that can't be, when it is one.
-        source: Option<InvalidPath>,
+        source: Option<Box<InvalidPath>>,
     },
     /// A directory's entry can't stand in a model.
     #[error("`{path}` {reason}")]
@@ -177,7 +220,7 @@ pub enum SourceError {
 impl ModelcarError for SourceError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::RepositoryNotFound { anonymous: true, .. } | Self::Gated { anonymous: true, .. } => ErrorKind::Auth,
+            Self::RepositoryNotFound { token, .. } | Self::Gated { token, .. } if token.is_absent() => ErrorKind::Auth,
             Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } | Self::NotListed { .. } => {
                 ErrorKind::NotFound
             }
@@ -187,6 +230,7 @@ impl ModelcarError for SourceError {
             | Self::Unknown(_)
             | Self::Offline { .. }
             | Self::HostileListing { .. }
+            | Self::NoHash { .. }
             | Self::BadEntry { .. }
             | Self::NotADirectory { .. }
             | Self::DanglingLink { .. }
@@ -194,9 +238,13 @@ impl ModelcarError for SourceError {
             | Self::BadEndpoint { .. }
             | Self::BadToken => ErrorKind::InvalidInput,
             #[cfg(feature = "hub")]
-            Self::Http { source, .. } => source.kind(),
-            Self::BrokenBody { .. } | Self::Stalled { .. } => ErrorKind::Network,
-            Self::Changed { .. } => ErrorKind::Integrity,
+            Self::Http { by, source, .. } => match source.kind() {
+                kind if by.knows_models() || kind == ErrorKind::RateLimited => kind,
+                // No token and no other name of a model would change it.
+                _ => ErrorKind::Network,
+            },
+            Self::BrokenBody { .. } | Self::Stalled { .. } | Self::NoRanges { .. } => ErrorKind::Network,
+            Self::Changed { .. } | Self::NotTheFile { .. } => ErrorKind::Integrity,
             Self::Layer { source, .. } => source.kind(),
             Self::Other(error) => error.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -229,4 +277,11 @@ impl ModelcarError for SourceError {
     fn was_retried(&self) -> bool {
         true
     }
+}
+
+/// Only a refusal has to do with the token.
+#[cfg(feature = "hub")]
+fn token_aside(by: &Answerer, token: &TokenUse, failure: &crate::http::HttpFailure) -> String {
+    let refused = failure.status.is_some_and(|status| matches!(status.as_u16(), 401 | 403));
+    if refused && by.knows_models() { token.aside() } else { String::new() }
 }

@@ -1,5 +1,6 @@
 //! Where a model's files come from: the Hub, a directory, memory.
 
+mod answerer;
 mod budget;
 mod dir;
 mod error;
@@ -11,6 +12,7 @@ mod model_id;
 mod open;
 pub mod ranged;
 mod source_ref;
+mod unwanted;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -22,6 +24,7 @@ use sha2::Digest as _;
 #[cfg(feature = "hub")]
 pub use self::hub::{HubOptions, HubSource};
 pub use self::{
+    answerer::{Answerer, GateReason, TokenUse},
     budget::{ReadBudget, ReaderShare},
     dir::DirSource,
     error::SourceError,
@@ -30,6 +33,7 @@ pub use self::{
     model_id::ModelId,
     open::OpenSource,
     source_ref::SourceRef,
+    unwanted::Unwanted,
 };
 use crate::ContentId;
 

@@ -42,7 +42,7 @@ impl ModelId {
     pub fn at(&self, revision: &str) -> Result<Self, SourceError> {
         if !is_revision(revision) {
             let (repo, revision) = (self.repository.clone(), revision.to_owned());
-            return Err(SourceError::RevisionNotFound { repo, revision });
+            return Err(SourceError::RevisionNotFound { repo, revision, source: None });
         }
         Ok(Self { revision: Some(revision.to_owned()), ..self.clone() })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "hub")]
-use super::{DirSource, HubOptions, HubSource, SourceError};
+use super::{DirSource, HubOptions, HubSource, SourceError, Unwanted};
 use super::{Source, SourceRef};
 #[cfg(feature = "hub")]
 use crate::progress::Progress;
@@ -22,14 +22,29 @@ impl SourceRef {
         hub: Option<&HubOptions>,
         progress: &Arc<dyn Progress>,
     ) -> Result<OpenSource, SourceError> {
+        self.open_without(&Unwanted::none(), hub, progress).await
+    }
+
+    /// As [`open`](Self::open); unwanted entries that can't stand in a model are passed over.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_without(
+        &self,
+        unwanted: &Unwanted,
+        hub: Option<&HubOptions>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenSource, SourceError> {
         match (self, hub) {
             (Self::Dir(path), _) => {
-                let source = DirSource::open(path.clone()).await?.with_progress(Arc::clone(progress));
+                let source = DirSource::open_without(path.clone(), unwanted.clone()).await?;
+                let source = source.with_progress(Arc::clone(progress));
                 Ok(OpenSource { name: self.clone(), source: Arc::new(source) })
             }
             (Self::Hub(model), Some(options)) => {
                 let revision = model.revision().unwrap_or("main");
-                let options = HubOptions { progress: Arc::clone(progress), ..options.clone() };
+                let (progress, unwanted) = (Arc::clone(progress), unwanted.clone());
+                let options = HubOptions { unwanted, progress, ..options.clone() };
                 let source = HubSource::resolve(model, options).await?;
                 let commit = source.origin().commit.clone().unwrap_or_else(|| revision.to_owned());
                 Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,23 +10,29 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use reqwest::{
-    Method, Response, StatusCode, Url,
-    header::{CONTENT_ENCODING, CONTENT_RANGE, ETAG},
+    Response, StatusCode, Url,
+    header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG},
 };
 use tokio::time::timeout;
 
 use super::{
-    api::{Asked, Hub, MAX_HOPS, host, is_redirect, protocol, too_many_hops},
+    address::host,
+    api::{Asked, Hub, MAX_HOPS, Subject, is_redirect},
     headers::{content_range, etag_id},
 };
 use crate::{
-    ModelPath,
-    http::{HttpFailure, header},
+    ContentId, ModelPath,
+    http::header,
+    path::has_extension,
     source::{
-        Extent, SourceError, SourceFile,
+        Answerer, Extent, SourceError, SourceFile,
         ranged::{Fault, RangeStore, RangeStream},
     },
 };
+
+/// The first bytes of a large file are taken from an answer that has all of it, and the connection is given up: they are
+/// its header.
+const HEADER_BYTES: u64 = 1 << 20;
 
 /// Fetches parts of a commit's files, and remembers where the Hub redirected to.
 #[derive(Debug)]
@@ -105,7 +110,7 @@ impl Fetcher {
             },
         };
         let response = self.ask_store(part, url.clone(), asked).await?;
-        if !matches!(response.status().as_u16(), 403 | 404 | 410) {
+        if !self.is_expired(&response) {
             return self.accept(response, asked).await;
         }
         // The signature expired, or the store moved the object: the Hub knows the new place.
@@ -118,19 +123,27 @@ impl Fetcher {
         Err(Fault { transient: true, wait: remembered.then_some(Duration::ZERO).or(fault.wait), ..fault })
     }
 
+    /// Returns whether a store refuses the URL. Stores say so in several ways: S3 with 400, others with 401 or 403. A Hub
+    /// that another one redirects to means what it says.
+    fn is_expired(&self, response: &Response) -> bool {
+        let is_store = matches!(self.hub.endpoint.answerer(response.url()), Answerer::Store(_));
+        is_store && matches!(response.status().as_u16(), 400 | 401 | 403 | 404 | 410)
+    }
+
     /// Asks the Hub for the part and follows it around its own origin.
     async fn ask_hub(&self, part: &Extent, asked: &Asked<'_>) -> Result<Found, Fault> {
         let url = self.hub.file_url(&self.repository, &self.commit, &part.file.path);
         let mut url = url.map_err(Fault::fatal)?;
         for _ in 0..=MAX_HOPS {
             let response = self.hub.send_ranged(&url, &range_of(part), asked).await?;
+            self.refuse_pointer(&response, &part.file)?;
             if let Some(reason) = linked_mismatch(&response, &part.file) {
-                return Err(Fault::fatal(changed(&part.file, reason)));
+                return Err(Fault::fatal(self.not_the_file(&part.file, &response, reason)));
             }
             if !is_redirect(response.status()) {
                 let response = self.accept(response, asked).await?;
                 return match etag_mismatch(&response, &part.file) {
-                    Some(reason) => Err(Fault::fatal(changed(&part.file, reason))),
+                    Some(reason) => Err(Fault::fatal(self.not_the_file(&part.file, &response, reason))),
                     None => Ok(Found::Here(response)),
                 };
             }
@@ -139,7 +152,7 @@ impl Fetcher {
                 return Ok(Found::Elsewhere(url));
             }
         }
-        Err(too_many_hops(&url, asked))
+        Err(self.hub.too_many_hops(&url, asked))
     }
 
     /// Asks a store for the part; the answer is whatever it is.
@@ -151,7 +164,7 @@ impl Fetcher {
             }
             url = self.hub.next_hop(&url, &response, asked)?;
         }
-        Err(too_many_hops(&url, asked))
+        Err(self.hub.too_many_hops(&url, asked))
     }
 
     async fn accept(&self, response: Response, asked: &Asked<'_>) -> Result<Response, Fault> {
@@ -164,33 +177,73 @@ impl Fetcher {
     /// Returns what of the part the body holds.
     fn held(&self, part: &Extent, response: &Response, asked: &Asked<'_>) -> Result<Held, Fault> {
         let file = &part.file;
-        let refuse = |why: String| Fault::fatal(protocol(response.url(), asked, why));
+        let refuse = |why: String| Fault::fatal(self.hub.protocol(response.url(), asked, why));
         let encoding = header(response, CONTENT_ENCODING.as_str());
         if let Some(encoding) = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return Err(refuse(format!("the body is encoded as {encoding:?} though `identity` was asked for")));
         }
         if response.status() == StatusCode::OK {
-            if response.content_length().is_some_and(|len| len != file.size) {
-                let reason = format!("it is served with {} bytes", response.content_length().unwrap_or_default());
-                return Err(Fault::fatal(changed(file, reason)));
-            }
-            if part.offset > 0 && file.size > self.part_bytes {
-                return Err(refuse(format!("the whole file came though bytes from {} were asked for", part.offset)));
-            }
-            return Ok(Held { lead: part.offset, missing: 0 });
+            return self.held_by_whole(part, response);
         }
         let told = header(response, CONTENT_RANGE.as_str());
-        let range = told.as_deref().and_then(content_range);
-        let range = range.ok_or_else(|| refuse(format!("a partial answer without a usable range: {told:?}")))?;
-        if range.total.is_some_and(|total| total != file.size) {
-            let reason = format!("it is served with {} bytes", range.total.unwrap_or_default());
-            return Err(Fault::fatal(changed(file, reason)));
+        let Some(range) = told.as_deref().and_then(content_range) else {
+            // The length of the body says as much; what comes is verified by its hash.
+            return match response.content_length() {
+                Some(len) if len == part.len => Ok(Held { lead: 0, missing: 0 }),
+                _ => Err(refuse(format!("a partial answer without a usable range: {told:?}"))),
+            };
+        };
+        if let Some(total) = range.total.filter(|total| *total != file.size) {
+            let reason = format!("{total} bytes in place of {}", file.size);
+            return Err(Fault::fatal(self.not_the_file(file, response, reason)));
         }
         if range.first != part.offset || range.last >= part.offset + part.len {
             let (first, last) = (range.first, range.last);
             return Err(refuse(format!("bytes {first}-{last} came though {} were asked for", range_of(part))));
         }
         Ok(Held { lead: 0, missing: part.offset + part.len - 1 - range.last })
+    }
+
+    /// Returns what of the part an answer holds that has the whole file.
+    fn held_by_whole(&self, part: &Extent, response: &Response) -> Result<Held, Fault> {
+        let file = &part.file;
+        let kind = header(response, CONTENT_TYPE.as_str()).unwrap_or_default();
+        let is_page = kind.starts_with("text/html") && !is_page(&file.path);
+        let reason = match response.content_length() {
+            Some(len) if len != file.size && is_page => format!("a web page of {len} bytes in place of {}", file.size),
+            Some(len) if len != file.size => format!("{len} bytes in place of {}", file.size),
+            None if is_page => "a web page".to_owned(),
+            _ if file.size > self.part_bytes && self.is_more_than_header(part) => {
+                let host = host(response.url());
+                return Err(Fault::fatal(SourceError::NoRanges { path: file.path.clone(), host }));
+            }
+            _ => return Ok(Held { lead: part.offset, missing: 0 }),
+        };
+        Err(Fault::fatal(self.not_the_file(file, response, reason)))
+    }
+
+    /// Returns whether a part of a large file is one of many, and not from its header.
+    fn is_more_than_header(&self, part: &Extent) -> bool {
+        let is_whole = part.len == part.file.size;
+        !is_whole && (part.len >= self.part_bytes || part.offset + part.len > HEADER_BYTES)
+    }
+
+    fn not_the_file(&self, file: &SourceFile, response: &Response, reason: String) -> SourceError {
+        let by = self.hub.endpoint.answerer(response.url());
+        SourceError::NotTheFile { path: file.path.clone(), by, reason }
+    }
+
+    /// Refuses a file whose listing gives the hash of git's pointer to it, and not that of its content.
+    fn refuse_pointer(&self, response: &Response, file: &SourceFile) -> Result<(), Fault> {
+        let linked = header(response, "x-linked-etag").as_deref().and_then(etag_id);
+        match (linked, file.content) {
+            (Some(ContentId::Sha256(_)), Some(ContentId::GitSha1(_))) => Err(Fault::fatal(SourceError::NoHash {
+                path: file.path.to_string(),
+                by: self.hub.answerer(),
+                hash: "SHA-256",
+            })),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the body as the bytes of the part. A server may cut a range short and say so; that is no failure.
@@ -204,10 +257,10 @@ impl Fetcher {
             left: part.len - missing,
             lead,
             to_the_end,
-            url: response.url().clone(),
+            by: self.hub.endpoint.answerer(response.url()),
+            host: host(response.url()),
             response,
             stall: self.hub.stall,
-            what: asked.what.to_owned(),
         })
     }
 }
@@ -216,7 +269,8 @@ impl Fetcher {
 struct RangeBody {
     file: Arc<SourceFile>,
     response: Response,
-    url: Url,
+    by: Answerer,
+    host: String,
     /// Bytes before the part that are still to come.
     lead: u64,
     /// Bytes of the part that are still to come.
@@ -226,8 +280,6 @@ struct RangeBody {
     /// Whether the body is read to its end, so that the connection can be used again.
     to_the_end: bool,
     stall: Duration,
-    /// What is being done, for errors.
-    what: String,
 }
 
 impl RangeBody {
@@ -257,13 +309,13 @@ impl RangeBody {
                 _ if self.left == 0 => return Ok(None),
                 Err(_) => {
                     let (path, seconds) = (self.file.path.clone(), self.stall.as_secs());
-                    return Err(Fault::passing(SourceError::Stalled { path, host: host(&self.url), seconds }));
+                    return Err(Fault::passing(SourceError::Stalled { path, host: self.host.clone(), seconds }));
                 }
                 Ok(Err(cause)) => Some(cause.without_url()),
                 Ok(Ok(None)) => None,
             };
             let (path, at, size) = (self.file.path.clone(), self.end - self.left, self.file.size);
-            let host = host(&self.url);
+            let host = self.host.clone();
             return Err(Fault::passing(SourceError::BrokenBody {
                 path,
                 host,
@@ -275,8 +327,9 @@ impl RangeBody {
     }
 
     fn too_long(&self) -> Fault {
-        let why = HttpFailure::protocol(Method::GET, &self.url, "the body is longer than the range asked for");
-        Fault::fatal(SourceError::Http { what: self.what.clone(), source: Box::new(why) })
+        let (path, by) = (self.file.path.clone(), self.by.clone());
+        let reason = "more bytes than were asked for".to_owned();
+        Fault::fatal(SourceError::NotTheFile { path, by, reason })
     }
 }
 
@@ -284,7 +337,7 @@ impl RangeBody {
 impl RangeStore for Fetcher {
     async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
         let what = format!("read `{}` of `{}`", part.file.path, self.repository);
-        let asked = Asked { repo: &self.repository, revision: &self.commit, what: &what, file: true };
+        let asked = Asked { repo: &self.repository, revision: &self.commit, what: &what, subject: Subject::File };
         let response = self.ask(part, &asked).await?;
         // In a box, so that what moves for each chunk is a pointer.
         let body = Box::new(self.body(part, response, &asked)?);
@@ -296,6 +349,11 @@ impl RangeStore for Fetcher {
     fn name(&self) -> String {
         self.hub.host()
     }
+}
+
+/// Returns whether a file is a web page by its name.
+fn is_page(path: &ModelPath) -> bool {
+    ["html", "htm"].iter().any(|extension| has_extension(path.as_str(), extension))
 }
 
 fn range_of(part: &Extent) -> String {
@@ -320,10 +378,6 @@ fn etag_mismatch(response: &Response, file: &SourceFile) -> Option<String> {
     let listed = file.content?;
     let comparable = std::mem::discriminant(&offered) == std::mem::discriminant(&listed);
     (comparable && offered != listed).then(|| format!("{listed} was listed and {offered} is offered"))
-}
-
-fn changed(file: &SourceFile, reason: String) -> SourceError {
-    SourceError::Changed { path: PathBuf::from(file.path.as_str()), reason }
 }
 
 #[cfg(feature = "workspace-tests")]

@@ -6,46 +6,63 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::lenient::Size;
 use crate::{
     ContentId, ModelPath,
-    source::{SourceError, SourceFile},
+    source::{Answerer, SourceError, SourceFile, Unwanted},
+    text,
 };
 
 /// JSON numbers are exact up to here; no file is as large.
 const MAX_FILE_BYTES: u64 = 1 << 53;
 
-/// One entry of the tree, as served.
+/// One entry of the tree, as served, or one of the files in a model's description, where it has other names.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct TreeEntry {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default = "file")]
     kind: String,
-    path: String,
-    #[serde(default)]
+    #[serde(alias = "rfilename")]
+    pub(super) path: String,
+    #[serde(default, alias = "blobId")]
     oid: Option<String>,
     #[serde(default)]
-    size: Value,
+    size: Size,
     #[serde(default)]
     lfs: Option<Lfs>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Lfs {
+    #[serde(alias = "sha256")]
     oid: String,
     #[serde(default)]
-    size: Value,
+    size: Option<Size>,
 }
 
-/// Turns the entries of `repo` into files, or says what makes them unbelievable.
-pub(super) fn check(repo: &str, entries: Vec<TreeEntry>) -> Result<Vec<SourceFile>, SourceError> {
+/// A description of a model lists nothing but files.
+fn file() -> String {
+    "file".to_owned()
+}
+
+/// Turns the entries of `repo`, listed by `by`, into files, or says what makes them unbelievable.
+pub(super) fn check(
+    repo: &str,
+    by: &Answerer,
+    entries: Vec<TreeEntry>,
+    unwanted: &Unwanted,
+) -> Result<Vec<SourceFile>, SourceError> {
     let mut files = Vec::with_capacity(entries.len());
     let mut total = 0_u64;
     for entry in entries {
         if entry.kind == "directory" {
             continue;
         }
-        let file = to_file(repo, &entry)?;
+        let file = match to_file(repo, by, &entry) {
+            Ok(file) => file,
+            Err(_) if unwanted.has(&entry.path) => continue,
+            Err(error) => return Err(error),
+        };
         total = total
             .checked_add(file.size)
             .filter(|sum| *sum <= MAX_FILE_BYTES)
@@ -59,30 +76,34 @@ pub(super) fn check(repo: &str, entries: Vec<TreeEntry>) -> Result<Vec<SourceFil
     Ok(files)
 }
 
-fn to_file(repo: &str, entry: &TreeEntry) -> Result<SourceFile, SourceError> {
+fn to_file(repo: &str, by: &Answerer, entry: &TreeEntry) -> Result<SourceFile, SourceError> {
     let path: ModelPath = entry.path.parse().map_err(|error| SourceError::HostileListing {
         source_name: repo.to_owned(),
         reason: "it holds a path that can't stand in a model".to_owned(),
-        source: Some(error),
+        entry: Some(text::excerpt(&entry.path)),
+        source: Some(Box::new(error)),
     })?;
     if entry.kind != "file" {
-        return Err(refused(repo, format!("`{path}` is neither a file nor a directory")));
+        return Err(unusable(repo, &path, "is neither a file nor a directory"));
     }
-    let size = entry.size.as_u64().ok_or_else(|| refused(repo, format!("`{path}` has no usable size")))?;
+    let size = entry.size.0.ok_or_else(|| unusable(repo, &path, "has no usable size"))?;
     if size > MAX_FILE_BYTES {
-        return Err(refused(repo, format!("`{path}` has the absurd size of {size} bytes")));
+        return Err(unusable(repo, &path, "has an absurd size"));
     }
     let content = match &entry.lfs {
         Some(lfs) => {
-            if !lfs.size.is_null() && lfs.size.as_u64() != Some(size) {
-                let reason = format!("`{path}` has two sizes, {size} and {}", lfs.size);
-                return Err(refused(repo, reason));
+            if lfs.size.is_some_and(|other| other.0 != Some(size)) {
+                return Err(unusable(repo, &path, "has two sizes"));
             }
             ContentId::sha256_from_hex(lfs.oid.strip_prefix("sha256:").unwrap_or(&lfs.oid))
         }
         None => entry.oid.as_deref().and_then(ContentId::git_sha1_from_hex),
     };
-    let content = content.ok_or_else(|| refused(repo, format!("`{path}` has no content id")))?;
+    let content = content.ok_or_else(|| SourceError::NoHash {
+        path: path.to_string(),
+        by: by.clone(),
+        hash: if entry.lfs.is_some() { "SHA-256" } else { "hash" },
+    })?;
     Ok(SourceFile { path, size, content: Some(content) })
 }
 
@@ -98,12 +119,22 @@ fn refuse_repetitions(repo: &str, files: &[SourceFile]) -> Result<(), SourceErro
 
 /// A refusal with its reason.
 pub(super) fn refused(repo: &str, reason: impl Into<String>) -> SourceError {
-    SourceError::HostileListing { source_name: repo.to_owned(), reason: reason.into(), source: None }
+    SourceError::HostileListing { source_name: repo.to_owned(), reason: reason.into(), entry: None, source: None }
+}
+
+/// A refusal for the sake of one entry.
+fn unusable(repo: &str, path: &ModelPath, why: &str) -> SourceError {
+    SourceError::HostileListing {
+        source_name: repo.to_owned(),
+        reason: format!("`{path}` {why}"),
+        entry: Some(path.to_string()),
+        source: None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -116,7 +147,12 @@ mod tests {
     }
 
     fn checked(entries: Value) -> Result<Vec<SourceFile>, SourceError> {
-        check("o/n", serde_json::from_value(entries).unwrap())
+        check(
+            "o/n",
+            &Answerer::Mirror("m.test".into()),
+            serde_json::from_value(entries).unwrap(),
+            &Unwanted::by(|name| name.starts_with("un")),
+        )
     }
 
     #[test]
@@ -125,6 +161,8 @@ mod tests {
         let files = checked(json!([
             {"type": "directory", "path": "sub", "oid": oid(), "size": 0},
             file("sub/config.json"),
+            file("un\\wanted"),
+            {"type": "submodule", "path": "un", "oid": oid()},
             {"type": "file", "path": "w.safetensors", "size": 9, "oid": oid(), "xetHash": "x",
              "lfs": {"oid": sha, "size": 9, "pointerSize": 130}},
             {"type": "file", "path": "empty", "size": 0, "oid": oid(), "lfs": null},
@@ -159,9 +197,9 @@ mod tests {
             (json!([sized(json!(u64::MAX))]), "absurd size"),
             (json!([large("a"), large("b")]), "add up"),
             (lfs(json!({"oid": "cd".repeat(32), "size": 4})), "two sizes"),
-            (lfs(json!({"oid": "cd".repeat(20), "size": 3})), "no content id"),
-            (json!([{"type": "file", "path": "a", "size": 3}]), "no content id"),
-            (json!([{"type": "file", "path": "a", "size": 3, "oid": "xyz"}]), "no content id"),
+            (lfs(json!({"oid": "cd".repeat(20), "size": 3})), "so that it can't be verified"),
+            (json!([{"type": "file", "path": "a", "size": 3}]), "so that it can't be verified"),
+            (json!([{"type": "file", "path": "a", "size": 3, "oid": "xyz"}]), "so that it can't be verified"),
             (json!([{"type": "submodule", "path": "a", "size": 3, "oid": oid()}]), "neither"),
         ] {
             let error = checked(entries.clone()).unwrap_err().to_string();

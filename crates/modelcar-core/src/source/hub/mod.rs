@@ -3,12 +3,16 @@
 //! A revision is resolved to a commit once; the listing and every byte come from that commit. Bytes are fetched with
 //! ranged requests, several at a time, and handed on in order.
 
+mod address;
 mod api;
 mod fetch;
 mod headers;
+mod lenient;
 mod listing;
 mod options;
 mod rate_limit;
+mod refusal;
+mod tree;
 
 use std::sync::Arc;
 
@@ -18,7 +22,7 @@ pub use self::options::HubOptions;
 use self::{api::Hub, fetch::Fetcher};
 use crate::{
     progress::Phase,
-    source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, ranged},
+    source::{ByteStream, Extent, ModelId, Origin, ReadBudget, Source, SourceError, SourceFile, Unwanted, ranged},
 };
 
 /// A model on the Hub, pinned to a commit.
@@ -28,6 +32,7 @@ pub struct HubSource {
     repository: Arc<str>,
     commit: Arc<str>,
     origin: Origin,
+    unwanted: Unwanted,
 }
 
 impl HubSource {
@@ -50,7 +55,13 @@ impl HubSource {
             commit: Some(info.commit.clone()),
             license: info.license,
         };
-        Ok(Self { hub: Arc::new(hub), repository: info.repository.into(), commit: info.commit.into(), origin })
+        Ok(Self {
+            hub: Arc::new(hub),
+            repository: info.repository.into(),
+            commit: info.commit.into(),
+            origin,
+            unwanted: options.unwanted,
+        })
     }
 }
 
@@ -63,7 +74,7 @@ impl Source for HubSource {
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
         Phase::List.begin(self.hub.retry.progress());
         let entries = self.hub.tree(&self.repository, &self.commit).await?;
-        listing::check(&self.repository, entries)
+        listing::check(&self.repository, &self.hub.answerer(), entries, &self.unwanted)
     }
 
     /// The Hub states the content of every file.

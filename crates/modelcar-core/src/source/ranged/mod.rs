@@ -37,6 +37,7 @@
 
 mod reader;
 mod retry;
+mod whole;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -59,6 +60,9 @@ pub trait RangeStore: Send + Sync + 'static {
     /// The stream yields the bytes of the range in order, or fewer where the store says so: the rest is asked for again at
     /// once. More bytes than the range has end the reading, as a [`Fault::fatal`] does. After a [`Fault::passing`] the bytes
     /// before it count, and the range that is still missing is opened.
+    ///
+    /// A store that has the file as a whole only says so with a [`Fault::fatal`] of
+    /// [`SourceError::NoRanges`](super::SourceError::NoRanges). Then the whole file is opened, and read once.
     ///
     /// A stream that is dropped gives its connection up.
     async fn open(&self, range: &Extent) -> Result<RangeStream, Fault>;

@@ -5,6 +5,8 @@
 //! ends without any reader's help, and however few the permits and many the readers, every head part gets its turn
 //! (the semaphore is fair). Memory is bounded by the number of parts a reader may have.
 //!
+//! A store may be unable to give parts of a file. Such a file is read in one go ([`Whole`]), at the pace of whoever reads.
+//!
 //! A connection may turn out slow, and then the reader waits for its part while the others are done. Such a part is
 //! asked for again, from where it is, over another connection.
 
@@ -31,7 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     RangeStore,
-    retry::{Fault, Retry},
+    retry::{Fault, PROGRESS_BYTES, Retry},
+    whole::Whole,
 };
 use crate::{
     error::{ErrorKind, OtherError},
@@ -46,8 +49,6 @@ const SLOW_LEAST: Duration = Duration::from_secs(1);
 const SLOW_TRIES: u32 = 2;
 /// How often the reader looks whether the part that it waits for is slow.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A try that brought so many bytes before it broke is progress: failures are counted from there anew.
-const PROGRESS_BYTES: u64 = 256 << 10;
 
 /// Takes the bytes of one part.
 #[derive(Debug)]
@@ -83,10 +84,11 @@ pub fn read<F: RangeStore>(store: Arc<F>, extents: Vec<Extent>, budget: &ReadBud
     let reader = Reader {
         store,
         retry,
-        permits: Arc::clone(budget.permits()),
         share: Some(budget.join()),
+        budget: budget.clone(),
         parts: Parts::new(extents, budget.part_bytes()),
         flying: VecDeque::new(),
+        whole: None,
         usual: Arc::default(),
     };
     stream::unfold(reader, |mut reader| async move { reader.next().await.map(|item| (item, reader)) }).boxed()
@@ -95,14 +97,37 @@ pub fn read<F: RangeStore>(store: Arc<F>, extents: Vec<Extent>, budget: &ReadBud
 /// Extents cut into parts, lazily: a large model has many thousands.
 #[derive(Debug)]
 struct Parts {
-    extents: std::vec::IntoIter<Extent>,
+    extents: VecDeque<Extent>,
     current: Option<Extent>,
     part_bytes: u64,
 }
 
 impl Parts {
     fn new(extents: Vec<Extent>, part_bytes: u64) -> Self {
-        Self { extents: extents.into_iter(), current: None, part_bytes: part_bytes.max(1) }
+        Self { extents: extents.into(), current: None, part_bytes: part_bytes.max(1) }
+    }
+
+    /// Returns the next part uncut: what is left of its extent.
+    fn next_whole(&mut self) -> Option<Extent> {
+        if let Some(rest) = self.current.take() {
+            return Some(rest);
+        }
+        std::iter::from_fn(|| self.extents.pop_front()).find(|extent| extent.len > 0)
+    }
+
+    /// Takes back parts that were not read, which come next again; neighbours become one.
+    fn give_back(&mut self, parts: impl DoubleEndedIterator<Item = Extent>) {
+        if let Some(rest) = self.current.take() {
+            self.extents.push_front(rest);
+        }
+        for part in parts.rev() {
+            match self.extents.front_mut() {
+                Some(next) if Arc::ptr_eq(&next.file, &part.file) && part.offset + part.len == next.offset => {
+                    *next = Extent { len: part.len + next.len, ..part };
+                }
+                _ => self.extents.push_front(part),
+            }
+        }
     }
 }
 
@@ -110,10 +135,7 @@ impl Iterator for Parts {
     type Item = Extent;
 
     fn next(&mut self) -> Option<Extent> {
-        let whole = match self.current.take() {
-            Some(rest) => rest,
-            None => self.extents.find(|extent| extent.len > 0)?,
-        };
+        let whole = self.next_whole()?;
         let len = whole.len.min(self.part_bytes);
         if len < whole.len {
             let (offset, left) = (whole.offset + len, whole.len - len);
@@ -138,17 +160,29 @@ struct Flight {
 struct Reader<F> {
     store: Arc<F>,
     retry: Retry,
-    permits: Arc<Semaphore>,
+    budget: ReadBudget,
     /// Held while there are parts to ask for; afterwards the share is for the others.
     share: Option<ReaderShare>,
     parts: Parts,
     flying: VecDeque<Flight>,
+    /// A file that is read in one go, before all other parts.
+    whole: Option<Whole>,
     usual: Arc<Usual>,
 }
 
 impl<F: RangeStore> Reader<F> {
     async fn next(&mut self) -> Option<Result<Bytes, SourceError>> {
         loop {
+            if let Some(whole) = &mut self.whole {
+                match whole.next(&*self.store, &self.retry).await {
+                    Some(Ok(chunk)) => return Some(Ok(chunk)),
+                    Some(Err(error)) => {
+                        self.stop();
+                        return Some(Err(error));
+                    }
+                    None => self.whole = None,
+                }
+            }
             self.fill();
             self.hurry();
             let head = self.flying.front_mut()?;
@@ -158,6 +192,10 @@ impl<F: RangeStore> Reader<F> {
                     head.left -= chunk.len() as u64;
                     return Some(Ok(chunk));
                 }
+                Some(Err(SourceError::NoRanges { path, host })) => {
+                    tracing::info!(%path, host, "the store gives no parts of the file: it is read in one go");
+                    self.read_whole();
+                }
                 Some(Err(error)) => {
                     self.stop();
                     return Some(Err(error));
@@ -166,7 +204,7 @@ impl<F: RangeStore> Reader<F> {
                     let ended = self.flying.pop_front()?;
                     if ended.left > 0 {
                         self.stop();
-                        return Some(Err(self.cut_short(ended).await));
+                        return Some(Err(cut_short(self.store.name(), ended).await));
                     }
                 }
             }
@@ -188,7 +226,7 @@ impl<F: RangeStore> Reader<F> {
         let job = Job {
             store: Arc::clone(&self.store),
             part: part.clone(),
-            permits: Arc::clone(&self.permits),
+            permits: Arc::clone(self.budget.permits()),
             retry: self.retry.clone(),
             again: Arc::clone(&again),
             usual: Arc::clone(&self.usual),
@@ -213,25 +251,38 @@ impl<F: RangeStore> Reader<F> {
         }
     }
 
+    /// Reads what is left of the first part's file in one go.
+    fn read_whole(&mut self) {
+        let flying = std::mem::take(&mut self.flying).into_iter();
+        let left = flying.map(|flight| {
+            let Flight { part, left, .. } = flight;
+            Extent { offset: part.offset + part.len - left, len: left, ..part }
+        });
+        self.parts.give_back(left);
+        self.share.get_or_insert_with(|| self.budget.join());
+        self.whole = self.parts.next_whole().map(Whole::new);
+    }
+
     fn stop(&mut self) {
+        self.whole = None;
         self.flying.clear();
         self.parts = Parts::new(Vec::new(), 1);
     }
+}
 
-    /// A task that ended without its bytes and without a word: it panicked, or the runtime is going down.
-    async fn cut_short(&self, flight: Flight) -> SourceError {
-        if let Err(dead) = flight.task.await
-            && dead.is_panic()
-        {
-            resume_unwind(dead.into_panic());
-        }
-        SourceError::BrokenBody {
-            path: flight.part.file.path.clone(),
-            host: self.store.name(),
-            at: flight.part.offset + flight.part.len - flight.left,
-            size: flight.part.file.size,
-            source: None,
-        }
+/// A task that ended without its bytes and without a word: it panicked, or the runtime is going down.
+async fn cut_short(host: String, flight: Flight) -> SourceError {
+    if let Err(dead) = flight.task.await
+        && dead.is_panic()
+    {
+        resume_unwind(dead.into_panic());
+    }
+    SourceError::BrokenBody {
+        path: flight.part.file.path.clone(),
+        host,
+        at: flight.part.offset + flight.part.len - flight.left,
+        size: flight.part.file.size,
+        source: None,
     }
 }
 

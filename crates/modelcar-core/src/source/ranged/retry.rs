@@ -8,6 +8,9 @@ use crate::{
     source::SourceError,
 };
 
+/// A try that brought so many bytes before it broke is progress: failures are counted from there anew.
+pub(super) const PROGRESS_BYTES: u64 = 256 << 10;
+
 /// How often a store is asked again after a failure that may pass.
 #[derive(Debug, Clone)]
 pub struct Retry(Arc<RetryPolicy>);

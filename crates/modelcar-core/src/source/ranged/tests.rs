@@ -301,3 +301,83 @@ async fn a_store_that_gives_more_than_was_asked_for_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert_eq!(error.to_string(), "read `w` from `s3://models`");
 }
+
+/// Serves files as a whole only, and breaks off where asked.
+struct WholeOnly {
+    /// Bytes that each answer has before it breaks off.
+    breaks_at: Mutex<Vec<u64>>,
+    opened: AtomicUsize,
+    sent: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl RangeStore for WholeOnly {
+    async fn open(&self, part: &Extent) -> Result<RangeStream, Fault> {
+        let path = part.file.path.clone();
+        if (part.offset, part.len) != (0, part.file.size) {
+            return Err(Fault::fatal(SourceError::NoRanges { path, host: "h".into() }));
+        }
+        self.opened.fetch_add(1, SeqCst);
+        let breaks_at = self.breaks_at.lock().unwrap().pop();
+        let bytes: Vec<_> = chunks(0..breaks_at.unwrap_or(part.len)).collect();
+        let cut = breaks_at.map(|_| Err(Fault::passing(broken(part))));
+        let sent = Arc::clone(&self.sent);
+        let count = move |chunk: &Result<Bytes, Fault>| {
+            sent.fetch_add(chunk.as_ref().map_or(0, Bytes::len), SeqCst);
+        };
+        Ok(stream::iter(bytes.into_iter().chain(cut)).inspect(count).boxed())
+    }
+
+    fn name(&self) -> String {
+        "h".to_owned()
+    }
+}
+
+fn whole_only(breaks_at: &[u64]) -> Arc<WholeOnly> {
+    let breaks_at = Mutex::new(breaks_at.iter().rev().copied().collect());
+    Arc::new(WholeOnly { breaks_at, opened: AtomicUsize::new(0), sent: Arc::default() })
+}
+
+fn whole_file(name: &str, size: u64) -> Arc<SourceFile> {
+    Arc::new(SourceFile { path: name.parse().unwrap(), size, content: None })
+}
+
+#[tokio::test]
+async fn a_store_that_has_files_as_a_whole_only_is_read_once_and_at_the_readers_pace() {
+    let store = whole_only(&[]);
+    let (file, other) = (whole_file("a", 1000), whole_file("b", 500));
+    let extent = |file: &Arc<SourceFile>, offset, len| Extent { file: Arc::clone(file), offset, len };
+    let extents = vec![extent(&file, 100, 900), extent(&other, 0, 500)];
+    let mut stream = read(Arc::clone(&store), extents, &ReadBudget::new(4, 64), retry());
+    let mut got = stream.next().await.unwrap().unwrap().to_vec();
+    assert!(store.sent.load(SeqCst) <= 120, "nothing is read ahead");
+    while let Some(chunk) = stream.next().await {
+        got.extend_from_slice(&chunk.unwrap());
+    }
+    let expected: Vec<u8> = (100..1000).chain(0..500).map(byte).collect();
+    assert!(got == expected);
+    assert_eq!((store.opened.load(SeqCst), store.sent.load(SeqCst)), (2, 1500));
+}
+
+#[tokio::test]
+async fn a_whole_file_that_breaks_off_is_read_again_and_its_known_bytes_are_dropped() {
+    let file = whole_file("a", 1000);
+    let all = || vec![Extent { file: Arc::clone(&file), offset: 0, len: 1000 }];
+    let store = whole_only(&[700, 300]);
+    let mut stream = read(Arc::clone(&store), all(), &ReadBudget::new(2, 64), retry());
+    let mut got = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        got.extend_from_slice(&chunk.unwrap());
+    }
+    assert!(got == (0..1000).map(byte).collect::<Vec<u8>>());
+    assert_eq!(store.opened.load(SeqCst), 3);
+
+    let store = whole_only(&[500; 9]);
+    let mut stream = read(Arc::clone(&store), all(), &ReadBudget::new(2, 64), retry());
+    let mut end = None;
+    while let Some(chunk) = stream.next().await {
+        end = chunk.err();
+    }
+    assert!(matches!(end, Some(SourceError::BrokenBody { .. })), "{end:?}");
+    assert_eq!(store.opened.load(SeqCst), 3, "three tries without progress");
+}

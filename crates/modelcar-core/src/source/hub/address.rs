@@ -1,0 +1,182 @@
+//! The address of a Hub: what is asked of it, and whom it sends to.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+
+use crate::{
+    ModelPath,
+    http::RedactedUrl,
+    source::{Answerer, SourceError},
+    text,
+};
+
+/// RFC 3986's unreserved characters stand for themselves; all else is escaped, `/` included.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Hosts of the Hub itself. Its stores have other names below these.
+const HUB_HOSTS: [&str; 3] = ["huggingface.co", "www.huggingface.co", "hf.co"];
+
+/// Where a Hub or a mirror is. The path may be one below which a proxy serves it.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint(Url);
+
+impl Endpoint {
+    pub(super) fn parse(text: &str) -> Result<Self, SourceError> {
+        // What does not parse can't be masked either: it is shown where no password and no signature can be in it.
+        let may_hold_secret = text.contains(['@', '?', '#']);
+        let address = || if may_hold_secret { "(not shown)".to_owned() } else { format!("`{}`", text::excerpt(text)) };
+        let unparsed = || SourceError::BadEndpoint { address: address(), reason: "is not a URL" };
+        let url = Url::parse(text.trim()).ok().filter(|url| !url.cannot_be_a_base()).ok_or_else(unparsed)?;
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let good = matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.password().is_none();
+        if good { Ok(Self(url)) } else { Err(bad_endpoint(&url)) }
+    }
+
+    pub(super) fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    pub(super) fn is_plain_http(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
+    /// Returns the URL below the endpoint.
+    pub(super) fn url(&self, tail: &str) -> Result<Url, SourceError> {
+        let base = self.0.as_str().trim_end_matches('/');
+        Url::parse(&format!("{base}/{tail}")).map_err(|_| bad_endpoint(&self.0))
+    }
+
+    /// Returns the web page of a model.
+    pub(super) fn page(&self, repo: &str) -> String {
+        format!("{}/{repo}", self.0.as_str().trim_end_matches('/'))
+    }
+
+    /// Returns the URL of a file's content.
+    pub(super) fn file_url(&self, repo: &str, commit: &str, path: &ModelPath) -> Result<Url, SourceError> {
+        let segments: Vec<String> = path.as_str().split('/').map(segment).collect();
+        self.url(&format!("{repo}/resolve/{}/{}", segment(commit), segments.join("/")))
+    }
+
+    /// Returns whether the token may go there.
+    pub(super) fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.0.origin()
+    }
+
+    /// Returns a URL that a mirror passes on from the Hub, below the mirror's own path: the Hub does not know that its
+    /// answers are served below one. A URL that is not one of a Hub's stays as it is.
+    pub(super) fn below_path(&self, mut url: Url) -> Url {
+        let prefix = self.0.path().trim_end_matches('/').to_owned();
+        let is_below = url.path().strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/'));
+        if self.is_own(&url) && !is_below && is_of_hub(&url) {
+            url.set_path(&format!("{prefix}{}", url.path()));
+        }
+        url
+    }
+
+    /// Returns the page that `link` names, at the endpoint. A mirror that passes the Hub's answers on names the Hub.
+    pub(super) fn bring_home(&self, link: &Url) -> Url {
+        let mut home = self.0.clone();
+        home.set_path(link.path());
+        home.set_query(link.query());
+        self.below_path(home)
+    }
+
+    /// Returns who answers at `url`.
+    pub(super) fn answerer(&self, url: &Url) -> Answerer {
+        let host = host(url).into();
+        match url.host_str() {
+            _ if !self.is_own(url) && !is_of_hub(url) => Answerer::Store(host),
+            Some(name) if HUB_HOSTS.contains(&name) => Answerer::Hub(host),
+            _ => Answerer::Mirror(host),
+        }
+    }
+}
+
+/// Returns whether a URL has the form of a Hub's: its API, or a file of a revision.
+fn is_of_hub(url: &Url) -> bool {
+    ["/api/models/", "/api/resolve-cache/", "/resolve/"].iter().any(|part| url.path().contains(part))
+}
+
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// Returns host and, where it is not the usual one, port.
+pub(super) fn host(url: &Url) -> String {
+    let name = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+fn bad_endpoint(url: &Url) -> SourceError {
+    SourceError::BadEndpoint {
+        address: format!("`{}`", RedactedUrl::new(url)),
+        reason: "is not one of a Hub: expected an http or https URL without user, query and fragment",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_one_segment_and_a_path_several() {
+        let hub = Endpoint::parse("http://mirror.test/hub/").unwrap();
+        let path: ModelPath = "sub dir/tok#1 é?.bin".parse().unwrap();
+        let url = hub.file_url("o/n", "refs/pr/1", &path).unwrap();
+        assert_eq!(url.as_str(), "http://mirror.test/hub/o/n/resolve/refs%2Fpr%2F1/sub%20dir/tok%231%20%C3%A9%3F.bin");
+        assert_eq!(hub.page("o/n"), "http://mirror.test/hub/o/n");
+        assert!(hub.is_own(&url));
+        assert!(!hub.is_own(&Url::parse("https://mirror.test/hub").unwrap()));
+    }
+
+    #[test]
+    fn what_the_hub_names_is_asked_of_the_mirror() {
+        for (endpoint, link, expected) in [
+            (
+                "http://m.test",
+                "https://huggingface.co/api/models/a/b/tree/c?x=1",
+                "http://m.test/api/models/a/b/tree/c?x=1",
+            ),
+            (
+                "http://m.test:81/hf/",
+                "http://m.test/api/models/x?cursor=a%3D",
+                "http://m.test:81/hf/api/models/x?cursor=a%3D",
+            ),
+            ("http://m.test/hf", "https://h/hf/api/models/x", "http://m.test/hf/api/models/x"),
+        ] {
+            let home = Endpoint::parse(endpoint).unwrap().bring_home(&Url::parse(link).unwrap());
+            assert_eq!(home.as_str(), expected);
+        }
+        let hub = Endpoint::parse("http://m.test/hf").unwrap();
+        let below = |url: &str| hub.below_path(Url::parse(url).unwrap()).to_string();
+        assert_eq!(below("http://m.test/api/resolve-cache/x?e=1"), "http://m.test/hf/api/resolve-cache/x?e=1");
+        assert_eq!(below("http://m.test/hf/api/models/x"), "http://m.test/hf/api/models/x");
+        assert_eq!(below("http://m.test/blobs/x?sig=1"), "http://m.test/blobs/x?sig=1");
+        assert_eq!(below("http://s.test/api/models/x"), "http://s.test/api/models/x");
+    }
+
+    #[test]
+    fn who_answers_is_told_by_the_address() {
+        let mirror = Endpoint::parse("https://hf-mirror.test").unwrap();
+        for (url, expected) in [
+            ("https://hf-mirror.test/x", "the mirror at hf-mirror.test"),
+            ("https://huggingface.co/api/models/a/b", "the Hub (huggingface.co)"),
+            ("https://other.test:8443/a/b/resolve/main/x", "the mirror at other.test:8443"),
+            ("https://cdn-lfs.huggingface.co/x?Signature=1", "the store at cdn-lfs.huggingface.co"),
+        ] {
+            assert_eq!(mirror.answerer(&Url::parse(url).unwrap()).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn endpoints_that_hide_something_are_refused() {
+        for bad in ["", "huggingface.co", "ftp://h", "https://u:p@h", "https://h/?q", "https://h/#f"] {
+            let error = Endpoint::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("u:p"), "{error}");
+        }
+        let said = |bad| Endpoint::parse(bad).unwrap_err().to_string();
+        assert_eq!(said("foo"), "the Hub's address `foo` is not a URL");
+        assert_eq!(said("//u:p@h"), "the Hub's address (not shown) is not a URL");
+        assert_eq!(said("u:p@h"), said("v:q@h"), "the password is in neither");
+        assert!(Endpoint::parse("https://h:8443/prefix").is_ok());
+    }
+}

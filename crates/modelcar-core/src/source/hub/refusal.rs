@@ -1,0 +1,115 @@
+//! What an answer means that is neither good nor a redirect, and who gave it.
+
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::time::timeout;
+
+use super::{
+    address::host,
+    api::{Asked, Hub, Subject},
+    rate_limit::rate_limit_wait,
+};
+use crate::{
+    error::ModelcarError,
+    http::{HttpFailure, header},
+    source::{Answerer, GateReason, SourceError, TokenUse, ranged::Fault},
+};
+
+/// Shorter values of a query are no signatures.
+const LEAST_SIGNATURE: usize = 16;
+
+impl Hub {
+    /// Tells what an answer that is neither good nor a redirect means.
+    pub(super) async fn refusal(&self, response: Response, asked: &Asked<'_>) -> Fault {
+        let told = header(&response, "ratelimit").filter(|_| response.status() == StatusCode::TOO_MANY_REQUESTS);
+        let (url, status) = (response.url().clone(), response.status());
+        let secrets = self.secrets(&url);
+        let read = HttpFailure::from_masked(Method::GET, response, &secrets);
+        let failure = match timeout(self.stall, read).await {
+            Ok(failure) => failure,
+            Err(_) => HttpFailure {
+                status: Some(status),
+                ..HttpFailure::protocol(Method::GET, &url, "the answer has no body")
+            },
+        };
+        let wait = failure.retry_after.or_else(|| rate_limit_wait(&told?));
+        let transient = failure.is_retryable();
+        Fault { error: self.meaning(&url, failure, asked), transient, wait }
+    }
+
+    /// The Hub says what is missing in a header; a mirror may only have the status. A store knows neither.
+    fn meaning(&self, url: &Url, failure: HttpFailure, asked: &Asked<'_>) -> SourceError {
+        let by = self.answerer_of(url, &failure);
+        if !by.knows_models() {
+            return self.http(url, failure, asked);
+        }
+        let (repo, token) = (asked.repo.to_owned(), self.token_use(url));
+        let status = failure.status.map(|status| status.as_u16());
+        let bad_token = failure.message.as_ref().is_some_and(|text| text.starts_with("Invalid credentials"));
+        match (failure.code.as_deref(), status) {
+            _ if bad_token => self.http(url, failure, asked),
+            (Some("GatedRepo"), _) => {
+                let reason = GateReason::read(failure.message.as_deref().unwrap_or_default());
+                SourceError::Gated { repo, reason, token, source: Some(failure.into()) }
+            }
+            (Some("RevisionNotFound"), _) => {
+                let revision = asked.revision.to_owned();
+                SourceError::RevisionNotFound { repo, revision, source: Some(failure.into()) }
+            }
+            (Some("RepoNotFound"), _) => {
+                SourceError::RepositoryNotFound { repo, by, token, source: Some(failure.into()) }
+            }
+            (None, Some(404)) if asked.subject == Subject::Model => {
+                SourceError::RepositoryNotFound { repo, by, token, source: Some(failure.into()) }
+            }
+            (None, Some(401)) if token != TokenUse::Sent => {
+                SourceError::RepositoryNotFound { repo, by, token, source: Some(failure.into()) }
+            }
+            _ => self.http(url, failure, asked),
+        }
+    }
+
+    /// Returns who answers at `url`, when it is not a proxy that answers for itself.
+    fn answerer_of(&self, url: &Url, failure: &HttpFailure) -> Answerer {
+        match failure.status {
+            Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => Answerer::Proxy(host(url).into()),
+            _ => self.endpoint.answerer(url),
+        }
+    }
+
+    /// Returns what became of the token in a request to `url`.
+    fn token_use(&self, url: &Url) -> TokenUse {
+        match (&self.token, &self.token_problem) {
+            (Some(_), _) if self.endpoint.is_own(url) => TokenUse::Sent,
+            (Some(_), _) => TokenUse::Withheld { refused: host(url) },
+            (None, Some(why)) => TokenUse::Unreadable(why.clone()),
+            (None, None) => TokenUse::Absent,
+        }
+    }
+
+    /// Returns what a server may repeat and nobody may read: the token, and the signature of a URL.
+    fn secrets(&self, url: &Url) -> Vec<String> {
+        let token = self.token.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let signed = url.query_pairs().map(|(_, value)| value.into_owned());
+        let signed = signed.chain(url.query().unwrap_or_default().split(['&', '=']).map(str::to_owned));
+        token.map(str::to_owned).into_iter().chain(signed.filter(|value| value.len() >= LEAST_SIGNATURE)).collect()
+    }
+
+    /// An answer that breaks the protocol.
+    pub(super) fn protocol(&self, url: &Url, asked: &Asked<'_>, message: impl Into<String>) -> SourceError {
+        self.http(url, HttpFailure::protocol(Method::GET, url, message), asked)
+    }
+
+    /// A request without an answer.
+    pub(super) fn transport(&self, url: &Url, asked: &Asked<'_>, cause: reqwest::Error) -> SourceError {
+        self.http(url, HttpFailure::transport(Method::GET, url, cause), asked)
+    }
+
+    fn http(&self, url: &Url, failure: HttpFailure, asked: &Asked<'_>) -> SourceError {
+        SourceError::Http {
+            what: asked.what.to_owned(),
+            by: self.answerer_of(url, &failure),
+            token: self.token_use(url),
+            source: Box::new(failure),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The files of a commit, page by page, or as a mirror without such pages lists them.
+
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{
+    address::segment,
+    api::{Asked, Hub, Subject},
+    listing::{TreeEntry, refused},
+};
+use crate::source::SourceError;
+
+const MAX_PAGES: usize = 1000;
+const MAX_ENTRIES: usize = 100_000;
+/// Pages without an entry that a listing may have.
+const MAX_EMPTY_PAGES: usize = 10;
+/// A listing may take so many times as long as a connection may bring no byte.
+const LISTING_STALLS: u32 = 30;
+
+/// What a mirror without a tree says of a model's files.
+#[derive(Deserialize)]
+struct Siblings {
+    #[serde(default)]
+    siblings: Vec<TreeEntry>,
+}
+
+impl Hub {
+    /// Lists everything in a commit.
+    pub(super) async fn tree(&self, repo: &str, commit: &str) -> Result<Vec<TreeEntry>, SourceError> {
+        let what = format!("list the files of `{repo}` at {commit}");
+        let asked = Asked { repo, revision: commit, what: &what, subject: Subject::Listing };
+        match self.pages(&asked).await {
+            Err(error) if has_no_tree(&error) => {
+                tracing::info!(repo, "there is no tree: the files are read from the description of the model");
+                self.siblings(&asked).await
+            }
+            listed => listed,
+        }
+    }
+
+    async fn pages(&self, asked: &Asked<'_>) -> Result<Vec<TreeEntry>, SourceError> {
+        let (repo, begun) = (asked.repo, Instant::now());
+        let tail = format!("api/models/{repo}/tree/{}?recursive=true", segment(asked.revision));
+        let mut next = Some(self.endpoint.url(&tail)?);
+        let (mut entries, mut empty, mut seen) = (Vec::new(), 0, BTreeSet::<Url>::new());
+        while let Some(url) = next {
+            if seen.len() == MAX_PAGES {
+                return Err(refused(repo, format!("it has more than {MAX_PAGES} pages")));
+            }
+            if begun.elapsed() > self.stall * LISTING_STALLS {
+                let seconds = (self.stall * LISTING_STALLS).as_secs();
+                return Err(refused(repo, format!("it is not whole after {seconds} s and {} pages", seen.len())));
+            }
+            if !seen.insert(url.clone()) {
+                return Err(refused(repo, "a page of it leads back to an earlier one"));
+            }
+            let page = self.get(url, asked).await?;
+            let found: Vec<TreeEntry> = self.parse(&page, asked)?;
+            empty += usize::from(found.is_empty());
+            if found.len() + entries.len() > MAX_ENTRIES {
+                return Err(refused(repo, format!("it has more than {MAX_ENTRIES} entries")));
+            }
+            let known: Option<&TreeEntry> = entries.first();
+            if known.is_some_and(|known| found.first().is_some_and(|found| found.path == known.path)) {
+                return Err(refused(repo, "a page of it comes again under another address"));
+            }
+            if empty > MAX_EMPTY_PAGES {
+                return Err(refused(repo, format!("more than {MAX_EMPTY_PAGES} pages of it are empty")));
+            }
+            entries.extend(found);
+            next = page.next;
+        }
+        Ok(entries)
+    }
+
+    /// Asks for the model's description, which lists its files with their hashes too.
+    async fn siblings(&self, asked: &Asked<'_>) -> Result<Vec<TreeEntry>, SourceError> {
+        let tail = format!("api/models/{}/revision/{}?blobs=true", asked.repo, segment(asked.revision));
+        let page = self.get(self.endpoint.url(&tail)?, asked).await?;
+        let listed: Siblings = self.parse(&page, asked)?;
+        if listed.siblings.len() > MAX_ENTRIES {
+            return Err(refused(asked.repo, format!("it has more than {MAX_ENTRIES} entries")));
+        }
+        Ok(listed.siblings)
+    }
+}
+
+/// Returns whether a Hub does not know the endpoint. One that has it names what is missing.
+fn has_no_tree(error: &SourceError) -> bool {
+    let SourceError::Http { source, .. } = error else { return false };
+    source.code.is_none() && source.status.is_some_and(|status| matches!(status.as_u16(), 404 | 405 | 501))
+}
+
+#[cfg(feature = "workspace-tests")]
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;
