@@ -30,7 +30,9 @@ impl Env {
 
 /// Masks what differs between two runs: addresses, digests, times.
 fn same(env: &Env, stderr: &str) -> String {
-    let shown = stderr.replace(&env.registry.host(), "REGISTRY").replace(&env.hub.endpoint(), "HUB");
+    let hub = env.hub.endpoint();
+    let shown = stderr.replace(&env.registry.host(), "REGISTRY").replace(&hub, "HUB");
+    let shown = shown.replace(hub.trim_start_matches("http://"), "HUB");
     let lines = shown.lines().map(|line| {
         let line = match line.split_once("s  INFO ") {
             Some((seconds, rest)) if seconds.trim().parse::<f64>().is_ok() => format!("TIME INFO {rest}"),

@@ -8,8 +8,10 @@
     reason = "a broken set-up is a failed test"
 )]
 
+mod cache;
 mod digests;
 mod doctor;
+mod download;
 mod front;
 mod hints;
 mod images;

@@ -20,10 +20,10 @@ use modelcar_core::{
     ModelPath,
     conformance::{self, Violation},
     layout::{ArchiveSink, LayoutSink},
-    progress::NoProgress,
+    progress::{NoProgress, Progress},
     registry::{KeychainChain, RegistryOptions, RegistrySink, Repository},
     sink::MemorySink,
-    source::{DirSource, HubOptions, HubSource, MemorySource},
+    source::{DirSource, HubCache, HubCacheSource, HubOptions, HubSource, MemorySource},
 };
 use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, ModelTree, RegistryConfig};
 use tempfile::TempDir;
@@ -79,6 +79,25 @@ async fn dir_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation>
     conformance::source(async || DirSource::open(dir.path()).await.unwrap(), files).await
 }
 
+/// Lays the files out as the Hugging Face tools keep them.
+async fn hub_cache_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
+    let dir = TempDir::new().unwrap();
+    let commit = "0123456789".repeat(4);
+    let model = dir.path().join("models--acme--tiny");
+    fs::create_dir_all(model.join("blobs")).unwrap();
+    for (path, bytes) in files {
+        let blob = modelcar_core::Digest::of(bytes).hex();
+        fs::write(model.join("blobs").join(&blob), bytes).unwrap();
+        let link = model.join("snapshots").join(&commit).join(path.as_str());
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        let up = "../".repeat(path.ancestors().count());
+        std::os::unix::fs::symlink(format!("../../{up}blobs/{blob}"), link).unwrap();
+    }
+    let (cache, name) = (HubCache::new(dir.path()), format!("acme/tiny@{commit}").parse().unwrap());
+    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    conformance::source(async || HubCacheSource::open(&cache, &name, &progress).await.unwrap(), files).await
+}
+
 async fn hub_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
     let tree = files.iter().fold(ModelTree::new(), |tree, (path, bytes)| match bytes.len() {
         0..1000 => tree.file(path.as_str(), bytes.clone()),
@@ -98,6 +117,7 @@ async fn sources() {
     let files = files();
     judge([
         ("DirSource", dir_source(&files).await),
+        ("HubCacheSource", hub_cache_source(&files).await),
         ("HubSource", hub_source(&files).await),
         ("MemorySource", conformance::source(async || MemorySource::new(files.clone()), &files).await),
     ]);

@@ -16,6 +16,7 @@
 mod auth;
 mod cloud_build;
 mod files;
+mod hub_cache;
 mod image;
 mod kserve;
 mod manifests;

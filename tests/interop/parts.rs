@@ -105,15 +105,17 @@ pub(crate) fn available(parts: &[Part]) -> bool {
 }
 
 /// What could lead the programs elsewhere.
-const FOREIGN: [&str; 16] = [
+const FOREIGN: [&str; 18] = [
     "ALL_PROXY",
     "GCE_METADATA_HOST",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "HF_ENDPOINT",
+    "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
     "HTTPS_PROXY",
     "HTTP_PROXY",
+    "HUGGINGFACE_HUB_CACHE",
     "MODELCAR_REGISTRY_PASSWORD",
     "MODELCAR_REGISTRY_USERNAME",
     "NO_PROXY",

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "error",
     "thread",
     "text",
@@ -44,6 +44,7 @@ const ORDER: [&str; 28] = [
     "inspect",
     "reuse",
     "pipeline",
+    "download",
     "push",
 ];
 

@@ -15,7 +15,7 @@ use modelcar_core::{Platform, base::BaseRef};
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Text; for push and build one line to pin
+    /// Text; for push and build one line to pin, for download the folder
     #[default]
     Text,
     /// One JSON document
@@ -83,10 +83,10 @@ pub(crate) struct ImageArgs {
 /// How fast, and how it is shown.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Layers in flight [default: two for each core, from 4 to 8]
+    /// Layers, or files of a download, in flight [default: two for each core, from 4 to 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
-    /// Connections to the Hub over all layers [default: two for each layer in flight]
+    /// Connections to the Hub in all [default: two for each layer or file in flight]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: Option<u16>,
     /// Memory for reading ahead, shared by all connections; each connection uses at least 1 MiB

@@ -5,7 +5,7 @@
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::{build, check, doctor, inspect, plan, push, render};
+use crate::commands::{build, check, doctor, download, inspect, plan, push, render};
 
 /// What stands at the end of the long help: examples, and the environment variables that are read. A test below
 /// compares the variables with the list in `modelcar-env`.
@@ -21,7 +21,9 @@ Environment:
   HF_ENDPOINT
           Address of the Hub, for mirrors [default: https://huggingface.co]
   HF_HUB_OFFLINE
-          1 turns access to the Hub off
+          1 turns access to the Hub off: models come from the Hugging Face cache
+  HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE
+          Folder of the Hugging Face cache [default: hub in HF_HOME or ~/.cache/huggingface]
   SOURCE_DATE_EPOCH
           Time of every entry of the image, in seconds since 1970 [default: 0]
   MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
@@ -77,6 +79,12 @@ pub(crate) enum Command {
     #[command(override_usage = "modelcar build [OPTIONS] --output <OUTPUT> <SOURCE>\n       \
                                 modelcar build [OPTIONS] --output <OUTPUT> --plan <FILE> [SOURCE]")]
     Build(Box<build::BuildArgs>),
+    /// Download a model's files into a folder, checked and in parallel
+    ///
+    /// A download that was stopped or killed goes on when it is run again. The answer on stdout is the folder with the
+    /// model's files.
+    #[command(after_long_help = download::EXAMPLES)]
+    Download(Box<download::DownloadArgs>),
     /// Show an image's platforms, layers and files
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),

@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
     base::BaseError,
+    download::DownloadError,
     facts::Flaw,
     layout::LayoutError,
     plan::{LeftOut, PlanError, WeightChoice},
@@ -188,12 +189,14 @@ failure_from!(
     BaseError,
     ImageError,
     RegistryError,
-    LayoutError
+    LayoutError,
+    DownloadError
 );
 
 /// Returns the hints for an error of any module. An error type that is not known here is a defect of modelcar.
 fn hints(error: &Error) -> Vec<String> {
     None.or_else(|| error.downcast_ref().map(source_hints))
+        .or_else(|| error.downcast_ref().map(download_hints))
         .or_else(|| error.downcast_ref().map(plan_hints))
         .or_else(|| error.downcast_ref().map(layer_hints))
         .or_else(|| error.downcast_ref().map(base_image_hints))
@@ -314,6 +317,25 @@ fn layout_hints(error: &LayoutError) -> Vec<String> {
         LayoutError::Busy { .. } => vec!["wait for the other build to end, or name another output".to_owned()],
         error => by_kind(error.kind(), Object::Output),
     }
+}
+
+/// Hints for a download that failed.
+fn download_hints(error: &DownloadError) -> Vec<String> {
+    let hint = match error {
+        DownloadError::Source(error) => return source_hints(error),
+        DownloadError::BadPattern { .. } => "`*` stands for any characters, `dir/` for all below it",
+        DownloadError::NoFiles(_) => "`--include` and `--exclude` leave nothing",
+        DownloadError::NotOfTheHub(_) => "leave --layout out: the files then lie as they lie in the model",
+        DownloadError::Link { .. } | DownloadError::InTheWay { .. } => "remove it, or name another folder",
+        DownloadError::Busy { .. } => "wait for the other download to end, or name another folder",
+        DownloadError::NoSpace { .. } => "make room, name a folder on another disk, or take less with --include",
+        DownloadError::Reserved { .. } => "leave the file out with --exclude",
+        DownloadError::Corrupt { .. } => {
+            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
+        }
+        error => return by_kind(error.kind(), Object::Output),
+    };
+    vec![hint.to_owned()]
 }
 
 /// Hints for a request to a registry that failed. `object` says what the registry was needed for.

@@ -62,6 +62,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,
         Command::Push(args) => commands::push::run(*args).await,
         Command::Build(args) => commands::build::run(*args).await,
+        Command::Download(args) => commands::download::run(*args).await,
         Command::Inspect(args) => stoppable(Box::pin(commands::inspect::run(args))).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Render(args) => stoppable(Box::pin(commands::render::run(*args))).await,

@@ -1,4 +1,4 @@
-//! What the names on the command line mean: a model on the Hub or a directory, a base, an image, an output.
+//! What the names on the command line mean: a model on the Hub or in its cache, a directory, a base, an image, an output.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use crate::{args::ImageArgs, hint::Failure};
 
 /// Prefix by which a name is certainly a model on the Hub.
 const SCHEME: &str = "hf://";
+const CACHE_SCHEME: &str = "hf-cache://";
 
 /// Parses a SOURCE. A name that begins with `.`, `/` or `~` is a directory, and a name that begins with `hf://` is a
 /// model.
@@ -21,7 +22,7 @@ const SCHEME: &str = "hf://";
 /// When the name has the form of a model and is also a path that exists. Then the user has to say which of the two is
 /// meant.
 pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
-    let is_told_apart = text.starts_with(['.', '/', '~']) || text.starts_with(SCHEME);
+    let is_told_apart = text.starts_with(['.', '/', '~']) || text.starts_with(SCHEME) || text.starts_with(CACHE_SCHEME);
     if !is_told_apart && PathBuf::from(text).exists() {
         let looks_like_model = text.split('@').next().is_some_and(|name| name.matches('/').count() == 1);
         return if looks_like_model {

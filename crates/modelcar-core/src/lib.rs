@@ -8,7 +8,7 @@
 //! That is what `modelcar push` does, with the same defaults but for reuse: the command line adds its local cache.
 //! [`push`] stops on request, says what it would do, and takes a progress of yours. `modelcar_env` is a crate beside this
 //! one; a program that reads no environment gives logins and options by hand: see [`push::Connections`]. The parts can be
-//! used alone: [`source`], [`plan`], [`base`], [`sink`], [`layout`], [`registry`].
+//! used alone: [`source`], [`download`], [`plan`], [`base`], [`sink`], [`layout`], [`registry`].
 //!
 //! Futures of this library need a tokio runtime with time and I/O enabled, of one thread or many. One blocking thread is
 //! enough: what lasts as long as a layer has a thread of its own. Every future can be sent to another thread. Dropping a
@@ -23,6 +23,8 @@ pub mod base;
 pub mod blob;
 pub mod conformance;
 mod digest;
+#[cfg(feature = "hub")]
+pub mod download;
 mod error;
 pub mod facts;
 #[cfg(feature = "http")]

@@ -28,12 +28,6 @@ use crate::{
     source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
-/// Least size in bytes of the parts in which a source reads. With shorter parts most of the time would go into
-/// requests.
-const PART_BYTES_LEAST: u64 = 1 << 20;
-/// Largest size in bytes of the parts in which a source reads. Longer parts are not faster and need more memory.
-const PART_BYTES_MOST: u64 = 16 << 20;
-
 /// Layers that are under way for each layer that is being read: while one is read, others wait for the sink's commit.
 const UNDER_WAY: usize = 3;
 
@@ -232,9 +226,7 @@ impl<'a> Run<'a> {
         options: &'a BuildOptions,
     ) -> Self {
         let jobs = options.jobs.clamp(1, sink.max_jobs().max(1)).min(plan.layers().len().max(1));
-        let connections = options.connections.max(1);
-        let part_bytes = (options.read_ahead_bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST);
-        let budget = ReadBudget::new(connections, part_bytes);
+        let budget = ReadBudget::for_memory(options.connections, options.read_ahead_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
         Self { plan, source, base, sink, known, jobs, turns, budget, progress, believed: AtomicBool::new(false) }

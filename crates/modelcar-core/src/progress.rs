@@ -5,7 +5,8 @@
 //! [`Event::LayerDone`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
 //! interleave. Last comes [`Event::Published`]. Before [`Event::Planned`], a directory's files may be hashed:
 //! [`Event::HashStarted`], any number of [`Event::HashAdvanced`], and [`Event::HashDone`]; this may happen more than once,
-//! never side by side. [`Event::Phase`], [`Event::Retrying`] and [`Event::Warning`] may come at any time. After an error
+//! never side by side. A download has [`Event::FetchStarted`], [`Event::FetchAdvanced`] and [`Event::FetchDone`] in place of
+//! layers. [`Event::Phase`], [`Event::Retrying`] and [`Event::Warning`] may come at any time. After an error
 //! no further event is promised.
 
 use std::{fmt, time::Duration};
@@ -72,6 +73,20 @@ pub enum Event {
     },
     /// All of those files are hashed.
     HashDone,
+    /// Files of a download are fetched, and nothing else.
+    FetchStarted {
+        /// Number of files.
+        files: usize,
+        /// Bytes of them that are not there yet.
+        bytes: u64,
+    },
+    /// More bytes of those files have come.
+    FetchAdvanced {
+        /// Bytes since the last event.
+        bytes: u64,
+    },
+    /// All of those files are there.
+    FetchDone,
     /// Another step begins.
     Phase {
         /// Which one.

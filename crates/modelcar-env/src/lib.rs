@@ -19,6 +19,7 @@
 //! ```
 
 mod error;
+mod hub_cache;
 mod variables;
 
 use std::{fs, path::Path, sync::Arc};
@@ -32,14 +33,14 @@ use modelcar_core::{
         RegistryOptions,
     },
     reuse::Cache,
-    source::HubOptions,
+    source::{HubCache, HubOptions},
 };
 
 pub use self::error::EnvironmentError;
 use self::variables::REGISTRY_LOGIN;
 
 /// Names of all variables that are looked at.
-pub const VARIABLES: [&str; 23] = [
+pub const VARIABLES: [&str; 25] = [
     "ALL_PROXY",
     "CLOUDSDK_CONFIG",
     "DOCKER_CONFIG",
@@ -47,12 +48,14 @@ pub const VARIABLES: [&str; 23] = [
     "GOOGLE_APPLICATION_CREDENTIALS",
     "HF_ENDPOINT",
     "HF_HOME",
+    "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
     "HF_TOKEN_PATH",
     "HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
+    "HUGGINGFACE_HUB_CACHE",
     "HUGGING_FACE_HUB_TOKEN",
     "MODELCAR_REGISTRY_PASSWORD",
     "MODELCAR_REGISTRY_USERNAME",
@@ -129,6 +132,18 @@ impl Environment {
         Some(options)
     }
 
+    /// Returns the cache of the Hugging Face tools, when the user has a place for one: the folder that `HF_HUB_CACHE` or
+    /// `HUGGINGFACE_HUB_CACHE` names, else `hub` below `HF_HOME`, `XDG_CACHE_HOME` or the home. Its models are from
+    /// `HF_ENDPOINT`.
+    pub fn hub_cache() -> Option<HubCache> {
+        hub_cache::hub_cache()
+    }
+
+    /// Returns whether `HF_HUB_OFFLINE` turns access to the Hub off.
+    pub fn is_offline() -> bool {
+        variables::hub_offline()
+    }
+
     /// Returns where logins are found: the login files of Docker and podman, and Google's Application Default Credentials.
     /// With `image` the login of `MODELCAR_REGISTRY_USERNAME` and `MODELCAR_REGISTRY_PASSWORD` comes first; it is for the
     /// registry of that image alone.
@@ -191,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_list_has_every_variable() {
-        let code = include_str!("variables.rs").split("mod tests").next().unwrap();
+        let variables = include_str!("variables.rs").split("mod tests").next().unwrap();
+        let code = [variables, include_str!("hub_cache.rs")].concat();
         let quoted = code.split('"').skip(1).step_by(2);
         let is_name = |text: &&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
         let read: BTreeSet<&str> = quoted.filter(is_name).collect();

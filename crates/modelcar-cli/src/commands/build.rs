@@ -28,7 +28,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
     ///
     /// With --plan it may be left out; else it replaces the one in the lock file.
     #[arg(required_unless_present = "plan", value_parser = utf8())]
@@ -47,8 +47,8 @@ pub(crate) struct BuildArgs {
 /// Builds. An interrupt before the sink exists leaves nothing; later, the sink removes what is unfinished.
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
-    let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
     let progress = ui::progress(args.run.progress);
+    let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let connections = Clients::open(&args.registry, None)?.connections(&source);
     let ready = async {
         let planned = contents.plan(&connections, &progress).await?;

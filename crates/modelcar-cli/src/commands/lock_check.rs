@@ -15,7 +15,7 @@ use modelcar_core::{
 };
 use serde_json::json;
 
-use super::{Outcome, lock};
+use super::{Outcome, cached, lock};
 use crate::{args::Format, clients::Clients, hint::Failure, ui::count};
 
 /// Number of changed files that are named in the text. The JSON answer has all of them.
@@ -81,10 +81,15 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
     let origin = lock.plan.origin();
     let name = match (&lock.source, &origin.version) {
         (SourceRef::Hub(model), Some(revision)) => SourceRef::Hub(model.at(revision)?),
+        (SourceRef::HubCache(model), Some(revision)) => SourceRef::HubCache(model.at(revision)?),
         (pinned, _) => pinned.clone(),
     };
     let connections = connection.connections(&name);
-    let open = match name.open_without(&Unwanted::all(), connections.hub.as_ref(), progress).await {
+    let opened = match cached::cache_for(&name) {
+        Some(cache) => cache.open(&name, progress).await,
+        None => name.open_without(&Unwanted::all(), connections.hub.as_ref(), progress).await,
+    };
+    let open = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let (name, text) = (lock.source.to_string(), format!("source: {error}"));
             return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.to_string()), is: None, text }]);
@@ -114,7 +119,7 @@ async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure
     let listed = open.source.list().await?;
     let mut there: BTreeMap<ModelPath, (u64, Option<ContentId>)> =
         listed.iter().map(|file| (file.path.clone(), (file.size, file.content))).collect();
-    if matches!(open.name, SourceRef::Dir(_)) {
+    if listed.iter().any(|file| file.content.is_none()) {
         let unchanged = planned.iter().filter(|file| there.get(&file.path).is_some_and(|found| found.0 == file.size));
         let unchanged = unchanged.map(|file| SourceFile { content: None, ..(*file).clone() }).collect();
         for file in open.source.identify(unchanged).await? {

@@ -4,8 +4,10 @@
 //! is text for people, or one JSON document (`docs/json.md`).
 
 pub(crate) mod build;
+mod cached;
 pub(crate) mod check;
 pub(crate) mod doctor;
+pub(crate) mod download;
 pub(crate) mod inspect;
 mod lint;
 mod lock;
@@ -40,25 +42,39 @@ use crate::{
 /// Returns what a push or build is made of, and the source that is read for it.
 ///
 /// With a lock file, `source` replaces the source that the lock file names.
-fn contents(source: Option<&str>, args: &PlannedArgs) -> Result<(Contents, SourceRef), Failure> {
+async fn contents(
+    source: Option<&str>,
+    args: &PlannedArgs,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Contents, SourceRef), Failure> {
     let source = source.map(resolve::source).transpose()?;
     if let Some(file) = &args.plan {
         let lock = lock::read(file)?;
         let read = source.clone().unwrap_or_else(|| lock.source.clone());
-        let contents = match source {
-            Some(source) => Contents::from_lock_and_source(lock, source),
-            None => Contents::from_lock(lock),
+        let contents = match (cached::folder(&read)?, source) {
+            (Some(folder), _) => Contents::from_lock_and_source(lock, SourceRef::Dir(folder)),
+            (None, Some(source)) => Contents::from_lock_and_source(lock, source),
+            (None, None) => Contents::from_lock(lock),
         };
         return Ok((contents, read));
     }
     let source = source.ok_or_else(|| Failure::say("no source is named"))?;
-    Ok((planned(source.clone(), &args.select, &args.image)?.into(), source))
+    Ok((planned(source.clone(), &args.select, &args.image, progress).await?.into(), source))
 }
 
 /// Returns what an image of `source` is made of, with the files and the base that the flags choose.
-fn planned(source: SourceRef, select: &SelectArgs, image: &ImageArgs) -> Result<ModelContents, Failure> {
+async fn planned(
+    source: SourceRef,
+    select: &SelectArgs,
+    image: &ImageArgs,
+    progress: &Arc<dyn Progress>,
+) -> Result<ModelContents, Failure> {
     let options = plan_options(select, image)?;
-    Ok(ModelContents::new(source).with_base(resolve::base(image)?).with_options(options))
+    let contents = match cached::open(&source, progress).await? {
+        Some(open) => ModelContents::from_source(open),
+        None => ModelContents::new(source),
+    };
+    Ok(contents.with_base(resolve::base(image)?).with_options(options))
 }
 
 /// Returns the options of the plan. The time of all entries is `SOURCE_DATE_EPOCH`, or 0.

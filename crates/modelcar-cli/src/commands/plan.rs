@@ -35,7 +35,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
     #[arg(required_unless_present = "check", value_parser = utf8())]
     pub(crate) source: Option<String>,
     /// Image that a push would go to: shows for each layer whether it is uploaded
@@ -90,11 +90,11 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
     let source = resolve::source(source)?;
     let connections = connection.connections(&source);
-    let mut contents = planned(source, &args.select, &args.base)?;
+    let progress = ui::progress(args.progress);
+    let mut contents = planned(source, &args.select, &args.base, &progress).await?;
     if args.output.is_some() {
         contents = contents.identified();
     }
-    let progress = ui::progress(args.progress);
     let (lock, flaws, decided) = match image {
         None => {
             let planned = contents.plan(&connections, &progress).await?.described().await?;

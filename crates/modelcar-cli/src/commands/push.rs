@@ -31,7 +31,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
-    /// Model: `owner/name[@revision]`, `hf://owner/name[@revision]` or a path (`./dir`)
+    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
     ///
     /// With --plan it may be left out; else it replaces the one in the lock file.
     #[arg(required_unless_present = "plan", value_parser = utf8())]
@@ -66,7 +66,8 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     // All names are read first: a mistake in one should cost no request.
     let image = resolve::target(&args.image)?;
     let tags = resolve::tags(&args.tag)?;
-    let (contents, source) = contents(args.source.as_deref(), &args.planned)?;
+    let progress = ui::progress(args.run.progress);
+    let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let reuse = reuse::policy(&args.reuse)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         .with_tags(tags)
         .with_reuse(reuse)
         .with_target_options(connection.target_options(&args.upload))
-        .with_build_options(build_options(&args.run, ui::progress(args.run.progress)));
+        .with_build_options(build_options(&args.run, progress));
     let prepared = match push.prepare_until(interrupt()).await {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::of(error),

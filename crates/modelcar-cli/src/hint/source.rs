@@ -5,6 +5,8 @@ use modelcar_core::{
     source::{Answerer, GateReason, SourceError, TokenUse},
 };
 
+use modelcar_env::Environment;
+
 use super::kind::{Object, UNTRUSTED, by_kind};
 
 pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
@@ -17,6 +19,18 @@ pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::InvalidName(_) | SourceError::Unknown(_) => {
             "a model is written owner/name[@revision], a directory ./name"
         }
+        SourceError::NotCached { .. } if Environment::is_offline() => {
+            "HF_HUB_OFFLINE is set: unset it, name a revision that is there, or bring it here with `modelcar download MODEL \
+             CACHE --layout hf-cache` where the Hub can be reached"
+        }
+        SourceError::NotCached { .. } => {
+            "name a revision that is there, or leave hf-cache:// out for the model on the Hub"
+        }
+        SourceError::NotWhole { .. } => "download it again: `modelcar download MODEL CACHE --layout hf-cache`",
+        SourceError::Unfinished { .. } => {
+            "end the download with the tool that began it, or remove the file when nothing downloads"
+        }
+        SourceError::NoCacheFolder { .. } => "set HF_HUB_CACHE to the folder of the Hugging Face cache",
         SourceError::Offline { .. } => "unset HF_HUB_OFFLINE, or name a directory",
         SourceError::InvalidRepository(_) => "a model is written owner/name; a directory ./name",
         SourceError::BadEntry { .. } => {

@@ -26,8 +26,8 @@ pub(super) struct Bars {
     total: ProgressBar,
     /// The bars of the layers that are being sent, by the layer's number in the plan.
     layers: Mutex<BTreeMap<usize, ProgressBar>>,
-    /// The bar of the files of a directory, while they are hashed.
-    hashed: Mutex<Option<ProgressBar>>,
+    /// The bar of the files of a directory, while they are hashed or fetched.
+    files: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
@@ -35,7 +35,7 @@ impl Bars {
     pub(super) fn new(target: ProgressDrawTarget) -> Self {
         let screen = MultiProgress::with_draw_target(target);
         let total = screen.add(ProgressBar::new(0).with_style(style(BEFORE)));
-        Self { screen, total, layers: Mutex::default(), hashed: Mutex::default() }
+        Self { screen, total, layers: Mutex::default(), files: Mutex::default() }
     }
 
     /// Lets the last row move by itself. Returns the screen, through which other lines must be written.
@@ -44,8 +44,13 @@ impl Bars {
         self.screen.clone()
     }
 
-    fn hashed(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        self.hashed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn files(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_files(&self, bytes: u64, what: &'static str) {
+        let bar = ProgressBar::new(bytes).with_style(style(FILES)).with_message(what);
+        *self.files() = Some(self.screen.insert_before(&self.total, bar));
     }
 
     /// Calls `act` with the bar of a layer, if the layer is being sent.
@@ -65,8 +70,8 @@ impl Bars {
 
 /// Templates of the rows. Each fits into one row of the terminal: the bar itself takes what the other fields leave.
 const LAYER: &str = "  {msg:32!} {wide_bar} {bytes}/{total_bytes}";
-/// The files that are hashed.
-const HASHED: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
+/// The files that are hashed or fetched.
+const FILES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
 /// The last row, before the image is planned.
 const BEFORE: &str = "{spinner} {msg} {elapsed}";
 /// The last row, from the plan on.
@@ -83,17 +88,15 @@ fn style(template: &str) -> ProgressStyle {
 impl Progress for Bars {
     fn report(&self, event: &Event) {
         match event {
-            Event::HashStarted { bytes, .. } => {
-                let bar = ProgressBar::new(*bytes).with_style(style(HASHED)).with_message("hashing the files");
-                *self.hashed() = Some(self.screen.insert_before(&self.total, bar));
-            }
-            Event::HashAdvanced { bytes } => {
-                if let Some(bar) = &*self.hashed() {
+            Event::HashStarted { bytes, .. } => self.count_files(*bytes, "hashing the files"),
+            Event::FetchStarted { bytes, .. } => self.count_files(*bytes, "fetching the files"),
+            Event::HashAdvanced { bytes } | Event::FetchAdvanced { bytes } => {
+                if let Some(bar) = &*self.files() {
                     bar.inc(*bytes);
                 }
             }
-            Event::HashDone => {
-                if let Some(bar) = self.hashed().take() {
+            Event::HashDone | Event::FetchDone => {
+                if let Some(bar) = self.files().take() {
                     bar.finish_and_clear();
                 }
             }

@@ -47,8 +47,9 @@ struct State {
     moved: u64,
     /// The layers that are being sent, by their number in the plan.
     layers: BTreeMap<usize, Shown>,
-    /// The files of a directory that are being hashed: bytes in all, and bytes that are done.
-    hashed: Option<(u64, u64)>,
+    /// The files of a directory that are being hashed or fetched: which of the two, bytes in all, and bytes that are
+    /// done.
+    files: Option<(&'static str, u64, u64)>,
     /// Whether the image is published. No further line is due then.
     published: bool,
 }
@@ -102,8 +103,8 @@ impl State {
     /// Returns how far the command is. The time that is left is computed from the average rate.
     fn how_far(&self, now: Instant) -> String {
         let seconds = |since: Option<Instant>| since.map_or(0, |since| now.saturating_duration_since(since).as_secs());
-        if let Some((all, done)) = self.hashed {
-            return format!("hashed {} of {}", size(done), size(all));
+        if let Some((act, all, done)) = self.files {
+            return format!("{act} {} of {}", size(done), size(all));
         }
         match self.phase {
             Some(phase @ Phase::Layers) => {
@@ -127,15 +128,19 @@ impl State {
                 return Said::line(phase);
             }
             Event::HashStarted { files, bytes } => {
-                self.hashed = Some((*bytes, 0));
+                self.files = Some(("hashed", *bytes, 0));
                 return Said::line(format!("hashing {}, {}", count(*files, "file"), size(*bytes)));
             }
-            Event::HashAdvanced { bytes } => {
-                if let Some(hashed) = &mut self.hashed {
-                    hashed.1 += bytes;
+            Event::FetchStarted { files, bytes } => {
+                self.files = Some(("fetched", *bytes, 0));
+                return Said::line(format!("fetching {}, {}", count(*files, "file"), size(*bytes)));
+            }
+            Event::HashAdvanced { bytes } | Event::FetchAdvanced { bytes } => {
+                if let Some(files) = &mut self.files {
+                    files.2 += bytes;
                 }
             }
-            Event::HashDone => self.hashed = None,
+            Event::HashDone | Event::FetchDone => self.files = None,
             Event::Planned { layers, bytes } => {
                 (self.total, self.start) = (*bytes, Some(now));
                 return Said::line(format!("{}, {}", count(*layers, "layer"), size(*bytes)));

@@ -7,6 +7,11 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
+/// Shorter parts would spend their time on requests.
+const PART_BYTES_LEAST: u64 = 1 << 20;
+/// Longer parts gain nothing.
+const PART_BYTES_MOST: u64 = 16 << 20;
+
 /// Connections and memory of a build's readers.
 ///
 /// A reader asks for its files in parts of [`part_bytes`](Self::part_bytes), several at a time. The readers at work
@@ -26,6 +31,12 @@ impl ReadBudget {
         let connections = connections.max(1);
         let permits = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
         Self { connections, permits, readers: Arc::default(), part_bytes: part_bytes.max(1) }
+    }
+
+    /// Shares out `connections`, which read `bytes` ahead in all; a part has from 1 to 16 MiB.
+    pub fn for_memory(connections: usize, bytes: u64) -> Self {
+        let connections = connections.max(1);
+        Self::new(connections, (bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST))
     }
 
     /// Returns a budget of one part of 8 MiB at a time over one connection.

@@ -30,6 +30,8 @@ const LINKED_MAX: usize = 100_000;
 const READ_BYTES: usize = 512 * 1024;
 /// Where `hf download --local-dir` keeps track of its files.
 const CLIENT_NOTES: &str = ".cache/huggingface";
+/// Where a download of this library keeps what is not finished; gone when all is.
+pub(crate) const UNFINISHED: &str = ".cache/modelcar";
 /// Reads that may wait for the consumer.
 const READS_AHEAD: usize = 2;
 
@@ -101,6 +103,18 @@ impl DirSource {
     /// Returns the directory, absolute and without links.
     pub fn root(&self) -> &Path {
         &self.files.root
+    }
+
+    /// Returns the paths of all files.
+    #[cfg(feature = "hub")]
+    pub(super) fn paths(&self) -> impl Iterator<Item = &ModelPath> {
+        self.files.files.keys()
+    }
+
+    /// Returns where a file lies, behind all links.
+    #[cfg(feature = "hub")]
+    pub(super) fn place(&self, path: &ModelPath) -> Option<&Path> {
+        self.files.files.get(path).map(|found| found.place.as_path())
     }
 
     /// Returns the source with somebody who is told how far [`identify`](Self::identify) is.
@@ -376,6 +390,9 @@ impl Walk {
             let path = format!("{prefix}{}", name.to_string_lossy());
             if name == ".git" || path == CLIENT_NOTES {
                 continue;
+            }
+            if path == UNFINISHED {
+                return Err(SourceError::Unfinished { path: place });
             }
             let (above, links) = (self.above.len(), self.links);
             let outcome = match name.to_str() {

@@ -1,6 +1,10 @@
 //! What can go wrong with a source.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{Answerer, GateReason, TokenUse};
 use crate::{
@@ -54,13 +58,47 @@ pub enum SourceError {
     #[error("source `{0}` is neither a model nor a path")]
     InvalidName(String),
     /// The source is of a kind that this library can't open.
-    #[error("source `{0}` is neither a model on the Hub nor a directory")]
+    #[error("source `{0}` is neither a model on the Hub or in its cache, nor a directory")]
     Unknown(String),
     /// The model is on the Hub, and the caller gave no way to the Hub.
     #[error("model `{model}` is on the Hub, and access to the Hub is turned off")]
     Offline {
         /// `owner/name[@revision]`.
         model: String,
+    },
+    /// The model is in a cache, and the caller gave no way to one.
+    #[error("model `{model}` is in the Hugging Face cache, and no folder of the cache is given")]
+    NoCacheFolder {
+        /// `owner/name[@revision]`.
+        model: String,
+    },
+    /// The cache does not hold the revision.
+    #[error("revision `{revision}` of `{repo}` is not in the Hugging Face cache `{}`; in it: {}", .folder.display(), listed(.cached, "no revision of the model"))]
+    NotCached {
+        /// `owner/name`.
+        repo: String,
+        /// The revision asked for.
+        revision: String,
+        /// Folder of the cache.
+        folder: Box<Path>,
+        /// What there is of the model, for people: names of revisions with their commits, and other commits.
+        cached: Vec<String>,
+    },
+    /// Files of the model are missing from the cache.
+    #[error("commit {commit} of `{repo}` is not whole in the Hugging Face cache: missing are {}", listed(.missing, "no files"))]
+    NotWhole {
+        /// `owner/name`.
+        repo: String,
+        /// The commit.
+        commit: String,
+        /// Paths inside the model, at least one.
+        missing: Vec<String>,
+    },
+    /// A download did not end.
+    #[error("`{path}` is left of a download that did not end")]
+    Unfinished {
+        /// Path on the file system.
+        path: PathBuf,
     },
     /// A request to the Hub failed, or one to a store that it sends to.
     #[cfg(feature = "hub")]
@@ -217,18 +255,35 @@ pub enum SourceError {
     Other(#[from] OtherError),
 }
 
+/// Most names that an error tells.
+const TOLD_MAX: usize = 8;
+
+/// Returns the first of `names`, and how many more there are; `none` where there is none.
+fn listed(names: &[String], none: &str) -> String {
+    let told: Vec<_> = names.iter().take(TOLD_MAX).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => none.to_owned(),
+        all if all > TOLD_MAX => format!("{} and {} more", told.join(", "), all - TOLD_MAX),
+        _ => told.join(", "),
+    }
+}
+
 impl ModelcarError for SourceError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::RepositoryNotFound { token, .. } | Self::Gated { token, .. } if token.is_absent() => ErrorKind::Auth,
-            Self::RepositoryNotFound { .. } | Self::RevisionNotFound { .. } | Self::NotListed { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::RepositoryNotFound { .. }
+            | Self::RevisionNotFound { .. }
+            | Self::NotListed { .. }
+            | Self::NotCached { .. }
+            | Self::NotWhole { .. } => ErrorKind::NotFound,
             Self::Gated { .. } => ErrorKind::Denied,
             Self::InvalidRepository(_)
             | Self::InvalidName(_)
             | Self::Unknown(_)
             | Self::Offline { .. }
+            | Self::NoCacheFolder { .. }
+            | Self::Unfinished { .. }
             | Self::HostileListing { .. }
             | Self::NoHash { .. }
             | Self::BadEntry { .. }

@@ -1,12 +1,16 @@
-//! Where a model's files come from: the Hub, a directory, memory.
+//! Where a model's files come from: the Hub, its cache, a directory, memory.
 
 mod answerer;
 mod budget;
+#[cfg(feature = "hub")]
+mod card;
 mod dir;
 mod error;
 mod file;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_cache;
 mod memory;
 mod model_id;
 mod open;
@@ -22,7 +26,7 @@ use futures_util::{TryStreamExt, stream::BoxStream};
 use sha2::Digest as _;
 
 #[cfg(feature = "hub")]
-pub use self::hub::{HubOptions, HubSource};
+pub(crate) use self::dir::UNFINISHED;
 pub use self::{
     answerer::{Answerer, GateReason, TokenUse},
     budget::{ReadBudget, ReaderShare},
@@ -34,6 +38,11 @@ pub use self::{
     open::OpenSource,
     source_ref::SourceRef,
     unwanted::Unwanted,
+};
+#[cfg(feature = "hub")]
+pub use self::{
+    hub::{HubOptions, HubSource},
+    hub_cache::{CachedSnapshot, HubCache, HubCacheSource},
 };
 use crate::ContentId;
 

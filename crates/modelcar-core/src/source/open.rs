@@ -12,11 +12,12 @@ use crate::progress::Progress;
 impl SourceRef {
     /// Opens the source and pins its content: a revision is resolved to its commit, a directory is walked.
     ///
-    /// Without `hub` nothing is asked of the Hub.
+    /// Without `hub` nothing is asked of the Hub. A model in the cache of the Hugging Face tools is opened by
+    /// [`HubCache::open`](super::HubCache::open).
     ///
     /// # Errors
     /// When the source is not there or can't be read; [`SourceError::Offline`] for a model without `hub`,
-    /// [`SourceError::Unknown`] for the source of somebody else.
+    /// [`SourceError::NoCacheFolder`] for one in a cache, [`SourceError::Unknown`] for the source of somebody else.
     pub async fn open(
         &self,
         hub: Option<&HubOptions>,
@@ -50,6 +51,7 @@ impl SourceRef {
                 Ok(OpenSource { name: Self::Hub(model.at(&commit)?), source: Arc::new(source) })
             }
             (Self::Hub(model), None) => Err(SourceError::Offline { model: model.to_string() }),
+            (Self::HubCache(model), _) => Err(SourceError::NoCacheFolder { model: model.to_string() }),
             (Self::Other(name), _) => Err(SourceError::Unknown(name.clone())),
         }
     }
@@ -83,6 +85,7 @@ mod tests {
         let progress: Arc<dyn Progress> = Arc::new(NoProgress);
         let said = async |text: &str| text.parse::<SourceRef>().unwrap().open(None, &progress).await.unwrap_err();
         assert!(matches!(said("acme/model").await, SourceError::Offline { .. }));
+        assert!(matches!(said("hf-cache://acme/model").await, SourceError::NoCacheFolder { .. }));
         assert!(matches!(said("s3://models/qwen").await, SourceError::Unknown(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a source: a model on the Hub or a directory.
+//! The name of a source: a model on the Hub or in its cache, or a directory.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -8,17 +8,21 @@ use super::{ModelId, SourceError};
 use crate::digest::serde_as_text;
 
 const HUB: &str = "hf://";
+const CACHE: &str = "hf-cache://";
 
 /// What leads to a source.
 ///
-/// Written as `owner/name[@revision]` or `hf://owner/name[@revision]` for a model on the Hub, and as a path that begins
-/// with `.`, `/` or `~` for a directory. Nothing is looked up: `acme/model` is a model on the Hub, also where a folder of
+/// Written as `owner/name[@revision]` or `hf://owner/name[@revision]` for a model on the Hub, as
+/// `hf-cache://owner/name[@revision]` for one in the cache of the Hugging Face tools, and as a path that begins with `.`,
+/// `/` or `~` for a directory. Nothing is looked up: `acme/model` is a model on the Hub, also where a folder of
 /// that name exists. A `~` is not replaced by the user's home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceRef {
     /// A model on the Hub, at a revision; `main` where none is named.
     Hub(ModelId),
+    /// A model in the cache of the Hugging Face tools, at a revision; `main` where none is named.
+    HubCache(ModelId),
     /// A directory.
     Dir(PathBuf),
     /// The name of a [`Source`](super::Source) of somebody else, for example `s3://models/qwen`. This library can't open it.
@@ -31,6 +35,9 @@ impl FromStr for SourceRef {
     fn from_str(text: &str) -> Result<Self, SourceError> {
         if let Some(model) = text.strip_prefix(HUB) {
             return Ok(Self::Hub(model.parse()?));
+        }
+        if let Some(model) = text.strip_prefix(CACHE) {
+            return Ok(Self::HubCache(model.parse()?));
         }
         if text.starts_with(['.', '/', '~']) {
             return Ok(Self::Dir(text.into()));
@@ -51,6 +58,7 @@ impl fmt::Display for SourceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hub(model) => write!(f, "{model}"),
+            Self::HubCache(model) => write!(f, "{CACHE}{model}"),
             Self::Dir(path) => {
                 let path = path.display().to_string();
                 let is_told_apart = path.starts_with(['.', '/', '~']);
@@ -74,6 +82,11 @@ mod tests {
             ("acme/model", hub("acme/model"), "acme/model"),
             ("acme/model@v1", hub("acme/model@v1"), "acme/model@v1"),
             ("hf://acme/model@a/b", hub("acme/model@a/b"), "acme/model@a/b"),
+            (
+                "hf-cache://acme/model@v1",
+                SourceRef::HubCache("acme/model@v1".parse().unwrap()),
+                "hf-cache://acme/model@v1",
+            ),
             ("./acme/model", SourceRef::Dir("./acme/model".into()), "./acme/model"),
             ("/x", SourceRef::Dir("/x".into()), "/x"),
             ("s3://models/qwen", SourceRef::Other("s3://models/qwen".into()), "s3://models/qwen"),
@@ -84,7 +97,7 @@ mod tests {
         }
         let dir = SourceRef::Dir("acme/model".into());
         assert_eq!(dir.to_string().parse::<SourceRef>().unwrap(), SourceRef::Dir("./acme/model".into()));
-        for bad in ["", "model", "hf://", "hf://model", "a/b/c", "acme/model@", "://x"] {
+        for bad in ["", "model", "hf://", "hf://model", "hf-cache://model", "a/b/c", "acme/model@", "://x"] {
             assert!(bad.parse::<SourceRef>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,83 @@
+//! What a model card, the README of a model on the Hub, says of the licence.
+
+/// Longest licence that is taken over.
+const MAX_LICENSE_CHARS: usize = 200;
+
+/// Returns the licence that the front matter of `card` names, as the Hub tells it: one id, several with commas, or the
+/// name that explains `other`.
+///
+/// Of YAML this knows what cards are written in: keys at the start of a line, plain and quoted texts, lists in brackets
+/// or one item a line.
+pub(super) fn license(card: &str) -> Option<String> {
+    let told = match value(card, "license")? {
+        other if other == "other" => value(card, "license_name").unwrap_or(other),
+        named => named,
+    };
+    let clean: String = told.chars().filter(|c| !c.is_control()).take(MAX_LICENSE_CHARS).collect();
+    let clean = clean.trim();
+    (!clean.is_empty()).then(|| clean.to_owned())
+}
+
+/// Returns the value of a key of the front matter; items of a list are joined with commas.
+fn value(card: &str, key: &str) -> Option<String> {
+    let mut lines = card.strip_prefix('\u{feff}').unwrap_or(card).lines();
+    lines.next().filter(|line| line.trim_end() == "---")?;
+    let mut lines = lines.take_while(|line| line.trim_end() != "---");
+    let rest = lines.find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':'))?;
+    let items: Vec<String> = match plain(rest) {
+        "" => lines.map_while(|line| line.trim_start().strip_prefix("- ")).map(scalar).collect(),
+        list if list.starts_with('[') => {
+            list.trim_start_matches('[').trim_end_matches(']').split(',').map(scalar).collect()
+        }
+        text => vec![scalar(text)],
+    };
+    let items: Vec<String> = items.into_iter().filter(|item| !item.is_empty()).collect();
+    (!items.is_empty()).then(|| items.join(", "))
+}
+
+/// Returns a text without the comment behind it.
+fn plain(text: &str) -> &str {
+    let text = text.trim();
+    if text.starts_with(['"', '\'']) { text } else { text.split(" #").next().unwrap_or_default().trim() }
+}
+
+/// Returns a single text; nothing where YAML has null.
+fn scalar(text: &str) -> String {
+    let text = plain(text);
+    for quote in ['"', '\''] {
+        if let Some((inner, _)) = text.strip_prefix(quote).and_then(|rest| rest.rsplit_once(quote)) {
+            return inner.to_owned();
+        }
+    }
+    if matches!(text, "~" | "null") || text.starts_with('#') { String::new() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licences_are_read_from_the_front_matter() {
+        for (front, expected) in [
+            ("license: apache-2.0\ntags:\n- x", Some("apache-2.0")),
+            ("tags:\n- license: no\nlicense: \"mit\" # ours", Some("mit")),
+            ("license: mit # ours", Some("mit")),
+            ("license:\n- mit\n- 'apache-2.0'\nother: x", Some("mit, apache-2.0")),
+            ("license:\n  - mit\n", Some("mit")),
+            ("license: [mit, apache-2.0]", Some("mit, apache-2.0")),
+            ("license: other\nlicense_name: llama3", Some("llama3")),
+            ("license_name: llama3\nlicense: other", Some("llama3")),
+            ("license: other", Some("other")),
+            ("license: a\u{7}b", Some("ab")),
+            ("license:", None),
+            ("license: ~", None),
+            ("license: []", None),
+            ("language: en", None),
+        ] {
+            assert_eq!(license(&format!("---\n{front}\n---\n# Title\nlicense: no")).as_deref(), expected, "{front}");
+        }
+        assert_eq!(license("# Title\nlicense: mit"), None);
+        assert_eq!(license("---\r\nlicense: mit\r\n---\r\n").as_deref(), Some("mit"));
+        assert_eq!(license(""), None);
+    }
+}

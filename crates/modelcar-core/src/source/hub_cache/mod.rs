@@ -1,0 +1,206 @@
+//! The cache of the Hugging Face tools as a source.
+//!
+//! A cached model gives the image that the Hub gives: title, commit and licence are the same, and the names of the
+//! cache's blobs are the hashes that the Hub states. They are believed as little as the Hub's: whoever frames a layer
+//! proves them while the bytes pass.
+
+mod find;
+mod whole;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use tokio::task;
+use url::Url;
+
+pub use self::find::CachedSnapshot;
+use super::{
+    ByteStream, DirSource, Extent, ModelId, OpenSource, Origin, ReadBudget, Source, SourceError, SourceFile, SourceRef,
+    card,
+};
+use crate::{
+    ContentId, ModelPath,
+    progress::{Event, Progress},
+};
+
+/// Most bytes of a model card that are looked at.
+const CARD_MAX_BYTES: u64 = 1 << 20;
+
+/// A cache of the Hugging Face tools: a folder with a folder `models--owner--name` for each model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubCache {
+    /// The folder.
+    pub folder: PathBuf,
+    /// URL of the Hub or of the mirror that the models are from. Nothing is asked of it; the origin names it.
+    pub endpoint: String,
+}
+
+impl HubCache {
+    /// Uses `folder`, which was filled from the Hub itself.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), endpoint: "https://huggingface.co".to_owned() }
+    }
+
+    /// Returns the snapshot of `model` at its revision, `main` if the name has none. Whether the snapshot is whole is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`SourceError::NotCached`], and [`SourceError::BadEntry`] for a link that leaves the cache.
+    pub fn snapshot(&self, model: &ModelId) -> Result<CachedSnapshot, SourceError> {
+        find::snapshot(&self.folder, model)
+    }
+
+    /// Opens the model that `name` names, whether as a model on the Hub or as one in the cache. The name that is returned
+    /// is of the same kind, with the commit.
+    ///
+    /// # Errors
+    /// As [`HubCacheSource::open`]; [`SourceError::Unknown`] when `name` is of another kind.
+    pub async fn open(&self, name: &SourceRef, progress: &Arc<dyn Progress>) -> Result<OpenSource, SourceError> {
+        let (SourceRef::Hub(model) | SourceRef::HubCache(model)) = name else {
+            return Err(SourceError::Unknown(name.to_string()));
+        };
+        let source = HubCacheSource::open(self, model, progress).await?;
+        let pinned = model.at(source.commit())?;
+        let is_cache = matches!(name, SourceRef::HubCache(_));
+        let name = if is_cache { SourceRef::HubCache(pinned) } else { SourceRef::Hub(pinned) };
+        Ok(OpenSource::new(name, Arc::new(source)))
+    }
+
+    /// Returns the web page of a model, as the Hub's own source names it.
+    fn page(&self, repository: &str) -> Result<String, SourceError> {
+        let bad = |reason| SourceError::BadEndpoint { address: "(not shown)".to_owned(), reason };
+        let url = Url::parse(self.endpoint.trim()).map_err(|_| bad("is not a URL"))?;
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            return Err(bad("is not one of a Hub: expected an http or https URL without user, query and fragment"));
+        }
+        Ok(format!("{}/{repository}", url.as_str().trim_end_matches('/')))
+    }
+}
+
+/// A model in the cache of the Hugging Face tools, pinned to a commit.
+#[derive(Debug)]
+pub struct HubCacheSource {
+    dir: DirSource,
+    snapshot: CachedSnapshot,
+    /// The model's `blobs` folder, without links.
+    blobs: PathBuf,
+    origin: Origin,
+}
+
+impl HubCacheSource {
+    /// Finds the revision of `model`, `main` if the name has none, and looks at its files.
+    ///
+    /// The cache holds no list of the model's files. What can be missed is missed: parts of weights that an index or their
+    /// own numbers name, the configuration beside weights, weights at all. For the rest `progress` receives a warning.
+    ///
+    /// # Errors
+    /// [`SourceError::NotCached`], [`SourceError::NotWhole`] and [`SourceError::Unfinished`]; otherwise as
+    /// [`DirSource::open`].
+    pub async fn open(cache: &HubCache, model: &ModelId, progress: &Arc<dyn Progress>) -> Result<Self, SourceError> {
+        let (folder, wanted) = (cache.folder.clone(), model.clone());
+        let snapshot = blocking(&cache.folder, move || find::snapshot(&folder, &wanted)).await?;
+        let dir = DirSource::open(&snapshot.folder).await?.with_progress(Arc::clone(progress));
+        let model_folder = snapshot.model_folder().to_owned();
+        let (dir, license, missing) = blocking(&cache.folder, move || {
+            whole::refuse_unfinished(&model_folder.join("blobs"))?;
+            let license = readme(&dir)?.as_deref().and_then(card::license);
+            let missing = whole::missing(&dir)?;
+            Ok((dir, license, missing))
+        })
+        .await?;
+        let repository = model.repository();
+        if !missing.is_empty() {
+            let (repo, commit) = (repository.to_owned(), snapshot.commit.clone());
+            return Err(SourceError::NotWhole { repo, commit, missing });
+        }
+        let message = format!(
+            "the Hugging Face cache does not say which files `{repository}` has: nothing is known to be missing, but \
+             that all files are there is not proven"
+        );
+        progress.report(&Event::Warning { message });
+        tracing::info!(repository, commit = snapshot.commit, "the revision is in the Hugging Face cache");
+        let origin = Origin {
+            title: Some(repository.to_owned()),
+            url: Some(cache.page(repository)?),
+            version: Some(model.revision().unwrap_or("main").to_owned()),
+            commit: Some(snapshot.commit.clone()),
+            license,
+        };
+        let blobs = snapshot.model_folder().join("blobs");
+        Ok(Self { dir, snapshot, blobs, origin })
+    }
+
+    /// Returns the commit.
+    pub fn commit(&self) -> &str {
+        &self.snapshot.commit
+    }
+
+    /// Returns what the name of the blob states that a file is kept in. Where the cache has no links there are no names.
+    fn content(&self, path: &ModelPath) -> Option<ContentId> {
+        let place = self.dir.place(path)?;
+        let name = place.strip_prefix(&self.blobs).ok()?.to_str()?;
+        ContentId::sha256_from_hex(name).or_else(|| ContentId::git_sha1_from_hex(name))
+    }
+}
+
+#[async_trait]
+impl Source for HubCacheSource {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
+        let mut files = self.dir.list().await?;
+        for file in &mut files {
+            file.content = self.content(&file.path);
+        }
+        Ok(files)
+    }
+
+    async fn identify(&self, mut files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
+        let unknown = files.iter().filter(|file| file.content.is_none()).cloned().collect();
+        let mut identified = self.dir.identify(unknown).await?.into_iter();
+        for file in files.iter_mut().filter(|file| file.content.is_none()) {
+            file.content = identified.next().and_then(|file| file.content);
+        }
+        Ok(files)
+    }
+
+    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
+        self.dir.read(extents, budget)
+    }
+}
+
+/// Runs what waits for the disk on a thread for it.
+async fn blocking<T: Send + 'static>(
+    folder: &Path,
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    task::spawn_blocking(work).await.map_err(|error| SourceError::Io {
+        act: "look into",
+        path: folder.to_owned(),
+        source: io::Error::other(error),
+    })?
+}
+
+/// Returns the beginning of the model card, if there is one.
+fn readme(dir: &DirSource) -> Result<Option<String>, SourceError> {
+    let place = "README.md".parse().ok().and_then(|path| dir.place(&path));
+    let text = |place: &Path| read_up_to(place, CARD_MAX_BYTES).map(|text| String::from_utf8_lossy(&text).into_owned());
+    place.map(text).transpose()
+}
+
+fn read_up_to(place: &Path, max: u64) -> Result<Vec<u8>, SourceError> {
+    let mut bytes = Vec::new();
+    let read = File::open(place).and_then(|file| file.take(max).read_to_end(&mut bytes));
+    read.map_err(|source| SourceError::Io { act: "read", path: place.to_owned(), source })?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
