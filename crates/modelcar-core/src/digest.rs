@@ -1,7 +1,7 @@
-//! Content addresses: the digest of a blob and the identity of a file's content.
+//! Digests of blobs, and content ids of files.
 //!
-//! A [`Digest`] is always SHA-256, the one algorithm every registry takes. A [`ContentId`] is whatever the source
-//! itself vouches for: the Hub lists a SHA-256 for LFS files and a git blob id (SHA-1) for the rest.
+//! A [`Digest`] is always SHA-256, the algorithm that every registry supports. A [`ContentId`] is the hash that a
+//! source states for a file: the Hub lists a SHA-256 for LFS files, and a git blob id (SHA-1) for all other files.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ use sha2::Digest as _;
 
 use crate::error::{ErrorKind, ModelcarError};
 
-/// The SHA-256 digest of a blob, written `sha256:<64 hex digits>`.
+/// The SHA-256 digest of a blob, written `sha256:` and 64 lower-case hex digits (image-spec "Digests").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -20,13 +20,14 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes.as_ref()).into())
     }
 
-    /// Returns the 64 hex digits without the algorithm.
+    /// Returns the 64 lower-case hex digits, without the algorithm.
     pub fn hex(&self) -> String {
         hex(&self.0)
     }
 }
 
 impl From<[u8; 32]> for Digest {
+    /// Uses the 32 bytes of a hash that was computed elsewhere.
     fn from(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -44,7 +45,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A text that is neither a digest nor a content id.
+/// A text that is neither a digest nor a content id. The field is the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hex digits")]
 pub struct InvalidDigest(pub(crate) String);
@@ -58,27 +59,32 @@ impl ModelcarError for InvalidDigest {
 impl FromStr for Digest {
     type Err = InvalidDigest;
 
+    /// Parses `sha256:` and 64 lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`InvalidDigest`] for any other text, other algorithms and upper-case digits included.
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         text.strip_prefix("sha256:").and_then(unhex).map(Self).ok_or_else(|| InvalidDigest(text.to_owned()))
     }
 }
 
-/// The identity of a file's content, as the source states it and as modelcar proves it while the bytes pass.
+/// The hash that identifies a file's content. The source states it; modelcar checks it while the file's bytes pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContentId {
-    /// SHA-256 of the content: what the Hub lists for LFS files, and what a directory's files get.
+    /// SHA-256 of the content. The Hub lists it for LFS files; files of a directory get it.
     Sha256([u8; 32]),
-    /// SHA-1 of `blob <size>\0` and the content: a git blob id, what the Hub lists for files kept in git.
+    /// SHA-1 of `blob <size>\0` and the content, which is a git blob id. The Hub lists it for files that are not in
+    /// LFS.
     GitSha1([u8; 20]),
 }
 
 impl ContentId {
-    /// Parses the bare hex digits of a SHA-256, as the Hub writes them.
+    /// Parses the 64 hex digits of a SHA-256 without a prefix, as the Hub writes them. `None` for any other text.
     pub fn sha256_from_hex(text: &str) -> Option<Self> {
         unhex(text).map(Self::Sha256)
     }
 
-    /// Parses the bare hex digits of a git blob id, as the Hub writes them.
+    /// Parses the 40 hex digits of a git blob id without a prefix, as the Hub writes them. `None` for any other text.
     pub fn git_sha1_from_hex(text: &str) -> Option<Self> {
         unhex(text).map(Self::GitSha1)
     }
@@ -109,6 +115,10 @@ impl fmt::Debug for ContentId {
 impl FromStr for ContentId {
     type Err = InvalidDigest;
 
+    /// Parses `sha256:` or `git-sha1:` and lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`InvalidDigest`] for any other text.
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let id = match text.split_once(':') {
             Some(("sha256", digits)) => Self::sha256_from_hex(digits),
@@ -119,15 +129,17 @@ impl FromStr for ContentId {
     }
 }
 
-/// Which hash proves a file's content.
+/// The hash with which a file's content is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentHash {
+    /// SHA-256 of the content.
     Sha256,
+    /// SHA-1 of a git blob: a header with the size, and the content.
     GitSha1,
 }
 
 impl ContentHash {
-    /// Returns the hash that can reproduce `expected`, or SHA-256 where the source vouches for nothing.
+    /// Returns the hash that can reproduce `expected`, or SHA-256 if the source states no content id.
     pub(crate) fn for_id(expected: Option<ContentId>) -> Self {
         match expected {
             Some(ContentId::GitSha1(_)) => Self::GitSha1,
@@ -135,7 +147,8 @@ impl ContentHash {
         }
     }
 
-    /// Returns a running git blob id of a file of `size` bytes.
+    /// Returns a hasher that has consumed the header of a git blob. The caller adds the content, of exactly `size`
+    /// bytes.
     pub(crate) fn git_blob(size: u64) -> sha1::Sha1 {
         let mut hasher = sha1::Sha1::new();
         hasher.update(format!("blob {size}\0"));
@@ -143,6 +156,7 @@ impl ContentHash {
     }
 }
 
+/// Returns two lower-case hex digits for each byte.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         for nibble in [byte >> 4, byte & 15] {
@@ -152,6 +166,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Parses `N` bytes of two hex digits each; `None` for another length or another character.
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != N * 2 {
@@ -164,7 +179,7 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Upper-case digits are refused: one content must have one spelling.
+/// Parses one hex digit. Upper-case digits are refused, so that each digest has only one text.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -173,6 +188,7 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
+/// Implements serde's traits for types whose JSON is their text: a string that `Display` writes and `FromStr` parses.
 macro_rules! serde_as_text {
     ($($type:ty),+) => {$(
         impl Serialize for $type {

@@ -1,6 +1,7 @@
-//! The JSON of an image: a config and a manifest for each platform, and the index over them.
+//! Makes the JSON of an image: a config and a manifest for each platform, and the index over the manifests.
 //!
-//! All of it follows from the plan and the proven layers; weight layers are shared between platforms.
+//! The plan and the verified layers decide every byte, so that the same plan and layers give the same digest. All
+//! platforms share the weight layers.
 
 use std::collections::BTreeMap;
 
@@ -23,19 +24,22 @@ use crate::{
     sink::ManifestBlob,
 };
 
-/// KServe's default user for the sidecar. It has no entry in a passwd file, on purpose: one with another group would
-/// change the group the runtime picks, and the server could not look into the sidecar's root any more.
+/// Id of KServe's default user for the sidecar. The user has no entry in a passwd file, on purpose: an entry with
+/// another group would change the group that the container runtime chooses, and KServe's server could then not read the
+/// sidecar's root directory.
 const USER: &str = "1010";
+/// The environment of the sidecar, in which its shell finds programs.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `ModelPack`'s key for the path of a layer's only file.
+/// `ModelPack`'s annotation for the path of the only file in a layer. Layers with several files do not have the
+/// annotation.
 const FILE_PATH: &str = "org.cncf.model.filepath";
-/// Digest of the layer's recipe.
+/// Annotation of a weight layer: digest of the layer's recipe.
 pub(crate) const RECIPE: &str = "io.modelcar.layer.recipe";
-/// The layer's files with size and content id, as canonical JSON.
+/// Annotation of a weight layer: the layer's files with path, size in bytes and content id, as canonical JSON.
 pub(crate) const FILES: &str = "io.modelcar.layer.files";
 
-/// The image's JSON could not be made.
+/// The image's JSON could not be made. The types of the image-spec refused a value, which is a bug of this library.
 #[derive(Debug, thiserror::Error)]
 #[error("make the image's manifests")]
 pub(crate) struct ManifestError(#[from] OciSpecError);
@@ -46,19 +50,22 @@ impl ModelcarError for ManifestError {
     }
 }
 
-/// An image for one platform.
+/// The config and manifest of an image for one platform.
 #[derive(Debug, Clone)]
 pub(crate) struct PlatformImage {
+    /// The platform, as the index states it.
     pub(crate) platform: Platform,
+    /// The config, as canonical JSON. Its digest is in the manifest.
     pub(crate) config: Bytes,
+    /// The manifest, whose digest the index has.
     pub(crate) manifest: ManifestBlob,
 }
 
-/// Checks that the image's manifests will be ones that registries take. Nothing has to be made for it: what is not known
-/// before the bytes are, digests, has a known length.
+/// Checks that the image's manifests will be small enough for registries: 4 MiB for each platform. No layer has to
+/// exist yet: digests and content ids that are still unknown have a known length.
 ///
 /// # Errors
-/// [`PlanError::ManifestTooLarge`].
+/// [`PlanError::ManifestTooLarge`] with the number of files and the size in bytes.
 pub fn check_manifests(plan: &Plan) -> Result<()> {
     let (digest, unknown) = (Digest::from([0; 32]), ContentId::Sha256([0; 32]));
     let verified = |layer: &Layer| {
@@ -76,7 +83,11 @@ pub fn check_manifests(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Makes the image for `target` from a plan and its layers.
+/// Makes the config and manifest for `target`. `verified` has one entry for each layer of the plan, in the plan's
+/// order. The layers of the base image come first.
+///
+/// # Errors
+/// [`ManifestError`] when a value does not fit the types of the image-spec.
 pub(crate) fn platform_image(
     plan: &Plan,
     target: &BasePlatform,
@@ -103,7 +114,10 @@ pub(crate) fn platform_image(
     Ok(PlatformImage { platform: target.platform.clone(), config, manifest })
 }
 
-/// Makes the index over `images`.
+/// Makes the index over `images`, in the order of `images`. The index has the plan's annotations.
+///
+/// # Errors
+/// As [`platform_image`].
 pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlob, ManifestError> {
     let mut manifests = Vec::new();
     for image in images {
@@ -129,6 +143,8 @@ pub(crate) fn index(plan: &Plan, images: &[PlatformImage]) -> Result<ManifestBlo
     Ok(manifest_blob(&index, &MediaType::ImageIndex))
 }
 
+/// Makes the config: user, environment, labels, diff ids and a history with one entry for each layer. The time of
+/// creation is the plan's file time, so that a repeated build gives the same bytes.
 fn config(plan: &Plan, target: &BasePlatform, verified: &[VerifiedBlob]) -> Result<Vec<u8>, OciSpecError> {
     let created = rfc3339(plan.mtime());
     let below = target.layers.iter().map(|layer| layer.diff_id.to_string());
@@ -154,12 +170,15 @@ fn config(plan: &Plan, target: &BasePlatform, verified: &[VerifiedBlob]) -> Resu
     Ok(canonical_json(&config))
 }
 
-/// Makes the descriptor of a weight layer, with what tells its recipe.
+/// Makes the descriptor of a weight layer, with annotations for its recipe and files. A later push reads these
+/// annotations to reuse the layer. `mtime` is the time of the files, in seconds since 1970.
 pub(crate) fn weight_layer(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> Result<Descriptor, ManifestError> {
     let annotations = layer_annotations(layer, mtime, verified);
     Ok(descriptor(MediaType::ImageLayer, &verified.digest, verified.size, &annotations)?)
 }
 
+/// Returns the annotations of a weight layer. Content ids are those that were verified, not those that the source
+/// listed.
 fn layer_annotations(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> BTreeMap<String, String> {
     let files: Vec<_> = layer
         .files
@@ -177,6 +196,7 @@ fn layer_annotations(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> BTre
     annotations
 }
 
+/// Makes a descriptor. Without `annotations` the member is left out, so that no empty object changes the digest.
 fn descriptor(
     media_type: MediaType,
     digest: &Digest,
@@ -187,15 +207,18 @@ fn descriptor(
     if annotations.is_empty() { builder.build() } else { builder.annotations(unordered(annotations)).build() }
 }
 
+/// Converts annotations for the types of the image-spec.
 #[expect(clippy::disallowed_types, reason = "the image types keep annotations so; they are sorted when written")]
 fn unordered(map: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
     map.clone().into_iter().collect()
 }
 
+/// Converts a digest for the types of the image-spec.
 fn oci_digest(digest: &Digest) -> Result<oci_spec::image::Digest, OciSpecError> {
     digest.to_string().parse()
 }
 
+/// Writes an index or manifest as canonical JSON and computes its digest.
 fn manifest_blob(value: &impl serde::Serialize, media_type: &MediaType) -> ManifestBlob {
     let bytes = Bytes::from(canonical_json(value));
     ManifestBlob { digest: Digest::of(&bytes), bytes, media_type: media_type.to_string() }

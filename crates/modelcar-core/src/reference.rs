@@ -1,4 +1,5 @@
-//! Image references and tags, parsed strictly: a registry must be named, nothing defaults to Docker Hub.
+//! Image references and tags. They are parsed strictly: a reference must name its registry, and no part defaults to
+//! Docker Hub.
 
 use std::{fmt, str::FromStr};
 
@@ -12,13 +13,17 @@ use crate::{
 
 /// A reference to an image: `registry/repository[:tag][@digest]`.
 ///
-/// The grammar is that of distribution-spec; on top of it the registry must be recognisable as a host (it holds a
-/// dot or a port, or is `localhost`), so that `qwen:v1` is an error and not an upload to a public registry.
+/// The grammar is that of the distribution-spec. In addition the registry must be recognizable as a host: it contains a
+/// dot or a port, or is `localhost`. `qwen:v1` is therefore an error and not an upload to a public registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageRef {
+    /// `host` or `host:port`, as the user wrote it.
     registry: String,
+    /// Name of the repository, in lower case, without the registry.
     repository: String,
+    /// The tag, if the reference has one.
     tag: Option<Tag>,
+    /// The digest, if the reference has one.
     digest: Option<Digest>,
 }
 
@@ -32,9 +37,10 @@ pub struct Tag(String);
     "`{0}` is not a tag: a tag has at most {TAG_MAX_CHARS} letters, digits, `_`, `.` and `-`, and begins with neither `.` \
      nor `-`"
 )]
+/// A text that is not a tag. The field is the text.
 pub struct InvalidTag(String);
 
-/// Longest tag (distribution-spec "Pulling manifests").
+/// Largest number of characters of a tag (distribution-spec "Pulling manifests").
 const TAG_MAX_CHARS: usize = 128;
 
 impl ModelcarError for InvalidTag {
@@ -44,12 +50,12 @@ impl ModelcarError for InvalidTag {
 }
 
 impl Tag {
-    /// Returns the tag that stands for an image whose reference names none.
+    /// Returns `latest`, the tag of a reference with neither tag nor digest.
     pub fn latest() -> Self {
         Self("latest".to_owned())
     }
 
-    /// Returns the tag as it is written.
+    /// Returns the tag as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,6 +64,10 @@ impl Tag {
 impl FromStr for Tag {
     type Err = InvalidTag;
 
+    /// Parses a tag.
+    ///
+    /// # Errors
+    /// [`InvalidTag`] for a text that is empty, longer than 128 characters, or not of the distribution-spec's grammar.
     fn from_str(text: &str) -> Result<Self, InvalidTag> {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let is_tag = text.len() <= TAG_MAX_CHARS
@@ -75,11 +85,13 @@ impl fmt::Display for Tag {
 
 serde_as_text!(Tag);
 
-/// A text that is no image reference.
+/// A text that is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an image reference: {reason}")]
 pub struct InvalidReference {
+    /// The text.
     text: String,
+    /// What is wrong with the text.
     reason: String,
 }
 
@@ -90,7 +102,7 @@ impl ModelcarError for InvalidReference {
 }
 
 impl ImageRef {
-    /// Returns `host` or `host:port`.
+    /// Returns the registry, as `host` or `host:port`. An IPv6 address has brackets.
     pub fn registry(&self) -> &str {
         &self.registry
     }
@@ -100,33 +112,34 @@ impl ImageRef {
         &self.repository
     }
 
-    /// Returns the tag, when one is written.
+    /// Returns the tag, if the reference has one. A reference with a digest only has no tag.
     pub fn tag(&self) -> Option<&Tag> {
         self.tag.as_ref()
     }
 
-    /// Returns the tag, `latest` when none is written.
+    /// Returns the tag, or `latest` if the reference has none.
     pub fn tag_or_latest(&self) -> Tag {
         self.tag.clone().unwrap_or_else(Tag::latest)
     }
 
-    /// Returns the digest, when one is written.
+    /// Returns the digest, if the reference has one.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// Returns the tag or digest to ask the registry for: the digest wins, `latest` stands in for nothing.
+    /// Returns the name under which the registry is asked for the image: the digest if there is one, else the tag, else
+    /// `latest`.
     pub fn selector(&self) -> String {
         self.digest.map_or_else(|| self.tag_or_latest().to_string(), |digest| digest.to_string())
     }
 
-    /// Returns `registry/repository@digest`, without the tag.
+    /// Returns the same repository with `digest` and without a tag. Such a reference always names the same image.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {
         Self { tag: None, digest: Some(*digest), ..self.clone() }
     }
 
-    /// Returns `registry/repository[:tag]`.
+    /// Returns the same repository and tag, without the digest.
     #[must_use]
     pub fn without_digest(&self) -> Self {
         Self { digest: None, ..self.clone() }
@@ -138,7 +151,7 @@ impl ImageRef {
         Self { tag: Some(tag.clone()), digest: None, ..self.clone() }
     }
 
-    /// Returns whether the registry is on this machine (`localhost`, `127.0.0.0/8`, `[::1]`).
+    /// Returns whether the registry is on this machine (`localhost`, `127.0.0.0/8`, `[::1]`). No name is resolved.
     pub fn is_loopback(&self) -> bool {
         let host = host_of(&self.registry);
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -156,11 +169,17 @@ fn host_of(registry: &str) -> &str {
 impl FromStr for ImageRef {
     type Err = InvalidReference;
 
+    /// Parses a reference.
+    ///
+    /// # Errors
+    /// [`InvalidReference`], with the reason: a scheme such as `https://`, no registry, no repository, upper-case
+    /// letters in the repository, or an invalid tag or digest.
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         parse(text).map_err(|reason| InvalidReference { text: text.to_owned(), reason })
     }
 }
 
+/// Parses a reference. The error is the reason, as a message shows it.
 fn parse(text: &str) -> Result<ImageRef, String> {
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(format!("leave out the scheme `{scheme}://`"));
@@ -189,6 +208,7 @@ fn parse(text: &str) -> Result<ImageRef, String> {
     Ok(ImageRef { registry: registry.to_owned(), repository: parsed.repository().to_owned(), tag, digest })
 }
 
+/// Returns whether the first component of a reference is a registry: a host name or address, with or without a port.
 fn is_host(registry: &str) -> bool {
     if let Some(rest) = registry.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
@@ -209,11 +229,13 @@ fn is_host(registry: &str) -> bool {
     labels && port.is_none_or(is_port) && (host == "localhost" || host.contains('.') || port.is_some())
 }
 
+/// Returns whether a text is a port: digits only, at most 65535.
 fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 impl fmt::Display for ImageRef {
+    /// Writes the reference so that parsing gives the same reference again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
         if let Some(tag) = &self.tag {

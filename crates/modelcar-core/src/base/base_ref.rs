@@ -1,4 +1,4 @@
-//! The name of a base image.
+//! The name of a base image, as the user writes it.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize, de};
 use super::BaseError;
 use crate::{ImageRef, digest::serde_as_text};
 
+/// The text of [`BaseRef::Scratch`].
 const SCRATCH: &str = "scratch";
+/// The prefix of [`BaseRef::Layout`].
 const LAYOUT: &str = "oci:";
+/// The prefix of [`BaseRef::Binary`].
 const BINARY: &str = "binary:";
-/// A small image with a shell, from a mirror that asks for no login.
+/// A small image with a shell, from a mirror that needs no credentials.
 const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
 
 /// Which base image to use.
@@ -18,7 +21,8 @@ const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
 /// Written as `scratch`, `oci:DIR[:NAME]`, `binary:PATH` or an image reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseRef {
-    /// None: the image has the weights and nothing else. KServe's sidecar can't run it: it needs a shell.
+    /// No base image: the image has the weights and nothing else. KServe's sidecar can't run such an image, because the
+    /// sidecar needs a shell.
     Scratch,
     /// An image in a registry.
     Registry(ImageRef),
@@ -26,10 +30,11 @@ pub enum BaseRef {
     Layout {
         /// The directory.
         dir: PathBuf,
-        /// The image's name in it; not needed when there is one image.
+        /// The image's name in the layout (`org.opencontainers.image.ref.name`). Not needed when the layout has one
+        /// image.
         name: Option<String>,
     },
-    /// A static busybox on disk.
+    /// A static busybox in the file system, from which a base image is made.
     Binary(PathBuf),
 }
 
@@ -41,10 +46,12 @@ impl Default for BaseRef {
 }
 
 impl BaseRef {
-    /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME`, `binary:PATH` or an image reference. `DIR` holds no colon.
+    /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME`, `binary:PATH` or an image reference. `DIR` can't contain a colon.
+    /// The file system is not asked.
     ///
     /// # Errors
-    /// When `text` is none of them.
+    /// [`BaseError::InvalidText`] for `oci:` without a directory or with an empty name, [`BaseError::Reference`] when
+    /// the text is no image reference either.
     pub fn parse(text: &str) -> Result<Self, BaseError> {
         if text == SCRATCH {
             return Ok(Self::Scratch);

@@ -1,4 +1,7 @@
-//! A base layer made of one static binary that is many programs: busybox.
+//! Makes a base layer of one static binary that provides many programs: busybox.
+//!
+//! The programs are symbolic links to the binary. The layer has fixed times, owners and order, so that the same binary
+//! always gives the same digest.
 
 use std::{
     io::{self, Read},
@@ -11,19 +14,24 @@ use tar::{EntryType, Header};
 use super::BaseError;
 use crate::Platform;
 
-/// Far more than any busybox has; a wrong path must not fill the memory.
+/// Largest binary that is read, in bytes: far more than any busybox has, so that a wrong path does not fill the memory.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of a block of a tar file, in bytes.
 const BLOCK: usize = 512;
 
-/// What is linked to the binary: what KServe's sidecar runs (`sh`, `[`, `echo`, `ln`, `ls`, `mkdir`, `sleep`) and what
-/// a person looks around with. Sorted, and every busybox has them.
+/// Names that are linked to the binary: the programs that KServe's sidecar runs (`sh`, `[`, `echo`, `ln`, `ls`,
+/// `mkdir`, `sleep`), and programs with which a person looks around. The names are sorted, and every busybox has these
+/// programs.
 const APPLETS: [&str; 37] = [
     "[", "ash", "basename", "cat", "chmod", "cp", "cut", "date", "df", "dirname", "du", "echo", "env", "false", "find",
     "grep", "head", "id", "ln", "ls", "mkdir", "mv", "printf", "ps", "pwd", "readlink", "rm", "sed", "sh", "sleep",
     "sort", "stat", "tail", "test", "touch", "true", "wc",
 ];
 
-/// Reads the binary at `path` and refuses what can't run alone in an image.
+/// Reads the binary at `path`, and refuses a file that can't run alone in an image.
+///
+/// # Errors
+/// [`BaseError::Io`] and [`BaseError::Binary`].
 pub(super) fn read(path: &Path) -> Result<(Platform, Vec<u8>), BaseError> {
     let io_error = |act| move |source| BaseError::Io { act, path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(io_error("open"))?;
@@ -62,6 +70,7 @@ fn directory(tar: &mut Vec<u8>, path: &str, mode: u32) -> io::Result<()> {
     entry(tar, path, EntryType::Directory, mode, &[])
 }
 
+/// Appends an entry with `content`, padded to whole blocks.
 fn entry(tar: &mut Vec<u8>, path: &str, kind: EntryType, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut header = header(path, kind, mode)?;
     header.set_size(content.len() as u64);
@@ -80,6 +89,7 @@ fn link(tar: &mut Vec<u8>, path: &str, target: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a header of an entry that belongs to root and has the time 0.
 fn header(path: &str, kind: EntryType, mode: u32) -> io::Result<Header> {
     let mut header = Header::new_gnu();
     header.set_path(path)?;
@@ -92,7 +102,10 @@ fn header(path: &str, kind: EntryType, mode: u32) -> io::Result<Header> {
     Ok(header)
 }
 
-/// Reads an ELF header: the platform of a static executable, or what else it is.
+/// Reads an ELF header, and returns the platform of a static executable.
+///
+/// # Errors
+/// Why the file is no static 64-bit executable for amd64 or arm64.
 fn platform_of(elf: &[u8]) -> Result<Platform, &'static str> {
     const CUT: &str = "is cut short";
     const EXECUTABLE: u16 = 2;
@@ -132,6 +145,7 @@ fn platform_of(elf: &[u8]) -> Result<Platform, &'static str> {
     Ok(Platform::linux(architecture))
 }
 
+/// Returns the little-endian number at byte `at`; `None` past the end.
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a base image.
+//! Errors of base images.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -15,7 +15,7 @@ pub enum BaseError {
     /// A text is not an image reference.
     #[error(transparent)]
     Reference(#[from] InvalidReference),
-    /// A text names no base image.
+    /// A text with the form of a base image's name names none.
     #[error("`{text}` is not a base image: {reason}")]
     InvalidText {
         /// The text.
@@ -23,10 +23,10 @@ pub enum BaseError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The layout that holds the base image could not be read.
+    /// The layout that holds the base image could not be read, or does not hold the image.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The registry that holds the base image refused or failed.
+    /// The registry that holds the base image refused a request or failed, or does not hold the image.
     #[error(transparent)]
     #[cfg(feature = "registry")]
     Registry(#[from] crate::registry::RegistryError),
@@ -40,7 +40,7 @@ pub enum BaseError {
         /// The system's error.
         source: io::Error,
     },
-    /// The binary can't run alone in an image.
+    /// The binary can't run alone in an image: it needs a loader, is for another platform, or is no executable.
     #[error("`{path}` {reason}")]
     Binary {
         /// Path on the file system.
@@ -48,10 +48,10 @@ pub enum BaseError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The image can't be read.
+    /// The image can't be read: a document is invalid, or the image exceeds a limit of the reader.
     #[error(transparent)]
     Image(ImageError),
-    /// Layers can't be put on the image.
+    /// Layers can't be put on the image: its layers don't fit its config, or a layer is of an unknown type.
     #[error("image `{image}`: {what} {reason}")]
     Unusable {
         /// The image.
@@ -61,15 +61,15 @@ pub enum BaseError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The base image is for other platforms only.
+    /// The base image is for neither linux/amd64 nor linux/arm64.
     #[error("base image `{image}` has neither linux/amd64 nor linux/arm64{}", not_there(.missing))]
     NoPlatform {
         /// The image.
         image: String,
-        /// Manifests that the index lists and that are not there.
+        /// Manifests that the index lists and that are not there. One of them may be for a usable platform.
         missing: Vec<Digest>,
     },
-    /// The base image has two answers for one platform.
+    /// The base image has two manifests for one platform, so that the choice would be arbitrary.
     #[error("base image `{image}` has {platform} twice")]
     DuplicatePlatform {
         /// The image.
@@ -77,10 +77,10 @@ pub enum BaseError {
         /// The platform.
         platform: Platform,
     },
-    /// A layer of another image was asked for.
+    /// The caller asked for a layer that is not of this base image. The field is the digest of the layer.
     #[error("layer `{0}` is not of this base image")]
     ForeignLayer(Digest),
-    /// A thread of this library died.
+    /// A blocking task of this library panicked or was cancelled.
     #[error("a file thread ended unexpectedly")]
     Task(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

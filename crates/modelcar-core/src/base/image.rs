@@ -1,4 +1,4 @@
-//! What a plan has to know of a base image: data without a way to read the base.
+//! The part of a base image that a plan keeps: data, without a way to read the image.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,11 @@ use crate::{Digest, Platform};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BaseImage {
-    /// Reference of the image, where it has one.
+    /// `registry/repository[:tag]` of the image. `None` for `scratch`, for a binary, and for a layout whose image has
+    /// no reference as its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Digest that the reference was resolved to.
+    /// Digest of the index, or of the manifest of an image without one. `None` for `scratch` and a binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Platforms that can be built on.
@@ -19,10 +20,10 @@ pub struct BaseImage {
 }
 
 impl BaseImage {
-    /// Returns whether a plan that was made on `planned` can be carried out on this base: same image, and the
-    /// platforms of the plan unchanged.
+    /// Returns whether a plan that was made on `planned` can be carried out on this base: the image is the same, and
+    /// the platforms of the plan are unchanged.
     pub fn covers(&self, planned: &Self) -> bool {
-        // A pinned name has lost its tag; the digest says it all.
+        // A pinned name has no tag any more, so that names are compared only where there is no digest.
         let same = self.digest == planned.digest && (self.digest.is_some() || self.name == planned.name);
         same && planned.platforms.iter().all(|platform| self.platforms.contains(platform))
     }
@@ -34,7 +35,7 @@ impl BaseImage {
 pub struct BasePlatform {
     /// The platform.
     pub platform: Platform,
-    /// Its layers, lowest first.
+    /// The layers, lowest first.
     pub layers: Vec<BaseLayer>,
 }
 
@@ -42,12 +43,12 @@ pub struct BasePlatform {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BaseLayer {
-    /// Media type, always one of the image-spec's.
+    /// Media type of the image-spec: an uncompressed tar, gzip or zstd.
     pub media_type: String,
     /// Digest of the blob.
     pub digest: Digest,
-    /// Size of the blob.
+    /// Size of the blob, in bytes.
     pub size: u64,
-    /// Digest of the tar inside.
+    /// Digest of the uncompressed tar, as the image's config states it.
     pub diff_id: Digest,
 }

@@ -1,4 +1,5 @@
-//! The image below the weights: a shell for KServe's sidecar, or nothing.
+//! The base image below the weights. KServe's sidecar needs a shell, which the base image provides; `scratch` is no
+//! base image at all.
 
 mod base_ref;
 mod binary;
@@ -27,25 +28,30 @@ use crate::{
     reader::ImageReader,
 };
 
-/// A base image whose layers can be read.
+/// A base image whose layers can be read. Clones share the connection, or the bytes of the layer.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// What it is.
+    /// Name, digest, platforms and layers of the image.
     pub image: BaseImage,
     /// Manifests that the image's index lists and that are not there: their platforms can't be built on.
     pub missing: Vec<Digest>,
+    /// Where the bytes of the layers are.
     blobs: Blobs,
 }
 
+/// Where the bytes of the layers are.
 #[derive(Debug, Clone)]
 enum Blobs {
+    /// There are no layers.
     None,
+    /// The one layer is in memory.
     Memory(Bytes),
+    /// In a repository or a layout.
     Reader(Arc<dyn ImageReader>),
 }
 
 impl Base {
-    /// Returns the base that is nothing, for both platforms.
+    /// Returns the base without layers, for linux/amd64 and linux/arm64. KServe's sidecar can't run an image on it.
     pub fn scratch() -> Self {
         let platforms = ["amd64", "arm64"]
             .map(|architecture| BasePlatform { platform: Platform::linux(architecture), layers: Vec::new() });
@@ -56,7 +62,9 @@ impl Base {
     /// Uses an image of the OCI image layout at `dir`: the one called `name`, or the only one.
     ///
     /// # Errors
-    /// When there is no such image, or nothing can be built on it.
+    /// [`BaseError::Layout`] when the directory is no layout or holds no such image; [`BaseError::NoPlatform`],
+    /// [`BaseError::DuplicatePlatform`], [`BaseError::Unusable`] and [`BaseError::Image`] when nothing can be built on
+    /// the image.
     pub async fn from_layout(dir: &Path, name: Option<&str>) -> Result<Self, BaseError> {
         let layout = Layout::open(dir).await?;
         let picked = layout.pick(name).await?;
@@ -66,10 +74,11 @@ impl Base {
         Self::read(Arc::new(layout), &picked.digest.to_string(), name, &shown).await
     }
 
-    /// Makes a base image of the static busybox at `path`, for the one platform it is built for.
+    /// Makes a base image of the static busybox at `path`, for the one platform that the binary is built for.
     ///
     /// # Errors
-    /// When it can't be read, or can't run without files that the image does not have.
+    /// [`BaseError::Io`] when the file can't be read, [`BaseError::Binary`] when the file is no static 64-bit
+    /// executable for amd64 or arm64 or is larger than 64 MiB.
     pub async fn from_binary(path: &Path) -> Result<Self, BaseError> {
         let path = path.to_owned();
         let made = tokio::task::spawn_blocking(move || {
@@ -91,13 +100,17 @@ impl Base {
         Ok(Self { image, missing: Vec::new(), blobs: Blobs::Memory(tar) })
     }
 
-    /// Uses the image that `image` names in `repository`, pinned to the digest it has now.
+    /// Uses the image that `image` names in `repository`, pinned to the digest that the image has now.
     ///
     /// # Errors
-    /// When the image is not there, or nothing can be built on it.
+    /// - [`BaseError::Registry`] and [`BaseError::Image`] when the image is missing or can't be read.
+    /// - [`BaseError::NoPlatform`] and [`BaseError::DuplicatePlatform`] when the image is for no usable platform, or
+    ///   has two manifests for one.
+    /// - [`BaseError::Unusable`] when a layer is of an unknown type or may not be distributed, or when the layers don't
+    ///   fit the diff ids of the config.
     #[cfg(feature = "registry")]
     pub async fn from_registry(repository: &crate::registry::Repository, image: &ImageRef) -> Result<Self, BaseError> {
-        // A name with a tag can be followed later; one that was given with a digest has none.
+        // The tag is kept, so that a later run can find a newer image. For a reference with a digest no tag is kept.
         let name = match image.digest() {
             Some(_) => format!("{}/{}", image.registry(), image.repository()),
             None => format!("{}/{}:{}", image.registry(), image.repository(), image.tag_or_latest()),
@@ -106,6 +119,7 @@ impl Base {
         Self::read(Arc::new(repository.clone()), &image.selector(), Some(name), &shown).await
     }
 
+    /// Reads the image under `selector`. `name` is kept in the plan, `shown` is the name in messages.
     async fn read(
         reader: Arc<dyn ImageReader>,
         selector: &str,
@@ -117,10 +131,10 @@ impl Base {
         Ok(Self { image, missing: found.missing, blobs: Blobs::Reader(reader) })
     }
 
-    /// Returns a layer's bytes.
+    /// Returns a layer's bytes, to be read later. The digest is checked while the bytes are read.
     ///
     /// # Errors
-    /// When `layer` is not of this image.
+    /// [`BaseError::ForeignLayer`] when `layer` is not of this image.
     pub fn body(&self, layer: &BaseLayer) -> Result<Arc<dyn Blob>, BaseError> {
         let title = format!("base layer `{}`", layer.digest);
         let is_ours = self.image.platforms.iter().any(|platform| platform.layers.contains(layer));
@@ -135,7 +149,8 @@ impl Base {
     }
 }
 
-/// A blob that is known to be a layer, which only the image's config tells.
+/// A layer of a base image. The blob proves its digest; the digest of the uncompressed tar (diff id) is the one that
+/// the image's config states, and is not checked.
 #[derive(Debug)]
 struct LayerBlob {
     blob: Arc<dyn Blob>,

@@ -1,4 +1,4 @@
-//! Opens the base image that a name leads to.
+//! Opens the base image that the user names.
 
 #[cfg(feature = "registry")]
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::{
 
 #[cfg(feature = "registry")]
 impl BaseRef {
-    /// Opens the base image, and pins it where it is an image in a registry. A manifest that the image's index lists and
-    /// that is not there is told to `progress`.
+    /// Opens the base image. An image in a registry is pinned: the result's name has the digest instead of the tag. For
+    /// each manifest that the image's index lists and that is missing, a warning is reported to `progress`.
     ///
     /// # Errors
-    /// When the image is not there or can't be read, or nothing can be built on it.
+    /// When the image is missing, can't be read, or can't be built on: as [`Base::from_registry`],
+    /// [`Base::from_layout`] and [`Base::from_binary`].
     pub async fn open(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Result<OpenBase, BaseError> {
         let mut name = self.clone();
         let base = match self {
@@ -46,11 +47,11 @@ impl BaseRef {
     }
 }
 
-/// A base image that can be built on, with the name that leads to the same image again.
+/// A base image that can be built on, and the name that leads to the same image again.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenBase {
-    /// The name, pinned where it can be.
+    /// The name. For an image in a registry the name has a digest; other names are as the user gave them.
     pub name: BaseRef,
     /// The base image.
     pub base: Base,

@@ -1,4 +1,5 @@
-//! Finds what can be built on in an image: its usable platforms, and each layer with the digest of its tar.
+//! Finds the platforms of an image that can be built on, and for each of their layers the digest of the uncompressed
+//! tar.
 
 use serde::Deserialize;
 
@@ -9,10 +10,14 @@ use crate::{
     reader::{Configs, Extent, ImageReader, TreeImage, read_image},
 };
 
+/// Media type of an uncompressed layer.
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Media type of a layer that is compressed with gzip.
 const TAR_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// Media type of a layer that is compressed with zstd.
 const TAR_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
+/// The part of an image's config that is needed.
 #[derive(Debug, Deserialize)]
 struct Config {
     rootfs: RootFs,
@@ -20,19 +25,25 @@ struct Config {
 
 #[derive(Debug, Deserialize)]
 struct RootFs {
+    /// Digests of the uncompressed layers, lowest first.
     #[serde(default)]
     diff_ids: Option<Vec<Digest>>,
 }
 
-/// What an image offers to build on.
+/// The usable part of an image.
 pub(super) struct Resolved {
+    /// Digest of the index, or of the manifest of an image without one.
     pub(super) digest: Digest,
     /// In the image's order.
     pub(super) platforms: Vec<BasePlatform>,
+    /// Manifests that the index lists and that are not there.
     pub(super) missing: Vec<Digest>,
 }
 
-/// Resolves `selector`. `image` is what messages call the image.
+/// Resolves `selector`, a tag, a digest or a name. `image` is the name of the image in messages.
+///
+/// # Errors
+/// When the image can't be read, has no usable platform or a platform twice, or has a layer that can't be used.
 pub(super) async fn resolve(reader: &dyn ImageReader, selector: &str, image: &str) -> Result<Resolved, BaseError> {
     let tree = read_image(reader, selector, Extent { every_platform: false, configs: Configs::All }).await?;
     let missing = tree.missing.iter().map(|missing| missing.digest).collect();
@@ -62,6 +73,9 @@ fn layers(found: &TreeImage, image: &str) -> Result<Vec<BaseLayer>, BaseError> {
     layers.iter().zip(diff_ids).map(|(layer, diff_id)| base_layer(layer, diff_id, image)).collect()
 }
 
+/// Makes the entry of one layer. Docker's media types become those of OCI, because the layer is put into an OCI
+/// manifest; the bytes are the same. Layers that may not be distributed are refused, because a push has to copy their
+/// bytes.
 fn base_layer(layer: &Descriptor, diff_id: Digest, image: &str) -> Result<BaseLayer, BaseError> {
     let bad = |reason: String| Err(unusable(image, format!("layer `{}`", layer.digest), reason));
     let media_type = match layer.media_type.as_str() {

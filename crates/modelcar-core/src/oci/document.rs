@@ -1,4 +1,5 @@
-//! The only parser of indexes and manifests: OCI's, and Docker's, which have the same shape.
+//! Parses indexes and manifests, those of OCI and those of Docker, which have the same structure. No other code parses
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,10 @@ use serde::Deserialize;
 use super::Platform;
 use crate::Digest;
 
+/// Media types of an index.
 const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+/// Media types of a manifest.
 const MANIFEST: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// Media types of an image's config.
@@ -17,26 +20,29 @@ const CONFIG: [&str; 2] =
 /// Buildx marks a manifest that is about another manifest with this annotation of its entry.
 const ABOUT_ANOTHER: &str = "vnd.docker.reference.type";
 
-/// Points at a blob: as much of an OCI descriptor as is used.
+/// The descriptor of a blob or manifest: the members of an OCI descriptor that are used here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// Media type; empty where none is stated.
+    /// Media type; empty where the document states none.
     #[serde(default)]
     pub media_type: String,
-    /// Digest of the blob.
+    /// Digest of the blob or manifest.
     pub digest: Digest,
-    /// Size of the blob in bytes.
+    /// Size of the blob or manifest, in bytes, as the document states it.
     pub size: u64,
+    /// The platform, in an index.
     #[serde(default)]
     platform: Option<DescriptorPlatform>,
+    /// The type of the artifact that the entry of an index points to.
     #[serde(default)]
     artifact_type: Option<String>,
+    /// Annotations of the descriptor.
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// What an index says about a manifest's platform.
+/// What an index states as the platform of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct DescriptorPlatform {
     os: String,
@@ -51,7 +57,7 @@ impl Descriptor {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Returns the platform that an index states for this manifest.
+    /// Returns the platform that an index states for this manifest, without a default variant (see [`Platform::new`]).
     pub fn platform(&self) -> Option<Platform> {
         let stated = self.platform.as_ref()?;
         Some(Platform::new(&stated.os, &stated.architecture, stated.variant.clone()))
@@ -71,42 +77,47 @@ impl Descriptor {
 /// An index or a manifest.
 #[derive(Debug)]
 pub(crate) enum Document {
-    /// Manifests, usually one for each platform.
+    /// Manifests or further indexes, usually one manifest for each platform.
     Index {
+        /// The entries, in the order of the document.
         manifests: Vec<Descriptor>,
+        /// Annotations of the index.
         annotations: BTreeMap<String, String>,
     },
+    /// The manifest of one image or artifact.
     Manifest(Manifest),
 }
 
 /// The manifest of an image or of an artifact.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// The config.
+    /// The config. For an artifact, any blob.
     pub config: Descriptor,
-    /// The layers, bottom first.
+    /// The layers, lowest first. Empty for a manifest without `layers`.
     pub layers: Vec<Descriptor>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Returns whether the config says that this is something else than an image.
+    /// Returns whether the media type of the config is not one of an image. A config without a media type counts as an
+    /// image's.
     pub fn is_artifact(&self) -> bool {
         let kind = self.config.media_type.as_str();
         !kind.is_empty() && !CONFIG.contains(&kind)
     }
 }
 
-/// Why bytes are no document.
+/// Why bytes are neither an index nor a manifest.
 #[derive(Debug)]
 pub(crate) enum DocumentError {
-    /// They are not the JSON that they should be.
+    /// The bytes are not JSON, or a member has another type than the image-spec requires.
     Json(serde_json::Error),
-    /// They have the lists of neither, or those of both.
+    /// The document has neither `manifests` nor `config`, or it has members of both.
     Neither,
 }
 
+/// The members that tell an index from a manifest. All other members are ignored.
 #[derive(Deserialize)]
 struct Lists {
     #[serde(default)]
@@ -120,9 +131,13 @@ struct Lists {
 }
 
 impl Document {
-    /// Reads an index or a manifest. The lists tell which: `mediaType` is optional in both (image-spec).
+    /// Parses an index or a manifest. The members `manifests` and `config` decide which of them the document is,
+    /// because `mediaType` is optional in both (image-spec).
     ///
-    /// A document with both lists is refused: two clients would take one digest for two images (CVE-2021-41190).
+    /// A document with members of both is refused: two clients would take one digest for two images (CVE-2021-41190).
+    ///
+    /// # Errors
+    /// [`DocumentError::Json`] and [`DocumentError::Neither`].
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         let lists: Lists = serde_json::from_slice(bytes).map_err(DocumentError::Json)?;
         // A list is taken for the fields, in the order in which they stand here.

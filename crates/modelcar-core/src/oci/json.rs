@@ -1,4 +1,4 @@
-//! JSON as it is hashed: one value, one text.
+//! Canonical JSON: the same value always gives the same bytes, so that the bytes can be hashed.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,19 @@ use serde_json::{Map, Value};
 
 /// Returns `value` with the keys of every object sorted.
 ///
-/// The image types keep annotations in hash maps, whose order differs from run to run; and a build that turns on
-/// `serde_json`'s `preserve_order` anywhere would keep it. Neither may reach a digest.
+/// The image types keep annotations in hash maps, whose order differs from run to run. And if any crate of a build
+/// turns on `serde_json`'s feature `preserve_order`, objects keep the order of insertion. Neither order may change a
+/// digest.
 pub(crate) fn canonical_value(value: &impl Serialize) -> Value {
     sorted(serde_json::to_value(value).unwrap_or_default())
 }
 
-/// Returns the canonical text: sorted keys, no white space.
+/// Returns the canonical text: sorted keys, no white space, UTF-8.
 pub(crate) fn canonical_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(&canonical_value(value)).unwrap_or_default()
 }
 
+/// Sorts the keys of all objects in `value`, at every depth. Arrays keep their order.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! OCI documents as data: what an index or a manifest says, for which platform, and JSON as it is hashed. No I/O.
+//! OCI documents as data: the content of an index or a manifest, platforms, and canonical JSON for hashing. No I/O.
 
 mod document;
 mod json;
@@ -13,5 +13,7 @@ pub(crate) use self::{
     json::{canonical_json, canonical_value},
 };
 
-/// Largest index, manifest or config that is read, in bytes: what registries take at most.
+/// Largest index, manifest or config that is read or written, in bytes. The distribution-spec asks clients and
+/// registries to support manifests of at least 4 megabytes ("Pushing Manifests"); many registries accept no larger
+/// ones.
 pub(crate) const MAX_JSON_BYTES: u64 = 4 * 1024 * 1024;

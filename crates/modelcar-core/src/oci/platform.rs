@@ -1,4 +1,4 @@
-//! Which machines an image runs on.
+//! Platforms: the operating system and architecture that an image runs on.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,7 @@ use crate::{
     error::{ErrorKind, ModelcarError},
 };
 
-/// A text is no platform.
+/// A text is not a platform. The field is the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a platform: expected `os/architecture` or `os/architecture/variant`")]
 pub struct InvalidPlatform(String);
@@ -23,16 +23,18 @@ impl ModelcarError for InvalidPlatform {
 /// A platform, written `linux/amd64` or `linux/arm/v7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
-    /// Operating system, as Go calls it.
+    /// Operating system, written like Go's `GOOS`: `linux`, `windows`.
     pub os: String,
-    /// Architecture, as Go calls it.
+    /// Architecture, written like Go's `GOARCH`: `amd64`, `arm64`, `arm`.
     pub architecture: String,
-    /// Variant of the architecture. Never the one that goes without saying (`v8` of `arm64`, `v1` of `amd64`).
+    /// Variant of the architecture, such as `v7` of `arm`. The default variants (`v8` of `arm64`, `v1` of `amd64`) are
+    /// never stated, so that equal platforms compare as equal.
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// Makes a platform; the variant that goes without saying is dropped, as container runtimes do.
+    /// Makes a platform. A default variant (`v8` of `arm64`, `v1` of `amd64`) is dropped, as container runtimes do, and
+    /// so is an empty one.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>, variant: Option<String>) -> Self {
         let architecture = architecture.into();
         let variant = variant.filter(|variant| {
@@ -47,12 +49,13 @@ impl Platform {
         Self::new("linux", architecture, None)
     }
 
-    /// Returns the platform of a manifest that states none, and of attestations.
+    /// Returns `unknown/unknown`: the platform of a manifest that states none, and the one that attestations state.
     pub(crate) fn unknown() -> Self {
         Self::new("unknown", "unknown", None)
     }
 
-    /// Returns whether `offered` is what this asks for: the same, or any variant when this names none.
+    /// Returns whether an image for `offered` can serve a request for this platform: the platforms are equal, or this
+    /// platform names no variant.
     pub(crate) fn accepts(&self, offered: &Self) -> bool {
         (&self.os, &self.architecture) == (&offered.os, &offered.architecture)
             && (self.variant.is_none() || self.variant == offered.variant)

@@ -1,4 +1,4 @@
-//! What can go wrong when an image is read.
+//! Errors of reading an image.
 
 use std::time::Duration;
 
@@ -12,20 +12,21 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The layout that holds the image could not be read.
+    /// The layout that holds the image could not be read, or does not hold the image.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The registry that holds the image refused or failed.
+    /// The registry that holds the image refused a request or failed, or does not hold the image.
     #[cfg(feature = "registry")]
     #[error(transparent)]
     Registry(#[from] crate::registry::RegistryError),
-    /// The keeper of images has no manifest or blob of this name.
+    /// The place of the image has no manifest or blob of this name. Registries and layouts have errors of their own for
+    /// that.
     #[error("`{name}` is not there")]
     NotFound {
         /// The digest or name that was asked for.
         name: String,
     },
-    /// An index, manifest or config is not the JSON that it should be.
+    /// An index, manifest or config is not JSON of the form that the image-spec requires.
     #[error("`{digest}` is not the expected JSON")]
     Json {
         /// Digest of the document.
@@ -33,7 +34,7 @@ pub enum ImageError {
         /// What the parser says.
         source: serde_json::Error,
     },
-    /// An index, manifest or config is refused.
+    /// An index, manifest or config is refused: its kind is unknown, or the image exceeds a limit of the reader.
     #[error("`{digest}` {reason}")]
     Document {
         /// Digest of the document.
@@ -41,20 +42,20 @@ pub enum ImageError {
         /// What is wrong with the document.
         reason: String,
     },
-    /// Bytes do not have the digest that they were asked for by.
+    /// The bytes of a document do not have the digest that the document was requested by.
     #[error("the content of `{expected}` is {found}")]
     Corrupt {
-        /// Digest that was asked for.
+        /// The digest by which the document was requested.
         expected: Digest,
-        /// Digest of what came.
+        /// The digest of the bytes that came.
         found: Digest,
     },
-    /// The reader failed in a way of its own.
+    /// The reader failed with an error that is neither of a layout nor of a registry.
     #[error("read blob `{digest}`")]
     Blob {
         /// Digest of the blob.
         digest: Digest,
-        /// What the reader says.
+        /// The reader's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

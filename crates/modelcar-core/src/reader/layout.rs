@@ -1,4 +1,4 @@
-//! An OCI image layout directory as the keeper of an image.
+//! Reads an image from an OCI image layout directory.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,10 +14,11 @@ use crate::{
     sink::ManifestBlob,
 };
 
-/// Opens a layout directory and returns its reader with the digest of the image called `name`, or of the only image.
+/// Opens a layout directory. Returns its reader, and the digest of the image called `name`; without `name`, of the only
+/// image.
 ///
 /// # Errors
-/// When the directory is no layout, or holds no such image.
+/// When the directory is no layout, holds no such image, or without `name` holds more than one image.
 pub async fn open_layout(dir: &Path, name: Option<&str>) -> Result<(Box<dyn ImageReader>, Digest), LayoutError> {
     let layout = Layout::open(dir).await?;
     let digest = layout.pick(name).await?.digest;
@@ -32,7 +33,7 @@ impl ImageReader for Layout {
             Err(_) => self.pick(Some(selector)).await?.digest,
         };
         let bytes = self.read(&digest).await?;
-        // Optional in the image-spec; whoever needs it looks at the lists.
+        // `mediaType` is optional in the image-spec. The parser tells indexes from manifests without it.
         let media_type = serde_json::from_slice::<Value>(&bytes)
             .ok()
             .and_then(|json| json["mediaType"].as_str().map(str::to_owned))

@@ -1,4 +1,4 @@
-//! An image in memory as the keeper of an image.
+//! Reads an image from memory, where a [`MemorySink`] keeps it.
 
 use std::{ops::Range, sync::Arc};
 
@@ -34,7 +34,7 @@ impl ImageReader for MemorySink {
     }
 }
 
-/// A blob that is not there, which is told when the blob is opened.
+/// A blob that is missing. Opening the blob gives the error, because [`ImageReader::body`] can't fail.
 #[derive(Debug)]
 struct Absent {
     title: String,
@@ -43,6 +43,7 @@ struct Absent {
 }
 
 impl Absent {
+    /// Makes the error that the blob's stream and its digest give.
     fn error(&self) -> crate::Error {
         ImageError::NotFound { name: self.digest.to_string() }.into()
     }

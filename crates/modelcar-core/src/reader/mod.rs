@@ -1,6 +1,9 @@
-//! The only reader of images: what is below an index, for which platform, and what of it is not there.
+//! Reads an image from a registry, a layout or memory: the manifests below an index, their platforms, and the manifests
+//! that the index lists and that are missing.
 //!
-//! Base images, `inspect`, `lint` and reuse are views of the [`ImageTree`] that is read here.
+//! This is the only reader of images. Base images, `inspect`, `lint` and reuse are views of the [`ImageTree`] that is
+//! read here. Every document is checked against its digest, and its size and number are limited, because an image may
+//! come from anybody.
 
 mod error;
 mod layout;
@@ -35,34 +38,46 @@ use crate::{
     sink::ManifestBlob,
 };
 
-/// Indexes in indexes are rare, and never deep.
+/// Largest number of indexes inside each other. Indexes in indexes are rare, and never deep.
 const MAX_DEPTH: usize = 4;
-/// More manifests than any image has platforms.
+/// Largest number of manifests of one image: more than any image has platforms.
 const MAX_MANIFESTS: usize = 64;
-/// Manifests and configs of one image, together. A large model's manifest has a megabyte for each platform.
+/// Largest size of all manifests and configs of one image together, in bytes. A large model's manifest has a megabyte
+/// for each platform.
 const MAX_BYTES: u64 = 64 << 20;
-/// Manifests that are asked for side by side.
+/// Number of manifests of one index that are requested side by side.
 const READS: usize = 8;
 
-/// Reads images from where they are kept.
+/// Reads manifests and blobs of images from one place: a repository, a layout, or memory.
+///
+/// An implementation need not check digests of manifests and small blobs: [`read_image`] checks them.
 #[async_trait]
 pub trait ImageReader: Send + Sync + Debug {
-    /// Returns an index or manifest by digest, tag or name.
+    /// Returns an index or manifest by digest, tag or name. The media type of the result is empty where the place keeps
+    /// none.
+    ///
+    /// # Errors
+    /// An error of the kind [`ErrorKind::NotFound`] when the place has no such manifest, so that the caller can tell a
+    /// missing manifest from one that can't be read.
     async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError>;
 
-    /// Returns a small blob.
+    /// Returns a small blob as a whole in memory. `size` is in bytes, as the manifest states it.
+    ///
+    /// # Errors
+    /// When the blob is missing, can't be read, or is larger than `size` as far as the place checks the size.
     async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, ImageError>;
 
-    /// Returns a blob of any size, to be read later. Its digest is proven by the body itself.
+    /// Returns a blob of any size, to be read later. The body itself proves its digest. A blob that is missing fails
+    /// when the body is opened.
     fn body(&self, title: String, digest: Digest, size: u64) -> Arc<dyn Blob>;
 }
 
-/// What is read beside the manifests.
+/// Which configs are read beside the manifests. Each config is one more request to a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Configs {
     /// No config.
     None,
-    /// The configs of manifests whose platform no index states.
+    /// The configs of manifests whose platform the index does not state.
     ForPlatform,
     /// Every config.
     All,
@@ -77,7 +92,7 @@ pub struct Extent {
     pub configs: Configs,
 }
 
-/// An image with everything below its index.
+/// An image with all manifests below its index.
 #[derive(Debug)]
 pub struct ImageTree {
     /// Digest of the index, or of the manifest of an image without one.
@@ -86,9 +101,10 @@ pub struct ImageTree {
     pub is_index: bool,
     /// Annotations of the index, or of the manifest of an image without one.
     pub annotations: BTreeMap<String, String>,
-    /// One for each platform, in the image's order.
+    /// The image of each platform, in the index's order. Artifacts, such as signatures and attestations, are left out
+    /// unless the image consists of artifacts only.
     pub images: Vec<TreeImage>,
-    /// What the index lists and its keeper does not have.
+    /// Manifests that the index lists and that are not there.
     pub missing: Vec<Missing>,
 }
 
@@ -97,11 +113,12 @@ pub struct ImageTree {
 pub struct TreeImage {
     /// Digest of the manifest.
     pub digest: Digest,
-    /// The platform: what the index states, else what the config says.
+    /// The platform: the one that the index states, else the one that the config states if it was read, else unknown.
     pub platform: Platform,
     /// The manifest.
     pub manifest: Manifest,
-    /// The config's bytes, proven, where they were asked for. `None` for an artifact.
+    /// The config's bytes, checked against their digest. `None` when [`Configs`] leaves the config out, and for an
+    /// artifact.
     pub config: Option<Bytes>,
 }
 
@@ -110,14 +127,20 @@ pub struct TreeImage {
 pub struct Missing {
     /// Digest of the manifest.
     pub digest: Digest,
-    /// The platform, as far as the index states it.
+    /// The platform, if the index states it.
     pub platform: Option<Platform>,
 }
 
 /// Reads the image that `reader` has under `selector`, a digest, a tag or a name.
 ///
+/// A missing manifest below the index is no error, see [`ImageTree::missing`].
+///
 /// # Errors
-/// When the image is not there, can't be read, or is refused.
+/// - The reader's error, when the index or a config is missing, or anything can't be read.
+/// - [`ImageError::Corrupt`] when a document does not have the digest that it was requested by.
+/// - [`ImageError::Json`] when a document is not JSON of the expected form.
+/// - [`ImageError::Document`] when a document is neither index nor manifest, or the image exceeds a limit: 4 indexes
+///   inside each other, 64 manifests, 64 MiB of documents.
 pub async fn read_image(reader: &dyn ImageReader, selector: &str, extent: Extent) -> Result<ImageTree, ImageError> {
     let mut top = reader.manifest(selector).await?;
     top.digest = Digest::of(&top.bytes);
@@ -127,7 +150,10 @@ pub async fn read_image(reader: &dyn ImageReader, selector: &str, extent: Extent
     read_below(reader, &top, extent).await
 }
 
-/// Reads what is below `top`, which is there already.
+/// Reads the manifests and configs below `top`, which was read already and whose digest is correct.
+///
+/// # Errors
+/// As [`read_image`].
 pub(crate) async fn read_below(
     reader: &dyn ImageReader,
     top: &ManifestBlob,
@@ -152,6 +178,7 @@ pub(crate) async fn read_below(
     Ok(tree)
 }
 
+/// What one entry of an index turned out to be.
 enum Found {
     Image(Box<TreeImage>),
     Missing(Missing),
@@ -159,16 +186,19 @@ enum Found {
 
 /// One image being read.
 struct Walk<'a> {
+    /// Where the image is read from.
     reader: &'a dyn ImageReader,
+    /// How much of the image is read.
     extent: Extent,
-    /// Manifests seen so far.
+    /// Number of manifests that the indexes listed so far, at most [`MAX_MANIFESTS`].
     manifests: AtomicUsize,
-    /// Bytes read so far.
+    /// Bytes of manifests and configs so far, at most [`MAX_BYTES`].
     bytes: AtomicU64,
 }
 
 impl<'a> Walk<'a> {
-    /// Reads what is below `blob`; `stated` is the platform that the index above states.
+    /// Reads what is below `blob`; `stated` is the platform that the index above states. Boxed, because an index may
+    /// hold an index.
     fn document(
         &'a self,
         blob: ManifestBlob,
@@ -190,6 +220,7 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Reads the entries of an index side by side. The result has the order of the entries.
     async fn children(
         &'a self,
         index: Digest,
@@ -206,6 +237,8 @@ impl<'a> Walk<'a> {
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// Reads one entry of an index. `above` is the platform of the index that holds the entry, for an entry that states
+    /// none.
     async fn child(
         &'a self,
         entry: &Descriptor,
@@ -224,11 +257,13 @@ impl<'a> Walk<'a> {
         self.document(blob, platform, depth).await
     }
 
+    /// Returns whether an entry may be an image and is for a platform that the extent includes.
     fn is_wanted(&self, entry: &Descriptor) -> bool {
         let is_usable = || entry.platform().is_none_or(|platform| platform.is_usable());
         entry.may_be_image() && (self.extent.every_platform || is_usable())
     }
 
+    /// Makes the image of one manifest, with its config if the extent asks for it.
     async fn image(
         &self,
         digest: Digest,
@@ -247,6 +282,8 @@ impl<'a> Walk<'a> {
         Ok(TreeImage { digest, platform, manifest, config })
     }
 
+    /// Reads a config and checks its digest. The stated size is checked first, so that a hostile config is not
+    /// downloaded.
     async fn config(&self, config: &Descriptor) -> Result<Bytes, ImageError> {
         if config.size > MAX_JSON_BYTES {
             let reason = format!("is a config of {} bytes, at most {MAX_JSON_BYTES} are read", config.size);
@@ -258,6 +295,7 @@ impl<'a> Walk<'a> {
         Ok(bytes)
     }
 
+    /// Adds `bytes` to the size of the image, and refuses the document that exceeds the limit.
     fn count(&self, digest: Digest, bytes: u64) -> Result<(), ImageError> {
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_BYTES {
             return Err(refused(digest, format!("is one too many: the image's manifests have over {MAX_BYTES} bytes")));
@@ -266,7 +304,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the platform that a config states.
+/// Returns the platform that a config states; `None` for a config without one, or one that is not JSON.
 fn platform_in(config: &[u8]) -> Option<Platform> {
     #[derive(Deserialize)]
     struct Stated {
@@ -279,6 +317,7 @@ fn platform_in(config: &[u8]) -> Option<Platform> {
     Some(Platform::new(stated.os, stated.architecture, stated.variant))
 }
 
+/// Parses an index or manifest.
 fn parse(blob: &ManifestBlob) -> Result<Document, ImageError> {
     Document::parse(&blob.bytes).map_err(|error| match error {
         DocumentError::Json(source) => ImageError::Json { digest: blob.digest, source },
@@ -290,6 +329,7 @@ fn refused(digest: Digest, reason: impl Into<String>) -> ImageError {
     ImageError::Document { digest, reason: reason.into() }
 }
 
+/// Refuses bytes that don't have the digest that they were requested by.
 fn proven(expected: Digest, found: Digest) -> Result<(), ImageError> {
     if expected == found { Ok(()) } else { Err(ImageError::Corrupt { expected, found }) }
 }

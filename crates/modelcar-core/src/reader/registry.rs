@@ -1,4 +1,4 @@
-//! A repository of a registry as the keeper of an image.
+//! Reads an image from a repository of a registry.
 
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ impl ImageReader for Repository {
         found.ok_or_else(|| RegistryError::ImageNotFound(format!("{}:{selector}", self.name())).into())
     }
 
+    /// Downloads the blob into memory. The download ends early once the blob is larger than `size`; its digest then
+    /// can't be proven and the result is an error.
     async fn blob(&self, digest: &Digest, size: u64) -> Result<Bytes, ImageError> {
         let open = Self::blob(self, format!("blob `{digest}`"), *digest, size).open();
         let mut bytes = Vec::new();
@@ -41,7 +43,8 @@ impl ImageReader for Repository {
     }
 }
 
-/// A blob of a repository fails with errors of the registry; the type of a body's error is wider.
+/// Turns the error of a body into an error of the reader. A body of a repository usually fails with an error of the
+/// registry, which is kept so that its kind and its retryability are.
 fn read_error(digest: Digest, error: crate::Error) -> ImageError {
     match error.downcast::<RegistryError>() {
         Ok(error) => error.into(),

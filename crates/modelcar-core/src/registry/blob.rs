@@ -1,4 +1,5 @@
-//! Blobs of a repository: whether they exist, mounting, reading. Uploads are in [`upload`](super::upload).
+//! Blobs of a repository: whether a blob exists, mounting a blob from another repository, reading a blob. Uploads are
+//! in [`upload`](super::upload).
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -28,20 +29,28 @@ use crate::{
     sink::{Blob, OpenBlob, VerifiedBlob},
 };
 
+/// Largest number of requests for one blob, the first one and those after redirects. Many registries redirect the
+/// download of a blob to an object store.
 const REDIRECTS_MAX: usize = 5;
 /// Largest blob that is hashed on the async worker, in bytes: configs and the layers of most base images.
 const IN_PLACE_BYTES: u64 = 8 << 20;
-/// Least rate at which a blob must arrive, in bytes a second, after [`START_PATIENCE`]: a server that sends slowly on
-/// purpose must not hold up a push.
+/// Least average rate at which a blob must arrive, in bytes a second, after [`START_PATIENCE`]: a server that sends
+/// slowly on purpose must not hold up a push.
 const LEAST_RATE: u64 = 16 << 10;
+/// Time that every download has, before its size is considered.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Repository {
     /// Returns whether the repository holds a blob of this digest and `size` in bytes. The request is sent with a token
-    /// for `access`. An answer of 403 counts as absent: some registries give it for a missing blob.
+    /// for `access`.
+    ///
+    /// - An answer of 403 counts as absent: some registries give 403 for a missing blob.
+    /// - A redirect counts as present. The redirect is not followed.
+    /// - A `Content-Length` or `Docker-Content-Digest` that differs counts as absent. Both headers may be missing.
     ///
     /// # Errors
-    /// When the request gets no answer, or another one than 200, 403, 404 or a redirect.
+    /// When the request gets no answer, or another status than 200, 403, 404 or a redirect; when no login is found or
+    /// the login is refused.
     pub async fn blob_exists(&self, access: Access, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
         let inner = self.inner();
         let url = inner.url(&format!("blobs/{digest}"))?;
@@ -60,8 +69,12 @@ impl Repository {
         }
     }
 
-    /// Mounts the blob of repository `from`, on the same registry, into this repository. Returns whether the registry
-    /// mounted it. Registries refuse a mount in many ways; each of them means that the blob must be uploaded.
+    /// Mounts the blob of repository `from`, on the same registry, into this repository (distribution-spec "Mounting a
+    /// blob from another repository"). Returns whether the registry mounted the blob, with status 201.
+    ///
+    /// Every other result, failures included, is `false`, and the blob must be uploaded: registries refuse a mount in
+    /// many ways. The request runs to its end even when this future is dropped. An upload session that the registry
+    /// opened instead of a mount is deleted.
     pub async fn mount(&self, digest: &Digest, from: &str) -> bool {
         let (inner, digest, from) = (Arc::clone(self.inner()), *digest, from.to_owned());
         // The request runs to its end: a registry that does not mount has opened an upload session.
@@ -69,14 +82,24 @@ impl Repository {
         matches!(mounting.await, Ok(Ok(true)))
     }
 
-    /// Returns a blob of this repository as a body. The body can be opened many times; each time its digest is checked.
-    /// `title` names the blob in errors and progress, `size` is in bytes.
+    /// Returns a blob of this repository as a body. The body can be opened many times. Each time the blob is downloaded
+    /// from its first byte and its digest is checked. `title` names the blob in errors and progress, `size` is in
+    /// bytes.
+    ///
+    /// A download fails with [`RegistryError::Stalled`] when no byte arrives for [`RegistryOptions::stall_timeout`], or
+    /// when the blob has not arrived after one minute and the time that its size takes at 16 KiB a second. It fails
+    /// with [`RegistryError::WrongDigest`] when the bytes have another digest. A download that breaks is not resumed.
+    ///
+    /// [`RegistryOptions::stall_timeout`]: crate::registry::RegistryOptions::stall_timeout
     pub fn blob(&self, title: impl Into<String>, digest: Digest, size: u64) -> impl Blob + 'static {
         RemoteBlob { repository: self.clone(), title: title.into(), digest, size }
     }
 }
 
 impl Inner {
+    /// Sends the request for a mount and returns whether the registry mounted the blob. A registry that does not mount
+    /// answers 202 and opens an upload session (distribution-spec "Mounting a blob from another repository"); that
+    /// session is deleted.
     async fn post_mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
         let mut url = self.url("blobs/uploads/")?;
         url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
@@ -90,12 +113,13 @@ impl Inner {
     }
 }
 
-/// A blob in a registry.
+/// A blob in a registry. The blob's digest is the digest of its stored bytes: a compressed blob stays compressed.
 #[derive(Debug)]
 struct RemoteBlob {
     repository: Repository,
     title: String,
     digest: Digest,
+    /// Size of the blob, in bytes.
     size: u64,
 }
 
@@ -116,6 +140,8 @@ impl Blob for RemoteBlob {
         blob::reread_from_start(self, range)
     }
 
+    /// Starts a download. `verified` resolves after the last byte of `stream`, and fails if `stream` was dropped
+    /// before.
     fn open(&self) -> OpenBlob {
         let (repository, digest, size) = (self.repository.clone(), self.digest, self.size);
         let (tell, told) = oneshot::channel();
@@ -160,6 +186,11 @@ async fn hash(mut hasher: sha2::Sha256, chunk: Bytes, size: u64) -> Result<sha2:
     hashing.await
 }
 
+/// Requests a blob of `size` bytes and returns the bytes of the answer. The digest is not checked here.
+///
+/// # Errors
+/// Before the first byte: when the request fails, is refused or is redirected too often. In the stream: when the
+/// connection breaks or the server is too slow. The stream ends after its first error.
 async fn get_blob(
     repository: &Repository,
     digest: &Digest,

@@ -1,4 +1,4 @@
-//! A repository examined as a push would use it: each step with what was found. What to do is for the caller to say.
+//! Examines a repository as a push would use it. Each check says what was found; advice is left to the caller.
 
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -31,64 +31,65 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What a check found, for programs: several can have the same verdict.
+/// What a check found, for programs. Several codes can have the same verdict. Each code belongs to one check, whose
+/// name its description begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CheckCode {
     /// `name`: the registry can have a repository of this name.
     NameFits,
-    /// `name`: the registry's repositories are named in another shape.
+    /// `name`: the registry requires names of another form.
     NameShape,
-    /// `reach`: a registry answers.
+    /// `reach`: the server answers `GET /v2/` with 200, 401 or 403, as a registry does.
     Answers,
-    /// `reach`: a server answers as no registry does.
+    /// `reach`: the server answers with another status.
     OddAnswer,
-    /// `reach`: the server does not speak TLS.
+    /// `reach`: the server does not speak TLS; its first bytes are no TLS record.
     NoTls,
-    /// `reach`: no connection, or none that can be trusted.
+    /// `reach`: no connection could be made, or the server's certificate is not trusted.
     NoConnection,
-    /// `reach`: no answer in time.
+    /// `reach`: no answer came within 30 s.
     Silent,
-    /// `login`: a login was found, and the registry took it where it takes a push.
+    /// `login`: credentials were found. If `push` succeeded, these are the credentials that the registry accepted.
     LoginFound,
-    /// `login`: none was found.
+    /// `login`: no credentials were found.
     NoLogin,
-    /// `login`: a place of logins can't be read.
+    /// `login`: a login file can't be read, or another source of credentials failed.
     LoginUnreadable,
-    /// `push`: an upload can be opened.
+    /// `push`: the registry opened an upload session.
     MayPush,
-    /// `push`: the registry refuses the login.
+    /// `push`: the registry refuses the credentials, or requires credentials and none were found.
     LoginRefused,
-    /// `push`: the account may not write.
+    /// `push`: the account may not push to the repository.
     Denied,
     /// `push`: there is no such repository.
     NoRepository,
-    /// `push`: too many requests.
+    /// `push`: the registry refuses the request because there were too many.
     RateLimited,
     /// `push`: the registry refuses the repository's name.
     NameRefused,
-    /// `push`: the registry refuses the upload for another reason.
+    /// `push`: the registry refuses the upload session for another reason.
     UploadRefused,
-    /// `push`: the registry fails.
+    /// `push`: the request failed for a reason that says nothing about the permission to push.
     PushFailed,
     /// `tag`: there is no image at the tag.
     TagFree,
-    /// `tag`: the registry does not tell.
+    /// `tag`: the registry does not say whether the tag exists (403).
     TagUntold,
-    /// `tag`: it is taken and can't be moved.
+    /// `tag`: the tag points to an image and can't be overwritten.
     TagImmutable,
-    /// `tag`: it is taken and can be moved.
+    /// `tag`: the tag points to an image and can be overwritten.
     TagMovable,
-    /// `tag`: it is taken, and whether it can be moved shows at the end of a push.
+    /// `tag`: the tag points to an image. Whether it can be overwritten shows at the end of a push.
     TagTaken,
-    /// `tag`: the question failed.
+    /// `tag`: the request for the tag failed.
     TagUnknown,
-    /// `limits`: what the registry takes.
+    /// `limits`: size of layers, chunks and resuming, as documented for the registry's product.
     Limits,
 }
 
-/// One check of a repository.
+/// One check of a repository. As JSON, the fields have names in camel case, and a missing `note` is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -107,14 +108,19 @@ pub struct Check {
 }
 
 impl Check {
+    /// Makes a check without a note.
     fn new(name: &'static str, code: CheckCode, verdict: Verdict, found: impl Into<String>) -> Self {
         Self { name, code, verdict, found: found.into(), note: None }
     }
 }
 
 impl Repository {
-    /// Examines the repository as a push of `tag` would use it, and leaves it unchanged. Checks that depend on a failed
-    /// check are left out.
+    /// Examines the repository as a push of `tag` would use it. Failures become checks, so that this function has no
+    /// error. Checks that depend on a failed check are left out: without a connection `push`, `tag` and `limits`;
+    /// without the permission to push `tag`.
+    ///
+    /// The repository is left unchanged: the upload session that the check `push` opens is deleted. On ECR the check
+    /// `tag` uploads the tag's own manifest again, see [`taken_tag`](Self::taken_tag).
     pub async fn examine(&self, tag: &Tag) -> Vec<Check> {
         let inner = self.inner();
         let mut checks = vec![self.examine_name(), reach(inner).await];
@@ -137,6 +143,7 @@ impl Repository {
         checks
     }
 
+    /// Checks the form of the repository's name, without a request.
     fn examine_name(&self) -> Check {
         let inner = self.inner();
         let found = format!("`{}` on {}", inner.name(), inner.quirks.registry);
@@ -146,6 +153,7 @@ impl Repository {
         }
     }
 
+    /// Opens an upload session and deletes it.
     async fn examine_push(&self) -> Check {
         let error = match self.check_push().await {
             Ok(()) => {
@@ -166,6 +174,7 @@ impl Repository {
         Check::new("push", code, verdict, chain(&error))
     }
 
+    /// Looks up the tag, and whether it can be overwritten.
     async fn examine_tag(&self, tag: &Tag) -> Check {
         let (code, verdict, found) = match self.look_up(tag).await {
             Ok(TagState::Free) => (CheckCode::TagFree, Verdict::Ok, format!("`{tag}` is free")),
@@ -188,6 +197,7 @@ impl Repository {
     }
 }
 
+/// Asks for `/v2/` without credentials and without retries (distribution-spec "Determining Support").
 async fn reach(inner: &Inner) -> Check {
     let mut url = inner.base.clone();
     url.set_path("/v2/");
@@ -221,6 +231,7 @@ async fn reach(inner: &Inner) -> Check {
     Check::new("reach", code, verdict, found)
 }
 
+/// Looks for credentials without a request to the registry.
 async fn login(inner: &Inner) -> Check {
     let (code, verdict, found) = match inner.login_origin().await {
         Ok(Some(origin)) => (CheckCode::LoginFound, Verdict::Ok, origin),
@@ -230,6 +241,7 @@ async fn login(inner: &Inner) -> Check {
     Check::new("login", code, verdict, found)
 }
 
+/// Describes the limits of the registry's product. They come from the table of quirks, not from the registry.
 fn limits(inner: &Inner) -> Check {
     let quirks = &inner.quirks;
     let layer = quirks.largest_layer.map_or_else(

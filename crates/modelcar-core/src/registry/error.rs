@@ -1,4 +1,4 @@
-//! Errors of requests to a registry.
+//! Errors of requests to a registry, and of the search for its credentials.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -12,7 +12,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// A request was refused or got no answer.
+    /// A request was refused, or got no answer in time, or the connection failed. The error is retryable if the HTTP
+    /// failure is; its kind follows from the status and the registry's error code.
     #[error("{act} at `{repository}`")]
     Request {
         /// What was tried, and on which object.
@@ -22,7 +23,7 @@ pub enum RegistryError {
         /// The failure.
         source: Box<HttpFailure>,
     },
-    /// The registry's answer breaks the protocol.
+    /// The registry's answer breaks the protocol: a header is missing, a body is too large, a name gives no URL.
     #[error("{act} at `{repository}`: {reason}")]
     Protocol {
         /// What was tried, and on which object.
@@ -32,7 +33,8 @@ pub enum RegistryError {
         /// How the answer breaks the protocol.
         reason: String,
     },
-    /// The registry names a location or token server that the client must not go to.
+    /// The registry names a location or a token server that the client must not go to: not HTTP, plain HTTP after
+    /// HTTPS, or an address that is more private than the registry's own.
     #[error("`{repository}` points to `{host}`: {reason}")]
     RefusedRedirect {
         /// `registry/repository`.
@@ -42,7 +44,8 @@ pub enum RegistryError {
         /// Why the client does not go there.
         reason: &'static str,
     },
-    /// An upload session is lost: the registry does not know it any more, or accepts no more bytes in it.
+    /// An upload session is lost: the registry does not know it any more, or accepts no more bytes in it. A new session
+    /// may succeed.
     #[error("{act} at `{repository}`: the upload session is lost")]
     SessionLost {
         /// What was tried, and on which object.
@@ -52,7 +55,8 @@ pub enum RegistryError {
         /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// After an upload was resumed, its session holds other bytes than were sent.
+    /// The registry refused the digest of an upload that had been resumed: the session holds other bytes than were
+    /// sent.
     #[error("{act} at `{repository}`: the upload did not resume at the offset that the registry had confirmed")]
     Resumed {
         /// What was tried, and on which object.
@@ -62,7 +66,8 @@ pub enum RegistryError {
         /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// The registry accepted the login at the start of an upload and refuses it during the upload.
+    /// The registry accepted the credentials at the start of an upload and refuses them during the upload. An upload is
+    /// started once more with new credentials.
     #[error("{act} at `{repository}`: the credentials expired during the upload")]
     LoginExpired {
         /// What was tried, and on which object.
@@ -72,7 +77,7 @@ pub enum RegistryError {
         /// The registry's answer.
         source: Box<HttpFailure>,
     },
-    /// The registry, or a proxy before it, accepts no request of this size.
+    /// The registry, or a proxy before it, accepts no request of this size (413).
     #[error("{act} at `{repository}`: the registry, or a proxy before it, accepts no request of {bytes} bytes")]
     TooLarge {
         /// What was tried, and on which object.
@@ -102,7 +107,7 @@ pub enum RegistryError {
         /// The required form.
         reason: &'static str,
     },
-    /// An immutable tag points to another image.
+    /// The tag points to another image and the registry does not let anybody overwrite it.
     #[error("tag `{tag}` of `{repository}` can't be moved and is taken by `{digest}`")]
     TagTaken {
         /// `registry/repository`.
@@ -112,17 +117,17 @@ pub enum RegistryError {
         /// The image that the tag points to.
         digest: Digest,
     },
-    /// A body is longer or shorter than it announced.
+    /// The body of an upload is longer or shorter than it announced.
     #[error("{title} has {actual} bytes or more, expected {expected}")]
     WrongLength {
         /// Title of the body.
         title: String,
         /// The announced size, in bytes.
         expected: u64,
-        /// The number of bytes that came, at least.
+        /// The number of bytes that came. A body that is too long may have more bytes than this.
         actual: u64,
     },
-    /// A body has another digest than it announced.
+    /// The body of an upload has another digest than it announced.
     #[error("{title} is `{actual}`, expected `{expected}`")]
     WrongBody {
         /// Title of the body.
@@ -132,77 +137,79 @@ pub enum RegistryError {
         /// The digest of the body.
         actual: Digest,
     },
-    /// The connection transferred no byte for a long time.
+    /// The connection transferred no byte for a long time, or a download was slower than the lowest accepted rate.
     #[error("{act} at `{repository}`: no byte moved for {seconds} s")]
     Stalled {
         /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// Time without a byte, in seconds.
+        /// The limit or the measured time without a byte, in seconds.
         seconds: u64,
     },
-    /// The registry reported success before it had read the whole upload.
+    /// The registry reported success before it had read the whole upload. An upload whose digest was announced still
+    /// succeeds if the registry holds the blob.
     #[error("{act} at `{repository}`: it answered {status} before all bytes were sent")]
     AnsweredEarly {
         /// What was tried, and on which object.
         act: String,
         /// `registry/repository`.
         repository: String,
-        /// Status of the answer.
+        /// Status of the answer, between 200 and 299.
         status: u16,
     },
-    /// The registry gave or stored bytes with another digest.
+    /// The registry sent, or says that it stored, bytes with another digest than expected.
     #[error("`{repository}` gave wrong bytes: expected `{expected}`, got `{actual}`")]
     WrongDigest {
         /// `registry/repository`.
         repository: String,
         /// The digest that was asked for.
         expected: Digest,
-        /// The digest of the bytes that came.
+        /// The digest of the bytes that came, or that the registry names in `Docker-Content-Digest`.
         actual: Digest,
     },
-    /// The registry has no such image.
+    /// The registry has no such image. The field is the image's reference: repository, and tag or digest.
     #[error("image `{0}` was not found")]
     ImageNotFound(String),
-    /// A keychain failed. A failure never counts as a keychain without a login.
+    /// A keychain failed. The failure ends the search: the client does not continue with the next keychain or
+    /// anonymously.
     #[error("find the login for `{registry}`")]
     Keychain {
-        /// The registry.
+        /// The registry, as `host` or `host:port`.
         registry: String,
         /// The failure.
         source: KeychainError,
     },
-    /// The registry requires a login, and no keychain has one.
+    /// The registry requires credentials, and no keychain has any.
     #[error("`{registry}` wants a login and none was found; looked at {looked}")]
     NoLogin {
-        /// The registry.
+        /// The registry, as `host` or `host:port`.
         registry: String,
-        /// The places where a login was looked for.
+        /// The places where credentials were looked for, separated by commas, or `nowhere`.
         looked: String,
         /// The token server's answer, if it was asked.
         source: Option<Box<HttpFailure>>,
     },
-    /// The registry refuses every login that was found.
+    /// The registry or its token server refuses all credentials that were found.
     #[error("`{registry}` refuses the login from {origin}")]
     LoginRefused {
-        /// The registry.
+        /// The registry, as `host` or `host:port`.
         registry: String,
-        /// Origin of the last login.
+        /// Origin of the credentials that were refused last: a file and its entry, a helper, a server.
         origin: String,
         /// The token server's answer, if it was asked.
         source: Option<Box<HttpFailure>>,
     },
-    /// The HTTP client could not be made.
+    /// The HTTP client could not be made, for example because no certificate authority could be loaded.
     #[error("set up the HTTP client")]
     Client(#[source] reqwest::Error),
 }
 
-/// Why a login could not be found.
+/// Why credentials could not be found. An error is not the same as a keychain without credentials, which is no failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeychainError {
-    /// A login file can't be read.
+    /// A login file exists and can't be read, or a file that the user named does not exist.
     #[error("read login file `{path}`")]
     Read {
         /// The file.
@@ -210,7 +217,7 @@ pub enum KeychainError {
         /// The system's error.
         source: io::Error,
     },
-    /// A login file has an invalid form.
+    /// A login file has an invalid form, or is too large.
     #[error("login file `{path}`: {reason}")]
     Invalid {
         /// The file.
@@ -221,7 +228,7 @@ pub enum KeychainError {
     /// Google gave no access token.
     #[error("get an access token from {origin}: {reason}")]
     Google {
-        /// Kind and place of the credential.
+        /// Kind and place of the credentials, for example `authorized_user of` and a path.
         origin: String,
         /// Reason of the failure. Never holds a secret.
         reason: String,
@@ -231,9 +238,9 @@ pub enum KeychainError {
     /// A credential helper failed.
     #[error("credential helper `{helper}`: {reason}")]
     Helper {
-        /// The program.
+        /// Name of the program: `docker-credential-` and the suffix that the login file names.
         helper: String,
-        /// Reason of the failure.
+        /// Reason of the failure. Never holds the helper's answer if that may be a secret.
         reason: String,
     },
     /// A keychain that is not from this library failed.
@@ -242,6 +249,7 @@ pub enum KeychainError {
 }
 
 impl ModelcarError for KeychainError {
+    /// [`ErrorKind::Auth`], except for a keychain of the caller, which chooses the kind.
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Other(error) => error.kind(),
@@ -266,12 +274,13 @@ impl ModelcarError for KeychainError {
 }
 
 impl RegistryError {
-    /// Returns the registry's error that `error` carries.
+    /// Returns the registry error that `error` carries; `None` for an error of another origin, such as the source of a
+    /// layer.
     pub(super) fn of(error: &Error) -> Option<&Self> {
         error.downcast_ref()
     }
 
-    /// Returns the HTTP failure that ended the request.
+    /// Returns the HTTP failure that ended the request; `None` for an error without one.
     pub(super) fn http(&self) -> Option<&HttpFailure> {
         match self {
             Self::Request { source, .. }

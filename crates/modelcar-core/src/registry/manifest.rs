@@ -1,4 +1,5 @@
-//! Manifests and indexes of a repository: get, put, delete.
+//! Manifests and indexes of a repository: get, put and delete (distribution-spec "Pulling manifests", "Pushing
+//! Manifests", "Deleting Manifests").
 
 use bytes::Bytes;
 use reqwest::{
@@ -14,16 +15,24 @@ use crate::{
     sink::ManifestBlob,
 };
 
-/// Largest manifest that is read, in bytes. Registries have the same limit.
+/// Largest manifest that is read, in bytes. The distribution-spec asks clients and registries to support manifests of
+/// at least 4 megabytes ("Pushing Manifests").
 const MANIFEST_MAX_BYTES: usize = 4 << 20;
+/// Value of `Accept`: indexes and manifests of OCI, and the same documents of Docker.
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
 impl Repository {
-    /// Returns the manifest or index under `selector`, a tag or a digest; `None` when the registry answers 404.
+    /// Returns the manifest or index under `selector`, a tag or a digest; `None` when the registry answers 404. The
+    /// media type of the result is the answer's `Content-Type`, without parameters.
+    ///
+    /// The digest is computed from the bytes. The digest is compared with `selector`, or for a tag with the header
+    /// `Docker-Content-Digest` if the registry sends it.
     ///
     /// # Errors
-    /// When the manifest can't be read, is larger than 4 MiB, or does not match its digest.
+    /// [`RegistryError::WrongDigest`] when the digests differ; [`RegistryError::Protocol`] when the manifest is larger
+    /// than 4 MiB or arrives too slowly; [`RegistryError::Request`] when the registry refuses the request or gives no
+    /// answer; and when no credentials are found or accepted.
     pub async fn manifest(&self, selector: &str) -> Result<Option<ManifestBlob>, RegistryError> {
         let act = format!("get manifest `{selector}`");
         let Some((bytes, headers)) = self.get_manifest(&act, selector).await? else { return Ok(None) };
@@ -37,8 +46,8 @@ impl Repository {
         }
     }
 
-    /// Gets the bytes and headers of a manifest. A response that breaks off is requested again, because a truncated
-    /// manifest under a tag would pass for another manifest.
+    /// Gets the bytes and headers of a manifest; `None` after a 404. A response that breaks off is requested again,
+    /// because a truncated manifest under a tag would pass for another manifest.
     async fn get_manifest(&self, act: &str, selector: &str) -> Result<Option<(Bytes, HeaderMap)>, RegistryError> {
         let inner = self.inner();
         let url = inner.url(&format!("manifests/{selector}"))?;
@@ -75,14 +84,16 @@ impl Repository {
         }
     }
 
-    /// Stores a manifest under `selector`, a tag or its digest.
+    /// Stores a manifest under `selector`, a tag or its digest. A tag that exists is overwritten if the registry
+    /// permits that.
     ///
-    /// When the registry refuses the manifest, or answers with another digest, the manifest is read back, and the put
-    /// counts as done if the registry holds it: the answer to an earlier try may have been lost, and an immutable tag
-    /// refuses even the manifest that it points to.
+    /// After a failure the manifest is read back. The put counts as done if the registry holds the manifest under
+    /// `selector`: the answer to an earlier try may have been lost, and an immutable tag refuses even the manifest that
+    /// it points to.
     ///
     /// # Errors
-    /// When the registry refuses the manifest or stored other bytes.
+    /// The failure of the put, when the registry refuses the manifest, gives no answer, or says that it stored another
+    /// digest ([`RegistryError::WrongDigest`]).
     pub async fn put_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
         let Err(error) = self.send_manifest(manifest, selector).await else { return Ok(()) };
         match self.manifest(selector).await {
@@ -91,7 +102,11 @@ impl Repository {
         }
     }
 
-    /// Puts a manifest, without reading it back after a failure.
+    /// Puts a manifest, without reading it back after a failure. An answer without `Docker-Content-Digest` counts as
+    /// success.
+    ///
+    /// # Errors
+    /// As [`put_manifest`](Self::put_manifest).
     pub(super) async fn send_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
         let inner = self.inner();
         let url = inner.url(&format!("manifests/{selector}"))?;
@@ -112,11 +127,11 @@ impl Repository {
         }
     }
 
-    /// Deletes the manifest of a digest, or a tag. Returns the status of the answer: 202 when the registry deleted
-    /// it, 404 when there was none. Many registries delete by digest only.
+    /// Deletes the manifest of a digest, or a tag. Returns the status of the answer: 202 when the registry deleted it,
+    /// 404 when there was none, another status for a refusal. Many registries delete by digest only.
     ///
     /// # Errors
-    /// When the request gets no answer.
+    /// When the request gets no answer, and when no credentials are found or accepted.
     pub(crate) async fn delete_manifest(&self, selector: &str) -> Result<StatusCode, RegistryError> {
         let url = self.inner().url(&format!("manifests/{selector}"))?;
         let act = format!("delete manifest `{selector}`");

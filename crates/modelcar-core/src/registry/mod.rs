@@ -1,4 +1,11 @@
-//! The registry client: distribution-spec 1.1 as registries implement it.
+//! The registry client: OCI distribution-spec 1.1, and the deviations from it that real registries show.
+//!
+//! [`Repository`] is the handle on one repository: it reads, mounts and uploads blobs, and reads and writes manifests.
+//! [`RegistrySink`] makes a repository the destination of a build. [`Keychain`] is the interface for credentials, with
+//! implementations for login files ([`DockerConfig`]), Google Cloud ([`GoogleKeychain`]) and a fixed login
+//! ([`HostLogin`]).
+//!
+//! The client follows redirects itself and sends credentials to the registry's own origin and to its token server only.
 
 mod auth;
 mod blob;

@@ -1,5 +1,5 @@
-//! Checks before the first weight byte is sent: the repository's name, the right to push, the tags, the sizes of
-//! layers.
+//! Checks before the first weight byte is sent: the form of the repository's name, the permission to push, the tags,
+//! the sizes of layers.
 
 use std::sync::Arc;
 
@@ -13,24 +13,27 @@ use crate::{Digest, Tag, progress::Event};
 pub struct TakenTag {
     /// Digest of the image that the tag points to.
     pub digest: Digest,
-    /// Whether the tag can be moved to another image; `None` when only a push would show it.
+    /// Whether the tag can be overwritten with another image. `None` when the registry shows that only at the end of a
+    /// push: most registries refuse an immutable tag only for another manifest.
     pub movable: Option<bool>,
 }
 
 /// State of a tag before a push.
 #[derive(Debug)]
 pub(super) enum TagState {
+    /// The registry holds no manifest under the tag (404).
     Free,
+    /// The tag points to an image.
     Taken(TakenTag),
-    /// The registry answered 403.
+    /// The registry answered 403. Artifactory answers 403 for a missing tag.
     Unknown,
 }
 
 impl Repository {
-    /// Checks that the repository's name has the form that its registry requires.
+    /// Checks that the repository's name has the form that its registry requires. No request is sent.
     ///
     /// # Errors
-    /// [`RegistryError::BadName`] when it has another form.
+    /// [`RegistryError::BadName`] when the name has fewer components than the registry requires.
     pub fn check_name(&self) -> Result<(), RegistryError> {
         let inner = self.inner();
         match inner.quirks.wrong_name(inner.image.repository()) {
@@ -41,10 +44,13 @@ impl Repository {
         }
     }
 
-    /// Proves that the login may push, by opening an upload session and deleting it.
+    /// Proves that the credentials permit a push, by opening an upload session and deleting it. The registry is
+    /// otherwise unchanged. The session is deleted even when this future is dropped. A registry that can't delete a
+    /// session removes it by itself later.
     ///
     /// # Errors
-    /// When the name has a wrong form, or the registry opens no session.
+    /// [`RegistryError::BadName`] when the name has a wrong form; otherwise the reason why the registry opens no
+    /// session: no credentials, refused credentials, a missing repository, or no answer.
     pub async fn check_push(&self) -> Result<(), RegistryError> {
         self.check_name()?;
         let session = self.inner().open_session("check the right to push").await?;
@@ -55,12 +61,15 @@ impl Repository {
         Ok(())
     }
 
-    /// Returns the image that a tag points to, and whether the tag can be moved, if that can be tested. On ECR an
-    /// immutable tag refuses even the manifest that it points to, so the test uploads this manifest again. If somebody
-    /// moves the tag in between, the test moves the tag back. An answer of 403 counts as a free tag, with a warning.
+    /// Returns the image that a tag points to, and whether the tag can be overwritten, if that can be tested. `None`
+    /// means that the tag is free.
+    ///
+    /// On ECR an immutable tag refuses even the manifest that it points to, so the test uploads this manifest again. If
+    /// somebody moves the tag in between, the test moves the tag back. An answer of 403 counts as a free tag, with a
+    /// warning.
     ///
     /// # Errors
-    /// When a request gets no answer, or one that says nothing about the tag.
+    /// When a request gets no answer, or an answer that says nothing about the tag, and as [`Repository::manifest`].
     pub async fn taken_tag(&self, tag: &Tag) -> Result<Option<TakenTag>, RegistryError> {
         Ok(match self.look_up(tag).await? {
             TagState::Free => None,
@@ -73,6 +82,7 @@ impl Repository {
         })
     }
 
+    /// Returns the state of a tag, as [`taken_tag`](Self::taken_tag) does, but tells an answer of 403 from a free tag.
     pub(super) async fn look_up(&self, tag: &Tag) -> Result<TagState, RegistryError> {
         let manifest = match self.manifest(tag.as_str()).await {
             Ok(Some(manifest)) => manifest,

@@ -3,7 +3,7 @@
 //! A row of the table holds what a client can't learn from answers in time: limits that fail an upload after gigabytes,
 //! forms of repository names, modes of uploading that a registry answers wrongly. Deviations that an answer shows are
 //! tolerated for every registry and have no row: 201 for a PATCH (ECR), 403 for a missing blob (Artifactory), a `Range`
-//! with a unit (Quay), a session that is gone after a break (zot), 413 from a proxy (nginx, Cloudflare, ACR).
+//! with a unit (Quay), a session that no longer exists after a break (zot), 413 from a proxy (nginx, Cloudflare, ACR).
 //! `docs/registries.md` documents the table.
 
 /// Host of Docker Hub's API. Image names say `docker.io`.
@@ -40,24 +40,25 @@ pub(super) enum ImmutableTags {
 /// How one registry differs from the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quirks {
-    /// Name of the product, for people.
+    /// Name of the product, for messages.
     pub(super) registry: &'static str,
-    /// Host names, or patterns in which `*` stands for one or more characters.
+    /// Host names in lower case without ports, or patterns in which `*` stands for one or more characters.
     hosts: &'static [&'static str],
-    /// Largest layer that the vendor documents, in bytes.
+    /// Largest layer that the vendor documents, in bytes. A larger layer causes a warning and is uploaded all the same.
     pub(super) largest_layer: Option<u64>,
     /// How the registry accepts chunks.
     pub(super) chunks: Chunks,
     /// Whether a broken upload may be resumed in its session, if a status request proves the offset.
     pub(super) resume: bool,
-    /// Least number of components of a repository's name, and the form of the name, for people.
+    /// Least number of components of a repository's name, and the form of the name as messages show it.
     name: Option<(usize, &'static str)>,
     /// What an immutable tag refuses.
     pub(super) immutable_tags: ImmutableTags,
-    /// What users of the registry should know.
+    /// What users of the registry should know. The check `limits` of a repository carries the text.
     pub(super) advice: Option<&'static str>,
 }
 
+/// Decimal gigabyte in bytes, the unit of GitHub's limits.
 const GB: u64 = 1_000_000_000;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -74,6 +75,7 @@ const PLAIN: Quirks = Quirks {
     advice: None,
 };
 
+/// The registries that differ. The first row with a matching host counts.
 const TABLE: [Quirks; 10] = [
     // "Docker API" in the reference: chunked uploads are not supported. Status requests are not documented.
     Quirks {
@@ -167,7 +169,8 @@ const TABLE: [Quirks; 10] = [
 ];
 
 impl Quirks {
-    /// Returns the row of `registry`, written `host` or `host:port`.
+    /// Returns the row of `registry`, written `host` or `host:port`, in letters of any case. A registry that is in no
+    /// row gets [`PLAIN`].
     pub(super) fn of(registry: &str) -> Self {
         let host = registry.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let host = host.map_or(registry, |(host, _)| host).to_ascii_lowercase();
@@ -175,7 +178,8 @@ impl Quirks {
         TABLE.iter().find(|row| row.hosts.iter().any(knows)).copied().unwrap_or(PLAIN)
     }
 
-    /// Returns the required form of a repository's name, if `repository` has another form.
+    /// Returns the required form of a repository's name if `repository` has too few components; `None` if the name
+    /// fits.
     pub(super) fn wrong_name(&self, repository: &str) -> Option<&'static str> {
         let (least, shape) = self.name?;
         (repository.split('/').count() < least).then_some(shape)
@@ -191,7 +195,7 @@ impl Quirks {
     }
 }
 
-/// Returns whether `registry` is Docker Hub.
+/// Returns whether `registry` is Docker Hub, by one of its three host names.
 pub(super) fn is_docker_hub(registry: &str) -> bool {
     matches!(registry, "docker.io" | "index.docker.io" | DOCKER_HUB_API)
 }
@@ -215,7 +219,7 @@ pub(super) fn takes_google_tokens(registry: &str) -> bool {
         || one_label(host.strip_prefix("docker.").and_then(|rest| rest.strip_suffix(".rep.pkg.dev")))
 }
 
-/// Returns whether `host` matches `pattern`.
+/// Returns whether the whole `host` matches `pattern`. Each `*` of the pattern matches one or more characters.
 fn matches(pattern: &str, host: &str) -> bool {
     let Some((before, after)) = pattern.split_once('*') else { return host == pattern };
     let Some(rest) = host.strip_prefix(before) else { return false };

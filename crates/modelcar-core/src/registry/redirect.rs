@@ -1,4 +1,8 @@
-//! The redirect policy: to which hosts a registry may send the client, and whether the login is sent along.
+//! The redirect policy: to which hosts a registry may send the client, and whether credentials are sent along.
+//!
+//! A registry chooses the location of an upload, of a blob and of the token server. The policy keeps a hostile registry
+//! from sending the client to hosts that only the client's machine can reach: a metadata server, or a service in a
+//! private network (server-side request forgery).
 
 use std::{net::IpAddr, time::Duration};
 
@@ -8,17 +12,17 @@ use tokio::time::timeout;
 use super::quirks::METADATA_HOSTS;
 use crate::text;
 
-/// Longest wait for the resolution of a host name.
+/// Longest wait for the resolution of a host name. A name that takes longer counts as a name that can't be resolved.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
+/// Reason of a refusal. Metadata servers of cloud machines have link-local addresses.
 const LINK_LOCAL: &str = "is a link-local address, as a metadata server has";
 
 /// Returns the URL of `location`, relative to `base`. The URL is taken as the registry wrote it, because upload
-/// locations hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). Private addresses
-/// are refused by [`check_addresses`].
+/// locations hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). This function
+/// resolves no name and refuses link-local addresses only; [`check_addresses`] refuses private ones.
 ///
 /// # Errors
-/// The host, and why it is refused: no HTTP, a downgrade to plain HTTP, or a link-local address, which metadata servers
-/// have.
+/// The host, and why it is refused: no valid URL, not HTTP, plain HTTP after HTTPS, or a link-local address.
 pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'static str)> {
     let url = base.join(location).map_err(|_| (String::from("?"), "is not a URL"))?;
     let host = || shown_host(&url);
@@ -39,7 +43,7 @@ pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'stati
 /// can't be resolved here, for example behind a proxy, is allowed; a registry that can't be resolved counts as public.
 ///
 /// # Errors
-/// The host, and why it is refused.
+/// The host, and why it is refused: a link-local address, or an address that is more private than the registry's.
 pub(super) async fn check_addresses(base: &Url, url: &Url) -> Result<(), (String, &'static str)> {
     if same_host(base, url) {
         return Ok(());
@@ -54,7 +58,7 @@ pub(super) async fn check_addresses(base: &Url, url: &Url) -> Result<(), (String
     }
 }
 
-/// Returns the reach of the most private address that a host's name resolves to.
+/// Returns the reach of the most private address that a host's name resolves to; `None` if the name can't be resolved.
 async fn resolve(url: &Url) -> Option<Reach> {
     if let Some(reach) = reach_of(url) {
         return Some(reach);
@@ -74,17 +78,23 @@ pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme() && same_host(a, b)
 }
 
+/// Returns whether host and port are the same. A default port equals its scheme's port, written or not.
 fn same_host(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str() && a.port_or_known_default() == b.port_or_known_default()
 }
 
-/// From where an address can be reached, the most private last. A server may point to addresses of its own reach and of
-/// wider ones.
+/// From where an address can be reached, the most private last; the order of the variants matters. A server may point
+/// to addresses of its own reach and of wider ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
+    /// From the whole internet.
     Public,
+    /// From one network: RFC 1918, the shared address space of RFC 6598, and unique local addresses of IPv6.
     Private,
+    /// From this machine only. The unspecified address counts as loopback, because a connection to it reaches this
+    /// machine.
     Loopback,
+    /// From one network link, where metadata servers are.
     LinkLocal,
 }
 
@@ -100,6 +110,7 @@ fn reach_of(url: &Url) -> Option<Reach> {
     }
 }
 
+/// Returns the reach of an address. An IPv4 address that is mapped into IPv6 has the reach of the IPv4 address.
 fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) if v4.is_link_local() => Reach::LinkLocal,
@@ -117,7 +128,8 @@ fn reach(address: IpAddr) -> Reach {
     }
 }
 
-/// Returns the URL with `digest` appended to its query, which is left as it is.
+/// Returns the URL with the parameter `digest` appended to its query, as a commit needs it (distribution-spec "Pushing
+/// blobs"). The rest of the query is left as it is, because it may hold opaque state of the registry.
 pub(super) fn with_digest(url: &Url, digest: &crate::Digest) -> Url {
     let mut url = url.clone();
     let query = match url.query() {

@@ -1,4 +1,4 @@
-//! The keychain and the options that all requests to registries share.
+//! What all requests to registries share: one keychain, and the options of the client.
 
 use std::sync::Arc;
 
@@ -9,13 +9,16 @@ use super::{
 };
 use crate::{ImageRef, progress::Progress};
 
-/// The keychain and the options that all requests to registries share.
+/// What all requests to registries share: one keychain, and the options of the client.
+///
+/// Clones share the keychain. Each [`Repository`] made from this value has connections, tokens and a retry budget of
+/// its own.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Registries {
-    /// Finds the login for a registry.
+    /// Finds the credentials for a registry. The keychain is asked again whenever a token has to be renewed.
     pub keychain: Arc<dyn Keychain>,
-    /// How the client speaks to a registry.
+    /// How the client speaks to every registry: timeouts, retries, chunks, TLS.
     pub options: RegistryOptions,
 }
 
@@ -25,7 +28,8 @@ impl Registries {
         Self { keychain, options }
     }
 
-    /// Returns a handle on the repository of `image`. No request is sent yet.
+    /// Returns a handle on the repository of `image`. The tag and digest of `image` have no effect on the handle's
+    /// requests. No request is sent yet.
     ///
     /// # Errors
     /// As [`Repository::new`].

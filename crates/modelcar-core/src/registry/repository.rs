@@ -1,4 +1,5 @@
-//! The handle on one repository of a registry, its options, and what all its requests share.
+//! The handle on one repository of a registry, the options of the client, and what all requests to the repository
+//! share.
 
 use std::{
     collections::BTreeSet,
@@ -22,20 +23,23 @@ use crate::{
     retry::RetryPolicy,
 };
 
-/// How the client speaks to a registry.
+/// How the client speaks to a registry. All times and counts are for one [`Repository`] and its clones.
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
-    /// Speak plain HTTP to a registry on another machine. A registry on this machine (loopback) is always spoken to in
-    /// plain HTTP.
+    /// Whether a registry on another machine is spoken to in plain HTTP, without TLS. A registry on this machine
+    /// (loopback) is always spoken to in plain HTTP.
     pub plain_http: bool,
-    /// Number of tries of a request, and of a layer.
+    /// Largest number of tries, the first one included, of one request. The upload of one blob is counted in the same
+    /// way.
     pub attempts: u32,
     /// Upper bound of the wait before the second try. The bound doubles with each try up to 30 s; each wait is a random
-    /// time below the bound.
+    /// time below the bound. A longer `Retry-After` of the registry is used instead.
     pub retry_base: Duration,
-    /// Longest wait for the answer to a request without a large body.
+    /// Longest wait for the answer to a request without a large body. A request that takes longer counts as a failed
+    /// try.
     pub answer_timeout: Duration,
-    /// Longest time in which an upload may transfer no byte.
+    /// Longest time in which an upload or a download may transfer no byte. Time in which the source of an upload has no
+    /// bytes ready does not count.
     pub stall_timeout: Duration,
     /// Longest wait for the answer after an upload's last byte. Some registries copy the blob in their storage before
     /// they answer, which takes minutes.
@@ -46,15 +50,16 @@ pub struct RegistryOptions {
     /// Size of the chunks of an upload, in bytes. A chunked upload is needed where a proxy limits the size of a
     /// request. Without this option the client switches to chunks after the first 413.
     pub chunk_bytes: Option<NonZeroU64>,
-    /// Host name of the registry product that the registry behaves like, for a registry behind a custom domain or a
-    /// proxy.
+    /// Host name of a registry product, such as `quay.io`. The registry is treated like that product. A registry behind
+    /// a custom domain or a proxy needs this, because products are recognized by their host names.
     pub behaves_like: Option<String>,
-    /// Certificate authorities that are trusted, and proxies.
+    /// Certificate authorities that are trusted, and proxies that requests go through.
     pub network: Network,
 }
 
 impl Default for RegistryOptions {
-    /// HTTPS, 5 tries from 500 ms; 1, 2 and 30 minutes; a budget of 2 hours; no chunks.
+    /// HTTPS; 5 tries, with a first wait of at most 500 ms; 1 minute for an answer, 2 minutes for a stall, 30 minutes
+    /// for a commit; a retry budget of 2 hours; no chunks.
     fn default() -> Self {
         Self {
             plain_http: false,
@@ -71,30 +76,43 @@ impl Default for RegistryOptions {
     }
 }
 
-/// A handle on one repository. Clones share connections and login.
+/// A handle on one repository. Clones share connections, tokens, the retry budget and the list of open upload sessions.
+///
+/// Requests that open an upload session run in tasks of their own, so that the location of the session becomes known
+/// even when the caller drops the future. All other requests end when their future is dropped.
 #[derive(Debug, Clone)]
 pub struct Repository(Arc<Inner>);
 
 /// What all requests to one repository share.
 #[derive(Debug)]
 pub(super) struct Inner {
+    /// The image that the handle was made for. Requests use its registry and repository only.
     pub(super) image: ImageRef,
-    /// `https://HOST/v2/REPOSITORY/`.
+    /// `https://HOST/v2/REPOSITORY/`, or `http://` for a registry in plain HTTP. Credentials are sent to this origin
+    /// only.
     pub(super) base: Url,
-    /// HTTP/1.1 only: each upload has its own connection, and response headers may have hundreds of kilobytes
-    /// (Artifact Registry's headers are larger than an HTTP/2 client accepts).
+    /// HTTP/1.1 only: each upload has its own connection, and response headers may have hundreds of kilobytes (Artifact
+    /// Registry's headers are larger than an HTTP/2 client accepts). The client follows no redirect by itself:
+    /// `redirect` decides where a request may go.
     pub(super) client: reqwest::Client,
+    /// Tokens of the repository, and the challenge that the registry sent last.
     pub(super) auth: Auth,
+    /// Finds the credentials. `auth` has the same keychain.
     pub(super) keychain: Arc<dyn Keychain>,
+    /// How the registry differs from the specification.
     pub(super) quirks: Quirks,
     /// Shared by all requests to the repository and to its token server.
     pub(super) retry: Arc<RetryPolicy>,
+    /// The options that the caller gave.
     pub(super) options: RegistryOptions,
+    /// Receives warnings and the events of retries.
     pub(super) progress: Arc<dyn Progress>,
-    /// Warnings of the registry that were reported already.
+    /// Warnings of the registry that were reported already. Each text is reported once.
     pub(super) warned: Mutex<BTreeSet<String>>,
+    /// Upload sessions that are open and have to be deleted when a push ends early.
     pub(super) uploads: OpenUploads,
-    /// Size of chunks, in bytes. 0 while uploads are not chunked.
+    /// Size of chunks, in bytes. 0 while uploads are not chunked. All uploads share the size, so that a 413 for one
+    /// layer changes the mode of the others.
     pub(super) chunk_bytes: AtomicU64,
 }
 
@@ -102,8 +120,8 @@ impl Repository {
     /// Returns a handle on the repository of `image`. No request is sent yet.
     ///
     /// # Errors
-    /// [`RegistryError::Client`] when TLS can't be set up, [`RegistryError::NoChunks`] when `options` ask for chunks
-    /// and the registry does not support them.
+    /// [`RegistryError::Client`] when TLS can't be set up, [`RegistryError::Protocol`] when the name of the image gives
+    /// no valid URL, [`RegistryError::NoChunks`] when `options` ask for chunks and the registry does not support them.
     pub fn new(
         image: &ImageRef,
         keychain: Arc<dyn Keychain>,
@@ -149,10 +167,12 @@ impl Repository {
         })))
     }
 
-    /// Returns a handle on another repository of the same registry, with the same login and options.
+    /// Returns a handle on another repository of the same registry, with the same keychain and options. The new handle
+    /// shares neither tokens nor the retry budget with this one: tokens are requested for one repository.
     ///
     /// # Errors
-    /// [`RegistryError::Protocol`] when `repository` is no valid name of a repository.
+    /// [`RegistryError::Protocol`] when `repository` is no valid name of a repository; otherwise as
+    /// [`Repository::new`].
     pub fn sibling(&self, repository: &str) -> Result<Self, RegistryError> {
         let inner = &self.0;
         let name = format!("{}/{repository}", inner.image.registry());
@@ -162,16 +182,17 @@ impl Repository {
         Self::new(&image, Arc::clone(&inner.keychain), inner.options.clone(), Arc::clone(&inner.progress))
     }
 
-    /// Returns the image that the handle was made for.
+    /// Returns the image that the handle was made for, with its tag and digest if it has them.
     pub fn image(&self) -> &ImageRef {
         &self.0.image
     }
 
-    /// Returns `registry/repository`.
+    /// Returns `registry/repository`, as errors and messages name the repository.
     pub fn name(&self) -> String {
         self.0.name()
     }
 
+    /// Returns the handle to which `inner` belongs.
     pub(super) fn of(inner: &Arc<Inner>) -> Self {
         Self(Arc::clone(inner))
     }
@@ -182,26 +203,37 @@ impl Repository {
 }
 
 impl Inner {
+    /// Returns `registry/repository`.
     pub(super) fn name(&self) -> String {
         format!("{}/{}", self.image.registry(), self.image.repository())
     }
 
+    /// Returns the URL of an endpoint of the repository. `tail` is the path below `/v2/REPOSITORY/`, for example
+    /// `blobs/uploads/`.
+    ///
+    /// # Errors
+    /// [`RegistryError::Protocol`] when `tail` makes the URL invalid.
     pub(super) fn url(&self, tail: &str) -> Result<Url, RegistryError> {
         self.base.join(tail).map_err(|_| self.protocol("make the URL", "the name gives no valid URL"))
     }
 
+    /// Makes the error for an answer that breaks the protocol. `act` says what was tried.
     pub(super) fn protocol(&self, act: &str, reason: impl Into<String>) -> RegistryError {
         RegistryError::Protocol { act: act.to_owned(), repository: self.name(), reason: reason.into() }
     }
 
+    /// Makes the error for bytes whose digest is `actual` where `expected` was asked for.
     pub(super) fn wrong_digest(&self, expected: Digest, actual: Digest) -> RegistryError {
         RegistryError::WrongDigest { repository: self.name(), expected, actual }
     }
 
+    /// Makes the error of a request that ended with `failure`.
     pub(super) fn failed(&self, act: impl Into<String>, failure: HttpFailure) -> RegistryError {
         RegistryError::Request { act: act.into(), repository: self.name(), source: Box::new(failure) }
     }
 
+    /// Reads the body of a refusal and makes the error of the request. The body holds the registry's error code
+    /// (distribution-spec "Error Codes").
     pub(super) async fn refused(&self, act: impl Into<String>, method: Method, response: Response) -> RegistryError {
         self.failed(act, HttpFailure::from_response(method, response).await)
     }

@@ -1,4 +1,4 @@
-//! One request to a repository: its login, the answer to a challenge, warnings of the registry, further tries.
+//! One request to a repository: its credentials, the answer to a challenge, warnings of the registry, retries.
 
 use std::sync::PoisonError;
 
@@ -26,7 +26,9 @@ const CHALLENGES_MAX: u32 = 4;
 #[derive(Debug, Clone)]
 struct SentLogin(HeaderValue);
 
-/// The right with which a request is sent.
+/// The permission with which a request is sent.
+///
+/// A push looks for blobs with [`Access::Push`], so that look-ups and uploads share one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Read the repository.
@@ -38,10 +40,13 @@ pub enum Access {
 /// The scope of the token that a request needs (distribution's token specification).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope<'a> {
+    /// Read the repository.
     Pull,
+    /// Read and write the repository.
     Push,
+    /// Read the repository and delete its manifests.
     Delete,
-    /// Push here, pull from the named repository of the same registry.
+    /// Write this repository, and read the named repository of the same registry.
     Mount(&'a str),
 }
 
@@ -55,7 +60,11 @@ impl From<Access> for Scope<'_> {
 }
 
 impl Inner {
-    /// Returns the target of a response's `Location`, if the redirect policy allows it.
+    /// Returns the target of a response's `Location`, relative to `from`, if the redirect policy allows the target.
+    ///
+    /// # Errors
+    /// [`RegistryError::Protocol`] without a `Location`, [`RegistryError::RefusedRedirect`] when the policy refuses the
+    /// target.
     pub(super) async fn follow(&self, from: &Url, act: &str, response: &Response) -> Result<Url, RegistryError> {
         let location =
             http::header(response, "location").ok_or_else(|| self.protocol(act, "the answer has no `Location`"))?;
@@ -65,8 +74,12 @@ impl Inner {
         Ok(target)
     }
 
-    /// Returns the login for `url` as headers. The headers are empty when `url` is not on the registry's own host. A
-    /// login server that fails for a while is asked again.
+    /// Returns the credentials for a request to `url` as headers. The headers are empty when `url` is not of the
+    /// registry's own origin, or when the registry has sent no challenge yet. A keychain that fails for a while is
+    /// asked again.
+    ///
+    /// # Errors
+    /// When no credentials are found, all credentials are refused, or the keychain or the token server fails.
     pub(super) async fn authorization(&self, scope: Scope<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
         let mut headers = HeaderMap::new();
         if redirect::same_origin(&self.base, url) {
@@ -95,7 +108,10 @@ impl Inner {
     }
 
     /// Reports the warnings in a response and stores the challenge of a 401. Returns whether the request is worth
-    /// sending again with another login.
+    /// sending again with another token or other credentials. A challenge from another origin is ignored.
+    ///
+    /// # Errors
+    /// When the challenge names a token server that must not be asked, or an anonymous token lacks the permission.
     pub(super) async fn learn(&self, url: &Url, response: &Response) -> Result<bool, RegistryError> {
         for warning in values(response, "warning") {
             self.warn(&warning);
@@ -107,7 +123,8 @@ impl Inner {
         self.auth.challenged(&self.base, &values(response, "www-authenticate"), used).await
     }
 
-    /// Reports the text of a `Warning` header, unless it was reported before.
+    /// Reports the text of a `Warning` header, unless it was reported before. The text of the header stands in quotes
+    /// after a code and an agent (distribution-spec "Warnings").
     fn warn(&self, warning: &str) {
         let text = text::excerpt(warning.split('"').nth(1).unwrap_or(warning));
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,8 +135,14 @@ impl Inner {
         }
     }
 
-    /// Sends a request whose body, if any, is small. The request is sent again after a challenge and after a failure
-    /// that may pass. The caller judges the status of the response.
+    /// Sends a request whose body, if any, is small. `act` names the request in errors and in the log.
+    ///
+    /// The request is sent again with other credentials after a challenge, and after a backoff when the failure may
+    /// pass. The caller judges the status of the response: success, a redirect and a refusal that is not temporary are
+    /// all returned.
+    ///
+    /// # Errors
+    /// [`RegistryError::Request`] after the last try; otherwise as `authorization` and `learn`.
     pub(super) async fn send(
         &self,
         act: &str,

@@ -1,4 +1,4 @@
-//! A repository as a sink.
+//! A repository of a registry as the sink of an image.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,21 +11,30 @@ use crate::{
     sink::{Blob, ExistingBlob, ManifestBlob, Published, Sink, VerifiedBlob},
 };
 
-/// Puts an image into a repository, under tags.
+/// Puts an image into a repository of a registry, under tags.
+///
+/// Blobs and manifests are stored by digest first. The index is stored last and makes the image visible. What a push
+/// that ends before the index has stored, only the registry can remove, by its garbage collection.
 #[derive(Debug)]
 pub struct RegistrySink {
+    /// The repository that receives the image.
     repository: Repository,
+    /// Tags that are set to the index, in this order.
     tags: Vec<Tag>,
+    /// Names under which the index is stored, and the name whose request has no known result.
     published: Mutex<Option<Published>>,
 }
 
 impl RegistrySink {
-    /// Puts the image under each of `tags`. Without tags the image has only its digest as a name.
+    /// Puts the image under each of `tags`. Without tags the image has only its digest as a name. A tag that exists is
+    /// overwritten if the registry permits that. No request is sent yet.
     pub fn new(repository: Repository, tags: Vec<Tag>) -> Self {
         Self { repository, tags, published: Mutex::default() }
     }
 
-    /// Stores the index under a name, and records whether the name points to the index then.
+    /// Stores the index under a name, and records whether the name points to the index. A request without an answer
+    /// leaves the name as one that may point to the index, because the registry may have stored the index before the
+    /// connection broke.
     async fn point(&self, name: &str, index: &ManifestBlob) -> Result<()> {
         self.note(index, |published| published.maybe = Some(name.to_owned()));
         let stored = self.repository.put_manifest(index, name).await;
@@ -38,6 +47,7 @@ impl RegistrySink {
         Ok(stored?)
     }
 
+    /// Changes the record of the names under which the index is stored.
     fn note(&self, index: &ManifestBlob, act: impl FnOnce(&mut Published)) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         act(published.get_or_insert_with(|| Published::new(index.digest)));
@@ -46,6 +56,7 @@ impl RegistrySink {
 
 #[async_trait]
 impl Sink for RegistrySink {
+    /// No limit: each upload has a connection of its own.
     fn max_jobs(&self) -> usize {
         usize::MAX
     }
@@ -69,7 +80,8 @@ impl Sink for RegistrySink {
         Ok(self.repository.put_manifest(manifest, &manifest.digest.to_string()).await?)
     }
 
-    /// Stores the index under the tag in one request, so that a refused tag leaves no index behind.
+    /// Stores the index with one request for each tag, so that a refused tag leaves no index behind. Without tags the
+    /// index is stored under its digest. A failure ends the loop: tags before the failed one stay set.
     async fn publish(&self, index: &ManifestBlob) -> Result<()> {
         if self.tags.is_empty() {
             self.point(&index.digest.to_string(), index).await?;
@@ -85,6 +97,7 @@ impl Sink for RegistrySink {
         published.filter(|published| !published.names.is_empty() || published.maybe.is_some())
     }
 
+    /// Deletes the open upload sessions, within about a second.
     async fn abandon(&self) {
         self.repository.inner().close_all().await;
     }

@@ -1,4 +1,4 @@
-//! What can be done with a layer, and what is decided for it: data without a way to reach a registry.
+//! What can be done with a layer, and the decision for it: data, without a way to reach a registry.
 
 use serde::Serialize;
 
@@ -12,14 +12,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerAction {
-    /// The layer's files are read from the source and uploaded.
+    /// The layer's files are read from the source, and the layer is uploaded.
     #[default]
     Upload,
-    /// The layer is in the repository already.
+    /// The layer is in the repository already. Nothing is transferred.
     Reuse,
-    /// The registry mounts the layer from another of its repositories.
+    /// The registry mounts the layer from another of its repositories. Nothing is transferred.
     Mount,
-    /// The layer is read from another registry and uploaded.
+    /// The layer is downloaded from another registry and uploaded. The source is not read.
     Copy,
 }
 
@@ -35,18 +35,21 @@ pub(crate) enum Place {
     Elsewhere(String),
 }
 
-/// A layer of a registry that may serve for a layer of the plan.
+/// A layer in a registry that may be used instead of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LayerCandidate {
+    /// Digest of the layer, which is an uncompressed tar: also its diff id.
     pub(crate) digest: Digest,
-    /// In bytes.
+    /// Size of the layer, in bytes.
     pub(crate) size: u64,
+    /// Where the layer is.
     pub(crate) place: Place,
-    /// The image, checkpoint or cache that names the layer, for people.
+    /// The image, checkpoint or cache that names the layer, for messages.
     pub(crate) from: String,
 }
 
 impl LayerCandidate {
+    /// Returns what has to be done to use the layer, which follows from its place.
     pub(crate) fn action(&self) -> LayerAction {
         match self.place {
             Place::Here => LayerAction::Reuse,
@@ -55,7 +58,7 @@ impl LayerCandidate {
         }
     }
 
-    /// Returns the blob as a sink is asked for it.
+    /// Returns the blob as a sink is asked for it: with a repository if the blob has to be mounted.
     pub(crate) fn blob(&self) -> ExistingBlob {
         let repository = match &self.place {
             Place::Sibling(repository) => Some(repository.clone()),
@@ -64,14 +67,15 @@ impl LayerCandidate {
         ExistingBlob { digest: self.digest, size: self.size, repository }
     }
 
-    /// Returns the descriptor of the blob, assuming that the blob was made to `layer`'s recipe.
+    /// Returns size, digest and content ids of the blob, assuming that the blob was made to `layer`'s recipe; `None` if
+    /// the content of a file is unknown.
     pub(crate) fn verified(&self, layer: &Layer) -> Option<VerifiedBlob> {
         let files = layer.files.iter().map(|file| file.content).collect::<Option<Vec<_>>>()?;
         Some(VerifiedBlob { digest: self.digest, size: self.size, diff_id: self.digest, files })
     }
 }
 
-/// A file that an image holds under another path.
+/// A file whose content an image holds under another path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Renamed {
     /// The path in the image.
@@ -80,23 +84,25 @@ pub struct Renamed {
     pub to: ModelPath,
 }
 
-/// What is done with one layer, and why.
+/// What is done with one layer, and why. As JSON, the fields have names in camel case and empty fields are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// What is done.
+    /// What is done with the layer; `way` in JSON.
     #[serde(rename = "way")]
     pub action: LayerAction,
-    /// Digest of the layer, when it is known before its bytes are.
+    /// Digest of the layer, if the layer was found in a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Where the layer is from: an image, a checkpoint, the local cache.
+    /// The image, checkpoint or cache that names the layer, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Files whose content an image holds under another path. The path is part of a layer, so that the layer is new.
+    /// Files whose content an image holds under another path. The path is part of a layer, so that the layer is
+    /// uploaded anew; the list explains why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub renamed: Vec<Renamed>,
-    /// Layers that can serve. The first is proven to be there, the others are fallbacks.
+    /// Layers that can be used. The first was seen in the registry, the others are fallbacks for the case that it
+    /// vanishes.
     #[serde(skip)]
     pub(crate) candidates: Vec<LayerCandidate>,
 }

@@ -1,4 +1,5 @@
-//! Acts on the decisions for one push: reads, verifies and remembers layers of registries.
+//! Acts on the decisions for one push: reads and verifies layers of registries, writes checkpoints, and updates the
+//! cache.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,19 +25,24 @@ use crate::{
     source::{ReadBudget, Source},
 };
 
-/// Waits before a layer whose reading broke off is read again.
+/// Waits before a layer is read again after the connection broke.
 const READ_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What is done with each layer of one plan, in one repository, under one set of tags.
 #[derive(Debug)]
 pub(crate) struct DecidedPush {
+    /// The plan.
     plan: Plan,
+    /// A decision for each layer, in the plan's order.
     decisions: Vec<Decision>,
+    /// The means to act on the decisions; `None` when every layer is uploaded.
     known: Option<KnownInRegistry>,
+    /// The sink of the image.
     sink: Arc<RegistrySink>,
 }
 
 impl DecidedPush {
+    /// Combines a plan and its decisions. Without `known` every layer is uploaded.
     pub(super) fn new(plan: Plan, known: Option<KnownInRegistry>, sink: Arc<RegistrySink>) -> Self {
         let decisions = match &known {
             Some(known) => known.decisions.clone(),
@@ -45,12 +51,12 @@ impl DecidedPush {
         Self { plan, decisions, known, sink }
     }
 
-    /// Sends every layer of `plan`.
+    /// Uploads every layer of `plan`.
     pub(crate) fn without_reuse(plan: Plan, sink: Arc<RegistrySink>) -> Self {
         Self::new(plan, None, sink)
     }
 
-    /// Returns the plan, with the contents of a directory's files where an image may hold them.
+    /// Returns the plan. Files of a directory have content ids if an image may hold the same files.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -65,12 +71,13 @@ impl DecidedPush {
         self.known.as_ref().is_some_and(|known| known.published)
     }
 
-    /// Returns where the image goes, to clear up and to ask which tags are set once the push was stopped.
+    /// Returns the sink, which is needed after a push was stopped: to delete upload sessions, and to ask which tags are
+    /// set.
     pub(crate) fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink) as _
     }
 
-    /// Returns the plan, what is known of its layers, and where the image goes.
+    /// Returns the plan, the means to act on the decisions, and the sink.
     pub(crate) fn into_parts(self) -> (Plan, Option<KnownInRegistry>, Arc<RegistrySink>) {
         (self.plan, self.known, self.sink)
     }
@@ -79,10 +86,15 @@ impl DecidedPush {
 /// The decisions for a plan, and what a push needs to act on them.
 #[derive(Debug)]
 pub(crate) struct KnownInRegistry {
+    /// A decision for each layer, in the plan's order.
     pub(super) decisions: Vec<Decision>,
+    /// Whether nothing is left to write.
     pub(super) published: bool,
+    /// Whether each reused layer is read and checked first.
     pub(super) verify: bool,
+    /// The checkpoints of this push, if they are switched on.
     pub(super) checkpoints: Option<Arc<Checkpoints>>,
+    /// The local cache, if there is one.
     pub(super) cache: Option<Cache>,
     pub(super) repositories: Repositories,
 }
@@ -108,6 +120,7 @@ impl KnownLayers for KnownInRegistry {
         self.verify
     }
 
+    /// Reads the layer up to three times if the network fails.
     async fn verify(&self, candidate: &LayerCandidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool> {
         let target = self.repositories.target();
         for wait in READ_AGAIN {
@@ -119,6 +132,7 @@ impl KnownLayers for KnownInRegistry {
         has_digest(candidate, read_whole(target, candidate, index, layer, mtime).await)
     }
 
+    /// Writes a checkpoint, unless the plan has one layer only: its push is finished with the layer.
     async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
         if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.decisions.len() > 1) {
             checkpoints.note(layer, mtime, verified).await;
@@ -144,6 +158,7 @@ fn source(repository: &Repository, candidate: &LayerCandidate, layer: &Layer, mt
     Arc::new(BlobSource::new(Box::new(blob), candidate.digest, layer, mtime))
 }
 
+/// Reads a layer of the target, and returns the digest of the layer that its files give in modelcar's format.
 async fn read_whole(
     target: &Repository,
     candidate: &LayerCandidate,
@@ -158,6 +173,7 @@ async fn read_whole(
     Ok(open.verified.await?.digest)
 }
 
+/// Returns whether a layer has the digest of the candidate. Wrong bytes are an answer, other failures are errors.
 fn has_digest(candidate: &LayerCandidate, read: Result<Digest>) -> Result<bool> {
     match read {
         Ok(digest) => Ok(digest == candidate.digest),

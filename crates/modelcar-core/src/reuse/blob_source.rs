@@ -1,5 +1,5 @@
-//! A layer that a registry holds as the source of its own files: what is copied or checked goes through the same
-//! framing and the same hashes as a download, so that no byte is believed.
+//! A layer in a registry as the source of its own files. A layer that is copied or checked goes through the same
+//! framing and the same hashes as files that are downloaded from a source, so that each byte is checked.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,18 +16,24 @@ use crate::{
     source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
 };
 
+/// The files of one layer in a registry.
 #[derive(Debug)]
 pub(super) struct BlobSource {
+    /// The blob of the layer.
     blob: Box<dyn Blob>,
+    /// Digest of the blob, for errors.
     digest: Digest,
+    /// The files that the layer should have.
     files: Vec<SourceFile>,
-    /// Where each file begins in the layer.
+    /// Offset of each file's first byte in the layer, in bytes.
     places: BTreeMap<ModelPath, u64>,
+    /// Empty: the layer does not say where its files came from.
     origin: Origin,
 }
 
 impl BlobSource {
-    /// Reads the files of `layer`, whose entries have the time `mtime`, from `blob`, which is said to be it.
+    /// Reads the files of `layer`, whose entries have the time `mtime`, from `blob`, which should be this layer. The
+    /// offsets of the files follow from the layer's format; the tar headers in the blob are not read.
     pub(super) fn new(blob: Box<dyn Blob>, digest: Digest, layer: &Layer, mtime: u64) -> Self {
         let (mut places, mut at) = (BTreeMap::new(), 0);
         for entry in layer_format::entries(&layer.files) {
@@ -51,11 +57,12 @@ impl Source for BlobSource {
         Ok(self.files.clone())
     }
 
-    /// What the layer is said to hold is not proven before the layer was read.
+    /// Returns the files unchanged: the contents that the layer should have are proven only by reading the layer.
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
         Ok(files)
     }
 
+    /// Reads `extents`, which must be in the order of the layer: the blob is read once, from its first byte.
     fn read(&self, extents: Vec<Extent>, _budget: &ReadBudget) -> ByteStream {
         let place = |extent: Extent| {
             let start = self.places.get(&extent.file.path).copied().unwrap_or(u64::MAX).saturating_add(extent.offset);
@@ -72,19 +79,23 @@ impl Source for BlobSource {
     }
 }
 
-/// Cuts the wanted stretches out of a blob.
+/// Cuts the wanted extents out of a blob.
 struct Cut {
+    /// The bytes of the blob.
     bytes: BoxStream<'static, Result<Bytes>>,
+    /// Resolves once the digest of the blob is proven; `None` after that.
     verified: Option<BoxFuture<'static, Result<VerifiedBlob>>>,
-    /// Place of the first carried byte.
+    /// Offset of the first carried byte in the blob.
     at: u64,
+    /// Bytes that were read and not yet given out.
     carried: Bytes,
-    /// Start and length of what is still to come.
+    /// Start and length, in bytes, of the extents that are still to come.
     wanted: VecDeque<(u64, u64)>,
 }
 
 impl Cut {
-    /// The last piece is given out only once the whole blob has the digest it should have.
+    /// Returns the next piece of the wanted extents; `None` after the last one. The last piece is given out only once
+    /// the whole blob has been read and has the expected digest.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         let Some((start, len)) = self.wanted.front().copied() else { return Ok(None) };
         loop {

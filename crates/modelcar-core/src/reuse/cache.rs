@@ -1,4 +1,5 @@
-//! The local cache: which recipe made which layer. It holds no bytes of a model.
+//! The local cache: remembers which recipe gave which layer, and which repositories have the layer. It holds no bytes
+//! of a model, so that it stays small.
 
 use std::{
     fs, io,
@@ -12,50 +13,59 @@ use tokio::task;
 
 use crate::Digest;
 
-/// Raised when the entries' form or meaning changes; older folders are left alone.
+/// Name of the folder with the entries. The number is raised when the form or meaning of the entries changes; older
+/// folders are left alone.
 const VERSION: &str = "recipes-v1";
-/// Most entries; the oldest go first.
+/// Largest number of entries. The oldest entries are removed first.
 const ENTRIES_MAX: usize = 4096;
-/// Largest entry that is read.
+/// Largest entry that is read, in bytes. A larger file counts as missing.
 const ENTRY_MAX_BYTES: u64 = 64 << 10;
-/// Most repositories that an entry names.
+/// Largest number of repositories in one entry.
 const REPOSITORIES_MAX: usize = 8;
 
-/// A folder with a small file for each recipe. Any number of runs may share it: entries are replaced in one step, and
-/// one that can't be read is one that is not there.
+/// The local cache: a folder with a small file for each recipe.
+///
+/// Any number of processes may share the folder: entries are replaced atomically, and an entry that can't be read
+/// counts as missing. Before a layer of the cache is used, the registry is asked whether it has the layer.
 #[derive(Debug, Clone)]
 pub struct Cache {
+    /// The folder of the entries.
     dir: PathBuf,
 }
 
-/// What is known of a recipe.
+/// What is known of the layer of one recipe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Known {
+    /// Digest of the layer.
     pub(super) digest: Digest,
+    /// Size of the layer, in bytes.
     pub(super) size: u64,
-    /// Where it was put, as `registry/repository`, the newest first.
+    /// Repositories that got the layer, as `registry/repository`, the newest first.
     pub(super) repositories: Vec<String>,
 }
 
 impl Cache {
-    /// Uses `dir`, which is made when there is something to keep.
+    /// Uses `dir`. The folder is made when there is something to store; nothing is read yet.
     pub fn new(dir: &Path) -> Self {
         Self { dir: dir.join(VERSION) }
     }
 
+    /// Returns the file of a recipe.
     fn path(&self, recipe: &Digest) -> PathBuf {
         self.dir.join(format!("{}.json", recipe.hex()))
     }
 
+    /// Returns the entry of a recipe. Reads a small file on the calling thread.
     pub(super) fn get(&self, recipe: &Digest) -> Option<Known> {
         let path = self.path(recipe);
         let small = fs::metadata(&path).is_ok_and(|found| found.len() <= ENTRY_MAX_BYTES);
         small.then(|| fs::read(&path).ok()).flatten().and_then(|json| serde_json::from_slice(&json).ok())
     }
 
-    /// Notes that `repository` has the layer. `proven` says whether this run knows the layer's bytes; what an image's
-    /// annotations merely say is not noted, but confirms what is.
+    /// Stores that `repository` has the layers, each given by recipe, digest, size in bytes, and whether this run knows
+    /// the layer's bytes. A layer whose bytes are unknown makes no new entry: annotations of an image could be false.
+    /// An entry that exists and agrees is updated. Failures are ignored, because a missing entry costs only time.
     pub(super) async fn note(&self, layers: Vec<(Digest, Digest, u64, bool)>, repository: String) {
         let cache = self.clone();
         // A cache that can't be written costs time at most.
@@ -68,6 +78,8 @@ impl Cache {
         .await;
     }
 
+    /// Stores one layer. The file is written under a temporary name and renamed, so that no reader sees a half-written
+    /// entry.
     fn note_one(&self, recipe: &Digest, digest: Digest, size: u64, proven: bool, repository: &str) -> io::Result<()> {
         let mut repositories = match self.get(recipe) {
             Some(known) if known.digest == digest && known.size == size => known.repositories,
@@ -90,7 +102,7 @@ impl Cache {
         written
     }
 
-    /// Removes the oldest files above the limit; what a killed run left unfinished counts as one.
+    /// Removes the oldest files above the limit. Temporary files that a killed run left behind count as entries.
     fn prune(&self) -> io::Result<()> {
         let mut entries: Vec<(SystemTime, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -108,6 +120,7 @@ impl Cache {
     }
 }
 
+/// Returns the name of a temporary file that no other process or thread uses.
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

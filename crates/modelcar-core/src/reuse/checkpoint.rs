@@ -1,5 +1,7 @@
-//! Checkpoints: a small manifest in the repository for each layer that is done, so that a push which was killed goes
-//! on from there, on any machine. They go away once the image is published.
+//! Checkpoints: a small manifest in the repository for each finished layer, so that a push that was killed can be
+//! resumed, on any machine. The checkpoints are deleted once the image is published.
+//!
+//! A checkpoint also keeps the registry's garbage collection from removing the layer, because a manifest refers to it.
 
 use std::{
     collections::BTreeMap,
@@ -24,35 +26,44 @@ use crate::{
     sink::{BytesBlob, ManifestBlob, VerifiedBlob},
 };
 
+/// Media type of a checkpoint's manifest.
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The artifact type by which checkpoints are recognized.
 const ARTIFACT: &str = "application/vnd.modelcar.checkpoint.v1";
 /// The empty config of an artifact (image-spec manifest.md, "Guidance for an Empty Descriptor").
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// Content of the empty config.
 const EMPTY: &[u8] = b"{}";
-/// Tags of checkpoints begin so; what follows are the first 32 digits of the recipe.
+/// Prefix of the tags of checkpoints. The first 32 hex digits of the recipe follow.
 const TAG: &str = "modelcar-part-";
+/// Number of the recipe's hex digits in a tag, which must not be longer than 128 characters.
 const TAG_DIGITS: usize = 32;
 /// Tag of the checkpoint that is made to see whether it can be deleted.
 const TRIAL: &str = "modelcar-part-trial";
+/// Number of checkpoints that are deleted side by side.
 const DELETES: usize = 8;
 
 /// The checkpoints of one push.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
+    /// The repository that is pushed to.
     repository: Repository,
+    /// Receives warnings.
     progress: Arc<dyn Progress>,
-    /// Digests of checkpoints that are there and must go, with their tags.
+    /// Digests and tags of the checkpoints that exist and have to be deleted.
     held: Mutex<BTreeMap<Digest, String>>,
-    /// Whether they can be written; asked once.
+    /// Whether checkpoints can be written and deleted; tested once, before the first one is written.
     works: OnceCell<bool>,
 }
 
 impl Checkpoints {
+    /// Makes the checkpoints of a push to `repository`. No request is sent yet.
     pub(super) fn new(repository: Repository, progress: Arc<dyn Progress>) -> Self {
         Self { repository, progress, held: Mutex::default(), works: OnceCell::new() }
     }
 
-    /// Returns the layer of this recipe that an earlier push has finished.
+    /// Returns the layer of this recipe that an earlier push has finished; `None` if there is no checkpoint, or none
+    /// that can be read. A checkpoint that is found is deleted at the end of this push.
     pub(super) async fn look_up(&self, recipe: &Digest) -> Option<ImageLayer> {
         let manifest = self.repository.manifest(&tag(recipe)).await.ok()??;
         let is_ours = serde_json::from_slice::<serde_json::Value>(&manifest.bytes)
@@ -65,7 +76,7 @@ impl Checkpoints {
         image_layer::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
     }
 
-    /// Notes that a layer is done. A failure costs the checkpoint alone.
+    /// Writes a checkpoint for a finished layer. A failure causes a warning; the push continues.
     pub(crate) async fn note(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
         let Some(recipe) = layer.recipe else { return };
         if !*self.works.get_or_init(|| self.prepare()).await {
@@ -82,7 +93,8 @@ impl Checkpoints {
         }
     }
 
-    /// Returns whether what is written can be deleted again; only then is anything written.
+    /// Tests whether checkpoints can be deleted again, and returns whether they may be written. Without that, a push
+    /// would leave tags behind for good.
     async fn prepare(&self) -> bool {
         let nothing = Digest::from([0; 32]).to_string();
         let reason = match self.repository.delete_manifest(&nothing).await {
@@ -101,8 +113,11 @@ impl Checkpoints {
         false
     }
 
-    /// Writes a checkpoint of nothing and deletes it: that tags can't be removed (they are immutable, or the login may
-    /// not) shows in no other way. Returns why it stays.
+    /// Writes a checkpoint without a layer and deletes it, because no other request shows whether tags can be deleted:
+    /// tags may be immutable, or the account may lack the permission. Returns why the checkpoint can't be deleted.
+    ///
+    /// # Errors
+    /// When the checkpoint can't be written.
     async fn try_out(&self) -> Result<Option<String>> {
         self.store_empty().await?;
         let empty = json!({ "mediaType": EMPTY_TYPE, "digest": Digest::of(EMPTY), "size": EMPTY.len() });
@@ -111,6 +126,7 @@ impl Checkpoints {
         Ok(self.delete(&trial.digest, TRIAL).await)
     }
 
+    /// Uploads the empty config of checkpoints, unless the repository has it.
     async fn store_empty(&self) -> Result<()> {
         if !self.repository.blob_exists(Access::Push, &Digest::of(EMPTY), EMPTY.len() as u64).await? {
             self.repository.upload(&BytesBlob::new("the config of checkpoints", EMPTY), &|_reason| ()).await?;
@@ -118,8 +134,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Deletes every checkpoint that this push found or made. The image is published, so that a failure is told and
-    /// nothing more.
+    /// Deletes every checkpoint that this push found or made. The image is published by then, so that a failure only
+    /// causes a warning.
     pub(crate) async fn clear(&self) {
         let held = std::mem::take(&mut *self.held());
         let delete = |(digest, tag): (Digest, String)| async move {
@@ -133,9 +149,9 @@ impl Checkpoints {
         }
     }
 
-    /// Deletes a checkpoint; returns why it stays. Most registries delete by digest alone, tags included, in one step.
-    /// Google's refuse it for a manifest that has a tag (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136): there the
-    /// tag goes first.
+    /// Deletes a checkpoint; returns why the checkpoint was not deleted. Most registries delete a manifest and its tags
+    /// in one step, by digest only. Google's registries refuse to delete a manifest that has a tag
+    /// (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136): there the tag is deleted first.
     async fn delete(&self, digest: &Digest, tag: &str) -> Option<String> {
         if self.delete_by_digest(digest).await.is_some() {
             let _the_digest_tells = self.repository.delete_manifest(tag).await;
@@ -144,6 +160,7 @@ impl Checkpoints {
         None
     }
 
+    /// Deletes a manifest by its digest; returns why it was not deleted. A missing manifest counts as deleted.
     async fn delete_by_digest(&self, digest: &Digest) -> Option<String> {
         match self.repository.delete_manifest(&digest.to_string()).await {
             Ok(StatusCode::NOT_FOUND) => None,
@@ -153,20 +170,24 @@ impl Checkpoints {
         }
     }
 
+    /// Reports a warning.
     fn warn(&self, message: String) {
         self.progress.report(&Event::Warning { message });
     }
 
+    /// Locks the list of checkpoints.
     fn held(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, String>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Returns the tag of the checkpoint for a recipe.
 fn tag(recipe: &Digest) -> String {
     format!("{TAG}{}", recipe.hex().get(..TAG_DIGITS).unwrap_or_default())
 }
 
-/// The same layer gives the same bytes, so that a tag is never to be moved.
+/// Makes the manifest of a checkpoint. The same layer gives the same bytes, so that the tag of a checkpoint is never
+/// overwritten with another manifest.
 fn manifest(layer: &serde_json::Value) -> ManifestBlob {
     let manifest = json!({
         "schemaVersion": 2,

@@ -1,4 +1,4 @@
-//! Decides between reuse, mount, copy and upload: functions from data to data. `probe` asks the registries.
+//! Decides between reuse, mount, copy and upload. The functions compute data from data; `probe` asks the registries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,23 +14,27 @@ use crate::{
 /// Layers that may serve for one layer of the plan, the cheapest place first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
-    /// In images of this registry.
+    /// Layers of images in this registry.
     pub(super) near: Vec<LayerCandidate>,
-    /// In checkpoints and in the local cache. Asked for only when no image of this registry can serve.
+    /// Layers of checkpoints and of the local cache. They are used only when no image of this registry has the layer.
     pub(super) noted: Vec<LayerCandidate>,
-    /// In images of other registries. A layer that is in this registry already need not be copied.
+    /// Layers of images in other registries, which have to be copied. They are used only when this registry does not
+    /// have the layer.
     pub(super) far: Vec<LayerCandidate>,
 }
 
-/// Whether a blob is in a place.
+/// The question to a registry whether a blob is in a place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Question {
+    /// The repository that is asked.
     pub(super) place: Place,
+    /// Digest of the blob.
     pub(super) digest: Digest,
+    /// Size of the blob, in bytes.
     pub(super) size: u64,
 }
 
-/// What registries have answered so far.
+/// Whether the blob is there, for each question that was asked.
 pub(super) type Answers = BTreeMap<Question, bool>;
 
 /// The next step towards a decision.
@@ -38,12 +42,13 @@ pub(super) type Answers = BTreeMap<Question, bool>;
 pub(super) enum Step {
     /// A registry must be asked first.
     Ask(Question),
-    /// The layers that can serve: the first is there, the others are fallbacks. Without any the layer is uploaded.
+    /// The layers that can be used: the first is there, the others are fallbacks. If the list is empty, the layer is
+    /// uploaded.
     Use(Vec<LayerCandidate>),
 }
 
-/// Decides which of `candidates` serve, or names the one question that the decision waits for. Questions come one at a
-/// time, because most layers are found by the first.
+/// Decides which of `candidates` can be used, or returns the next question that a registry must answer. Questions come
+/// one at a time, because most layers are found by the first. The caller adds the answer and calls again.
 pub(super) fn decide(candidates: &Candidates, answers: &Answers) -> Step {
     for tier in [&candidates.near, &candidates.noted, &candidates.far] {
         match first_there(tier, answers) {
@@ -54,7 +59,7 @@ pub(super) fn decide(candidates: &Candidates, answers: &Answers) -> Step {
     Step::Use(Vec::new())
 }
 
-/// Drops the candidates before the first that is there. Later candidates are kept as fallbacks.
+/// Drops the candidates before the first one that is there. Later candidates are kept as fallbacks, without a question.
 fn first_there(tier: &[LayerCandidate], answers: &Answers) -> Step {
     for (at, candidate) in tier.iter().enumerate() {
         // A layer that is in the repository already need not be mounted.
@@ -77,7 +82,7 @@ fn first_there(tier: &[LayerCandidate], answers: &Answers) -> Step {
     Step::Use(Vec::new())
 }
 
-/// Returns the decision for `layer`: `found` as [`Step::Use`] gives the candidates.
+/// Returns the decision for `layer`. `found` is the list of [`Step::Use`].
 pub(super) fn decision(found: Vec<LayerCandidate>, plan: &Plan, layer: &Layer, seen: &[SeenLayer]) -> Decision {
     match found.first() {
         Some(first) => Decision {
@@ -92,7 +97,8 @@ pub(super) fn decision(found: Vec<LayerCandidate>, plan: &Plan, layer: &Layer, s
     }
 }
 
-/// Returns the layers of images that state `recipe`, in the images' order, and those of them whose statement is false.
+/// Returns the layers of images that state `recipe`, in the images' order, and those that state `recipe` falsely: their
+/// files have another recipe or size. Annotations can be written by anybody who may push to the repository.
 pub(super) fn in_images<'a>(
     recipe: &Digest,
     layer: &Layer,

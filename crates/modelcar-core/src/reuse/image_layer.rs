@@ -1,4 +1,5 @@
-//! What an image says of itself: the layers that it holds, and the facts of its model.
+//! Reads the annotations that modelcar writes into an image: the recipes and files of its layers, and the properties of
+//! its model.
 
 use super::action::Place;
 use crate::{
@@ -13,23 +14,26 @@ use crate::{
     source::SourceFile,
 };
 
+/// Media type of an uncompressed layer, the only type of modelcar's weight layers.
 const PLAIN_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// A weight layer as the annotations of a manifest describe it. Whoever may write the manifest may have made it up.
+/// A weight layer as the annotations of a manifest describe it. The annotations prove nothing: anybody who may write
+/// the manifest can state anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ImageLayer {
     /// Digest of the layer.
     pub(super) digest: Digest,
     /// Size in bytes.
     pub(super) size: u64,
-    /// Digest of the recipe, as stated.
+    /// The recipe that the annotations state.
     pub(super) recipe: Digest,
-    /// The files, as stated.
+    /// The files that the annotations state, sorted by path.
     pub(super) files: Vec<SourceFile>,
 }
 
 impl ImageLayer {
-    /// Returns whether recipe and size follow from the files that are stated with them.
+    /// Returns whether recipe and size follow from the files that are stated with them. `mtime` is the time of the
+    /// plan's files, in seconds since 1970, which is part of a recipe.
     pub(super) fn is_consistent(&self, mtime: u64) -> bool {
         let layer = Layer::new(self.files.clone(), mtime);
         layer.recipe == Some(self.recipe) && layer.size == self.size
@@ -39,25 +43,27 @@ impl ImageLayer {
 /// A layer of an image, and where the image is.
 #[derive(Debug, Clone)]
 pub(super) struct SeenLayer {
+    /// The layer.
     pub(super) layer: ImageLayer,
+    /// Where the image is.
     pub(super) place: Place,
-    /// The image, for people.
+    /// The image that names the layer, for messages.
     pub(super) from: String,
 }
 
-/// An image, or one manifest of it.
+/// What an image states, or one manifest of the image.
 #[derive(Debug, Default)]
 pub(super) struct StatedImage {
     /// Its weight layers, each once.
     pub(super) layers: Vec<ImageLayer>,
-    /// The facts of its model; every manifest of an image states the same ones.
+    /// The properties of the model; every manifest of an image states the same ones.
     pub(super) stated: Option<StatedFacts>,
 }
 
-/// Reads the image that `top` is. A manifest that the index lists and that is not there is passed over.
+/// Reads the image whose index or manifest is `top`. A manifest that the index lists and that is missing is skipped.
 ///
 /// # Errors
-/// When one of its manifests can't be read.
+/// When one of the manifests can't be read.
 pub(super) async fn read(repository: &Repository, top: &ManifestBlob) -> Result<StatedImage, ImageError> {
     let tree = read_below(repository, top, Extent { every_platform: true, configs: Configs::None }).await?;
     let mut whole = StatedImage::default();
@@ -72,13 +78,14 @@ pub(super) async fn read(repository: &Repository, top: &ManifestBlob) -> Result<
     Ok(whole)
 }
 
-/// Reads one manifest. What is no layer of modelcar's is passed over.
+/// Reads one manifest. Layers that modelcar did not make are skipped.
 pub(super) fn one_manifest(manifest: &Manifest) -> StatedImage {
     let layers: Vec<ImageLayer> = manifest.layers.iter().filter_map(image_layer).collect();
     let files = layers.iter().flat_map(|layer| layer.files.clone()).collect();
     StatedImage { stated: StatedFacts::new(&manifest.annotations, files), layers }
 }
 
+/// Returns the weight layer that a descriptor describes; `None` if its annotations are missing, invalid or too large.
 fn image_layer(layer: &Descriptor) -> Option<ImageLayer> {
     let recipe = layer.annotation(RECIPE)?.parse().ok()?;
     let mut files: Vec<SourceFile> = serde_json::from_str(layer.annotation(FILES)?).ok()?;

@@ -1,4 +1,4 @@
-//! The layers that named images hold, read side by side before there is a plan.
+//! Reads the layers that named images hold. The images are read side by side, before there is a plan.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,44 +18,49 @@ use crate::{
     registry::Repository,
 };
 
-/// Where layers are looked for.
+/// Where reusable layers are looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct ReuseOptions {
-    /// Where the image goes.
+    /// The repository that the image is pushed to.
     pub(crate) target: Repository,
-    /// The tags that it gets. The images that have them now are looked into first.
+    /// The tags that the image gets. The images that have these tags now are the first to be read.
     pub(crate) tags: Vec<Tag>,
-    /// Other images, looked into next, each with its repository.
+    /// Other images that the user named, each with the handle on its repository.
     pub(crate) images: Vec<(ImageRef, Repository)>,
-    /// Copy layers from images of other registries; they are not reused otherwise.
+    /// Whether layers of images in other registries are copied. Such layers are not reused otherwise.
     pub(crate) copy: bool,
-    /// Write checkpoints, and look for those of an earlier push.
+    /// Whether checkpoints are written, and those of an earlier push are looked for.
     pub(crate) checkpoints: bool,
-    /// The local cache, looked into last.
+    /// The local cache, which is asked last.
     pub(crate) cache: Option<Cache>,
-    /// Read every reused layer from the registry and check it before it is used.
+    /// Whether each reused layer is read from the registry and checked before it is used. Properties of models that
+    /// images state are then not used.
     pub(crate) verify: bool,
-    /// Who is told what was odd.
+    /// Receives warnings.
     pub(crate) progress: Arc<dyn Progress>,
 }
 
-/// What the named images hold.
+/// The layers and facts that the named images state.
 #[derive(Debug)]
 pub(crate) struct Inventory {
+    /// The options of the push.
     pub(super) options: ReuseOptions,
-    /// What the tags point to now.
+    /// The digest that each tag points to now. Free tags are left out.
     pub(super) tags: BTreeMap<Tag, Digest>,
+    /// Layers of the images, in the order of `ReuseOptions`.
     pub(super) seen: Vec<SeenLayer>,
+    /// Properties of models that the images state.
     stated: Vec<StatedFacts>,
+    /// Handles on the repositories that hold the layers.
     pub(super) repositories: Repositories,
 }
 
 impl Inventory {
-    /// Reads the images.
+    /// Reads the images. A missing or unreadable image contributes no layers, and causes a warning if the user named
+    /// the image.
     ///
     /// # Errors
-    /// When the target's registry can't be reached. A missing or unreadable image contributes no layers; for an image
-    /// that was named a warning is reported.
+    /// When the target's registry can't be reached.
     pub(crate) async fn gather(options: ReuseOptions) -> Result<Self> {
         Phase::Registry.begin(&*options.progress);
         let target = options.target.image().clone();
@@ -96,16 +101,19 @@ impl Inventory {
         Ok(Self { options, tags, seen, stated, repositories })
     }
 
-    /// Returns what the images state of their models; nothing where what they say is not to be believed.
+    /// Returns the properties of models that the images state. The result is empty when layers have to be verified,
+    /// because anybody who may write an image can state anything.
     pub(crate) fn stated_facts(&self) -> &[StatedFacts] {
         if self.options.verify { &[] } else { &self.stated }
     }
 }
 
+/// Reports a warning.
 fn warn(options: &ReuseOptions, message: String) {
     options.progress.report(&Event::Warning { message });
 }
 
+/// Returns the place of `image`, seen from the repository that is pushed to.
 fn place(target: &ImageRef, image: &ImageRef) -> Place {
     if image.registry() != target.registry() {
         return Place::Elsewhere(format!("{}/{}", image.registry(), image.repository()));
@@ -113,10 +121,12 @@ fn place(target: &ImageRef, image: &ImageRef) -> Place {
     if image.repository() == target.repository() { Place::Here } else { Place::Sibling(image.repository().to_owned()) }
 }
 
+/// Adds to each layer where the layer is and which image names it.
 fn seen_layers(layers: Vec<ImageLayer>, place: &Place, from: &str) -> Vec<SeenLayer> {
     layers.into_iter().map(|layer| SeenLayer { layer, place: place.clone(), from: from.to_owned() }).collect()
 }
 
+/// Reads the layers and facts of one image; `None` if the registry has no such image.
 async fn read(repository: &Repository, selector: &str) -> Result<Option<(Digest, StatedImage)>, ImageError> {
     let Some(top) = repository.manifest(selector).await? else { return Ok(None) };
     Ok(Some((top.digest, image_layer::read(repository, &top).await?)))

@@ -1,4 +1,4 @@
-//! What a build may know of layers before it sends them.
+//! The interface through which a build learns which layers exist already.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -13,37 +13,39 @@ use crate::{
     source::Source,
 };
 
-/// Layers of one plan that are somewhere already.
+/// Layers of one plan that may exist already.
 #[async_trait]
 pub(crate) trait KnownLayers: Send + Sync + Debug {
-    /// Returns whether every layer is in the sink and every name points to the plan's image already.
+    /// Returns whether every layer is in the sink and every tag points to the plan's image already.
     fn is_published(&self) -> bool;
 
-    /// Returns the layers that can serve for layer number `layer` of the plan. The first has just been seen.
+    /// Returns the layers that can be used for layer number `layer` of the plan, counted from 0. The first was seen in
+    /// the registry.
     fn candidates(&self, layer: usize) -> &[LayerCandidate];
 
     /// Returns the candidate as a source of its own files when the candidate has to be copied; `None` when the sink can
     /// get the candidate by itself.
     fn copy_source(&self, candidate: &LayerCandidate, layer: &Layer, mtime: u64) -> Option<Arc<dyn Source>>;
 
-    /// Returns whether a layer must be verified before it is used.
+    /// Returns whether a layer must be verified before it is reused.
     fn verifies(&self) -> bool;
 
-    /// Reads a layer of the sink from its first byte to its last. Returns whether it is, byte for byte, the layer that
-    /// the plan describes.
+    /// Reads a layer of the sink from its first byte to its last. Returns whether the layer is, byte for byte, the
+    /// layer that the plan describes.
     ///
     /// # Errors
-    /// When the layer can't be read, which says nothing of its bytes.
+    /// When the layer can't be read. Such an error says nothing about the layer's bytes.
     async fn verify(&self, candidate: &LayerCandidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool>;
 
-    /// Notes that a layer was written, so that a push that is killed can be resumed.
+    /// Records that a layer is in the sink, so that a push that is killed can be resumed.
     async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob);
 
-    /// Notes that the image is published: `layers` in the plan's order, each with whether its bytes are proven.
+    /// Records that the image is published. `layers` are in the plan's order, each with its digest and whether its
+    /// bytes are proven.
     async fn published(&self, plan: &Plan, layers: &[(Digest, bool)]);
 }
 
-/// Knows of no layer: every layer is sent.
+/// Knows no layer: every layer is uploaded.
 #[derive(Debug)]
 pub(crate) struct NoneKnown;
 

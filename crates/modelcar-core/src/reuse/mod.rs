@@ -1,7 +1,12 @@
-//! Never twice: which layers of a plan are somewhere already, so that they are neither downloaded nor uploaded.
+//! Reuse: finds the layers of a plan that a registry holds already, so that they are neither downloaded nor uploaded
+//! again.
 //!
-//! `inventory` reads the layers that images state, `cache` and `checkpoint` those that earlier pushes noted; `decide`
-//! chooses, without I/O; `probe` asks registries for it; `apply` acts on the [`Decision`]s. A [push](crate::push) does all.
+//! `inventory` reads the layers that images state; `cache` and `checkpoint` know the layers of earlier pushes. `decide`
+//! chooses, without I/O, between reuse, mount, copy and upload; `probe` asks registries for what `decide` needs to
+//! know; `apply` acts on the [`Decision`]s. A `push` does all of this.
+//!
+//! Layers are compared by their recipe: the digest of the layer's format, time, paths, sizes and content ids. The
+//! recipe is known before the bytes of the layer exist.
 
 mod action;
 #[cfg(feature = "push")]

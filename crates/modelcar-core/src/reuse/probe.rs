@@ -1,4 +1,4 @@
-//! Asks registries what `decide` wants to know, for each layer of a plan.
+//! Asks registries the questions of `decide`, for each layer of a plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,15 +24,16 @@ use crate::{
     source::{Source, SourceFile},
 };
 
-/// Requests side by side.
+/// Number of layers, or blobs, that registries are asked for side by side.
 const REQUESTS: usize = 16;
 
 impl Inventory {
-    /// Decides for each layer of `plan`. A directory's files are read where an image holds files of the same paths and
-    /// sizes; the plan that comes back states their contents.
+    /// Decides for each layer of `plan`. Files of a directory are hashed if an image holds files of the same paths and
+    /// sizes; the plan in the result has their content ids. A registry that can't be asked about a layer counts as one
+    /// without the layer.
     ///
     /// # Errors
-    /// When a file can't be read.
+    /// When a file of the source can't be read.
     pub(crate) async fn decide(self, plan: Plan, source: &dyn Source, sink: Arc<RegistrySink>) -> Result<DecidedPush> {
         let plan = self.identify(plan, source).await?;
         let checkpoints = self.options.checkpoints.then(|| {
@@ -53,6 +54,8 @@ impl Inventory {
         Ok(DecidedPush::new(plan, Some(known), sink))
     }
 
+    /// Adds content ids to the layers without a recipe whose paths and sizes are those of a layer of an image. Hashing
+    /// a file costs as much as reading it, so other files are left alone.
     async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {
         let shape = |files: &[SourceFile]| -> Vec<(ModelPath, u64)> {
             files.iter().map(|file| (file.path.clone(), file.size)).collect()
@@ -67,6 +70,7 @@ impl Inventory {
         Ok(plan.with_contents(source.identify(files).await?))
     }
 
+    /// Decides for one layer. A layer without a recipe is uploaded.
     async fn decide_layer(&self, plan: &Plan, layer: &Layer, checkpoints: Option<&Checkpoints>) -> Decision {
         let Some(recipe) = layer.recipe else { return Decision::default() };
         let mut answers = Answers::new();
@@ -95,6 +99,7 @@ impl Inventory {
         }
     }
 
+    /// Returns whether a blob is in a place. A failed request counts as no.
     async fn is_there(&self, Question { place, digest, size }: &Question) -> bool {
         match self.repositories.get(place) {
             Some(repository) => repository.blob_exists(Access::Pull, digest, *size).await.unwrap_or(false),
@@ -102,6 +107,7 @@ impl Inventory {
         }
     }
 
+    /// Returns the layers of images that state `recipe`. A layer that states `recipe` falsely causes a warning.
     fn in_images(&self, recipe: &Digest, layer: &Layer, mtime: u64) -> Candidates {
         let is_far = |place: &Place| matches!(place, Place::Elsewhere(_));
         let (found, false_ones) = in_images(recipe, layer, mtime, &self.seen);
@@ -132,6 +138,8 @@ impl Inventory {
         checkpoint.await.into_iter().chain(self.in_cache(recipe, layer)).collect()
     }
 
+    /// Returns the layer of `recipe` in the local cache: in the repository that is pushed to, then in other
+    /// repositories of the same registry. The cache may be out of date, so each place is asked.
     fn in_cache(&self, recipe: &Digest, layer: &Layer) -> Vec<LayerCandidate> {
         let known = self.options.cache.as_ref().and_then(|cache| cache.get(recipe));
         let Some(known) = known.filter(|known| known.size == layer.size) else { return Vec::new() };
@@ -150,8 +158,9 @@ impl Inventory {
         std::iter::once(here).chain(siblings).collect()
     }
 
-    /// Returns whether nothing is left to write. The registry is asked for all that the index names, except what was
-    /// read as a manifest.
+    /// Returns whether nothing is left to write: every layer is in the repository, every tag points to the plan's
+    /// index, and the repository has every blob that the manifests name. What was read as a manifest is not asked for
+    /// again.
     async fn is_published(&self, plan: &Plan, decisions: &[Decision]) -> bool {
         let first = |(decision, layer): (&Decision, &Layer)| match decision.candidates.first() {
             Some(candidate) if decision.action == LayerAction::Reuse => candidate.verified(layer),

@@ -1,4 +1,4 @@
-//! The repositories that hold layers which may serve, by their places.
+//! Handles on the repositories that hold reusable layers, by their places.
 
 use std::{
     collections::BTreeMap,
@@ -8,14 +8,18 @@ use std::{
 use super::action::Place;
 use crate::registry::Repository;
 
-/// Handles on repositories. There is one handle for each place, because a client is not cheap.
+/// Handles on repositories. There is one handle for each place, because each handle has a client with its own
+/// connections and tokens.
 #[derive(Debug)]
 pub(super) struct Repositories {
+    /// The repository that is pushed to.
     target: Repository,
+    /// All other repositories, added when they are first needed.
     others: Mutex<BTreeMap<Place, Repository>>,
 }
 
 impl Repositories {
+    /// Starts with the repository that is pushed to.
     pub(super) fn new(target: Repository) -> Self {
         Self { target, others: Mutex::default() }
     }
@@ -25,6 +29,7 @@ impl Repositories {
         &self.target
     }
 
+    /// Adds a handle that exists already. The place of the target keeps its handle.
     pub(super) fn add(&mut self, place: &Place, repository: &Repository) {
         if *place != Place::Here {
             let others = self.others.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -32,8 +37,9 @@ impl Repositories {
         }
     }
 
-    /// Returns the repository of `place`; `None` for a name that is no repository, or one of a registry that no image
-    /// was named in.
+    /// Returns the repository of `place`. `None` for a sibling whose name is no valid repository name, and for a
+    /// repository of another registry that was not added before, so that no request goes to a registry that the user
+    /// did not name.
     pub(super) fn get(&self, place: &Place) -> Option<Repository> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         match place {

@@ -1,4 +1,4 @@
-//! Parses `WWW-Authenticate`, the challenge with which a registry asks for a login.
+//! Parses `WWW-Authenticate`, the challenge with which a registry asks for credentials (RFC 9110, section 11.6.1).
 
 use reqwest::Url;
 
@@ -7,12 +7,17 @@ use crate::registry::redirect;
 /// Largest number of scopes that a challenge can add to the client's own.
 const MORE_SCOPES_MAX: usize = 4;
 
-/// The kind of login that the registry asks for.
+/// The kind of credentials that the registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::registry) enum Challenge {
+    /// A name and a password in each request (RFC 7617).
     Basic,
+    /// A token of a token server (distribution's token specification).
     Bearer {
+        /// URL of the token server. The redirect policy has allowed the URL as far as possible without resolving its
+        /// host.
         realm: Url,
+        /// Name of the registry, which the token server wants back as a parameter.
         service: Option<String>,
         /// Pull scopes of other repositories that the request needs, too: blobs are mounted from them.
         more: Vec<String>,
@@ -21,7 +26,8 @@ pub(in crate::registry) enum Challenge {
 
 impl Challenge {
     /// Chooses one of the challenges in `headers`, the `WWW-Authenticate` headers of an answer from `base`. Bearer is
-    /// preferred to Basic.
+    /// preferred to Basic. Other schemes, and a Bearer challenge without a realm, are skipped; `None` when nothing is
+    /// left.
     ///
     /// # Errors
     /// The host of a realm that the client must not go to, and why.
@@ -49,8 +55,8 @@ impl Challenge {
     }
 }
 
-/// Returns the pull scopes of repositories among the scopes that a server asks for. The client takes no other right
-/// from a server.
+/// Returns the pull scopes of repositories among the scopes that a server asks for, at most [`MORE_SCOPES_MAX`]. Other
+/// scopes are dropped: a server must not choose which rights the client's token has.
 fn more_scopes(scope: &str) -> Vec<String> {
     let pulls = scope.split_whitespace().filter(|scope| scope.starts_with("repository:") && scope.ends_with(":pull"));
     pulls.take(MORE_SCOPES_MAX).map(str::to_owned).collect()

@@ -39,17 +39,20 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// before the default store. A missing file is skipped; an unreadable file and a failing helper are errors.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
+    /// The login files, in the order in which they are read.
     files: Vec<PathBuf>,
+    /// Time limit of one run of a credential helper.
     helper_patience: Duration,
 }
 
 impl DockerConfig {
-    /// Reads `files`, in this order.
+    /// Reads `files`, in this order. Nothing is read before credentials are needed.
     pub fn new(files: Vec<PathBuf>) -> Self {
         Self { files, helper_patience: HELPER_PATIENCE }
     }
 
-    /// Kills helpers that take longer than `patience`, instead of 30 s.
+    /// Limits the run of a credential helper to `patience`, instead of 30 s. A helper that takes longer is killed and
+    /// counts as failed.
     #[must_use]
     pub fn with_helper_patience(mut self, patience: Duration) -> Self {
         self.helper_patience = patience;
@@ -88,7 +91,11 @@ impl Keychain for DockerConfig {
     }
 }
 
-/// Reads a login file; `None` if it does not exist.
+/// Reads a login file; `None` if the file does not exist.
+///
+/// # Errors
+/// When the file can't be read, is larger than [`FILE_MAX_BYTES`], or is not a JSON object. No error repeats the
+/// content.
 async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
     let failed = |source| KeychainError::Read { path: path.clone(), source };
     let invalid = |reason: String| KeychainError::Invalid { path: path.clone(), reason };
@@ -107,10 +114,12 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
     if config.is_object() { Ok(Some(config)) } else { Err(invalid("is not a JSON object".to_owned())) }
 }
 
-/// A place in a login file that may have a login for the registry.
+/// A place in a login file that may have credentials for the registry.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Found<'a> {
+    /// An entry of `auths`, under `key`.
     Entry { key: String, entry: &'a Value },
+    /// The suffix of a credential helper's name, and the server that the helper is asked for.
     Helper { helper: String, server: String },
 }
 
@@ -128,6 +137,7 @@ pub(in crate::registry) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<
     helper.into_iter().chain(entries).chain(store).collect()
 }
 
+/// Returns the name under which the default store (`credsStore`) keeps the credentials for the registry of `image`.
 fn server_name(image: &ImageRef) -> String {
     if quirks::is_docker_hub(image.registry()) { DOCKER_HUB_LOGIN.to_owned() } else { image.registry().to_owned() }
 }
@@ -152,7 +162,11 @@ fn keys(image: &ImageRef) -> Vec<String> {
     keys
 }
 
-/// Reads an entry of `auths`. An empty entry means that a helper has the login.
+/// Reads an entry of `auths`; `None` for an empty entry, which means that a helper has the credentials. A registry
+/// token comes before a refresh token, and a refresh token before name and password.
+///
+/// # Errors
+/// What is wrong with the member `auth`.
 fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
     let text = |key| entry.get(key).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
     if let Some(token) = text("registrytoken") {
@@ -171,6 +185,7 @@ fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
     Ok(pair.map(|(username, password)| Credential::from_pair(&username, &password)))
 }
 
+/// Decodes `auth`: base64 of name, colon and password. Zero bytes at the end are padding and dropped.
 fn decode(encoded: &str) -> Result<(String, String), &'static str> {
     let decoded = BASE64.decode(encoded.trim()).map_err(|_| "has an `auth` that is not base64")?;
     let decoded = String::from_utf8(decoded).map_err(|_| "has an `auth` that is not UTF-8")?;

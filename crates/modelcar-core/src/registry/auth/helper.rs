@@ -17,9 +17,13 @@ pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";
 /// Largest answer of a helper that is read, in bytes.
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
-/// Asks the helper `docker-credential-<suffix>` for the login of `server`; `None` if the helper has none.
+/// Asks the helper `docker-credential-<suffix>` for the credentials of `server`; `None` if the helper has none.
 ///
 /// The helper and the processes that it started are killed after `patience`, and when the future is dropped.
+///
+/// # Errors
+/// [`KeychainError::Helper`] when `suffix` can't be the name of a program, and when the helper can't be started, fails,
+/// takes too long or answers no JSON.
 pub(super) async fn ask(suffix: &str, server: &str, patience: Duration) -> Result<Option<Credential>, KeychainError> {
     let helper = format!("docker-credential-{suffix}");
     let failed = |reason: String| KeychainError::Helper { helper: helper.clone(), reason };
@@ -29,6 +33,7 @@ pub(super) async fn ask(suffix: &str, server: &str, patience: Duration) -> Resul
     ask_program(&helper, server, patience).await
 }
 
+/// As [`ask`], with the whole name or path of the program.
 pub(super) async fn ask_program(
     program: &str,
     server: &str,
@@ -61,13 +66,17 @@ pub(super) async fn ask_program(
     })
 }
 
-/// The process group of a helper: helpers are often scripts that start another program.
+/// The process group of a helper: helpers are often scripts that start another program. The group is killed when this
+/// value is dropped before the helper has ended.
 struct Group {
+    /// The helper, which leads the group.
     child: Child,
+    /// Whether the helper has ended, so that its process id may belong to another process now.
     ended: bool,
 }
 
 impl Group {
+    /// Starts `program get` in a new process group. stderr is dropped.
     fn start(program: &str) -> std::io::Result<Self> {
         let child = Command::new(program)
             .arg("get")
@@ -81,7 +90,8 @@ impl Group {
         Ok(Self { child, ended: false })
     }
 
-    /// Returns whether the program succeeded, and the first bytes of its output.
+    /// Sends `server` to the program and waits for its end. Returns whether the program succeeded, and the first
+    /// [`ANSWER_MAX_BYTES`] of its output.
     async fn talk(&mut self, server: &str) -> std::io::Result<(bool, Vec<u8>)> {
         if let Some(mut stdin) = self.child.stdin.take() {
             // The exit status explains why a helper ended without reading.

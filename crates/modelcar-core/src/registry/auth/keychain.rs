@@ -1,4 +1,5 @@
-//! Logins for registries. A login is looked up each time it is needed, because a long build outlives its tokens.
+//! Credentials for registries, and the interface of their sources. Credentials are looked up each time they are needed,
+//! because a long build outlives its tokens.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -9,26 +10,27 @@ use crate::{ImageRef, http::Secret, registry::error::KeychainError};
 /// A credential for a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A name and a password.
+    /// A name and a password (RFC 7617). A token server exchanges them for a bearer token.
     Basic {
         /// The name.
         username: String,
         /// The password.
         password: Secret,
     },
-    /// A refresh token for the registry's token server.
+    /// A refresh token for the registry's token server (OAuth 2.0; `identitytoken` in login files).
     IdentityToken {
         /// The token.
         token: Secret,
         /// Name and password of the same login, for token servers that do not support refresh tokens.
         fallback: Option<(String, Secret)>,
     },
-    /// A token that is sent to the registry unchanged.
+    /// A bearer token that is sent to the registry unchanged (`registrytoken` in login files).
     RegistryToken(Secret),
 }
 
 impl Credential {
-    /// Makes a credential of a name and a secret from a login file or helper. The name `<token>` marks a refresh token.
+    /// Makes a credential of a name and a secret from a login file or helper. The name `<token>` marks a refresh token,
+    /// by the convention of Docker's credential helpers.
     pub(super) fn from_pair(username: &str, secret: &str) -> Self {
         match username {
             "<token>" => Self::IdentityToken { token: secret.into(), fallback: None },
@@ -42,7 +44,7 @@ impl Credential {
 pub struct Login {
     /// The credential.
     pub credential: Credential,
-    /// Where the credential was found, for people: a file and its entry, a helper, a server. Holds no secret.
+    /// Where the credential was found, for messages: a file and its entry, a helper, a server. Holds no secret.
     pub origin: String,
 }
 
@@ -58,7 +60,8 @@ impl Login {
     }
 }
 
-/// Credentials that a registry has refused since it last accepted one. They are not offered again.
+/// Credentials that a registry has refused. A keychain must not offer them again. The list is cleared once the client
+/// has reported that all credentials are refused, so that a later request tries them again.
 #[derive(Debug, Clone, Default)]
 pub struct Refused(Vec<Credential>);
 
@@ -68,40 +71,48 @@ impl Refused {
         self.0.contains(credential)
     }
 
+    /// Adds `credential`, once.
     pub(super) fn add(&mut self, credential: Credential) {
         if !self.contains(&credential) {
             self.0.push(credential);
         }
     }
 
+    /// Removes all credentials.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// Finds logins.
+/// Finds credentials for registries.
+///
+/// The client calls a keychain when it needs a new token, and again after a refusal. A keychain that is expensive to
+/// ask keeps its result for a while. Calls can be concurrent: each repository has a login of its own.
 #[async_trait]
 pub trait Keychain: Send + Sync + Debug {
-    /// Returns the current login for `image`, other than those in `refused`; `None` if this keychain has none.
+    /// Returns the current credentials for the registry and repository of `image`, other than those in `refused`;
+    /// `None` if this keychain has none. Tag and digest of `image` have no meaning here.
     ///
     /// # Errors
-    /// When a place of logins can't be read. A helper that fails is an error and does not count as a helper without a
-    /// login.
+    /// When a source of credentials can't be read, or a helper fails. A helper that fails does not count as a helper
+    /// without credentials: otherwise a push could continue anonymously. An error that is retryable is tried again.
     async fn resolve(&self, image: &ImageRef, refused: &Refused) -> Result<Option<Login>, KeychainError>;
 
-    /// Returns the places where the keychain looks for a login for `image`, for people.
+    /// Returns the places where the keychain looks for credentials for `image`, for messages. The places hold no
+    /// secret.
     fn places(&self, image: &ImageRef) -> Vec<String>;
 }
 
-/// One login for one registry, given by the caller. The login is sent to no other registry.
+/// Credentials for one registry, given by the caller. They are offered for no other registry.
 #[derive(Debug, Clone)]
 pub struct HostLogin {
+    /// The registry, as `host` or `host:port`.
     registry: String,
     login: Login,
 }
 
 impl HostLogin {
-    /// Offers `login` to the registry called `registry`.
+    /// Offers `login` to the registry called `registry`, written as in an image reference: `host` or `host:port`.
     pub fn new(registry: impl Into<String>, login: Login) -> Self {
         Self { registry: registry.into(), login }
     }
@@ -119,7 +130,8 @@ impl Keychain for HostLogin {
     }
 }
 
-/// Asks keychains in order; the first that has a login decides. An empty chain makes all requests anonymous.
+/// Asks keychains in order; the first that has credentials decides. After a refusal the same keychain is asked first,
+/// and the next one if the first has no other credentials. An empty chain makes all requests anonymous.
 #[derive(Debug, Clone, Default)]
 pub struct KeychainChain(Vec<Arc<dyn Keychain>>);
 

@@ -1,4 +1,7 @@
-//! Logs in to one repository: decides when to get a token, which login to use, and what a refusal means.
+//! Logs in to one repository: decides when to get a token, which credentials to use, and what a refusal means.
+//!
+//! Requests are sent without credentials until the registry answers 401 with a challenge. From then on each request
+//! carries a bearer token of the token server that the challenge names, or the credentials themselves (`Basic`).
 
 pub(super) mod challenge;
 pub(super) mod docker_config;
@@ -24,35 +27,44 @@ use self::{
 use super::{error::RegistryError, redirect};
 use crate::{ImageRef, http::HttpFailure};
 
-/// How long a login that is sent without a token server is kept, so that helpers and metadata servers are not asked for
-/// every request.
+/// How long credentials that are sent without a token server are kept, so that helpers and metadata servers are not
+/// asked for every request.
 const DIRECT_KEPT: Duration = Duration::from_secs(30);
 
 /// Makes `Authorization` headers for one repository.
 #[derive(Debug)]
 pub(super) struct Auth {
+    /// The image whose registry and repository the headers are for.
     image: ImageRef,
+    /// `https://HOST/v2/REPOSITORY/`, for errors.
     base: Url,
+    /// Finds the credentials.
     keychain: Arc<dyn Keychain>,
+    /// The client of token servers.
     server: TokenServer,
+    /// What is known so far. The lock is held during requests for a token.
     state: Mutex<State>,
 }
 
+/// What is known about the login to one repository.
 #[derive(Debug, Default)]
 struct State {
+    /// The challenge that the registry sent last; `None` before the first one.
     challenge: Option<Challenge>,
     /// Tokens by scope.
     tokens: BTreeMap<String, Token>,
-    /// The login that is sent without a token server, and its header.
+    /// Credentials that are sent to the registry without a token server, and their header.
     direct: Option<(Login, Token)>,
+    /// Credentials that were refused. The keychain does not offer them again.
     refused: Refused,
-    /// Description of the login that was used last and not refused at once.
+    /// Kind and origin of the credentials that gave the newest header.
     used: Option<String>,
-    /// Origin of the login that was sent without a token server and refused.
+    /// Origin of the credentials that were sent without a token server and refused by the registry.
     refused_at_once: Option<String>,
 }
 
 impl Auth {
+    /// Makes the headers for the repository of `image`, whose endpoints are below `base`.
     pub(super) fn new(image: ImageRef, base: Url, keychain: Arc<dyn Keychain>, server: TokenServer) -> Self {
         Self { image, base, keychain, server, state: Mutex::default() }
     }
@@ -60,8 +72,13 @@ impl Auth {
     /// Returns the header for requests in `scope`, or `None` before the first challenge. The lock is held while a token
     /// is fetched, so that many layers wait for one token.
     ///
+    /// Credentials that are refused are followed by the next ones of the keychain. A client whose credentials are all
+    /// refused does not continue anonymously.
+    ///
     /// # Errors
-    /// When no login is found, every login is refused, or the keychain or token server fails.
+    /// [`RegistryError::NoLogin`] when the keychain has no credentials and anonymous requests are refused,
+    /// [`RegistryError::LoginRefused`] when all credentials are refused, [`RegistryError::Keychain`] when the keychain
+    /// fails, [`RegistryError::Request`] when the token server fails.
     pub(super) async fn header(&self, scope: &str) -> Result<Option<HeaderValue>, RegistryError> {
         let mut state = self.state.lock().await;
         let Some(challenge) = state.challenge.clone() else { return Ok(None) };
@@ -99,12 +116,13 @@ impl Auth {
     }
 
     /// Handles a 401 from `base` for a request that was sent with `used`: drops that token and stores the challenge in
-    /// `headers`. Returns whether the request can be sent again with another login.
+    /// `headers`. Returns whether the request can be sent again with another token or other credentials.
     ///
     /// Without `used` all tokens are dropped, because the refused one is unknown.
     ///
     /// # Errors
-    /// When the challenge names a token server that must not be asked, or an anonymous token lacks the right.
+    /// [`RegistryError::RefusedRedirect`] when the challenge names a token server that must not be asked,
+    /// [`RegistryError::NoLogin`] when a valid anonymous token lacks the permission.
     pub(super) async fn challenged(
         &self,
         base: &Url,
@@ -140,21 +158,26 @@ impl Auth {
         self.state.lock().await.used.clone()
     }
 
+    /// Makes the error for a host that the redirect policy refuses.
     fn refused(&self, (host, reason): (String, &'static str)) -> RegistryError {
         let repository = format!("{}/{}", self.image.registry(), self.image.repository());
         RegistryError::RefusedRedirect { repository, host, reason }
     }
 
+    /// Returns the registry, as `host` or `host:port`.
     fn registry(&self) -> String {
         self.image.registry().to_owned()
     }
 
+    /// Makes the error for a keychain without credentials. `source` is the token server's answer, if the server was
+    /// asked.
     fn no_login(&self, source: Option<Box<HttpFailure>>) -> RegistryError {
         let places = self.keychain.places(&self.image);
         let looked = if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") };
         RegistryError::NoLogin { registry: self.registry(), looked, source }
     }
 
+    /// Makes the error for a token server that failed.
     fn failed(&self, failure: HttpFailure) -> RegistryError {
         RegistryError::Request {
             act: "get a token".to_owned(),
@@ -163,12 +186,17 @@ impl Auth {
         }
     }
 
+    /// Asks the keychain for credentials that are not in `refused`.
     async fn resolve(&self, refused: &Refused) -> Result<Option<Login>, RegistryError> {
         let found = self.keychain.resolve(&self.image, refused).await;
         found.map_err(|source| RegistryError::Keychain { registry: self.registry(), source })
     }
 
-    /// Makes the header of a login and stores it.
+    /// Makes the header of credentials and stores it: a bearer token of the token server, or a header that holds the
+    /// credentials themselves.
+    ///
+    /// # Errors
+    /// The failure of the token server, or the reason why the credentials don't fit the challenge.
     async fn use_login(
         &self,
         state: &mut State,
@@ -196,7 +224,8 @@ impl Auth {
         Ok(header)
     }
 
-    /// Gets a token from the registry's token server and stores it.
+    /// Gets a token from the registry's token server and stores it under `scope`. Without `credential` the token is
+    /// anonymous. Scopes that the challenge adds for other repositories are requested after the client's own.
     async fn fetch(
         &self,
         state: &mut State,

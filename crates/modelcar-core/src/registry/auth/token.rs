@@ -28,12 +28,15 @@ const LEAST_LEFT: Duration = Duration::from_secs(15);
 const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Largest answer that is read, in bytes. Tokens of some registries have several kilobytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// The name under which the client introduces itself to token servers (`client_id`).
 const CLIENT_ID: &str = "modelcar";
 
 /// A bearer token as a header, and until when requests may start with it.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
+    /// `Bearer` and the token, or another value of `Authorization`. Marked as sensitive, so that `Debug` hides it.
     pub(super) header: HeaderValue,
+    /// Until when a request may start with the token. The token itself expires later.
     pub(super) good_until: Instant,
     /// Whether the token was requested without a login.
     pub(super) anonymous: bool,
@@ -42,14 +45,18 @@ pub(super) struct Token {
 /// The client of token servers.
 #[derive(Debug)]
 pub(in crate::registry) struct TokenServer {
+    /// The client that the registry's requests use, too.
     pub(in crate::registry) client: reqwest::Client,
+    /// The retry policy, whose budget the registry's requests share.
     pub(in crate::registry) retry: Arc<RetryPolicy>,
 }
 
+/// The answer of a token server. `token` and `access_token` mean the same; a server sends one of them or both.
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
+    /// Lifetime in seconds, as a number or as text.
     #[serde(default)]
     expires_in: Value,
 }
@@ -58,7 +65,11 @@ impl TokenServer {
     /// Gets a token for `scopes`, the most important first: some servers read only the first one.
     ///
     /// A refresh token is exchanged by POST. If the server does not support that, the token is requested by GET with
-    /// the name and password that belong to the refresh token.
+    /// the name and password that belong to the refresh token. Without `credential` the token is anonymous.
+    ///
+    /// # Errors
+    /// The failure of the last try, with the secrets of `credential` masked. [`is_refusal`] tells refused credentials
+    /// from a server that failed.
     pub(super) async fn token(
         &self,
         realm: &Url,
@@ -98,6 +109,7 @@ impl TokenServer {
         Ok(Token { anonymous: authorization.is_none(), ..asked.await? })
     }
 
+    /// Exchanges a refresh token for a bearer token (RFC 6749, section 6).
     async fn exchange(
         &self,
         realm: &Url,
@@ -167,6 +179,8 @@ pub(super) fn is_refusal(failure: &HttpFailure) -> bool {
     failure.status.is_some_and(|status| statuses.contains(&status))
 }
 
+/// Reads the answer of a token server. `begun` is the start of the request, from which the token's lifetime is counted:
+/// the server may have made the token at any time after it.
 fn read(body: &[u8], begun: Instant) -> Result<Token, &'static str> {
     let answer: Answer = serde_json::from_slice(body).map_err(|_| "the answer is not that of a token server")?;
     let given = |token: Option<String>| token.filter(|token| !token.is_empty());
@@ -177,7 +191,8 @@ fn read(body: &[u8], begun: Instant) -> Result<Token, &'static str> {
     Ok(Token { header, good_until: begun + usable, anonymous: false })
 }
 
-/// Parses `expires_in`, which some servers write as text and others leave out.
+/// Parses `expires_in`, which some servers write as text and others leave out. The result is more than zero and at most
+/// one day.
 fn life(expires_in: &Value) -> Duration {
     let seconds = match expires_in {
         Value::Number(number) => number.as_f64(),
@@ -189,10 +204,15 @@ fn life(expires_in: &Value) -> Duration {
     told.unwrap_or(DEFAULT_LIFE).min(Duration::from_hours(24))
 }
 
+/// Makes the value of `Authorization` for a name and a password (RFC 7617).
+///
+/// # Errors
+/// The reason why there is no such header.
 pub(super) fn basic_header(username: &str, password: &Secret) -> Result<HeaderValue, &'static str> {
     secret_header(&format!("Basic {}", basic_text(username, password)))
 }
 
+/// Returns name and password as base64.
 fn basic_text(username: &str, password: &Secret) -> String {
     STANDARD.encode(format!("{username}:{}", password.expose()))
 }
@@ -203,6 +223,9 @@ fn form(text: &str) -> String {
 }
 
 /// Makes a header that neither the HTTP client nor `Debug` prints.
+///
+/// # Errors
+/// The reason, when `text` holds a control character.
 pub(super) fn secret_header(text: &str) -> Result<HeaderValue, &'static str> {
     let mut header =
         HeaderValue::from_str(text).map_err(|_| "the token contains a character that an HTTP header can't carry")?;

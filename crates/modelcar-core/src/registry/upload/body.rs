@@ -1,7 +1,7 @@
 //! The body of an upload, shared by all requests of that upload.
 //!
 //! Bytes are drawn from the open body once and in order, so that its hashes see each byte once. A request that starts
-//! before the last drawn byte gets the bytes up to there from [`Blob::reread`].
+//! before the last drawn byte gets the bytes up to there from [`Blob::reread`], which changes no hash.
 
 use std::{
     future::poll_fn,
@@ -28,28 +28,36 @@ use crate::{
 pub(super) struct Broken;
 
 /// An open body. Only the newest request can draw from it: a failed request can't, even while the HTTP client still
-/// holds its body.
+/// holds its body. Two requests that drew at the same time would each send a part of the bytes.
 pub(super) struct UploadBody<'a> {
+    /// The blob, for bytes that have to be read again.
     body: &'a dyn Blob,
+    /// The open stream. The lock is never held across an await.
     state: Arc<Mutex<BodyState>>,
 }
 
 /// The open stream and how far it was drawn.
 struct BodyState {
+    /// The bytes of the body, hashed as they pass.
     stream: BoxStream<'static, Result<Bytes>>,
+    /// Resolves to the proven size and digest after the end of the stream. `None` once it was taken.
     verified: Option<BoxFuture<'static, Result<VerifiedBlob>>>,
+    /// The proven size and digest, once they are known.
     outcome: Option<VerifiedBlob>,
+    /// The announced size of the body, in bytes.
     size: u64,
     /// Digest that the body must have before its last piece is handed out.
     gate: Option<Digest>,
     title: String,
-    /// Bytes that the stream gave and no request has drawn.
+    /// Bytes that the stream gave and no request has drawn: a request takes no more than it announced.
     carry: Bytes,
     /// Number of bytes that requests have drawn.
     drawn: u64,
+    /// Whether the stream has ended.
     ended: bool,
+    /// The body's error, until `revoke` takes it. No request can draw while it is set.
     error: Option<Error>,
-    /// Number of the request that may draw.
+    /// Number of the request that may draw. Each new request, and each call of `revoke`, counts up.
     turn: u64,
 }
 
@@ -74,6 +82,7 @@ impl<'a> UploadBody<'a> {
         Self { body, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Locks the state. A poisoned lock is used all the same.
     fn state(&self) -> std::sync::MutexGuard<'_, BodyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,8 +92,8 @@ impl<'a> UploadBody<'a> {
         self.state().drawn
     }
 
-    /// Returns the body of a request that sends `range`: bytes that were drawn before are read again, the others are
-    /// drawn from the open body. Earlier requests can't draw any more.
+    /// Returns the body of a request that sends `range`, in bytes of the whole body: bytes that were drawn before are
+    /// read again, the others are drawn from the open body. Earlier requests can't draw any more.
     pub(super) fn request(&self, range: Range<u64>) -> RequestBody {
         let mut state = self.state();
         state.turn += 1;
@@ -107,7 +116,7 @@ impl<'a> UploadBody<'a> {
         self.state().outcome.clone()
     }
 
-    /// Stops all requests from drawing, and returns the body's error, if it failed.
+    /// Stops all requests from drawing, and takes the body's error, if the body failed.
     pub(super) fn revoke(&self) -> Option<Error> {
         let mut state = self.state();
         state.turn += 1;
@@ -139,6 +148,8 @@ impl<'a> UploadBody<'a> {
 }
 
 impl BodyState {
+    /// Polls the next bytes of the open body, at most `most` of them. The last bytes are handed out only after the
+    /// stream has ended at the announced size and the digest has passed the gate.
     fn poll_draw(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<Option<Result<Bytes, Error>>> {
         while self.carry.is_empty() {
             if self.ended {
@@ -163,6 +174,7 @@ impl BodyState {
         Poll::Ready(Some(Ok(self.carry.split_to(most))))
     }
 
+    /// Reads and drops the rest of the body, and compares the length with the announced size.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Some(bytes) = ready!(self.poll_draw(cx, u64::MAX)) {
             bytes?;
@@ -194,6 +206,7 @@ impl BodyState {
         }
     }
 
+    /// Makes the error for a body that is longer or shorter than it announced.
     fn wrong_length(&self) -> Error {
         let (title, expected) = (self.title.clone(), self.size);
         RegistryError::WrongLength { title, expected, actual: self.drawn + self.carry.len() as u64 }.into()
@@ -202,11 +215,17 @@ impl BodyState {
 
 /// The part of an upload's body that one request sends.
 pub(super) struct RequestBody {
+    /// The state that all requests of the upload share.
     state: Arc<Mutex<BodyState>>,
+    /// Number of this request. The request may draw while the state has the same number.
     turn: u64,
+    /// Bytes that are read again; `None` once the request draws from the open body.
     reread: Option<BoxStream<'static, Result<Bytes>>>,
+    /// Number of bytes that are still to be read again.
     reread_left: u64,
+    /// Number of bytes that the request still has to send.
     left: u64,
+    /// Sees when the HTTP client takes bytes.
     watch: StallWatch,
 }
 
@@ -229,6 +248,8 @@ impl RequestBody {
         Poll::Ready(bytes)
     }
 
+    /// Polls the next bytes of this request. Ends with [`Broken`] when the body has failed or another request may draw
+    /// now; the HTTP client then breaks the connection instead of completing the request.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let shared = Arc::clone(&self.state);
         let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! Uploads one blob: opens a session, sends the bytes, commits them, and decides how to go on after a failure.
+//! Uploads one blob: opens a session, sends the bytes, commits them, and decides after a failure whether to resume, to
+//! start over or to give up.
 //!
 //! The digest of a layer is known only after its last byte. The bytes are therefore sent in one PATCH with their exact
 //! length and without `Content-Range`, and an empty PUT commits them. Every registry accepts this form, including
@@ -6,8 +7,8 @@
 //! when the options ask for them, or after a registry or proxy refused a request as too large (413).
 //!
 //! After a request that breaks, the upload is resumed in its session if the registry proves how many bytes it holds:
-//! the body is read again from that offset, and its hashes keep their state. Otherwise the upload starts over in a new
-//! session.
+//! the bytes from that offset up to the break are read again, and the hashes keep their state. Otherwise the upload
+//! starts over in a new session.
 
 mod body;
 pub(super) mod open;
@@ -53,11 +54,15 @@ const LEAST_ADVANCE_BYTES: u64 = 1 << 20;
 
 impl Repository {
     /// Uploads `body` and returns its proven size and digest. `restarted` is called with the reason whenever the body
-    /// is sent from its first byte again.
+    /// is sent from its first byte again. A resumed upload does not call `restarted`.
+    ///
+    /// After a failure that other means may avoid, the upload changes its mode for the next try: smaller chunks, no
+    /// `Content-Length`, no resuming. When this future is dropped, the open session stays open until the registry
+    /// removes it; a sink's `abandon` deletes it.
     ///
     /// # Errors
-    /// The body's own error when its bytes are wrong, otherwise the failure of the last try. The upload's sessions are
-    /// deleted if the registry supports it.
+    /// The body's own error when its bytes are wrong, otherwise the failure of the last try. After a failure, the
+    /// upload's sessions are deleted if the registry supports it.
     pub async fn upload(&self, body: &dyn Blob, restarted: &(dyn Fn(String) + Send + Sync)) -> Result<VerifiedBlob> {
         let inner = self.inner();
         let mut mode = UploadMode::new(inner, body);
@@ -95,22 +100,25 @@ impl Repository {
 /// How a blob is uploaded. A failure can change the mode.
 #[derive(Debug)]
 struct UploadMode {
-    /// The digest, if it is known before the upload.
+    /// The digest, if it is known before the upload. It allows one PUT without a PATCH.
     digest: Option<Digest>,
     /// Size of the body, in bytes.
     size: u64,
     /// Whether a broken upload may be resumed in its session.
     resume: bool,
-    /// Whether a whole body is sent with `Content-Length`; if not, it is sent with `Transfer-Encoding: chunked`.
+    /// Whether a whole body is sent with `Content-Length`; if not, the body is sent with `Transfer-Encoding: chunked`.
     announce: bool,
 }
 
 impl UploadMode {
+    /// Returns the first mode, which the registry's quirks decide.
     fn new(inner: &Inner, body: &dyn Blob) -> Self {
         Self { digest: body.digest(), size: body.size(), resume: inner.quirks.resume, announce: true }
     }
 
-    /// Changes the mode after a failure that another mode may avoid. Returns whether the mode changed.
+    /// Changes the mode after a failure that another mode may avoid. Returns whether the mode changed. Each change is
+    /// made at most once or makes chunks smaller, so that changes come to an end. The size of chunks changes for all
+    /// uploads to the repository.
     fn adapt(&mut self, inner: &Inner, error: &Error) -> bool {
         let chunk = inner.chunk_bytes.load(Ordering::Relaxed);
         match RegistryError::of(error) {
@@ -144,8 +152,8 @@ fn refused_bytes(error: &Error) -> Option<u64> {
 }
 
 impl Inner {
-    /// Reduces the size of chunks after a request of `refused` bytes was too large. Returns whether it could be
-    /// reduced.
+    /// Reduces the size of chunks after a request of `refused` bytes was too large. Returns whether the next request
+    /// will be smaller: `false` for a registry that supports no chunks, and when the size is as small as it may be.
     fn smaller_chunks(&self, refused: u64) -> bool {
         let Some(most) = self.quirks.chunk(CHUNK_BYTES) else { return false };
         let now = self.chunk_bytes.load(Ordering::Relaxed);
@@ -164,11 +172,14 @@ impl Inner {
         true
     }
 
+    /// Reports a warning that begins with the repository's name.
     fn report_warning(&self, text: &str) {
         self.progress.report(&Event::Warning { message: format!("`{}` {text}", self.name()) });
     }
 }
 
+/// Uploads `body` from its first byte in a new session. Stores the proven size and digest in `proven` as soon as they
+/// are known, also when the commit fails afterwards: the caller can then ask whether the registry holds the blob.
 async fn try_once(
     inner: &Arc<Inner>,
     body: &dyn Blob,
@@ -196,16 +207,23 @@ async fn try_once(
 
 /// One upload in one session.
 struct Upload<'a> {
+    /// The repository.
     inner: &'a Arc<Inner>,
+    /// The session, whose location changes with the answers.
     session: &'a Session,
+    /// The body, shared by all requests of the upload.
     body: UploadBody<'a>,
+    /// How the body is sent.
     mode: &'a UploadMode,
+    /// Title of the body, for messages.
     title: String,
+    /// What is tried, for errors and retries.
     act: String,
 }
 
 impl Upload<'_> {
-    /// Sends the whole body in one PATCH, resumes it after a break, and commits.
+    /// Sends the whole body in one PATCH, resumes it after a break, and commits. A body without bytes is sent as an
+    /// empty PATCH.
     async fn streamed(&self, size: u64, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let mut at = 0;
         let mut tries = Tries::default();
@@ -219,7 +237,8 @@ impl Upload<'_> {
         self.commit(at > 0, proven).await
     }
 
-    /// Sends the body in a PATCH for each chunk and commits.
+    /// Sends the body in a PATCH for each chunk and commits (distribution-spec "Pushing a blob in chunks"). A chunk
+    /// that broke is resumed at the offset that the registry confirms, or sent again.
     async fn in_chunks(&self, size: u64, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let (mut at, mut broken) = (0, false);
         let mut tries = Tries::default();
@@ -242,7 +261,8 @@ impl Upload<'_> {
         self.commit(broken, proven).await
     }
 
-    /// Sends a blob of a known digest in the PUT that commits it.
+    /// Sends a blob of a known digest in the PUT that commits it (distribution-spec "POST then PUT"). Such an upload is
+    /// not resumed: a PUT that breaks is sent again from its first byte, in a new session.
     async fn whole(&self, size: u64, digest: Digest, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let url = redirect::with_digest(&self.session.location(), &digest);
         let sent = self.send(Method::PUT, &url, 0..size, Some(size), false).await;
@@ -259,7 +279,12 @@ impl Upload<'_> {
     }
 
     /// Returns the offset at which the upload is resumed after `error`: at least `advance` bytes after `at`, and proven
-    /// by the registry's answer to a status request. Returns `error` when the upload can't be resumed.
+    /// by the registry's answer to a status request. The offset never lies past the bytes that were drawn from the
+    /// body.
+    ///
+    /// # Errors
+    /// `error`, when the upload can't be resumed: the registry refused the bytes, resuming is switched off, the tries
+    /// or the retry budget are spent, or the registry does not prove an offset.
     async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
         let breaks = match RegistryError::of(&error) {
             Some(RegistryError::Request { source, .. }) => source.is_retryable(),
@@ -290,6 +315,8 @@ impl Upload<'_> {
         }
     }
 
+    /// Sends `bytes` in one PATCH and continues the session at the location in the answer. `length` is announced as
+    /// `Content-Length`; `ranged` adds `Content-Range`.
     async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
         let url = self.session.location();
         let sent = length.unwrap_or(self.mode.size);
@@ -299,6 +326,11 @@ impl Upload<'_> {
 
     /// Sends a request with bytes of the body, and ends it when the registry stalls. When the request fails, the
     /// registry's idle time before the failure is spent from the retry budget; time in which bytes were sent is not.
+    ///
+    /// # Errors
+    /// The body's own error, if the body failed. Otherwise [`RegistryError::AnsweredEarly`] for a success before the
+    /// last byte was sent, [`RegistryError::Stalled`], [`RegistryError::Request`] when the connection fails, or an
+    /// error of the search for credentials. A refusal by the registry is a response and no error.
     async fn send(
         &self,
         method: Method,
@@ -345,7 +377,8 @@ impl Upload<'_> {
         Ok(result?)
     }
 
-    /// Checks the answer to a PATCH. ECR answers 201 where the specification says 202.
+    /// Checks the answer to a PATCH, and moves the session to the location that the answer names. ECR answers 201 where
+    /// the specification says 202.
     async fn accept(&self, url: &Url, response: Response, sent: u64) -> Result<(), RegistryError> {
         let again = self.inner.learn(url, &response).await?;
         match response.status() {
@@ -359,7 +392,8 @@ impl Upload<'_> {
         }
     }
 
-    /// Returns the error that a refusal inside a session means.
+    /// Returns the error that a refusal inside a session means. `login_renewed` says whether a 401 may be answered with
+    /// other credentials, `sent` is the size of the request in bytes.
     async fn refused(
         &self,
         act: &str,
@@ -378,7 +412,9 @@ impl Upload<'_> {
         }
     }
 
-    /// Waits until the body has proven its digest, and commits the upload under it.
+    /// Waits until the body has proven its digest, and commits the upload under it. After a failure that may pass, the
+    /// PUT is sent again, unless the registry holds the blob already. `resumed` says whether the upload was resumed:
+    /// then a wrong digest means that the registry resumed at a wrong offset.
     async fn commit(&self, resumed: bool, proven: &mut Option<VerifiedBlob>) -> Result<VerifiedBlob> {
         let verified = self.body.verified().await?;
         *proven = Some(verified.clone());
@@ -414,7 +450,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Sends the empty PUT, and sends it again with a new login when the login expired during the upload.
+    /// Sends the empty PUT, and sends it again with a new token when the token expired during the upload.
     async fn put(&self, act: &str, digest: &Digest) -> Result<(), RegistryError> {
         let inner = self.inner;
         let mut renewed = false;
@@ -442,7 +478,8 @@ impl Upload<'_> {
         }
     }
 
-    /// Checks the answer to a PUT.
+    /// Checks the answer to a PUT, and the digest that the registry says it stored, if the answer names one. 200, 202
+    /// and 204 count as success like the 201 of the specification.
     async fn committed(
         &self,
         act: &str,
@@ -469,6 +506,7 @@ impl Upload<'_> {
 /// Failures of one upload since it last advanced by [`LEAST_ADVANCE_BYTES`].
 #[derive(Debug)]
 struct Tries {
+    /// Number of the current try, counted from 1.
     count: u32,
 }
 

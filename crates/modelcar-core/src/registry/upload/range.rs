@@ -1,4 +1,4 @@
-//! The `Range` header in the answer to a status request of an upload.
+//! The `Range` header in the answer to a status request of an upload (distribution-spec "Pushing a blob in chunks").
 
 /// Returns how many bytes the registry holds, from a header of the form `0-<last>`.
 ///

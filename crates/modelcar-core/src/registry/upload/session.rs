@@ -1,4 +1,4 @@
-//! Upload sessions: open, ask for the state, delete.
+//! Upload sessions: open a session, ask for its state (distribution-spec "Pushing a blob in chunks"), delete it.
 
 use std::{
     collections::BTreeSet,
@@ -18,6 +18,7 @@ use crate::{
 
 /// Longest wait for one request that deletes a session.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Largest number of times that the deletion of one session is requested.
 const CLOSE_TRIES: usize = 3;
 /// Longest wait for the deletion of all sessions when a push ends early: after Ctrl-C a user waits for it.
 const CLOSE_ALL_PATIENCE: Duration = Duration::from_millis(1200);
@@ -26,6 +27,7 @@ const CLOSE_ALL_PATIENCE: Duration = Duration::from_millis(1200);
 /// never shown.
 #[derive(Clone)]
 pub(in crate::registry) struct Session {
+    /// The newest location. Clones of the session share it.
     location: Arc<Mutex<Url>>,
     /// Smallest size of every chunk but the last, in bytes; 0 where the registry names none (distribution-spec "Pushing
     /// a blob in chunks").
@@ -39,15 +41,18 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
+    /// Makes the session at `location`. `least_chunk` is in bytes.
     pub(in crate::registry) fn new(location: Url, least_chunk: u64) -> Self {
         Self { location: Arc::new(Mutex::new(location)), least_chunk }
     }
 
+    /// Returns the newest location.
     pub(super) fn location(&self) -> Url {
         self.location.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Continues the session at the location that the registry named last.
+    /// Continues the session at the location that the registry named last. A registry may change the location with each
+    /// answer.
     pub(super) fn relocate(&self, uploads: &OpenUploads, to: Url) {
         uploads.remove(&self.location());
         uploads.add(&to);
@@ -57,13 +62,18 @@ impl Session {
 
 impl Inner {
     /// Opens a session. The request runs to its end even when the caller drops the future: a cancelled request could
-    /// leave a session behind whose location is unknown.
+    /// leave a session behind whose location is unknown. `close_all` deletes such a session.
+    ///
+    /// # Errors
+    /// When the registry answers another status than 202, names a location that the redirect policy refuses, or gives
+    /// no answer; when no credentials are found or accepted.
     pub(in crate::registry) async fn open_session(self: &Arc<Self>, act: &str) -> Result<Session, RegistryError> {
         let (inner, owned) = (Arc::clone(self), act.to_owned());
         let opening = self.uploads.opening.spawn(async move { inner.post_session(&owned).await });
         opening.await.map_err(|_| self.protocol(act, "the request was given up"))?
     }
 
+    /// Sends the POST that opens a session, and records the session as open. `OCI-Chunk-Min-Length` may be missing.
     async fn post_session(&self, act: &str) -> Result<Session, RegistryError> {
         let url = self.url("blobs/uploads/")?;
         let response = self.send(act, Scope::Push, Method::POST, &url, &HeaderMap::new(), None).await?;
@@ -78,7 +88,7 @@ impl Inner {
 
     /// Returns how many bytes of a session the registry holds, and moves the session to the location that the answer
     /// names. Returns `None` when the answer proves nothing: there is no such session, no offset, or the offset `0-0`,
-    /// which can mean no byte or one byte.
+    /// which can mean no byte or one byte. A request without an answer gives `None`, too.
     pub(super) async fn held_bytes(&self, session: &Session, act: &str) -> Option<u64> {
         let url = session.location();
         let response = self.send(act, Scope::Push, Method::GET, &url, &HeaderMap::new(), None).await.ok()?;
@@ -92,7 +102,8 @@ impl Inner {
         Some(held)
     }
 
-    /// Deletes a session. A refusal is no error: a registry that can't delete a session removes it by itself later.
+    /// Deletes a session and forgets it. A refusal is no error: a registry that can't delete a session removes it by
+    /// itself later.
     pub(in crate::registry) async fn close_session(&self, session: &Session) {
         self.delete_session(&session.location()).await;
         self.uploads.remove(&session.location());
@@ -128,8 +139,8 @@ impl Inner {
         }
     }
 
-    /// Deletes every open session, within a short time. Requests that are opening a session are waited for, because
-    /// the sessions that they open must be deleted too; their waits for another try are cancelled.
+    /// Deletes every open session, within [`CLOSE_ALL_PATIENCE`]. Requests that are opening a session are waited for,
+    /// because the sessions that they open must be deleted too; their waits for another try are cancelled.
     pub(in crate::registry) async fn close_all(&self) {
         self.retry.cancel();
         self.uploads.opening.close();
@@ -144,6 +155,7 @@ impl Inner {
         self.retry.resume();
     }
 
+    /// Deletes the sessions at `locations`, 16 at a time, and forgets them.
     async fn delete_sessions(&self, locations: &BTreeSet<String>) {
         let urls: Vec<Url> = locations.iter().filter_map(|location| location.parse().ok()).collect();
         stream::iter(&urls).for_each_concurrent(16, |url| self.delete_session(url)).await;

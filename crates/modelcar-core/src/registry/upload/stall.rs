@@ -1,4 +1,7 @@
 //! Detects an upload request whose bytes the registry has stopped taking.
+//!
+//! An HTTP client can't tell a slow registry from one that takes nothing any more. The watch sees when the client asks
+//! for the next bytes of the body: as long as the registry takes bytes, the client asks again.
 
 use std::{
     sync::{
@@ -17,8 +20,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct StallWatch(Arc<Activity>);
 
+/// What is known about the body of one request. Clones of the watch share it.
 #[derive(Debug)]
 struct Activity {
+    /// When the request was made.
     started: Instant,
     /// Time of the last write, in milliseconds after `started`.
     last_write: AtomicU64,
@@ -62,8 +67,9 @@ impl StallWatch {
         self.0.started.elapsed().saturating_sub(Duration::from_millis(self.0.last_write.load(Ordering::Relaxed)))
     }
 
-    /// Resolves to the idle time in seconds once it reaches its limit: `sending` before the last byte, `committing`
-    /// after it.
+    /// Resolves to the idle time in seconds once the idle time reaches its limit: `sending` before the last byte,
+    /// `committing` after it. Idle time is compared once a second. The future never resolves while the registry keeps
+    /// taking bytes.
     pub(super) async fn stalled(&self, sending: Duration, committing: Duration) -> u64 {
         loop {
             sleep(WATCH_EVERY.min(sending).min(committing)).await;

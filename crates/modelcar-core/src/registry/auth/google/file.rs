@@ -31,14 +31,19 @@ use crate::{
     text,
 };
 
+/// The OAuth scope of the token: Google's registries accept this one.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// URL of Google's token server, for a key without `token_uri`.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// Lifetime of the assertion that a key signs. Google's token server refuses longer ones.
 const ASSERTION_LIFE: Duration = Duration::from_mins(10);
 /// Time limit of one exchange.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest number of exchanges for one token, the first one included.
 const TRIES: u32 = 4;
+/// Upper bound of the wait before the second exchange.
 const RETRY_BASE: Duration = Duration::from_millis(500);
+/// Largest answer that is read, in bytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 /// Members of a credential file that are secrets.
 const SECRETS: [&str; 4] = ["private_key", "client_secret", "refresh_token", "quota_token"];
@@ -48,12 +53,19 @@ const PARAMETERS: [&str; 5] = ["subject_token", "actor_token", "refresh_token", 
 
 /// A failed exchange: the reason, whether another try may succeed, and how long the server asks to wait.
 struct Failed {
+    /// Why there is no token. Secrets of the file are not masked yet.
     reason: String,
+    /// Whether another try may succeed.
     passing: bool,
+    /// How long the server asks to wait.
     retry_after: Option<Duration>,
 }
 
 /// Gets an access token with the credential file at `path`, whose content is `text`.
+///
+/// # Errors
+/// [`KeychainError::Invalid`] when the file is not JSON or has no `type`; [`KeychainError::Google`] when Google gives
+/// no token, with the secrets of the file masked.
 pub(super) async fn token(path: &Path, text: &[u8], client: &reqwest::Client) -> Result<AccessToken, KeychainError> {
     let invalid = |reason: String| KeychainError::Invalid { path: path.to_owned(), reason };
     let json: Value =
@@ -93,6 +105,8 @@ fn masked(reason: &str, json: &Value) -> String {
     http::mask(reason, objects.flat_map(|object| SECRETS.iter().filter_map(|name| object.get(name)?.as_str())))
 }
 
+/// Gets a token with the package google-cloud-auth. The token's lifetime is unknown, because the package does not give
+/// it.
 async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Duration>), Failed> {
     // The package's HTTP clients panic where no certificate authority is installed, and can't be replaced.
     if reqwest::Client::builder().build().is_err() {
@@ -107,6 +121,7 @@ async fn library_token(kind: &str, json: &Value) -> Result<(String, Option<Durat
     }
 }
 
+/// Makes the package's credentials of the kind that the file names.
 fn credentials(kind: &str, json: Value) -> Result<AccessTokenCredentials, Failed> {
     let scopes = [SCOPE];
     match kind {
@@ -120,10 +135,12 @@ fn credentials(kind: &str, json: Value) -> Result<AccessTokenCredentials, Failed
     .map_err(|error| lasting(&text::chain(&error)))
 }
 
+/// Makes a failure that another try would not change.
 fn lasting(reason: &str) -> Failed {
     Failed { reason: reason.to_owned(), passing: false, retry_after: None }
 }
 
+/// Makes the failure of an error of the package, without secrets.
 fn failed(error: &CredentialsError) -> Failed {
     let reason = text::excerpt(&mask_parameters(&chain(error)));
     Failed { reason, passing: error.is_transient(), retry_after: None }
@@ -153,6 +170,7 @@ pub(super) fn mask_parameters(text: &str) -> String {
     masked + rest
 }
 
+/// The token server's answer: the token, and its lifetime in seconds.
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,

@@ -21,6 +21,7 @@ use crate::{
 /// Addresses of the server. The fixed address comes first, because the resolution of an unknown name may take long.
 /// Machines with IPv6 only have the name alone.
 const DEFAULT_HOSTS: [&str; 2] = ["169.254.169.254", quirks::GOOGLE_METADATA_HOST];
+/// Path of the access token of the machine's default service account.
 const TOKEN_PATH: &str = "computeMetadata/v1/instance/service-accounts/default/token";
 /// Time limit of a connection: the server is near, and most machines have none.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
@@ -28,10 +29,12 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// Number of tries at a server that exists and is busy, as GKE's is for a while after the start of a pod.
 const TRIES: u32 = 5;
+/// Upper bound of the wait before the second try.
 const RETRY_BASE: Duration = Duration::from_millis(250);
 /// Largest answer that is read, in bytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 
+/// The client of Google's metadata server.
 #[derive(Debug)]
 pub(super) struct MetadataServer {
     /// The server that the user names. It must answer.
@@ -41,10 +44,13 @@ pub(super) struct MetadataServer {
     /// The host among `usual` that gave a token. From then on a failure of this host is an error: otherwise a short
     /// outage would make a long push continue anonymously.
     proven: OnceLock<String>,
+    /// Uses no proxy and follows no redirect.
     client: reqwest::Client,
+    /// Tries at a server that exists.
     retry: RetryPolicy,
 }
 
+/// The server's answer: the token, and the rest of its lifetime in seconds.
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
@@ -67,11 +73,15 @@ impl MetadataServer {
         Ok(Self { named: named.map(str::to_owned), usual, proven: OnceLock::new(), client, retry })
     }
 
+    /// Returns the origin of the token, for messages.
     pub(super) fn origin(&self) -> String {
         format!("metadata server `{}`", self.named.as_deref().unwrap_or(DEFAULT_HOSTS[1]))
     }
 
     /// Returns the token of the machine's default account; `None` if the machine has no metadata server or no account.
+    ///
+    /// # Errors
+    /// [`KeychainError::Google`] when a server that is known to exist gives no token.
     pub(super) async fn token(&self) -> Result<Option<AccessToken>, KeychainError> {
         if let Some(host) = self.known() {
             return self.ask(&self.url(host)?).await.map_err(|failure| self.failed(&failure));
@@ -93,10 +103,15 @@ impl MetadataServer {
         Ok(None)
     }
 
+    /// Returns the host that must answer: the one that the user names, or the one that gave a token before.
     fn known(&self) -> Option<&String> {
         self.named.as_ref().or_else(|| self.proven.get())
     }
 
+    /// Returns the URL of the token at `host`.
+    ///
+    /// # Errors
+    /// When `host` is not written `HOST` or `HOST:PORT`.
     fn url(&self, host: &str) -> Result<Url, KeychainError> {
         format!("http://{host}/{TOKEN_PATH}").parse().map_err(|_| KeychainError::Google {
             origin: self.origin(),
@@ -105,12 +120,14 @@ impl MetadataServer {
         })
     }
 
+    /// Makes the keychain's error of an HTTP failure.
     fn failed(&self, failure: &HttpFailure) -> KeychainError {
         let cause = failure.cause.as_ref().map(|cause| format!(" ({})", text::chain(cause))).unwrap_or_default();
         let (reason, passing) = (format!("{failure}{cause}"), failure.is_retryable());
         KeychainError::Google { origin: self.origin(), reason, passing }
     }
 
+    /// Asks the server for a token, and retries when a server is there: one that has answered, or one that must answer.
     async fn ask(&self, url: &Url) -> Result<Option<AccessToken>, HttpFailure> {
         let mut attempt = 1;
         loop {
@@ -127,6 +144,8 @@ impl MetadataServer {
         }
     }
 
+    /// Asks the server for a token once; `None` after a 404, which means that the machine has no account. The header
+    /// `Metadata-Flavor` shows that the server is Google's metadata server.
     async fn ask_once(&self, url: &Url) -> Result<Option<AccessToken>, HttpFailure> {
         let request = self.client.get(url.clone()).header("metadata-flavor", "Google");
         let sending = http::log::answered(http::log::request(&Method::GET, url, 1, 0), request.send());

@@ -48,34 +48,48 @@ const KEPT_ABSENT: Duration = Duration::from_mins(1);
 /// Places of Google's credentials.
 #[derive(Debug, Clone, Default)]
 pub struct GoogleOptions {
-    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names. It must exist.
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names. The file must exist: a missing file is an error, and no
+    /// other place is looked at.
     pub credentials_file: Option<PathBuf>,
-    /// The file of `gcloud auth application-default login`. It may be missing.
+    /// The file of `gcloud auth application-default login`. The file may be missing.
     pub user_file: Option<PathBuf>,
     /// `HOST[:PORT]` of the metadata server, as in `GCE_METADATA_HOST`. A server that is given must answer.
     pub metadata_host: Option<String>,
-    /// Certificate authorities that are trusted, and proxies.
+    /// Certificate authorities that are trusted, and proxies, for exchanges of this library. The metadata server is
+    /// asked without a proxy.
     pub network: Network,
 }
 
-/// Finds the Google account of the machine or the user, for Google's registries only.
+/// Finds the Google account of the machine or the user, and offers an access token of this account as a password. The
+/// token is offered to Google's registries only.
+///
+/// A token is kept and renewed five minutes before it expires. If a renewal fails, the old token is offered until it
+/// expires.
 #[derive(Debug)]
 pub struct GoogleKeychain {
+    /// Places of the credentials.
     options: GoogleOptions,
+    /// The client of the metadata server.
     metadata: MetadataServer,
+    /// The client for the exchange of a service account's key.
     #[cfg_attr(not(feature = "gcp"), expect(dead_code, reason = "only credential files need it"))]
     client: reqwest::Client,
+    /// The token that is kept. The lock is held while a token is fetched.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// The newest token.
     kept: Option<Kept>,
+    /// Until when a missing metadata server is not looked for again.
     absent_until: Option<Instant>,
 }
 
+/// A token that is offered again until it has to be renewed.
 #[derive(Debug, Clone)]
 struct Kept {
+    /// The token as a password, and its origin.
     login: Login,
     /// When a new token is asked for.
     renew_at: Instant,
@@ -95,6 +109,10 @@ impl GoogleKeychain {
         Ok(Self { options, metadata, client, state: Mutex::default() })
     }
 
+    /// Gets a new token from the first place that has credentials; `None` if there is none.
+    ///
+    /// # Errors
+    /// When a file can't be read or is invalid, or Google gives no token.
     async fn fetch(&self, state: &mut State) -> Result<Option<AccessToken>, KeychainError> {
         if let Some(path) = &self.options.credentials_file {
             let text = tokio::fs::read(path).await;
@@ -116,11 +134,13 @@ impl GoogleKeychain {
         Ok(token)
     }
 
+    /// Gets a token with a credential file.
     #[cfg(feature = "gcp")]
     async fn read_file(&self, path: &Path, text: &[u8]) -> Result<AccessToken, KeychainError> {
         file::token(path, text, &self.client).await
     }
 
+    /// Refuses a credential file: the code that reads them is left out of this build.
     #[cfg(not(feature = "gcp"))]
     #[expect(clippy::unused_async, reason = "the other one waits")]
     async fn read_file(&self, path: &Path, _text: &[u8]) -> Result<AccessToken, KeychainError> {
