@@ -77,12 +77,12 @@ pub async fn examine(
     Ok(Examined { facts, flaws })
 }
 
-/// Reads how many numbers the tensors of each of `files` hold, from the headers of safetensors and GGUF files. Files of
-/// other formats, and those whose header can't be read, are not counted.
+/// Reads how many numbers the tensors of each of `files` hold, from the headers of safetensors and GGUF files, for
+/// [`Plan::compared`](crate::Plan::compared). Files of other formats, and those whose header can't be read, are not counted.
 ///
 /// # Errors
 /// When the source fails.
-pub(crate) async fn count_tensors(source: &dyn Source, files: &[SourceFile]) -> Result<TensorCounts, SourceError> {
+pub async fn count_tensors(source: &dyn Source, files: &[SourceFile]) -> Result<TensorCounts, SourceError> {
     let reader = Reader::new(source);
     let mut counts = Vec::new();
     for file in files {
@@ -190,8 +190,11 @@ impl<'a> Examination<'a> {
         let mut headers = stream::iter(reading).buffered(READERS);
         for file in &files {
             let Some(header) = headers.try_next().await? else { break };
+            if let Header::Doubtful(_, flaw) = &header {
+                flawed.push(flaw.clone());
+            }
             match header {
-                Header::Read(header) => {
+                Header::Read(header) | Header::Doubtful(header, _) => {
                     there.add(&header);
                     let mut merged = || if loaded.contains(&file.path) { all.merge(&header) } else { Some(()) };
                     counted = counted.and_then(|()| merged());
@@ -266,7 +269,7 @@ impl<'a> Examination<'a> {
         for file in files {
             let is_counted = of_model.iter().any(|model| model.path == file.path);
             let header = match self.reader.gguf(file).await? {
-                Header::Read(header) => Some(header),
+                Header::Read(header) | Header::Doubtful(header, _) => Some(header),
                 Header::TooLong => None,
                 Header::Flawed(flaw) => {
                     self.examined.flaws.push(flaw);

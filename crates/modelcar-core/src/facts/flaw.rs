@@ -46,8 +46,17 @@ pub enum Flaw {
         /// The file.
         file: ModelPath,
     },
-    /// A file is not as long as its header says.
-    WrongLength {
+    /// A file is shorter than its header says.
+    Truncated {
+        /// The file.
+        file: ModelPath,
+        /// Its size in bytes.
+        size: u64,
+        /// The size that follows from the header, in bytes.
+        expected: u64,
+    },
+    /// A file is longer than its header says: readers of the format refuse it, or pass over the rest.
+    TrailingBytes {
         /// The file.
         file: ModelPath,
         /// Its size in bytes.
@@ -96,8 +105,8 @@ const BROKEN: [&str; 8] = [
     "missing-shards",
     "missing-tensors",
     "no-header",
+    "truncated",
     "web-page",
-    "wrong-length",
 ];
 
 impl Flaw {
@@ -120,7 +129,8 @@ impl Flaw {
             Self::WebPage { .. } => "web-page",
             Self::EmptyFile { .. } => "empty-file",
             Self::NoHeader { .. } => "no-header",
-            Self::WrongLength { .. } => "wrong-length",
+            Self::Truncated { .. } => "truncated",
+            Self::TrailingBytes { .. } => "trailing-bytes",
             Self::CacheFolder { .. } => "cache-folder",
             Self::StaleIndex { .. } => "stale-index",
             Self::NestedModel { .. } => "nested-model",
@@ -149,9 +159,11 @@ impl fmt::Display for Flaw {
             Self::WebPage { file } => write!(f, "`{file}` is an HTML page, not weights"),
             Self::EmptyFile { file } => write!(f, "`{file}` is empty"),
             Self::NoHeader { file } => write!(f, "`{file}` does not begin with the header of its format"),
-            Self::WrongLength { file, size, expected } => {
-                let what = if size < expected { "truncated" } else { "too long" };
-                write!(f, "`{file}` is {what}: it has {size} bytes, its header says {expected}")
+            Self::Truncated { file, size, expected } => {
+                write!(f, "`{file}` is truncated: it has {size} bytes, its header says {expected}")
+            }
+            Self::TrailingBytes { file, size, expected } => {
+                write!(f, "`{file}` is too long: it has {size} bytes, its header says {expected}")
             }
             Self::CacheFolder { snapshot } => {
                 write!(f, "the folder is part of the Hugging Face cache; the model is its snapshot `{snapshot}`")

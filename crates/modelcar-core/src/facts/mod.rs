@@ -29,9 +29,8 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::examine::count_tensors;
 pub use self::{
-    examine::{Examined, examine},
+    examine::{Examined, count_tensors, examine},
     flaw::Flaw,
     kind::Library,
     stated::StatedFacts,

@@ -1,6 +1,6 @@
 //! Reads what facts and flaws are told by from a source: small files whole, and the first bytes of weight files.
 
-use std::{io, sync::Arc};
+use std::{cmp::Ordering, io, sync::Arc};
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(super) const READERS: usize = 8;
 pub(super) enum Header<T> {
     /// What the header says.
     Read(T),
+    /// What the header says, and what else about the file looks wrong.
+    Doubtful(T, Flaw),
     /// The header is longer than any that is read: nothing is known of the file.
     TooLong,
     /// The file is not of its format.
@@ -35,7 +37,7 @@ impl<T> Header<T> {
     /// Returns what the header says.
     pub(super) fn ok(self) -> Option<T> {
         match self {
-            Self::Read(header) => Some(header),
+            Self::Read(header) | Self::Doubtful(header, _) => Some(header),
             Self::TooLong | Self::Flawed(_) => None,
         }
     }
@@ -90,7 +92,7 @@ impl<'a> Reader<'a> {
             return Ok(match bytes.get(8) {
                 // What begins like a header is one that has been cut off.
                 Some(b'{') => {
-                    Header::Flawed(Flaw::WrongLength { file: file.path.clone(), size: file.size, expected: end })
+                    Header::Flawed(Flaw::Truncated { file: file.path.clone(), size: file.size, expected: end })
                 }
                 _ => no_header(),
             });
@@ -101,10 +103,12 @@ impl<'a> Reader<'a> {
         let tensors = self.parse_tensors(file, bytes, end).await?;
         let Some(tensors) = tensors else { return Ok(no_header()) };
         let expected = end.saturating_add(tensors.end);
-        if file.size == expected {
-            return Ok(Header::Read(tensors));
-        }
-        Ok(Header::Flawed(Flaw::WrongLength { file: file.path.clone(), size: file.size, expected }))
+        let (file, size) = (file.path.clone(), file.size);
+        Ok(match size.cmp(&expected) {
+            Ordering::Less => Header::Flawed(Flaw::Truncated { file, size, expected }),
+            Ordering::Equal => Header::Read(tensors),
+            Ordering::Greater => Header::Doubtful(tensors, Flaw::TrailingBytes { file, size, expected }),
+        })
     }
 
     /// Reads on to the `end` of a header and parses the header.
@@ -139,7 +143,7 @@ impl<'a> Reader<'a> {
             self.read_to(file, wanted, &mut bytes).await?;
             match gguf::parse(&bytes) {
                 Ok(header) if header.file_bytes > file.size => {
-                    let flaw = Flaw::WrongLength { file: path(), size: file.size, expected: header.file_bytes };
+                    let flaw = Flaw::Truncated { file: path(), size: file.size, expected: header.file_bytes };
                     return Ok(Header::Flawed(flaw));
                 }
                 Ok(header) => return Ok(Header::Read(header)),

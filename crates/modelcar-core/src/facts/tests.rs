@@ -63,7 +63,7 @@ async fn a_model_with_a_part_missing_or_broken_is_not_whole() {
     let pointer =
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 4999802720\n", "0".repeat(64));
     let good = safetensors(&[("b", "BF16", &[5], 10)], 0);
-    let cases: [(&str, &str, Option<Vec<u8>>, &str); 12] = [
+    let cases: [(&str, &str, Option<Vec<u8>>, &str); 11] = [
         ("whole", "README.md", Some(b"# model".to_vec()), ""),
         ("a shard is missing", shard, None, "shard `model-00002-of-00002.safetensors` is missing"),
         (
@@ -93,7 +93,6 @@ async fn a_model_with_a_part_missing_or_broken_is_not_whole() {
         ),
         ("cut off", shard, Some(good[..good.len() - 3].to_vec()), "is truncated: it has"),
         ("cut off in the header", shard, Some(good[..40].to_vec()), "is truncated: it has 40 bytes"),
-        ("too long", shard, Some([&good[..], b"xx"].concat()), "is too long: it has"),
         (
             "another tensor",
             shard,
@@ -130,6 +129,17 @@ async fn a_stale_index_beside_whole_weights_only_looks_wrong() {
     let [flaw @ Flaw::StaleIndex { .. }] = flaws.as_slice() else { panic!("{flaws:?}") };
     assert!(!flaw.is_broken() && !facts.is_broken() && facts.flaws.len() == 1, "{flaw}");
     assert_eq!(facts.parameters, Some(8));
+}
+
+#[tokio::test]
+async fn a_file_with_more_than_its_header_says_only_looks_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = safetensors(&[("a", "BF16", &[3], 6)], 0);
+    write(dir.path(), "config.json", QWEN);
+    write(dir.path(), "model.safetensors", [&whole[..], b"xx"].concat());
+    let Examined { facts, flaws } = examined(dir.path()).await;
+    assert!(matches!(flaws.as_slice(), [Flaw::TrailingBytes { .. }]), "{flaws:?}");
+    assert!(!facts.is_broken() && facts.parameters == Some(3), "{facts:?}");
 }
 
 #[tokio::test]
