@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 const TOKEN: &str = "hf_never-shown";
 const MODEL: &str = "acme/tiny";
-const WEIGHTS: &str = "w.safetensors";
+const WEIGHTS: &str = "w.bin";
 /// Size of the weights: two parts and more.
 const LARGE: usize = 9 << 20;
 /// No row may take longer, on a machine that is busy with other things.
