@@ -31,13 +31,12 @@ pub struct ImageRef {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(String);
 
-/// A text that is no tag.
+/// A text that is not a tag. The field is the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a tag: a tag has at most {TAG_MAX_CHARS} letters, digits, `_`, `.` and `-`, and begins with neither `.` \
      nor `-`"
 )]
-/// A text that is not a tag. The field is the text.
 pub struct InvalidTag(String);
 
 /// Largest number of characters of a tag (distribution-spec "Pulling manifests").
