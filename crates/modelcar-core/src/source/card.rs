@@ -9,10 +9,12 @@ const MAX_LICENSE_CHARS: usize = 200;
 /// Of YAML this knows what cards are written in: keys at the start of a line, plain and quoted texts, lists in brackets
 /// or one item a line.
 pub(super) fn license(card: &str) -> Option<String> {
-    let told = match value(card, "license")? {
-        other if other == "other" => value(card, "license_name").unwrap_or(other),
-        named => named,
-    };
+    stated_license(value(card, "license")?, || value(card, "license_name"))
+}
+
+/// Returns the licence that a card states by its `license`; `other` is explained by its `license_name`.
+pub(super) fn stated_license(license: String, name: impl FnOnce() -> Option<String>) -> Option<String> {
+    let told = if license == "other" { name().unwrap_or(license) } else { license };
     let clean: String = told.chars().filter(|c| !c.is_control()).take(MAX_LICENSE_CHARS).collect();
     let clean = clean.trim();
     (!clean.is_empty()).then(|| clean.to_owned())

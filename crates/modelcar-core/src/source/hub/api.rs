@@ -22,7 +22,7 @@ use crate::{
     error::ModelcarError,
     http::{HttpFailure, client_builder, header, log},
     source::{
-        Answerer, ModelId, SourceError, TokenUse,
+        Answerer, ModelId, SourceError, TokenUse, card,
         model_id::is_commit,
         ranged::{Fault, Retry},
     },
@@ -32,7 +32,6 @@ use crate::{
 /// Redirects followed for one request.
 pub(super) const MAX_HOPS: usize = 5;
 const MAX_JSON_BYTES: usize = 32 << 20;
-const MAX_LICENSE_CHARS: usize = 200;
 /// Room that is added to a document at once.
 const JSON_STEP_BYTES: usize = 4 << 20;
 /// A document may take so many times as long as a connection may bring no byte.
@@ -315,15 +314,9 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// A card's `license` is one id or a list; `other` is explained by `license_name`.
+/// A card's `license` is one id or a list.
 fn license(card: &Card) -> Option<String> {
-    let told = match card.license.0.join(", ") {
-        other if other == "other" => card.license_name.0.first().cloned().unwrap_or(other),
-        named => named,
-    };
-    let clean: String = told.chars().filter(|c| !c.is_control()).take(MAX_LICENSE_CHARS).collect();
-    let clean = clean.trim();
-    (!clean.is_empty()).then(|| clean.to_owned())
+    card::stated_license(card.license.0.join(", "), || card.license_name.0.first().cloned())
 }
 
 #[cfg(test)]

@@ -1,0 +1,183 @@
+//! Walks a directory: which files are below it, where each of them lies, and by what a file is known again.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    ModelPath,
+    path::COMPONENTS_MAX,
+    source::{SourceError, Unwanted},
+};
+
+/// Most entries that are looked at through links, as many as the Hub is believed to list: links to folders can make a
+/// few of them very many.
+pub(super) const LINKED_MAX: usize = 100_000;
+/// Where `hf download --local-dir` keeps track of its files.
+const CLIENT_NOTES: &str = ".cache/huggingface";
+
+/// Where a download of this library keeps what is not finished; gone when all is.
+pub(crate) const UNFINISHED: &str = ".cache/modelcar";
+
+/// A file that was found.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) place: PathBuf,
+    pub(super) stamp: Stamp,
+}
+
+/// What tells that a file is still the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) size: u64,
+    modified: (i64, i64),
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self { size: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: (meta.dev(), meta.ino()) }
+    }
+}
+
+impl Found {
+    pub(super) fn fault(&self, act: &'static str, source: io::Error) -> SourceError {
+        SourceError::Io { act, path: self.place.clone(), source }
+    }
+
+    pub(super) fn changed(&self, reason: &str) -> SourceError {
+        SourceError::Changed { path: self.place.clone(), reason: reason.to_owned() }
+    }
+
+    pub(super) fn check(&self, file: &File) -> Result<(), SourceError> {
+        match file.metadata() {
+            Ok(meta) if Stamp::of(&meta) == self.stamp => Ok(()),
+            Ok(_) => Err(self.changed("its size, time or inode differs from the listing")),
+            Err(error) => Err(self.fault("look at", error)),
+        }
+    }
+}
+
+/// Returns the directory, absolute and without links, and the files below it. Entries that can't be packed are passed over
+/// where they are `unwanted`, and are an error else.
+pub(super) fn walk(root: &Path, unwanted: Unwanted) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceError> {
+    let fault = |act, path: &Path| {
+        let path = path.to_owned();
+        move |source| SourceError::Io { act, path, source }
+    };
+    let home = fs::canonicalize(root).map_err(fault("open", root))?;
+    if !home.is_dir() {
+        return Err(SourceError::NotADirectory { path: root.to_owned() });
+    }
+    let mut walk =
+        Walk { fence: fence(&home), unwanted, files: BTreeMap::new(), above: Vec::new(), links: 0, linked: 0 };
+    walk.folder(&home, "")?;
+    Ok((home, walk.files))
+}
+
+/// Returns the folder that links may not leave: the directory itself or, for a snapshot of the Hugging Face cache
+/// (`models--a--b/snapshots/<commit>`), the model's folder there, since the snapshot links to `../../blobs`.
+fn fence(home: &Path) -> PathBuf {
+    let model = home.parent().filter(|parent| parent.ends_with("snapshots")).and_then(Path::parent);
+    match model {
+        Some(model) if model.join("blobs").is_dir() => model.to_owned(),
+        _ => home.to_owned(),
+    }
+}
+
+struct Walk {
+    fence: PathBuf,
+    unwanted: Unwanted,
+    files: BTreeMap<ModelPath, Found>,
+    /// The folders being walked, to notice a link that leads back up.
+    above: Vec<PathBuf>,
+    /// Links to folders that have led here.
+    links: usize,
+    /// Entries seen so far behind such links.
+    linked: usize,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path, prefix: &str) -> Result<(), SourceError> {
+        let fault = |source| SourceError::Io { act: "list", path: folder.to_owned(), source };
+        if self.above.len() == COMPONENTS_MAX {
+            return Err(bad(folder, &format!("lies too deep: a path has at most {COMPONENTS_MAX} components")));
+        }
+        self.above.push(folder.to_owned());
+        for entry in fs::read_dir(folder).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            let place = entry.path();
+            self.linked += usize::from(self.links > 0);
+            if self.linked > LINKED_MAX {
+                return Err(SourceError::TooManyLinked { path: place, max: LINKED_MAX });
+            }
+            let name = entry.file_name();
+            let path = format!("{prefix}{}", name.to_string_lossy());
+            if name == ".git" || path == CLIENT_NOTES {
+                continue;
+            }
+            if path == UNFINISHED {
+                return Err(SourceError::Unfinished { path: place });
+            }
+            let (above, links) = (self.above.len(), self.links);
+            let outcome = match name.to_str() {
+                Some(_) => self.entry(&place, &path),
+                None => Err(bad(&place, "has a name that is not UTF-8")),
+            };
+            if let Err(error) = outcome {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if !self.unwanted.has(&format!("{path}{}", if is_folder { "/" } else { "" })) {
+                    return Err(error);
+                }
+                self.above.truncate(above);
+                self.links = links;
+            }
+        }
+        self.above.pop();
+        Ok(())
+    }
+
+    fn entry(&mut self, place: &Path, path: &str) -> Result<(), SourceError> {
+        let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
+        // The folder is a real one: only a link can lead elsewhere.
+        let is_link = fs::symlink_metadata(place).map_err(fault)?.is_symlink();
+        let real = if is_link { follow(place)? } else { place.to_owned() };
+        if !real.starts_with(&self.fence) {
+            return Err(bad(place, &format!("is a link that leaves the directory, to `{}`", real.display())));
+        }
+        let meta = fs::metadata(&real).map_err(fault)?;
+        if meta.is_dir() {
+            if self.above.contains(&real) {
+                return Err(bad(place, "is a link to a folder above itself"));
+            }
+            self.links += usize::from(is_link);
+            self.folder(&real, &format!("{path}/"))?;
+            self.links -= usize::from(is_link);
+            return Ok(());
+        }
+        if !meta.is_file() {
+            return Err(bad(place, "is neither a file nor a folder"));
+        }
+        let path: ModelPath = path.parse().map_err(|error| bad(place, &format!("can't be packed: {error}")))?;
+        self.files.insert(path, Found { place: real, stamp: Stamp::of(&meta) });
+        Ok(())
+    }
+}
+
+/// Returns what a link leads to, through all links on the way.
+fn follow(link: &Path) -> Result<PathBuf, SourceError> {
+    fs::canonicalize(link).map_err(|source| match fs::read_link(link) {
+        Ok(target) if source.kind() == io::ErrorKind::NotFound => {
+            SourceError::DanglingLink { path: link.to_owned(), target }
+        }
+        _ => SourceError::Io { act: "look at", path: link.to_owned(), source },
+    })
+}
+
+fn bad(place: &Path, reason: &str) -> SourceError {
+    SourceError::BadEntry { path: place.to_owned(), reason: reason.to_owned() }
+}
