@@ -6,7 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::{
-    Library, ModelFacts, StatedFacts, Task, WeightFormat, config,
+    Library, ModelFacts, StatedFacts, Task, WeightFormat,
+    begin::Begin,
+    config,
     files::{self, CHAT_TEMPLATES, CONFIG, EMBEDDING, FORMATS, TOKENIZER, has_extension},
     flaw::Flaw,
     index,
@@ -26,9 +28,12 @@ const CONFIG_MAX_BYTES: u64 = 2 << 20;
 /// Tokenizer configurations may list every added token.
 const TOKENIZER_MAX_BYTES: u64 = 8 << 20;
 /// More tensors than any model has: beyond, an index is not compared with what is there.
-const TENSORS_MAX: usize = 4 << 20;
+const TENSORS_MAX: usize = 1 << 20;
 /// Files of weights without a header that is read are looked at when they are as small as a pointer or a page may be.
 const PAGE_MAX_BYTES: u64 = 64 << 10;
+/// Most files that are looked at for pointers and pages, in the order of their paths. A checkout without its files has
+/// pointers from the first one on, and each look is a request to the Hub.
+const LOOKED_AT_MAX: usize = 64;
 
 /// What the files of a model say of it, and what is wrong with them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -294,24 +299,30 @@ impl<'a> Examination<'a> {
 
     /// Looks at weight files whose headers are not read, where they are small enough to be something else.
     async fn others(&mut self) -> Result<(), SourceError> {
-        for file in self.files {
+        let is_suspect = |file: &SourceFile| {
             let has_header = has_extension(file, &["safetensors", "gguf"]);
-            if has_header || !files::may_hold_weights(file) || file.size > PAGE_MAX_BYTES {
-                continue;
-            }
-            let begin = self.reader.begin(file).await?;
-            self.examined.flaws.extend(begin.flaw(file));
-        }
+            !has_header && files::may_hold_weights(file) && file.size <= PAGE_MAX_BYTES
+        };
+        let found = self.begins(is_suspect).await?;
+        self.examined.flaws.extend(found);
         Ok(())
     }
 
     /// Looks for git-lfs pointers among other files.
     async fn pointers(&mut self) -> Result<(), SourceError> {
-        for file in self.files.iter().filter(|file| files::may_be_pointer(file)) {
-            let flaw = self.reader.begin(file).await?.flaw(file);
-            self.examined.flaws.extend(flaw.filter(|flaw| matches!(flaw, Flaw::LfsPointer { .. })));
-        }
+        let found = self.begins(files::may_be_pointer).await?;
+        self.examined.flaws.extend(found.into_iter().filter(|flaw| matches!(flaw, Flaw::LfsPointer { .. })));
         Ok(())
+    }
+
+    /// Returns the flaws that the first bytes of those files show that are `suspect`.
+    async fn begins(&self, suspect: impl Fn(&SourceFile) -> bool) -> Result<Vec<Flaw>, SourceError> {
+        let mut files: Vec<&SourceFile> = self.files.iter().copied().filter(|file| suspect(file)).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.truncate(LOOKED_AT_MAX);
+        let reading: Vec<_> = files.iter().map(|file| self.reader.begin(file)).collect();
+        let begins: Vec<Begin> = stream::iter(reading).buffered(READERS).try_collect().await?;
+        Ok(files.iter().zip(begins).filter_map(|(file, begin)| begin.flaw(file)).collect())
     }
 }
 

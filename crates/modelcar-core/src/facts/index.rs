@@ -11,12 +11,12 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 
-/// Larger ones are not checked: the longest known, of a model with a million tensors, has a quarter.
-pub(super) const INDEX_MAX_BYTES: u64 = 64 << 20;
+/// Larger indexes are not compared with what is there: they are held in memory.
+pub(super) const INDEX_MAX_BYTES: u64 = 32 << 20;
 /// More files are named by no index.
 const FILES_MAX: usize = 100_000;
 
-/// Returns a short stand-in for a tensor's name: a model may have a million tensors.
+/// Returns a short stand-in for a tensor's name: models of many experts have some hundred thousand tensors.
 pub(super) fn hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
