@@ -59,8 +59,8 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         ready = ready => ready?,
         () = interrupt() => return Ok(Outcome::Interrupted(None)),
     };
-    super::warn(planned.flaws(), planned.plan());
     planned.check()?;
+    super::warn(planned.flaws(), planned.plan(), false);
     let sink: Box<dyn Sink> = match &output {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),

@@ -98,11 +98,13 @@ fn plan_options(select: &SelectArgs, image: &ImageArgs) -> Result<PlanOptions, F
     })
 }
 
-/// Tells on stderr what looks wrong with a model, and what of the plan is wrong for the user's ends.
-fn warn(flaws: &[Flaw], plan: &Plan) {
+/// Tells on stderr what looks wrong with a model, and what of the plan is wrong for the user's ends. `is_refused` says that
+/// a push or build would refuse a broken model.
+fn warn(flaws: &[Flaw], plan: &Plan, is_refused: bool) {
     for flaw in flaws {
-        let refused = if flaw.is_broken() { "; without --allow-incomplete no image is made of this model" } else { "" };
-        ui::warn(&format!("{flaw}{refused}"));
+        let refused = is_refused && flaw.is_broken();
+        let what = if refused { "; push and build refuse this model without --allow-incomplete" } else { "" };
+        ui::warn(&format!("{flaw}{what}"));
     }
     if let Some(file) = plan.left_out().iter().find(|file| file.is_signature()) {
         ui::warn(&format!(

@@ -116,7 +116,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
         fs::write(file, lock.to_json())
             .map_err(|error| Failure::new(error, format!("write lock file `{}`", file.display())))?;
     }
-    super::warn(&flaws, &lock.plan);
+    super::warn(&flaws, &lock.plan, !args.select.allow_incomplete);
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&lock, decided.as_ref()),
         Format::Json => document(&lock, &flaws, decided.as_ref())?,

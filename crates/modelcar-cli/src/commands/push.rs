@@ -80,7 +80,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::of(error),
     };
-    super::warn(prepared.flaws(), prepared.plan());
+    super::warn(prepared.flaws(), prepared.plan(), false);
     let made = Made::of(&prepared.source().name, prepared.base(), prepared.plan());
     let pushed = match prepared.run_until(interrupt()).await {
         Ok(pushed) => pushed,
