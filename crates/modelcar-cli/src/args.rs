@@ -67,7 +67,7 @@ pub(crate) struct ImageArgs {
     /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch`
     ///
     /// KServe's sidecar needs a shell in the image; `scratch` serves only `oci+native://`.
-    #[arg(long, value_name = "BASE", default_value_t = BaseRef::default().to_string(), conflicts_with = "base_binary")]
+    #[arg(long, value_name = "BASE", default_value = BaseRef::DEFAULT, conflicts_with = "base_binary")]
     pub(crate) base: String,
     /// Static busybox to make the base of
     #[arg(long, value_name = "PATH")]

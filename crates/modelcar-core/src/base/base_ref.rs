@@ -13,8 +13,6 @@ const SCRATCH: &str = "scratch";
 const LAYOUT: &str = "oci:";
 /// The prefix of [`BaseRef::Binary`].
 const BINARY: &str = "binary:";
-/// A small image with a shell, from a mirror that needs no credentials.
-const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
 
 /// Which base image to use.
 ///
@@ -41,11 +39,17 @@ pub enum BaseRef {
 impl Default for BaseRef {
     /// Returns the base that `modelcar push` uses: busybox, whose shell KServe's sidecar needs.
     fn default() -> Self {
-        DEFAULT.parse().unwrap_or(Self::Scratch)
+        Self::DEFAULT.parse().unwrap_or(Self::Scratch)
     }
 }
 
 impl BaseRef {
+    /// The text of the default: a small image with a shell, from a mirror that needs no credentials.
+    ///
+    /// Programs that only show the default take this text. The first image reference that a process parses takes much
+    /// time and memory, because `oci-spec` compiles a large regular expression then.
+    pub const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
+
     /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME`, `binary:PATH` or an image reference. `DIR` can't contain a colon.
     /// The file system is not asked.
     ///
@@ -111,7 +115,7 @@ mod tests {
             ("oci:a:ghcr.io/x/y:1", layout("a", Some("ghcr.io/x/y:1"))),
             ("ghcr.io/x/y:1", BaseRef::Registry("ghcr.io/x/y:1".parse().unwrap())),
             ("binary:/bin/busybox", BaseRef::Binary("/bin/busybox".into())),
-            (DEFAULT, BaseRef::default()),
+            (BaseRef::DEFAULT, BaseRef::default()),
         ] {
             let base: BaseRef = text.parse().unwrap();
             assert_eq!((&base, base.to_string().as_str()), (&expected, text));

@@ -32,7 +32,8 @@ enum Origin {
 #[derive(Debug, Clone)]
 pub struct ModelContents {
     source: Model,
-    base: BaseRef,
+    /// `None` for the default, whose reference is parsed only when the default is used.
+    base: Option<BaseRef>,
     options: PlanOptions,
     /// Whether files without a content id are read for the plan.
     identified: bool,
@@ -72,13 +73,13 @@ impl ModelContents {
     }
 
     fn of(source: Model) -> Self {
-        Self { source, base: BaseRef::default(), options: PlanOptions::default(), identified: false }
+        Self { source, base: None, options: PlanOptions::default(), identified: false }
     }
 
     /// Puts the model on `base` instead of the default base.
     #[must_use]
     pub fn with_base(self, base: BaseRef) -> Self {
-        Self { base, ..self }
+        Self { base: Some(base), ..self }
     }
 
     /// Sets which files are selected, how they are spread over layers, and the platforms, time and annotations of the
@@ -136,6 +137,7 @@ impl Contents {
         match self.0 {
             Origin::Model(model) => {
                 let ModelContents { source, base, options, identified } = *model;
+                let base = base.unwrap_or_default();
                 let opening = open_base(&base, connections, progress);
                 let (source, base) =
                     tokio::try_join!(source.open(options.selection.unwanted(), connections, progress), opening)?;
