@@ -44,7 +44,7 @@ pub use registry::{
     Auth, BrokenPatch, FakeRegistry, FixedTags, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest,
     StatusReply, Storage, StoredManifest,
 };
-pub use samples::{other_weights, revised_model, safetensors_bytes, synthetic_model, tiny_model};
+pub use samples::{many_small_files, other_weights, revised_model, safetensors_bytes, synthetic_model, tiny_model};
 pub use tls::{Identity, PrivateCa, TlsFront};
 pub use token_server::TokenServer;
 pub use tree::{ModelTree, TreeFile};

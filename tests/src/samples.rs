@@ -41,6 +41,15 @@ pub fn synthetic_model(count: usize, bytes: u64) -> ModelTree {
         .file("tokenizer_config.json", pretty(&json!({"model_max_length": 4096})))
 }
 
+/// A model of one small shard and `count` small files of `bytes` each, in folders of 500, all kept in git.
+pub fn many_small_files(count: usize, bytes: u64) -> ModelTree {
+    let files = (0..count).map(|number| {
+        let path = format!("part-{:03}/{number:05}.txt", number / 500);
+        (path, Content::Seeded { seed: 0x736d_616c_6c00 + number as u64, len: bytes })
+    });
+    files.fold(synthetic_model(1, 100_000), |tree, (path, content)| tree.file(&path, content))
+}
+
 /// [`synthetic_model`] with other bytes in its last shard: what a new revision often is.
 pub fn revised_model(model: &ModelTree) -> ModelTree {
     let (path, last) = model.files().filter(|(_, file)| file.lfs).last().expect("a model has shards");

@@ -8,7 +8,8 @@ use std::{
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modelcar_benches::{
-    Bench, Measured, Model, Pipe, PipeFile, Report, Row, Source, SyntheticPush, Tools, hash_on_all_cores, rows,
+    Bench, Cost, Measured, Model, Pipe, PipeFile, Report, Row, SmallFiles, SmallJob, Source, SyntheticPush, Tools,
+    hash_on_all_cores, rows,
 };
 
 /// Measure pushes end to end, side by side with a raw pipe and with other tools
@@ -49,6 +50,24 @@ enum Command {
         /// Folder for what runs write
         #[arg(long, default_value = "target/bench-data")]
         data: PathBuf,
+    },
+    /// Plan and push a model of many small files, beside a download of the same files by `hf download`
+    Small {
+        /// Number of files
+        #[arg(long, default_value_t = 10_000)]
+        files: usize,
+        /// Size of each file
+        #[arg(long, default_value = "2KiB")]
+        file_bytes: ByteSize,
+        /// Runs of each command
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Folder for data and for what runs write
+        #[arg(long, default_value = "target/bench-data")]
+        data: PathBuf,
+        /// Virtual environment made by `benches/rivals.sh`
+        #[arg(long, default_value = "target/rivals/venv")]
+        venv: PathBuf,
     },
     /// Hash so many bytes on all cores (a row of the table)
     #[command(hide = true)]
@@ -129,6 +148,13 @@ fn main() -> io::Result<()> {
                 connections: Some(connections),
             };
             synthetic(ranges.into_iter().map(push).collect(), &data)
+        }
+        Some(Command::Small { files, file_bytes, rounds, data, venv }) => {
+            std::fs::create_dir_all(&data)?;
+            let bench = SmallFiles::start(files, file_bytes.as_u64(), &venv, &data.canonicalize()?)?;
+            let told = |job: SmallJob, cost: &Cost| eprintln!("{job}: {:.2} s", cost.wall_seconds);
+            println!("{}", bench.rounds(rounds, told)?);
+            Ok(())
         }
         None => table(&cli.table),
     }
