@@ -124,7 +124,7 @@ pub struct SmallTable(Vec<(SmallJob, Vec<Cost>)>);
 
 impl fmt::Display for SmallTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<14} {:>8} {:>8} {:>8} {:>14}", "command", "wall s", "cpu s", "rss MiB", "÷ hf download")?;
+        writeln!(f, "{:<14} {:>8} {:>8} {:>14}", "command", "wall s", "cpu s", "÷ hf download")?;
         let median = |samples: &[Cost], of: fn(&Cost) -> f64| {
             let mut values: Vec<f64> = samples.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
@@ -134,8 +134,8 @@ impl fmt::Display for SmallTable {
         let theirs = download.map_or(f64::NAN, |(_, samples)| median(samples, |cost| cost.wall_seconds));
         for (job, samples) in &self.0 {
             let wall = median(samples, |cost| cost.wall_seconds);
-            let (cpu, rss) = (median(samples, |cost| cost.cpu_seconds), median(samples, |cost| cost.peak_rss_mib));
-            writeln!(f, "{:<14} {wall:>8.2} {cpu:>8.2} {rss:>8.1} {:>14.2}", job.to_string(), wall / theirs)?;
+            let cpu = median(samples, |cost| cost.cpu_seconds);
+            writeln!(f, "{:<14} {wall:>8.2} {cpu:>8.2} {:>14.2}", job.to_string(), wall / theirs)?;
         }
         Ok(())
     }
