@@ -21,6 +21,7 @@ mod kserve;
 mod log;
 mod reuse;
 mod shown;
+mod stores;
 mod tls;
 mod usage;
 

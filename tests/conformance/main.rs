@@ -23,9 +23,10 @@ use modelcar_core::{
     progress::{NoProgress, Progress},
     registry::{KeychainChain, RegistryOptions, RegistrySink, Repository},
     sink::MemorySink,
-    source::{DirSource, HubCache, HubCacheSource, HubOptions, HubSource, MemorySource},
+    source::{DirSource, HubCache, HubCacheSource, HubOptions, HubSource, MemorySource, StoreOptions, StoreSource},
 };
-use modelcar_testkit::{FakeHub, FakeRegistry, HubConfig, ModelTree, RegistryConfig};
+use modelcar_testkit::{FakeHub, FakeRegistry, FakeStore, HubConfig, ModelTree, RegistryConfig, StoreConfig};
+use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 use tempfile::TempDir;
 
 /// Files from none to several MiB, in folders and beside them. Files of more than a kilobyte are in LFS on the Hub.
@@ -112,13 +113,46 @@ async fn hub_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation>
     conformance::source(make, files).await
 }
 
+/// Puts the files below a folder of `store`, beside others.
+async fn store_source(store: Arc<dyn ObjectStore>, files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
+    for (path, bytes) in files {
+        store.put(&Path::from(format!("team/tiny/{path}")), bytes.clone().into()).await.unwrap();
+    }
+    store.put(&Path::from("team/tiny-2/config.json"), "{}".into()).await.unwrap();
+    let make = async || {
+        let store = Arc::clone(&store);
+        StoreSource::from_store(store, "mem://team/tiny", "team/tiny", &StoreOptions::default()).await.unwrap()
+    };
+    conformance::source(make, files).await
+}
+
+/// Reads from a server that speaks S3's language.
+async fn s3_source(files: &BTreeMap<ModelPath, Bytes>) -> Result<(), Violation> {
+    let store = FakeStore::start(StoreConfig { page_size: 2, ..StoreConfig::default() });
+    for (path, bytes) in files {
+        store.put(&format!("tiny/{path}"), bytes.clone());
+    }
+    let endpoint = store.endpoint();
+    let settings =
+        [("aws_endpoint_url", endpoint.as_str()), ("aws_allow_http", "true"), ("aws_skip_signature", "true")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
+    let options = StoreOptions { settings, ..StoreOptions::default() };
+    let url = "s3://models/tiny".parse().unwrap();
+    conformance::source(async || StoreSource::open(&url, &options).await.unwrap(), files).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sources() {
+    let folder = TempDir::new().unwrap();
+    let local = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
     let files = files();
     judge([
         ("DirSource", dir_source(&files).await),
         ("HubCacheSource", hub_cache_source(&files).await),
         ("HubSource", hub_source(&files).await),
+        ("StoreSource", store_source(Arc::new(InMemory::new()), &files).await),
+        ("StoreSource of a folder", store_source(Arc::new(local), &files).await),
+        ("StoreSource of S3", s3_source(&files).await),
         ("MemorySource", conformance::source(async || MemorySource::new(files.clone()), &files).await),
     ]);
 }

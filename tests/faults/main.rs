@@ -1,4 +1,4 @@
-//! What goes wrong between a push and a registry, or the Hub, and what comes of it, as two tables:
+//! What goes wrong between a push and a registry, the Hub or an object store, and what comes of it, as three tables:
 //!
 //! ```sh
 //! cargo test -p modelcar-core --test faults -- --nocapture
@@ -22,6 +22,7 @@ mod modes;
 mod quirks;
 mod retry;
 mod run;
+mod stores;
 
 use std::collections::BTreeSet;
 

@@ -25,6 +25,7 @@ mod fault;
 mod google;
 mod hub;
 mod logins;
+mod object_store;
 mod proxy;
 mod registry;
 mod samples;
@@ -39,6 +40,7 @@ pub use fault::FaultRule;
 pub use google::{FakeGoogle, GoogleCall};
 pub use hub::{FakeHub, HubAction, HubConfig, HubServer, LoggedRequest, RepoOptions};
 pub use logins::Logins;
+pub use object_store::{Dialect, FakeStore, StoreAction, StoreConfig, StoreRequest};
 pub use proxy::ConnectProxy;
 pub use registry::{
     Auth, BrokenPatch, FakeRegistry, FixedTags, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest,

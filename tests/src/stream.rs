@@ -23,8 +23,8 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(30);
 pub(crate) struct Tweaks {
     /// Break the connection after this many body bytes.
     pub(crate) truncate: Option<u64>,
-    /// Flip the byte at this offset of the file.
-    pub(crate) corrupt: Option<u64>,
+    /// Flip these bits of the byte at this offset of the file.
+    pub(crate) corrupt: Option<(u64, u8)>,
     /// Pause once after this many body bytes.
     pub(crate) stall: Option<(u64, Duration)>,
     /// Send at most this many bytes a second.
@@ -140,8 +140,8 @@ impl Sender {
         }
         let length = self.piece_length();
         let mut piece = self.rest.split_to(to_usize(length));
-        if let Some(at) = self.tweaks.corrupt {
-            piece = self.corrupted(piece, at);
+        if let Some((at, bits)) = self.tweaks.corrupt {
+            piece = self.corrupted(piece, at, bits);
         }
         self.sent += length;
         self.file_offset += length;
@@ -168,11 +168,11 @@ impl Sender {
         length
     }
 
-    fn corrupted(&self, piece: Bytes, at: u64) -> Bytes {
+    fn corrupted(&self, piece: Bytes, at: u64, bits: u8) -> Bytes {
         match at.checked_sub(self.file_offset) {
             Some(index) if index < piece.len() as u64 => {
                 let mut changed = BytesMut::from(&piece[..]);
-                changed[to_usize(index)] ^= 0x01;
+                changed[to_usize(index)] ^= bits;
                 changed.freeze()
             }
             _ => piece,

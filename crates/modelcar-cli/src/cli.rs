@@ -32,6 +32,8 @@ Environment:
           Folder of Docker's config.json; login file of podman, buildah and skopeo
   GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST
           Google's credentials: a file, gcloud's folder, HOST[:PORT] of the metadata server
+  AWS_*, GOOGLE_*
+          Credentials and settings for s3:// and gs://, for example AWS_REGION: see docs/stores.md
   MODELCAR_LOG
           Log filter without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
@@ -59,7 +61,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show which file goes into which layer, why others stay out, and what a push would do
     ///
-    /// Moves no weights.
+    /// Uploads no weights. Of a store, the files that are packed are read once for their SHA-256, which the local cache keeps.
     #[command(after_long_help = plan::EXAMPLES)]
     #[command(override_usage = "modelcar plan [OPTIONS] <SOURCE> [IMAGE]\n       \
                                 modelcar plan [OPTIONS] --check <FILE>")]

@@ -64,13 +64,14 @@ impl Clients {
     }
 
     /// Returns the connections for a library call that reads `source`. The Hub's token is looked for only if `source`
-    /// is on the Hub.
+    /// is on the Hub, the credentials of a store only if it is in one.
     pub(crate) fn connections(&self, source: &SourceRef) -> Connections {
-        let hub = match source {
-            SourceRef::Hub(_) => self.environment.hub(),
-            _ => None,
+        let (hub, stores) = match source {
+            SourceRef::Hub(_) => (self.environment.hub(), None),
+            SourceRef::Store(_) => (None, Some(self.environment.stores())),
+            _ => (None, None),
         };
-        Connections::new(self.registries.clone()).with_hub(hub)
+        Connections::new(self.registries.clone()).with_hub(hub).with_stores(stores)
     }
 
     /// Returns a handle on the repository of `image`. No request is sent.

@@ -284,7 +284,8 @@ fn layer_hints(error: &LayerError) -> Vec<String> {
     let hint = match error {
         LayerError::Source { source, .. } => return source_hints(source),
         error if error.kind() == ErrorKind::Integrity => {
-            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
+            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner; for \
+             s3:// and gs:// remove the folder contents-v1 of the local cache first, which has the hashes of the first read"
         }
         _ => DEFECT,
     };
@@ -331,7 +332,8 @@ fn download_hints(error: &DownloadError) -> Vec<String> {
         DownloadError::NoSpace { .. } => "make room, name a folder on another disk, or take less with --include",
         DownloadError::Reserved { .. } => "leave the file out with --exclude",
         DownloadError::Corrupt { .. } => {
-            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner"
+            "the source does not match its own listing: try again and, if it stays so, report it to the source's owner; for \
+             s3:// and gs:// remove the folder contents-v1 of the local cache first, which has the hashes of the first read"
         }
         error => return by_kind(error.kind(), Object::Output),
     };

@@ -1,4 +1,4 @@
-//! What the names on the command line mean: a model on the Hub or in its cache, a directory, a base, an image, an output.
+//! What the names on the command line mean: a model on the Hub or in its cache, one in a store, a directory, a base, an image, an output.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use modelcar_core::{
     ImageRef, Tag,
     base::BaseRef,
     push::PushError,
-    source::{SourceError, SourceRef},
+    source::{SourceError, SourceRef, StoreUrl},
 };
 
 use crate::{args::ImageArgs, hint::Failure};
@@ -22,7 +22,8 @@ const CACHE_SCHEME: &str = "hf-cache://";
 /// When the name has the form of a model and is also a path that exists. Then the user has to say which of the two is
 /// meant.
 pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
-    let is_told_apart = text.starts_with(['.', '/', '~']) || text.starts_with(SCHEME) || text.starts_with(CACHE_SCHEME);
+    let has_scheme = text.starts_with(SCHEME) || text.starts_with(CACHE_SCHEME) || StoreUrl::is_meant(text);
+    let is_told_apart = has_scheme || text.starts_with(['.', '/', '~']);
     if !is_told_apart && PathBuf::from(text).exists() {
         let looks_like_model = text.split('@').next().is_some_and(|name| name.matches('/').count() == 1);
         return if looks_like_model {
@@ -117,7 +118,8 @@ mod tests {
     fn a_source_that_could_be_two_is_refused() {
         assert_eq!(source("acme/model").unwrap(), "hf://acme/model".parse().unwrap());
         assert_eq!(source("src").unwrap(), SourceRef::Dir("src".into()));
-        for bad in ["nothing-of-this-name", "s3://models/qwen"] {
+        assert_eq!(source("s3://models/qwen").unwrap(), "s3://models/qwen".parse().unwrap());
+        for bad in ["nothing-of-this-name", "az://models/qwen", "s3://"] {
             assert!(source(bad).is_err(), "{bad}");
         }
         // `src/main.rs` exists beside this crate's manifest, where its tests run.

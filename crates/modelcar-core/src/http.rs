@@ -5,13 +5,19 @@ pub(crate) mod log;
 mod network;
 mod secret;
 
+#[cfg(any(feature = "hub", feature = "registry"))]
+pub(crate) use self::failure::header;
+#[cfg(any(feature = "registry", feature = "object-store"))]
+pub(crate) use self::failure::is_transient;
 #[cfg(feature = "registry")]
-pub(crate) use self::failure::{is_transient, read_limited};
-#[cfg(feature = "gcp")]
+pub(crate) use self::failure::read_limited;
+#[cfg(feature = "object-store")]
+pub(crate) use self::failure::tls_error;
+pub(crate) use self::network::client_builder;
+#[cfg(any(feature = "gcp", feature = "object-store"))]
 pub(crate) use self::secret::mask;
 pub use self::{
     failure::HttpFailure,
     network::{InvalidNetwork, Network},
     secret::{RedactedUrl, Secret},
 };
-pub(crate) use self::{failure::header, network::client_builder};

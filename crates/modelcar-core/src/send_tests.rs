@@ -17,7 +17,9 @@ use crate::{
     push::{Connections, Contents, Push},
     registry::{Access, RegistrySink, Repository},
     sink::{ManifestBlob, MemorySink, Sink},
-    source::{DirSource, HubOptions, HubSource, MemorySource, ReadBudget, Source, SourceFile, SourceRef, hash_files},
+    source::{
+        DirSource, HubOptions, HubSource, MemorySource, Reach, ReadBudget, Source, SourceFile, SourceRef, hash_files,
+    },
 };
 
 /// Takes a future as `tokio::spawn` and a boxed handler take one.
@@ -35,7 +37,7 @@ fn from_sources(source: Arc<dyn Source>, plan: Plan, dir: DirSource, files: Vec<
         drop(dir.identify(files).await);
         drop(HubSource::resolve(&"owner/name".parse().unwrap(), HubOptions::default()).await);
         drop(DirSource::open(PathBuf::new()).await);
-        drop(SourceRef::Dir(PathBuf::new()).open(None, &progress).await);
+        drop(SourceRef::Dir(PathBuf::new()).open(Reach::default(), &progress).await);
         drop(BaseRef::Scratch.open(&connections.registries, &progress).await);
     });
 }

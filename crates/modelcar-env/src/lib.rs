@@ -20,10 +20,14 @@
 
 mod error;
 mod hub_cache;
+#[cfg(feature = "object-store")]
+mod stores;
 mod variables;
 
 use std::{fs, path::Path, sync::Arc};
 
+#[cfg(feature = "object-store")]
+use modelcar_core::source::StoreOptions;
 use modelcar_core::{
     ImageRef,
     http::Network,
@@ -39,7 +43,8 @@ use modelcar_core::{
 pub use self::error::EnvironmentError;
 use self::variables::REGISTRY_LOGIN;
 
-/// Names of all variables that are looked at.
+/// Names of all variables that are looked at. For a folder in a store all that begin with `AWS_` or `GOOGLE_` are looked at,
+/// too, and `SERVICE_ACCOUNT`.
 pub const VARIABLES: [&str; 25] = [
     "ALL_PROXY",
     "CLOUDSDK_CONFIG",
@@ -132,6 +137,14 @@ impl Environment {
         Some(options)
     }
 
+    /// Returns how stores are reached: the variables that begin with `AWS_` or `GOOGLE_` and `SERVICE_ACCOUNT`, as the crate
+    /// `object_store` knows them, and the credentials of `gcloud` where none of them names credentials of Google's.
+    /// Contents are kept in modelcar's own cache.
+    #[cfg(feature = "object-store")]
+    pub fn stores(&self) -> StoreOptions {
+        StoreOptions { network: self.network.clone(), ..stores::stores() }
+    }
+
     /// Returns the cache of the Hugging Face tools, when the user has a place for one: the folder that `HF_HUB_CACHE` or
     /// `HUGGINGFACE_HUB_CACHE` names, else `hub` below `HF_HOME`, `XDG_CACHE_HOME` or the home. Its models are from
     /// `HF_ENDPOINT`.
@@ -168,7 +181,10 @@ impl Environment {
     /// As [`keychain`](Self::keychain).
     pub fn connections(&self, image: Option<&ImageRef>) -> Result<Connections, EnvironmentError> {
         let options = RegistryOptions { network: self.network.clone(), ..RegistryOptions::default() };
-        Ok(Connections::new(Registries::new(self.keychain(image)?, options)).with_hub(self.hub()))
+        let connections = Connections::new(Registries::new(self.keychain(image)?, options)).with_hub(self.hub());
+        #[cfg(feature = "object-store")]
+        let connections = connections.with_stores(Some(self.stores()));
+        Ok(connections)
     }
 
     /// Returns modelcar's own cache (`XDG_CACHE_HOME`), when the user has a place for caches.

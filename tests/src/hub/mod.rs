@@ -90,6 +90,13 @@ pub enum HubAction {
         /// Offset within the file.
         at: u64,
     },
+    /// Flip one bit of the file.
+    Flip {
+        /// Offset of the byte in the file.
+        at: u64,
+        /// The bit, from 0 to 7.
+        bit: u8,
+    },
     /// Pause once after this many body bytes.
     Stall {
         /// Body bytes sent before the pause.
@@ -327,7 +334,8 @@ async fn early_fault(call: &mut Call, fault: Option<&HubAction>) -> Result<Optio
         Some(HubAction::EndlessListing) => return Ok(Some(page_of_many(call))),
         Some(HubAction::Delay(pause)) => tokio::time::sleep(*pause).await,
         Some(HubAction::Truncate { after_bytes }) => call.tweaks.truncate = Some(*after_bytes),
-        Some(HubAction::Corrupt { at }) => call.tweaks.corrupt = Some(*at),
+        Some(HubAction::Corrupt { at }) => call.tweaks.corrupt = Some((*at, 1)),
+        Some(HubAction::Flip { at, bit }) => call.tweaks.corrupt = Some((*at, 1 << bit)),
         Some(HubAction::Stall { at, pause }) => call.tweaks.stall = Some((*at, *pause)),
         Some(HubAction::IgnoreRange) => call.tweaks.ignore_range = true,
         Some(HubAction::ShortRange { most }) => call.tweaks.most = Some(*most),

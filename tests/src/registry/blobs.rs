@@ -68,7 +68,7 @@ fn download(state: &State, call: &Call, blob: &Blob) -> Reply {
     };
     let mut tweaks = Tweaks::default();
     match call.fault {
-        Some(RegistryAction::CorruptBody { at }) => tweaks.corrupt = Some(at),
+        Some(RegistryAction::CorruptBody { at }) => tweaks.corrupt = Some((at, 1)),
         Some(RegistryAction::TruncateBody { after_bytes }) => tweaks.truncate = Some(after_bytes),
         Some(RegistryAction::Stall { at, pause }) => tweaks.stall = Some((at, pause)),
         _ => {}

@@ -1,6 +1,6 @@
 //! `modelcar build`: writes the image as an OCI image layout or an OCI archive, and prints the digest of the index.
 
-use std::{path, time::Instant};
+use std::{path, sync::Arc, time::Instant};
 
 use clap::Args;
 use modelcar_core::{
@@ -10,7 +10,7 @@ use modelcar_core::{
 };
 use serde_json::json;
 
-use super::{Made, Outcome, build_options, contents};
+use super::{Made, Outcome, build_options, contents, with_speed};
 use crate::{
     args::{Format, PlannedArgs, RegistryArgs, RunArgs, utf8},
     clients::Clients,
@@ -28,7 +28,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
+    /// Model: `owner/name[@revision]`, a path (`./dir`), `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` or
+    /// `hf-cache://owner/name[@revision]`
     ///
     /// With --plan it may be left out; else it replaces the one in the lock file.
     #[arg(required_unless_present = "plan", value_parser = utf8())]
@@ -49,7 +50,8 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     let output = Output::parse(&args.output)?;
     let progress = ui::progress(args.run.progress);
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
-    let connections = Clients::open(&args.registry, None)?.connections(&source);
+    let options = build_options(&args.run, Arc::clone(&progress));
+    let connections = with_speed(&options, Clients::open(&args.registry, None)?.connections(&source));
     let ready = async {
         let planned = contents.plan(&connections, &progress).await?;
         refuse_inside(&output, &source)?;
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let (begun, options) = (Instant::now(), build_options(&args.run, progress));
+    let begun = Instant::now();
     let built = match planned.build_until(&*sink, &options, interrupt()).await {
         Ok(built) => built,
         Err(error) => return Outcome::of_run(error),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use modelcar_core::{
     download::{DownloadLayout, DownloadOptions, download},
     progress::Progress,
-    source::{OpenSource, SourceRef},
+    source::{OpenSource, Reach, SourceRef},
 };
 use modelcar_env::Environment;
 use serde_json::json;
@@ -38,7 +38,8 @@ pub(crate) enum Layout {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
-    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
+    /// Model: `owner/name[@revision]`, a path (`./dir`), `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` or
+    /// `hf-cache://owner/name[@revision]`
     #[arg(value_parser = utf8())]
     pub(crate) source: String,
     /// Folder for the files; it is made if it is not there
@@ -93,7 +94,7 @@ async fn bring(args: &DownloadArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// Opens the source, on the Hub or in the cache.
+/// Opens the source, on the Hub, in the cache or in a store.
 async fn open(name: &SourceRef, authorities: &[PathBuf], progress: &Arc<dyn Progress>) -> Result<OpenSource, Failure> {
     if let Some(open) = cached::open(name, progress).await? {
         return Ok(open);
@@ -103,5 +104,7 @@ async fn open(name: &SourceRef, authorities: &[PathBuf], progress: &Arc<dyn Prog
         environment = environment.with_authorities(file, "--ca-file")?;
     }
     let hub = if matches!(name, SourceRef::Hub(_)) { environment.hub() } else { None };
-    Ok(name.open(hub.as_ref(), progress).await?)
+    let stores = matches!(name, SourceRef::Store(_)).then(|| environment.stores());
+    let reach = stores.iter().fold(Reach::hub(hub.as_ref()), Reach::with_stores);
+    Ok(name.open(reach, progress).await?)
 }

@@ -87,7 +87,7 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
     let connections = connection.connections(&name);
     let opened = match cached::cache_for(&name) {
         Some(cache) => cache.open(&name, progress).await,
-        None => name.open_without(&Unwanted::all(), connections.hub.as_ref(), progress).await,
+        None => name.open_without(&Unwanted::all(), connections.reach(), progress).await,
     };
     let open = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -113,7 +113,7 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
     Ok(moved)
 }
 
-/// Compares the files by size and content id. The files of a directory are read for that, if they have the same size.
+/// Compares the files by size and content id. The files of a directory or a store are read for that, if they have the same size.
 async fn files(lock: &LockFile, open: &OpenSource) -> Result<Vec<Moved>, Failure> {
     let planned: Vec<&SourceFile> = lock.plan.layers().iter().flat_map(|layer| &layer.files).collect();
     let listed = open.source.list().await?;

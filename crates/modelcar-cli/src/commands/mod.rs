@@ -26,7 +26,7 @@ use modelcar_core::{
     facts::Flaw,
     plan::{Layering, Plan, PlanOptions, Selection},
     progress::Progress,
-    push::{Contents, ModelContents},
+    push::{Connections, Contents, ModelContents},
     source::SourceRef,
 };
 use modelcar_env::Environment;
@@ -147,6 +147,13 @@ fn build_options(run: &RunArgs, progress: Arc<dyn Progress>) -> BuildOptions {
     let jobs = run.jobs.map_or(default.jobs, usize::from);
     let connections = run.connections.map_or(2 * jobs, usize::from);
     BuildOptions { jobs, connections, read_ahead_bytes: run.read_ahead.as_u64(), progress }
+}
+
+/// Returns the connections with the first read of a store as fast as the run.
+fn with_speed(options: &BuildOptions, connections: Connections) -> Connections {
+    let Some(mut stores) = connections.stores.clone() else { return connections };
+    (stores.connections, stores.read_ahead_bytes) = (options.connections, options.read_ahead_bytes);
+    connections.with_stores(Some(stores))
 }
 
 /// What an image was made of, for the JSON answers of `push` and `build`. It is noted before the run uses the plan up.

@@ -35,7 +35,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
+    /// Model: `owner/name[@revision]`, a path (`./dir`), `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` or
+    /// `hf-cache://owner/name[@revision]`
     #[arg(required_unless_present = "check", value_parser = utf8())]
     pub(crate) source: Option<String>,
     /// Image that a push would go to: shows for each layer whether it is uploaded
@@ -69,7 +70,8 @@ pub(crate) struct PlanArgs {
     pub(crate) login: LoginArgs,
     /// Write the lock file here, for `push --plan`
     ///
-    /// Files of a directory are read once, so that the lock file pins their content.
+    /// Files of a directory are read once, so that the lock file pins their content; those of a store are read in any case,
+    /// unless they were read before.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// How progress is shown on stderr
@@ -89,7 +91,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
     let source = resolve::source(source)?;
-    let connections = connection.connections(&source);
+    let connections = reuse::with_contents(&args.reuse, connection.connections(&source));
     let progress = ui::progress(args.progress);
     let mut contents = planned(source, &args.select, &args.base, &progress).await?;
     if args.output.is_some() {

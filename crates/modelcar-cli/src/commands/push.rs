@@ -13,7 +13,7 @@ use clap::Args;
 use modelcar_core::push::Push;
 use serde_json::json;
 
-use super::{Made, Outcome, build_options, contents, reuse};
+use super::{Made, Outcome, build_options, contents, reuse, with_speed};
 use crate::{
     args::{Format, LoginArgs, PlannedArgs, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
     clients::Clients,
@@ -31,7 +31,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
-    /// Model: `owner/name[@revision]`, a path (`./dir`) or `hf-cache://owner/name[@revision]`
+    /// Model: `owner/name[@revision]`, a path (`./dir`), `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` or
+    /// `hf-cache://owner/name[@revision]`
     ///
     /// With --plan it may be left out; else it replaces the one in the lock file.
     #[arg(required_unless_present = "plan", value_parser = utf8())]
@@ -71,11 +72,13 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let reuse = reuse::policy(&args.reuse)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
-    let push = Push::new(contents, image, connection.connections(&source))
+    let options = build_options(&args.run, progress);
+    let connections = with_speed(&options, reuse::with_contents(&args.reuse, connection.connections(&source)));
+    let push = Push::new(contents, image, connections)
         .with_tags(tags)
         .with_reuse(reuse)
         .with_target_options(connection.target_options(&args.upload))
-        .with_build_options(build_options(&args.run, progress));
+        .with_build_options(options);
     let prepared = match push.prepare_until(interrupt()).await {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::of(error),

@@ -1,6 +1,10 @@
 //! Where a push looks for layers that need not be sent, as the flags say.
 
-use modelcar_core::{push::ReusePolicy, reuse::Cache};
+use modelcar_core::{
+    push::{Connections, ReusePolicy},
+    reuse::Cache,
+    source::Contents,
+};
 
 use modelcar_env::Environment;
 
@@ -21,4 +25,12 @@ pub(crate) fn policy(args: &ReuseArgs) -> Result<Option<ReusePolicy>, Failure> {
     policy.cache = cache.filter(|_| !args.no_cache);
     policy.verify = args.verify_reuse;
     Ok(Some(policy))
+}
+
+/// Returns the connections with the cache of what a store's objects hold where the flags have the local cache.
+pub(crate) fn with_contents(args: &ReuseArgs, connections: Connections) -> Connections {
+    let Some(mut stores) = connections.stores.clone() else { return connections };
+    let named = args.cache_dir.as_deref().map(Contents::new);
+    stores.contents = named.or(stores.contents).filter(|_| !args.no_cache);
+    connections.with_stores(Some(stores))
 }

@@ -2,7 +2,7 @@
 
 use modelcar_core::{
     ErrorKind, ModelcarError,
-    source::{Answerer, GateReason, SourceError, TokenUse},
+    source::{Answerer, GateReason, SourceError, StoreFailure, StoreTrouble, TokenUse},
 };
 
 use modelcar_env::Environment;
@@ -17,8 +17,16 @@ pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
         SourceError::Http { source, .. } if source.is_untrusted() => UNTRUSTED,
         SourceError::InvalidName(_) | SourceError::Unknown(_) => {
-            "a model is written owner/name[@revision], a directory ./name"
+            "a model is written owner/name[@revision], one in a store gs://BUCKET/PREFIX or s3://BUCKET/PREFIX, a directory \
+             ./name"
         }
+        SourceError::InvalidStore { .. } => {
+            "name the bucket and the folder in it; credentials are taken from the environment: see docs/stores.md"
+        }
+        SourceError::EmptyStore { .. } => {
+            "name the folder that holds the model's files, not a file in it; names are case-sensitive"
+        }
+        SourceError::NoCondition { .. } => "copy the model to a store that gives entity tags, or into a directory",
         SourceError::NotCached { .. } if Environment::is_offline() => {
             "HF_HUB_OFFLINE is set: unset it, name a revision that is there, or bring it here with `modelcar download MODEL \
              CACHE --layout hf-cache` where the Hub can be reached"
@@ -98,6 +106,7 @@ fn refusal_hint(error: &SourceError) -> Option<String> {
         {
             ask_directly(refused)
         }
+        SourceError::Store { source, act } => store_hint(source, act)?,
         SourceError::Http { by, token, .. } => match error.kind() {
             ErrorKind::Auth => {
                 format!("{}, or `hf auth login`", set_token(token, &format!("a token that {} takes", by.host())))
@@ -107,6 +116,35 @@ fn refusal_hint(error: &SourceError) -> Option<String> {
             }
             _ => return None,
         },
+        _ => return None,
+    })
+}
+
+/// What to do about a store that fails; `act` names the store.
+fn store_hint(failure: &StoreFailure, act: &str) -> Option<String> {
+    let is_google = act.contains("gs://");
+    let login = if is_google {
+        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file; for a public \
+             bucket set GOOGLE_SKIP_SIGNATURE=true"
+    } else {
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for example with `eval \"$(aws configure export-credentials \
+             --format env)\"`; for a public bucket set AWS_SKIP_SIGNATURE=true"
+    };
+    let right =
+        if is_google { "storage.objects.list and storage.objects.get" } else { "s3:ListBucket and s3:GetObject" };
+    Some(match failure.trouble {
+        StoreTrouble::NoBucket => "check the name of the bucket".to_owned(),
+        StoreTrouble::NoObject => "check the names of the bucket and of the folder".to_owned(),
+        StoreTrouble::NoCredentials => login.to_owned(),
+        StoreTrouble::Credentials => format!("the credentials are wrong or have expired: {login}"),
+        StoreTrouble::Denied => format!("give the account the rights {right} on the bucket, or use another one: {login}"),
+        StoreTrouble::Region => "set AWS_REGION to the bucket's region, or AWS_ENDPOINT_URL to its server".to_owned(),
+        StoreTrouble::Busy => "wait and run again, or ask for less at once with fewer --connections".to_owned(),
+        StoreTrouble::Untrusted => UNTRUSTED.to_owned(),
+        StoreTrouble::Other => {
+            "check the variables AWS_* or GOOGLE_* that are set; a server that speaks plain HTTP needs AWS_ALLOW_HTTP=true"
+                .to_owned()
+        }
         _ => return None,
     })
 }

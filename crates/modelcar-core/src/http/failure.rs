@@ -143,17 +143,22 @@ impl HttpFailure {
     }
 
     fn tls_error(&self) -> Option<&rustls::Error> {
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            if let Some(tls) = error.downcast_ref() {
-                return Some(tls);
-            }
-            // `source()` of an I/O error skips the error that it wraps.
-            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            cause = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
-        }
-        None
+        tls_error(self)
     }
+}
+
+/// Returns the failure of TLS among the causes of an error.
+pub(crate) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
+        }
+        // `source()` of an I/O error skips the error that it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    None
 }
 
 impl ModelcarError for HttpFailure {

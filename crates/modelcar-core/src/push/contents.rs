@@ -54,7 +54,7 @@ impl Model {
         progress: &Arc<dyn Progress>,
     ) -> Result<OpenSource> {
         match self {
-            Self::Named(name) => Ok(name.open_without(&unwanted, connections.hub.as_ref(), progress).await?),
+            Self::Named(name) => Ok(name.open_without(&unwanted, connections.reach(), progress).await?),
             Self::Open(source) => Ok(source),
         }
     }
@@ -92,7 +92,7 @@ impl ModelContents {
     /// Reads the files of a directory, so that the plan states their content ids. A lock file needs them.
     ///
     /// A directory is read once more when the image is built. A model on the Hub has content ids already and is not
-    /// read.
+    /// read. The files of a store are read in any case, but for those whose content is known from an earlier time.
     #[must_use]
     pub fn identified(self) -> Self {
         Self { identified: true, ..self }
@@ -174,9 +174,10 @@ async fn plan_anew(
     let counts = count_tensors(&*source.source, &compared).await?;
     let origin = source.source.origin();
     let mut plan = Plan::compared(origin, listed, &counts, &base.base.image, options).map_err(failed)?;
-    // Before the files of a directory are read.
+    // Before files are read.
     check_manifests(&plan)?;
-    if identified {
+    // What comes of a store over a network is compared with what came the first time.
+    if identified || matches!(source.name, SourceRef::Store(_)) {
         let unknown = plan.layers().iter().filter(|layer| layer.recipe.is_none());
         let files: Vec<SourceFile> = unknown.flat_map(|layer| layer.files.clone()).collect();
         if !files.is_empty() {

@@ -19,6 +19,8 @@ pub use self::{
     error::PushError,
     prepared::{PreparedPush, Pushed},
 };
+#[cfg(feature = "object-store")]
+use crate::source::StoreOptions;
 use crate::{
     ImageRef, Tag,
     error::Result,
@@ -26,7 +28,7 @@ use crate::{
     registry::{Registries, RegistryOptions, RegistrySink, Repository},
     reuse::{Cache, DecidedPush, Inventory, ReuseOptions},
     sink::Sink,
-    source::HubOptions,
+    source::{HubOptions, Reach},
 };
 
 /// How the Hub and registries are reached: credentials, network and options.
@@ -37,12 +39,35 @@ pub struct Connections {
     pub registries: Registries,
     /// Options for the Hub. `None` when no request may go to the Hub; a model on the Hub is an error then.
     pub hub: Option<HubOptions>,
+    /// Options for stores. `None` when no request may go to one; a folder in a store is an error then.
+    #[cfg(feature = "object-store")]
+    pub stores: Option<StoreOptions>,
 }
 
 impl Connections {
-    /// Reaches registries as `registries` says, and the Hub with default options and without a token.
+    /// Reaches registries as `registries` says, and the Hub and stores with default options and without credentials.
     pub fn new(registries: Registries) -> Self {
-        Self { registries, hub: Some(HubOptions::default()) }
+        Self {
+            registries,
+            hub: Some(HubOptions::default()),
+            #[cfg(feature = "object-store")]
+            stores: Some(StoreOptions::default()),
+        }
+    }
+
+    /// Sets the options for stores. With `None` no request goes to one.
+    #[cfg(feature = "object-store")]
+    #[must_use]
+    pub fn with_stores(self, stores: Option<StoreOptions>) -> Self {
+        Self { stores, ..self }
+    }
+
+    /// Returns how sources are reached.
+    pub fn reach(&self) -> Reach<'_> {
+        let reach = Reach::hub(self.hub.as_ref());
+        #[cfg(feature = "object-store")]
+        let reach = self.stores.iter().fold(reach, Reach::with_stores);
+        reach
     }
 
     /// Sets the options for the Hub. With `None` no request goes to the Hub.

@@ -57,9 +57,46 @@ pub enum SourceError {
     /// A text names neither a model nor a directory.
     #[error("source `{0}` is neither a model nor a path")]
     InvalidName(String),
+    /// The URL of a store names no folder of a bucket. It is not shown where it may hold a password.
+    #[error("source `{url}` is no folder in a store: expected {scheme}BUCKET/PREFIX")]
+    InvalidStore {
+        /// The URL.
+        url: String,
+        /// What it begins with.
+        scheme: &'static str,
+    },
     /// The source is of a kind that this library can't open.
-    #[error("source `{0}` is neither a model on the Hub or in its cache, nor a directory")]
+    #[error("source `{0}` is neither a model on the Hub or in its cache, nor a folder in a store, nor a directory")]
     Unknown(String),
+    /// The model is in a store, and the library was built without stores, or the caller gave no way to them.
+    #[error("source `{url}` is in a store, and access to stores is left out")]
+    NoStores {
+        /// The URL.
+        url: String,
+    },
+    /// A request to a store failed, or it can't be asked.
+    #[cfg(feature = "object-store")]
+    #[error("{act}")]
+    Store {
+        /// The act and its object, by its URL.
+        act: String,
+        /// The failure.
+        source: Box<super::StoreFailure>,
+    },
+    /// A folder in a store holds nothing.
+    #[error("`{url}` holds no objects")]
+    EmptyStore {
+        /// The URL.
+        url: String,
+    },
+    /// A store tells the versions of an object apart by nothing.
+    #[error("the store of `{store}` lists `{path}` without an entity tag and a version: a change could go unnoticed")]
+    NoCondition {
+        /// The file.
+        path: String,
+        /// URL of the folder.
+        store: String,
+    },
     /// The model is on the Hub, and the caller gave no way to the Hub.
     #[error("model `{model}` is on the Hub, and access to the Hub is turned off")]
     Offline {
@@ -276,11 +313,15 @@ impl ModelcarError for SourceError {
             | Self::RevisionNotFound { .. }
             | Self::NotListed { .. }
             | Self::NotCached { .. }
+            | Self::EmptyStore { .. }
             | Self::NotWhole { .. } => ErrorKind::NotFound,
             Self::Gated { .. } => ErrorKind::Denied,
             Self::InvalidRepository(_)
             | Self::InvalidName(_)
+            | Self::InvalidStore { .. }
             | Self::Unknown(_)
+            | Self::NoStores { .. }
+            | Self::NoCondition { .. }
             | Self::Offline { .. }
             | Self::NoCacheFolder { .. }
             | Self::Unfinished { .. }
@@ -298,6 +339,8 @@ impl ModelcarError for SourceError {
                 // No token and no other name of a model would change it.
                 _ => ErrorKind::Network,
             },
+            #[cfg(feature = "object-store")]
+            Self::Store { source, .. } => source.kind(),
             Self::BrokenBody { .. } | Self::Stalled { .. } | Self::NoRanges { .. } => ErrorKind::Network,
             Self::Changed { .. } | Self::NotTheFile { .. } => ErrorKind::Integrity,
             Self::Layer { source, .. } => source.kind(),
@@ -311,6 +354,8 @@ impl ModelcarError for SourceError {
         match self {
             #[cfg(feature = "hub")]
             Self::Http { source, .. } => source.is_retryable(),
+            #[cfg(feature = "object-store")]
+            Self::Store { source, .. } => source.is_retryable(),
             Self::Layer { source, .. } => source.is_retryable(),
             Self::Other(error) => error.is_retryable(),
             Self::BrokenBody { .. } | Self::Stalled { .. } => true,
@@ -322,6 +367,8 @@ impl ModelcarError for SourceError {
         match self {
             #[cfg(feature = "hub")]
             Self::Http { source, .. } => source.retry_after(),
+            #[cfg(feature = "object-store")]
+            Self::Store { source, .. } => source.retry_after(),
             Self::Layer { source, .. } => source.retry_after(),
             Self::Other(error) => error.retry_after(),
             _ => None,

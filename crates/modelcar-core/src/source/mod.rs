@@ -1,8 +1,8 @@
-//! Where a model's files come from: the Hub, its cache, a directory, memory.
+//! Where a model's files come from: the Hub, its cache, a store, a directory, memory.
 
 mod answerer;
 mod budget;
-#[cfg(feature = "hub")]
+#[cfg(any(feature = "hub", feature = "object-store"))]
 mod card;
 mod dir;
 mod error;
@@ -16,6 +16,9 @@ mod model_id;
 mod open;
 pub mod ranged;
 mod source_ref;
+#[cfg(feature = "object-store")]
+mod store;
+mod store_url;
 mod unwanted;
 
 use std::{fmt::Debug, sync::Arc};
@@ -27,6 +30,8 @@ use sha2::Digest as _;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::dir::UNFINISHED;
+#[cfg(feature = "object-store")]
+pub use self::store::{Contents, StoreFailure, StoreOptions, StoreSource, StoreTrouble};
 pub use self::{
     answerer::{Answerer, GateReason, TokenUse},
     budget::{ReadBudget, ReaderShare},
@@ -37,12 +42,14 @@ pub use self::{
     model_id::ModelId,
     open::OpenSource,
     source_ref::SourceRef,
+    store_url::{StoreKind, StoreUrl},
     unwanted::Unwanted,
 };
 #[cfg(feature = "hub")]
 pub use self::{
     hub::{HubOptions, HubSource},
     hub_cache::{CachedSnapshot, HubCache, HubCacheSource},
+    open::Reach,
 };
 use crate::ContentId;
 

@@ -1,10 +1,10 @@
-//! The name of a source: a model on the Hub or in its cache, or a directory.
+//! The name of a source: a model on the Hub or in its cache, a folder in a store, or a directory.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::{ModelId, SourceError};
+use super::{ModelId, SourceError, StoreUrl};
 use crate::digest::serde_as_text;
 
 const HUB: &str = "hf://";
@@ -13,8 +13,8 @@ const CACHE: &str = "hf-cache://";
 /// What leads to a source.
 ///
 /// Written as `owner/name[@revision]` or `hf://owner/name[@revision]` for a model on the Hub, as
-/// `hf-cache://owner/name[@revision]` for one in the cache of the Hugging Face tools, and as a path that begins with `.`,
-/// `/` or `~` for a directory. Nothing is looked up: `acme/model` is a model on the Hub, also where a folder of
+/// `hf-cache://owner/name[@revision]` for one in the cache of the Hugging Face tools, as `s3://bucket/prefix` or
+/// `gs://bucket/prefix` for one in a store, and as a path that begins with `.`, `/` or `~` for a directory. Nothing is looked up: `acme/model` is a model on the Hub, also where a folder of
 /// that name exists. A `~` is not replaced by the user's home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,7 +25,9 @@ pub enum SourceRef {
     HubCache(ModelId),
     /// A directory.
     Dir(PathBuf),
-    /// The name of a [`Source`](super::Source) of somebody else, for example `s3://models/qwen`. This library can't open it.
+    /// A folder in a store.
+    Store(StoreUrl),
+    /// The name of a [`Source`](super::Source) of somebody else, for example `az://models/qwen`. This library can't open it.
     Other(String),
 }
 
@@ -38,6 +40,9 @@ impl FromStr for SourceRef {
         }
         if let Some(model) = text.strip_prefix(CACHE) {
             return Ok(Self::HubCache(model.parse()?));
+        }
+        if StoreUrl::is_meant(text) {
+            return Ok(Self::Store(text.parse()?));
         }
         if text.starts_with(['.', '/', '~']) {
             return Ok(Self::Dir(text.into()));
@@ -64,6 +69,7 @@ impl fmt::Display for SourceRef {
                 let is_told_apart = path.starts_with(['.', '/', '~']);
                 write!(f, "{}{path}", if is_told_apart { "" } else { "./" })
             }
+            Self::Store(url) => write!(f, "{url}"),
             Self::Other(name) => f.write_str(name),
         }
     }
@@ -89,7 +95,9 @@ mod tests {
             ),
             ("./acme/model", SourceRef::Dir("./acme/model".into()), "./acme/model"),
             ("/x", SourceRef::Dir("/x".into()), "/x"),
-            ("s3://models/qwen", SourceRef::Other("s3://models/qwen".into()), "s3://models/qwen"),
+            ("s3://models/qwen/", SourceRef::Store("s3://models/qwen".parse().unwrap()), "s3://models/qwen"),
+            ("gs://models", SourceRef::Store("gs://models".parse().unwrap()), "gs://models"),
+            ("az://models/qwen", SourceRef::Other("az://models/qwen".into()), "az://models/qwen"),
         ] {
             let source: SourceRef = text.parse().unwrap();
             assert_eq!((&source, source.to_string().as_str()), (&expected, written), "{text}");
@@ -97,7 +105,18 @@ mod tests {
         }
         let dir = SourceRef::Dir("acme/model".into());
         assert_eq!(dir.to_string().parse::<SourceRef>().unwrap(), SourceRef::Dir("./acme/model".into()));
-        for bad in ["", "model", "hf://", "hf://model", "hf-cache://model", "a/b/c", "acme/model@", "://x"] {
+        for bad in [
+            "",
+            "model",
+            "hf://",
+            "hf://model",
+            "hf-cache://model",
+            "a/b/c",
+            "acme/model@",
+            "://x",
+            "s3://",
+            "gs://a b",
+        ] {
             assert!(bad.parse::<SourceRef>().is_err(), "{bad}");
         }
     }
