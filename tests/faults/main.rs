@@ -16,6 +16,7 @@
 )]
 
 mod auth;
+mod bits;
 mod hostile;
 mod hub;
 mod modes;
