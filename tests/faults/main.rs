@@ -24,6 +24,7 @@ mod quirks;
 mod retry;
 mod run;
 mod stores;
+mod verify;
 
 use std::collections::BTreeSet;
 
@@ -36,8 +37,10 @@ const ROWS: usize = 60;
 fn table() {
     let model = Model::new();
     let clean = model.run(Row::survives("none", "no fault")).digest.expect("a clean push works");
-    let rows: Vec<Row> =
-        [retry::rows(), modes::rows(), auth::rows(), quirks::rows(), hostile::rows()].into_iter().flatten().collect();
+    let rows: Vec<Row> = [retry::rows(), modes::rows(), auth::rows(), quirks::rows(), hostile::rows(), verify::rows()]
+        .into_iter()
+        .flatten()
+        .collect();
     let names: BTreeSet<_> = rows.iter().map(|row| (row.area, row.fault.clone())).collect();
     assert_eq!(names.len(), rows.len(), "two rows have one name");
     assert!(rows.len() >= ROWS, "{} rows", rows.len());

@@ -132,7 +132,7 @@ fn hubs() -> Vec<Row> {
         like(Row::survives("Artifactory", "403 for a manifest that is not there"), "acme.jfrog.io", |config| {
             config.missing_head_status = 403;
         })
-        .fault("GET", "/manifests/", 999, RegistryAction::error(403, "DENIED"))
+        .fault("GET", "/manifests/", 1, RegistryAction::error(403, "DENIED"))
         .check(|seen| {
             let told = seen.warnings.iter().any(|warning| warning.contains("does not tell whether tag `v1` is taken"));
             demand(told, || "no warning of the tag".to_owned())

@@ -165,7 +165,7 @@ fn a_password_opens_a_registry_with_htpasswd() {
     refused(
         &mut program(),
         &image("helper"),
-        &["docker-credential-modelcar-test-none", "can't be started", "hint: `echo"],
+        &["docker-credential-modelcar-test-none", "which is not installed", "hint: log in"],
     );
 }
 

@@ -424,6 +424,24 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
             "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
              raise the cap, or try a smaller --chunk-size where the registry takes chunks"
         }
+        RegistryError::NotReadable { .. } => {
+            "the registry lost what it accepted, or a cache or proxy before it answers with something else: push again \
+             and, if it stays so, clear that cache or restart the registry"
+        }
+        RegistryError::MayNotRead { .. } => {
+            "a push reads the image back before it succeeds: let the login read the repository too, or leave that check \
+             out with --no-verify-push"
+        }
+        RegistryError::NamesMissing { .. } => {
+            "the registry forgets what it accepts: run again, which sends what is missing; if it stays so, its storage \
+             or its cache needs repair"
+        }
+        RegistryError::Page { .. } => {
+            "the server is no registry, or a proxy asks for a login: run `modelcar doctor IMAGE`, or try without the proxy"
+        }
+        RegistryError::HoldsLess { .. } => {
+            "a proxy or the registry loses bytes of an upload: try a smaller --chunk-size, or without the proxy"
+        }
         RegistryError::NoChunks { .. } => "leave out --chunk-size",
         RegistryError::TagTaken { .. } => "push under another tag",
         RegistryError::LoginExpired { .. } => {

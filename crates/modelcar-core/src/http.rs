@@ -10,7 +10,7 @@ pub(crate) use self::failure::header;
 #[cfg(any(feature = "registry", feature = "object-store"))]
 pub(crate) use self::failure::is_transient;
 #[cfg(feature = "registry")]
-pub(crate) use self::failure::read_limited;
+pub(crate) use self::failure::{is_page, read_limited};
 #[cfg(feature = "object-store")]
 pub(crate) use self::failure::tls_error;
 pub(crate) use self::network::client_builder;

@@ -2,18 +2,21 @@
 //!
 //! This is the only module that uses sources, plans, layers, images and sinks together.
 
+mod meter;
+
+#[cfg(feature = "push")]
+use std::collections::BTreeMap;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, Span, field::Empty};
 
+use self::meter::{Counted, Metered};
 use crate::{
     Digest, Platform,
     base::{Base, BaseLayer},
@@ -24,8 +27,8 @@ use crate::{
     plan::Plan,
     progress::{Event, NoProgress, Phase, Progress},
     reuse::{KnownLayers, LayerAction, LayerCandidate, NoneKnown},
-    sink::Sink,
-    source::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile},
+    sink::{ManifestBlob, Sink},
+    source::{ReadBudget, Source, SourceFile},
 };
 
 /// Layers that are under way for each layer that is being read: while one is read, others wait for the sink's commit.
@@ -124,7 +127,7 @@ pub async fn build(
     sink: &dyn Sink,
     options: &BuildOptions,
 ) -> Result<Built> {
-    carry_out(plan, &NoneKnown, source, base, sink, options).await
+    carry_out(Run::new(plan, &NoneKnown, source, base, sink, options), options).await
 }
 
 #[cfg(feature = "push")]
@@ -138,33 +141,25 @@ impl crate::reuse::DecidedPush {
     /// As [`build`].
     pub(crate) async fn run(self, source: Arc<dyn Source>, base: &Base, options: &BuildOptions) -> Result<Built> {
         let (plan, known, sink) = self.into_parts();
-        match known {
-            Some(known) => carry_out(&plan, &known, source, base, &*sink, options).await,
-            None => carry_out(&plan, &NoneKnown, source, base, &*sink, options).await,
-        }
+        let known = known.as_ref().map_or(&NoneKnown as &dyn KnownLayers, |known| known);
+        let run = Run::new(&plan, known, source, base, &*sink, options);
+        carry_out(Run { registry: Some(&*sink), ..run }, options).await
     }
 }
 
-/// Builds the image, with the layers of `known` left out. Calls [`Sink::abandon`] after an error.
-async fn carry_out(
-    plan: &Plan,
-    known: &dyn KnownLayers,
-    source: Arc<dyn Source>,
-    base: &Base,
-    sink: &dyn Sink,
-    options: &BuildOptions,
-) -> Result<Built> {
+/// Builds the image. Calls [`Sink::abandon`] after an error.
+async fn carry_out(run: Run<'_>, options: &BuildOptions) -> Result<Built> {
+    let plan = run.plan;
     options.progress.report(&Event::Planned { layers: plan.layers().len(), bytes: plan.layer_bytes() });
     let left_out: Vec<_> = plan.left_out().iter().filter(|file| !file.is_git()).collect();
     if !left_out.is_empty() {
         let bytes = left_out.iter().map(|file| file.size).sum();
         options.progress.report(&Event::LeftOut { files: left_out.len(), bytes });
     }
-    let run = Run::new(plan, known, source, base, sink, options);
     let span = tracing::info_span!("push", layers = plan.layers().len(), bytes = plan.layer_bytes());
     let result = run.all().instrument(span).await;
     if result.is_err() {
-        sink.abandon().await;
+        run.sink.abandon().await;
     }
     result
 }
@@ -176,6 +171,9 @@ struct Run<'a> {
     source: Arc<Metered>,
     base: &'a Base,
     sink: &'a dyn Sink,
+    /// The sink again, if it is a registry: what is published there is read back.
+    #[cfg(feature = "push")]
+    registry: Option<&'a crate::registry::RegistrySink>,
     /// The layers that need not be sent.
     known: &'a dyn KnownLayers,
     /// Number of layers that are read at the same time.
@@ -200,6 +198,20 @@ struct Done {
     from: Option<String>,
     /// Whether this run has read and verified the layer's bytes.
     proven: bool,
+}
+
+/// The JSON documents of the image.
+struct Documents {
+    /// For each platform a config and a manifest, in the plan's order.
+    images: Vec<PlatformImage>,
+    index: ManifestBlob,
+}
+
+impl Done {
+    /// Returns whether the layer was in the registry before this run.
+    fn is_known(&self) -> bool {
+        matches!(self.action, LayerAction::Reuse | LayerAction::Mount)
+    }
 }
 
 /// Whether the sink is believed when it reports that it has a blob.
@@ -229,13 +241,26 @@ impl<'a> Run<'a> {
         let budget = ReadBudget::for_memory(options.connections, options.read_ahead_bytes);
         let progress = Arc::new(Counted { moved: AtomicU64::new(0), next: Arc::clone(&options.progress) });
         let (source, turns) = (Arc::new(Metered::new(source)), Arc::new(Semaphore::new(jobs)));
-        Self { plan, source, base, sink, known, jobs, turns, budget, progress, believed: AtomicBool::new(false) }
+        Self {
+            plan,
+            source,
+            base,
+            sink,
+            #[cfg(feature = "push")]
+            registry: None,
+            known,
+            jobs,
+            turns,
+            budget,
+            progress,
+            believed: AtomicBool::new(false),
+        }
     }
 
-    /// Runs the build: base layers, weight layers, configs and manifests, index.
+    /// Runs the build: base layers, weight layers, configs and manifests, index; and reads the image back.
     ///
-    /// If the sink refuses a manifest for a blob that it had reported itself, all blobs that it had reported are sent,
-    /// and the manifests are written again, once.
+    /// If the sink refuses a manifest for a blob that it had reported itself, or does not give that blob back, all blobs
+    /// that it had reported are sent, and the image is published again, once.
     async fn all(&self) -> Result<Built> {
         image::check_manifests(self.plan)?;
         Phase::Layers.begin(&*self.progress);
@@ -243,38 +268,80 @@ impl<'a> Run<'a> {
             self.base_layers(Trust::Yes).await?;
         }
         let mut done = self.weight_layers(&(0..self.plan.layers().len()).collect::<Vec<_>>(), Trust::Yes).await?;
-        let is_known = |done: &Done| matches!(done.action, LayerAction::Reuse | LayerAction::Mount);
-        let published = self.known.is_published() && done.iter().all(is_known);
-        let mut images = self.images(&done)?;
-        Phase::Publish.begin(&*self.progress);
-        if !published {
-            match self.write_images(&images, Trust::Yes).await {
-                Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
-                    self.warn(format!(
-                        "the registry reported blobs that it does not have; modelcar uploads them again: {}",
-                        chain(&error)
-                    ));
-                    let lost: Vec<usize> = done.iter().filter(|done| is_known(done)).map(|done| done.index).collect();
-                    self.base_layers(Trust::No).await?;
-                    let sent = self.weight_layers(&lost, Trust::No).await?;
-                    done.retain(|done| !is_known(done));
-                    done.extend(sent);
-                    done.sort_by_key(|done| done.index);
-                    images = self.images(&done)?;
-                    self.write_images(&images, Trust::No).await?;
-                }
-                outcome => outcome?,
+        let published = self.known.is_published() && done.iter().all(Done::is_known);
+        let mut documents = self.documents(&done)?;
+        let stored = if published {
+            self.read_back(&documents, &done).await
+        } else {
+            self.publish(&documents, &done, Trust::Yes).await
+        };
+        match stored {
+            Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
+                self.warn(format!(
+                    "the registry reported blobs that it does not have; modelcar uploads them again: {}",
+                    chain(&error)
+                ));
+                done = self.send_believed(done).await?;
+                // A blob that was believed may have been another one than its description said.
+                documents = self.documents(&done)?;
+                self.publish(&documents, &done, Trust::No).await?;
             }
+            outcome => outcome?,
         }
-        let index = image::index(self.plan, &images)?;
-        if !published {
-            self.sink.publish(&index).await?;
-        }
+        let Documents { images, index } = documents;
         tracing::info!(digest = %index.digest, already = published, "the image is published");
         self.progress.report(&Event::Published { digest: index.digest });
         let layers: Vec<_> = done.iter().map(|done| (done.verified.digest, done.proven)).collect();
         self.known.published(self.plan, &layers).await;
         Ok(self.built(index.digest, &images, done))
+    }
+
+    /// Writes the manifests and the index, sets the names, and reads the image back.
+    async fn publish(&self, documents: &Documents, done: &[Done], trust: Trust) -> Result<()> {
+        Phase::Publish.begin(&*self.progress);
+        self.write_images(&documents.images, trust).await?;
+        self.sink.publish(&documents.index).await?;
+        self.read_back(documents, done).await
+    }
+
+    /// Reads the published image back from a registry, which may have accepted what it does not have.
+    #[cfg(feature = "push")]
+    async fn read_back(&self, documents: &Documents, done: &[Done]) -> Result<()> {
+        let Some(registry) = self.registry else { return Ok(()) };
+        Phase::Verify.begin(&*self.progress);
+        let base = self.plan.base().platforms.iter().flat_map(|target| &target.layers);
+        let base = base.map(|layer| (layer.digest, layer.size));
+        let weights = done.iter().map(|done| (done.verified.digest, done.verified.size));
+        let layers: BTreeMap<Digest, u64> = base.chain(weights).collect();
+        let stored = crate::registry::StoredImage {
+            index: documents.index.digest,
+            manifests: documents.images.iter().map(|image| image.manifest.digest).collect(),
+            configs: documents
+                .images
+                .iter()
+                .map(|image| (Digest::of(&image.config), image.config.len() as u64))
+                .collect(),
+            layers: layers.into_iter().collect(),
+        };
+        Ok(registry.read_back(&stored).await?)
+    }
+
+    /// Other sinks keep what they accept.
+    #[cfg(not(feature = "push"))]
+    #[expect(clippy::unused_async, reason = "as the one for registries")]
+    async fn read_back(&self, _documents: &Documents, _done: &[Done]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Sends every blob that the sink had reported, and returns all layers in the plan's order.
+    async fn send_believed(&self, mut done: Vec<Done>) -> Result<Vec<Done>> {
+        let lost: Vec<usize> = done.iter().filter(|done| done.is_known()).map(|done| done.index).collect();
+        self.base_layers(Trust::No).await?;
+        let sent = self.weight_layers(&lost, Trust::No).await?;
+        done.retain(|done| !done.is_known());
+        done.extend(sent);
+        done.sort_by_key(|done| done.index);
+        Ok(done)
     }
 
     /// Warns in the log and in the progress.
@@ -414,12 +481,13 @@ impl<'a> Run<'a> {
         Some(Done { index, verified, action: candidate.action(), from, proven: self.known.verifies() })
     }
 
-    /// Makes the config and the manifest for each platform.
-    fn images(&self, done: &[Done]) -> Result<Vec<PlatformImage>> {
+    /// Makes the config and the manifest for each platform, and the index.
+    fn documents(&self, done: &[Done]) -> Result<Documents> {
         let verified: Vec<VerifiedBlob> = done.iter().map(|done| done.verified.clone()).collect();
         let images =
             self.plan.base().platforms.iter().map(|target| image::platform_image(self.plan, target, &verified));
-        Ok(images.collect::<Result<_, _>>()?)
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        Ok(Documents { index: image::index(self.plan, &images)?, images })
     }
 
     /// Writes the config and then the manifest of each platform.
@@ -461,13 +529,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns whether the registry may have refused a manifest because a blob that the manifest names is missing.
+/// Returns whether a blob may be missing: the registry refused a manifest that names it, or did not give it back.
 ///
 /// Registries differ in the error code that they give. An error code that certainly means something else does not
 /// count, because all blobs are sent again otherwise.
 #[cfg(feature = "registry")]
 fn is_missing_blob(error: &Error) -> bool {
-    let Some(crate::registry::RegistryError::Request { source, .. }) = error.downcast_ref() else { return false };
+    use crate::registry::RegistryError;
+    let source = match error.downcast_ref() {
+        Some(RegistryError::Request { source, .. }) => source,
+        Some(RegistryError::NotReadable { blobs, .. }) => return !blobs.is_empty(),
+        Some(RegistryError::NamesMissing { .. }) => return true,
+        _ => return false,
+    };
     let says_so = match source.code.as_deref() {
         None => true,
         Some(code) => ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"].contains(&code),
@@ -479,58 +553,4 @@ fn is_missing_blob(error: &Error) -> bool {
 #[cfg(not(feature = "registry"))]
 fn is_missing_blob(_error: &Error) -> bool {
     false
-}
-
-/// Counts the bytes that a source gives.
-#[derive(Debug)]
-struct Metered {
-    source: Arc<dyn Source>,
-    /// Bytes so far.
-    read: Arc<AtomicU64>,
-}
-
-impl Metered {
-    fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, read: Arc::default() }
-    }
-}
-
-#[async_trait]
-impl Source for Metered {
-    fn origin(&self) -> &Origin {
-        self.source.origin()
-    }
-
-    async fn list(&self) -> Result<Vec<SourceFile>, SourceError> {
-        self.source.list().await
-    }
-
-    async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
-        self.source.identify(files).await
-    }
-
-    fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream {
-        let read = Arc::clone(&self.read);
-        let count = move |bytes: &Bytes| {
-            read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        };
-        self.source.read(extents, budget).inspect_ok(count).boxed()
-    }
-}
-
-/// Counts the bytes of layers that are sent, and passes all events on.
-#[derive(Debug)]
-struct Counted {
-    /// Bytes so far.
-    moved: AtomicU64,
-    next: Arc<dyn Progress>,
-}
-
-impl Progress for Counted {
-    fn report(&self, event: &Event) {
-        if let Event::LayerAdvanced { bytes, .. } | Event::LayerResent { bytes, .. } = event {
-            self.moved.fetch_add(*bytes, Ordering::Relaxed);
-        }
-        self.next.report(event);
-    }
 }

@@ -31,6 +31,8 @@ pub enum Phase {
     Layers,
     /// Configs, manifests and the index are stored, and the tags are set.
     Publish,
+    /// The published image is read back.
+    Verify,
 }
 
 impl Phase {
@@ -51,6 +53,7 @@ impl fmt::Display for Phase {
             Self::Registry => "ask the registry",
             Self::Layers => "move the layers",
             Self::Publish => "publish the image",
+            Self::Verify => "verify the image",
         })
     }
 }

@@ -153,7 +153,8 @@ impl ImageRef {
     /// Returns whether the registry is on this machine (`localhost`, `127.0.0.0/8`, `[::1]`). No name is resolved.
     pub fn is_loopback(&self) -> bool {
         let host = host_of(&self.registry);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -308,9 +309,13 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_the_rest() {
-        for (text, expected) in
-            [("127.0.0.1:5/a", true), ("[::1]:5/a", true), ("localhost/a", true), ("127.evil.io/a", false)]
-        {
+        for (text, expected) in [
+            ("127.0.0.1:5/a", true),
+            ("[::1]:5/a", true),
+            ("localhost/a", true),
+            ("LOCALHOST:5/a", true),
+            ("127.evil.io/a", false),
+        ] {
             assert_eq!(text.parse::<ImageRef>().unwrap().is_loopback(), expected, "{text}");
         }
     }

@@ -51,14 +51,25 @@ pub(crate) struct Failure<'a> {
     retryable: bool,
     /// How long the server asks to wait.
     retry_after: Option<Duration>,
-    /// Whether the next try follows without a wait.
-    at_once: bool,
+    /// Which wait comes before the next try.
+    pace: Pace,
+}
+
+/// Which wait comes before the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// A random time below the limit.
+    Jitter,
+    /// No wait.
+    AtOnce,
+    /// The whole limit.
+    Unhurried,
 }
 
 impl<'a, E: ModelcarError> From<&'a E> for Failure<'a> {
     fn from(error: &'a E) -> Self {
         let (retryable, retry_after) = (error.is_retryable(), error.retry_after());
-        Self { error, retryable, retry_after, at_once: false }
+        Self { error, retryable, retry_after, pace: Pace::Jitter }
     }
 }
 
@@ -67,7 +78,7 @@ impl<'a> From<&'a Error> for Failure<'a> {
     /// multiply.
     fn from(error: &'a Error) -> Self {
         let (retryable, retry_after) = (error.is_worth_another_try(), error.retry_after());
-        Self { error, retryable, retry_after, at_once: false }
+        Self { error, retryable, retry_after, pace: Pace::Jitter }
     }
 }
 
@@ -84,7 +95,13 @@ impl Failure<'_> {
 
     /// Leaves the wait out. A caller does that when the next try differs from the failed one and may well succeed.
     pub(crate) fn at_once(self) -> Self {
-        Self { at_once: true, ..self }
+        Self { pace: Pace::AtOnce, ..self }
+    }
+
+    /// Waits as long as the policy permits. A caller does that when only time can help: a server that is slow to agree
+    /// with itself.
+    pub(crate) fn unhurried(self) -> Self {
+        Self { pace: Pace::Unhurried, ..self }
     }
 }
 
@@ -125,17 +142,24 @@ impl RetryPolicy {
     /// As [`next_attempt`](Self::next_attempt), without waiting: returns the wait, or `None` when no further try may
     /// follow.
     ///
-    /// A retry that would exceed the budget does not happen. Its wait counts as spent nevertheless, so that no later
-    /// retry fits into the budget either. If the result is a wait, the progress has been told of the retry.
+    /// A retry whose wait would exceed the budget does not happen, and its wait does not count as spent: a server that
+    /// asks for a long wait ends its own request and no other one. If the result is a wait, the progress has been told of
+    /// the retry.
     pub(crate) fn next_wait(&self, what: &str, attempt: u32, lost: Duration, failure: Failure<'_>) -> Option<Duration> {
         if !failure.retryable || attempt >= self.attempts || *self.cancelled.borrow() {
             return None;
         }
-        let wait = if failure.at_once { Duration::ZERO } else { backoff(self.base, attempt, failure.retry_after) };
-        if self.spend(wait + lost) > self.budget {
+        let wait = match failure.pace {
+            Pace::AtOnce => Duration::ZERO,
+            Pace::Jitter => backoff(self.base, attempt, failure.retry_after),
+            Pace::Unhurried => backoff(self.base, attempt, failure.retry_after).max(bound(self.base, attempt)),
+        };
+        // A wait that does not happen costs nothing: other requests may still be tried again.
+        if self.spend(lost).saturating_add(wait) > self.budget {
             tracing::info!(what, "the retry budget is spent");
             return None;
         }
+        self.spend(wait);
         progress::retrying(&*self.progress, what, attempt + 1, wait, text::chain(failure.error));
         Some(wait)
     }
@@ -164,13 +188,18 @@ impl RetryPolicy {
     }
 }
 
+/// Returns the longest wait that the client chooses by itself after the try with the number `attempt`.
+fn bound(base: Duration, attempt: u32) -> Duration {
+    base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX)
+}
+
 /// Returns the wait after the try with the number `attempt`: a random time below a limit that doubles with each try,
 /// or the time that the server asks for if that is longer.
 ///
 /// The time is random from zero on ("full jitter"), so that clients that failed together do not come back together.
 /// The randomness is that of a hasher's keys: no generator of random numbers is needed for it.
 fn backoff(base: Duration, attempt: u32, retry_after: Option<Duration>) -> Duration {
-    let bound = base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(BACKOFF_MAX);
+    let bound = bound(base, attempt);
     let random = RandomState::new().hash_one(attempt) >> 32;
     let drawn = bound.mul_f64(f64::from(u32::try_from(random).unwrap_or_default()) / f64::from(u32::MAX));
     retry_after.map_or(drawn, |asked| asked.min(RETRY_AFTER_MAX).max(drawn))
@@ -207,6 +236,18 @@ mod tests {
         let error = error();
         let at_once = Failure::from(&error).at_once().retry_after(Some(base));
         assert_eq!(policy.next_wait("try", 5, Duration::ZERO, at_once), Some(Duration::ZERO));
+        let policy = RetryPolicy::new(9, base, Arc::new(NoProgress));
+        assert_eq!(policy.next_wait("try", 3, Duration::ZERO, Failure::from(&error).unhurried()), Some(base * 4));
+    }
+
+    #[test]
+    fn a_wait_that_does_not_fit_leaves_the_budget_to_others() {
+        let policy = policy(9, Duration::from_secs(10));
+        let error = error();
+        let long = Failure::from(&error).retry_after(Some(Duration::from_mins(4)));
+        assert_eq!(policy.next_wait("try", 1, Duration::from_secs(1), long), None);
+        assert_eq!(policy.spend(Duration::ZERO), Duration::from_secs(1), "the failed try alone counts");
+        assert_eq!(policy.next_wait("try", 1, Duration::ZERO, Failure::from(&error)), Some(Duration::ZERO));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use axum::http::Method;
 use super::config::RegistryAction;
 use super::store::Blob;
 use super::{Call, State, error, is_digest};
-use crate::server::{Reply, empty, set_header};
+use crate::server::{Reply, empty, reply, set_header};
 use crate::stream::{Counters, Tweaks, serve_content};
 
 /// `/v2/<repo>/blobs/<digest>`.
@@ -64,8 +64,13 @@ pub(super) fn storage(state: &State, call: &Call) -> Reply {
 
 fn download(state: &State, call: &Call, blob: &Blob) -> Reply {
     let Some(content) = blob.content() else {
-        return error(501, "UNSUPPORTED", "the bytes of large blobs were not kept");
+        return match call.header("range") {
+            // The end of a layer, which is zeros, as every tar's.
+            Some(range) if range == format!("bytes={0}-{0}", blob.len - 1) => last_zero(blob.len),
+            _ => error(501, "UNSUPPORTED", "the bytes of large blobs were not kept"),
+        };
     };
+    let range = call.header("range").filter(|_| !matches!(call.fault, Some(RegistryAction::IgnoreRange)));
     let mut tweaks = Tweaks::default();
     match call.fault {
         Some(RegistryAction::CorruptBody { at }) => tweaks.corrupt = Some((at, 1)),
@@ -74,5 +79,12 @@ fn download(state: &State, call: &Call, blob: &Blob) -> Reply {
         _ => {}
     }
     let counters = Counters { request: Arc::default(), total: Arc::clone(&state.sent) };
-    serve_content(&content, call.header("range"), false, tweaks, counters)
+    serve_content(&content, range, false, tweaks, counters)
+}
+
+/// The last byte of a blob of `len` bytes that were not kept.
+fn last_zero(len: u64) -> Reply {
+    let mut answer = reply(206, "application/octet-stream", vec![0]);
+    set_header(&mut answer, "content-range", &format!("bytes {0}-{0}/{len}", len - 1));
+    answer
 }

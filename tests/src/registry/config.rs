@@ -274,6 +274,10 @@ pub enum RegistryAction {
     ExtraHeaders(Vec<(String, String)>),
     /// Remove a header of an otherwise normal answer.
     WithoutHeader(String),
+    /// Keep this many bytes of a PATCH, and say so in `Range`.
+    KeepPart(u64),
+    /// Send the whole blob, whatever range was asked for.
+    IgnoreRange,
     /// Flip one bit of a downloaded blob at this offset.
     CorruptBody {
         /// Offset within the blob.

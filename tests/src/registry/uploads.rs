@@ -296,6 +296,10 @@ impl Session {
             Some(RegistryAction::Stall { at, pause }) => Some((*at, *pause)),
             _ => None,
         };
+        let kept = match &call.fault {
+            Some(RegistryAction::KeepPart(bytes)) => *bytes,
+            _ => u64::MAX,
+        };
         self.touched = true;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return Err(Refusal::Hangup) };
@@ -307,7 +311,8 @@ impl Session {
             call.entry.add(data.len() as u64);
             self.state.received.fetch_add(data.len() as u64, Ordering::Relaxed);
             if let Some((sink, _)) = &mut self.writing {
-                sink.write(&data);
+                let room = to_usize(kept.saturating_sub(sink.len).min(data.len() as u64));
+                sink.write(&data[..room]);
             }
             if drop_after.is_some_and(|limit| taken >= limit) {
                 return Err(Refusal::Hangup);

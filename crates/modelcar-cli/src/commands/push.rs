@@ -45,6 +45,11 @@ pub(crate) struct PushArgs {
     /// The file is emptied when the push begins, so that one that fails leaves no digest of an earlier one.
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
+    /// Don't read the image back before the answer, for a login that may not read
+    ///
+    /// A registry may accept what it does not have. Without the check a push of such an image succeeds, and a pull fails.
+    #[arg(long)]
+    pub(crate) no_verify_push: bool,
     /// Tag the image with this name too (can be repeated)
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<String>,
@@ -77,6 +82,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let push = Push::new(contents, image, connections)
         .with_tags(tags)
         .with_reuse(reuse)
+        .with_read_back(!args.no_verify_push)
         .with_target_options(connection.target_options(&args.upload))
         .with_build_options(options);
     let prepared = match push.prepare_until(interrupt()).await {

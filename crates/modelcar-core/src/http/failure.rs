@@ -6,6 +6,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::secret::{RedactedUrl, mask};
@@ -18,6 +19,8 @@ use crate::{
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 /// Longest wait for the body of an error answer.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
+/// Largest number of errors of one answer that are shown beside the first.
+const ERRORS_MAX: usize = 4;
 /// Longest error code that is shown, in characters. Those of the specification have at most 21.
 const CODE_MAX_CHARS: usize = 64;
 /// Error codes of a registry for failures that another try can't change, whatever the status (distribution-spec "Error
@@ -109,12 +112,11 @@ impl HttpFailure {
     }
 
     fn read_body(&mut self, body: &[u8]) {
-        let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-        let first = parsed.as_ref().and_then(|json| json.get("errors")?.get(0));
-        if let Some(error) = first {
-            let text = |key| error.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-            self.code = self.code.take().or_else(|| text("code"));
-            self.message = self.message.take().or_else(|| text("message"));
+        let parsed: Option<Value> = serde_json::from_slice(body).ok();
+        let errors = parsed.as_ref().and_then(|json| json.get("errors")?.as_array());
+        if let Some((first, rest)) = errors.and_then(|errors| errors.split_first()) {
+            self.code = self.code.take().or_else(|| Some(text_of(first, "code")?.to_owned()));
+            self.message = self.message.take().or_else(|| reasons(first, rest));
         }
         let plain = parsed.as_ref().and_then(|json| json.get("error")?.as_str()).map(str::to_owned);
         self.message = self.message.take().or(plain).or_else(|| {
@@ -220,6 +222,39 @@ impl std::error::Error for HttpFailure {
     }
 }
 
+/// Returns a member of a JSON object that is text and not empty.
+fn text_of<'a>(error: &'a Value, key: &str) -> Option<&'a str> {
+    error.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty())
+}
+
+/// Joins what the errors of a registry's answer say. The first one's code is told apart from it.
+fn reasons(first: &Value, rest: &[Value]) -> Option<String> {
+    let more = rest.iter().take(ERRORS_MAX).filter_map(|error| match (text_of(error, "code"), reason(error)) {
+        (Some(code), Some(reason)) => Some(format!("{code} {reason}")),
+        (code, reason) => reason.or_else(|| code.map(str::to_owned)),
+    });
+    let all: Vec<String> = reason(first).into_iter().chain(more).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// Returns the message of one error and its detail, which is text or any JSON (distribution-spec "Error Codes").
+/// Registries give the true reason, such as a full disk, in the detail alone.
+fn reason(error: &Value) -> Option<String> {
+    let message = text_of(error, "message");
+    let detail = match error.get("detail") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        Some(Value::Object(members)) if members.is_empty() => None,
+        Some(Value::Array(list)) if list.is_empty() => None,
+        Some(json) => Some(json.to_string()),
+    };
+    let told = detail.filter(|detail| message.is_none_or(|message| !message.contains(detail.as_str())));
+    match (message, told) {
+        (Some(message), Some(detail)) => Some(format!("{message}: {detail}")),
+        (message, detail) => message.map(str::to_owned).or(detail),
+    }
+}
+
 /// Returns whether a status stands for a temporary condition of the server.
 pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 522)
@@ -228,6 +263,11 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
 /// Returns a header's value, if it is text.
 pub(crate) fn header(response: &reqwest::Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Returns whether an answer is a web page: of a sign-in form or a proxy, whatever its status says.
+pub(crate) fn is_page(response: &reqwest::Response) -> bool {
+    header(response, "content-type").is_some_and(|kind| kind.trim().to_ascii_lowercase().starts_with("text/html"))
 }
 
 /// Reads a body, at most its first `limit` bytes.
@@ -285,6 +325,28 @@ mod tests {
             assert!(!text.contains("1//s") && text.contains("[se"), "{text}");
         }
         assert!(shown(r#"{"error":"abc"}"#).contains("abc"));
+    }
+
+    #[test]
+    fn the_reason_in_the_detail_and_all_errors_are_shown() {
+        let url = "https://r.io/v2/".parse().unwrap();
+        for (body, expected) in [
+            (r#"{"errors":[{"code":"A","message":"no","detail":"full"}]}"#, " A: no: full"),
+            (r#"{"errors":[{"code":"A","message":"no: full","detail":"full"}]}"#, " A: no: full"),
+            (r#"{"errors":[{"code":"A","detail":{"Err":28}}]}"#, r#" A: {"Err":28}"#),
+            (r#"{"errors":[{"code":"A","message":"no","detail":{}}]}"#, " A: no"),
+            (
+                r#"{"errors":[{"code":"A","message":"no"},{"code":"B","message":"nor"},{"code":"C"}]}"#,
+                " A: no; B nor; C",
+            ),
+            (r#"{"errors":[{"message":"no","detail":null},{"message":"nor"}]}"#, ": no; nor"),
+        ] {
+            let mut failure = HttpFailure::protocol(Method::PUT, &url, "");
+            failure.message = None;
+            failure.read_body(body.as_bytes());
+            failure.make_showable(&[]);
+            assert_eq!(failure.to_string(), format!("PUT https://r.io/v2/{expected}"), "{body}");
+        }
     }
 
     #[test]

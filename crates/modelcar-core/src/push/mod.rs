@@ -14,6 +14,7 @@ mod tests;
 
 use std::{future::pending, sync::Arc};
 
+use self::preflight::Preflight;
 pub use self::{
     contents::{Contents, ModelContents, PlannedImage},
     error::PushError,
@@ -120,6 +121,8 @@ pub struct Push {
     target: Option<RegistryOptions>,
     /// Where layers are looked for; `None` when every layer is sent.
     reuse: Option<ReusePolicy>,
+    /// Whether the image is read back before the push succeeds.
+    reads_back: bool,
     options: BuildOptions,
 }
 
@@ -129,7 +132,16 @@ impl Push {
     /// A digest in `image` is an error of [`prepare`](Self::prepare): the push computes the digest.
     pub fn new(contents: impl Into<Contents>, image: ImageRef, connections: Connections) -> Self {
         let (reuse, options) = (Some(ReusePolicy::default()), BuildOptions::default());
-        Self { contents: contents.into(), image, more_tags: Vec::new(), connections, target: None, reuse, options }
+        Self {
+            contents: contents.into(),
+            image,
+            more_tags: Vec::new(),
+            connections,
+            target: None,
+            reuse,
+            reads_back: true,
+            options,
+        }
     }
 
     /// Gives the image these tags too.
@@ -143,6 +155,15 @@ impl Push {
     #[must_use]
     pub fn with_reuse(self, reuse: Option<ReusePolicy>) -> Self {
         Self { reuse, ..self }
+    }
+
+    /// Sets whether the published image is read back before the push succeeds; it is by default.
+    ///
+    /// A registry may accept what it does not have: then a pull of the image fails. Turn this off only for a login that
+    /// may not read.
+    #[must_use]
+    pub fn with_read_back(self, reads_back: bool) -> Self {
+        Self { reads_back, ..self }
     }
 
     /// Sets options for the registry of the image. Other registries keep the options of the [`Connections`].
@@ -175,7 +196,7 @@ impl Push {
     ///
     /// # Errors
     /// [`PushError::DigestAsTarget`], an error of source, base or plan, or the registry's error when it refuses
-    /// credentials, repository name or tag.
+    /// credentials, repository name or tag, or does not let the login read.
     pub async fn prepare(self) -> Result<PreparedPush> {
         self.prepare_until(pending::<()>()).await
     }
@@ -188,7 +209,7 @@ impl Push {
         let repository = self.repository()?;
         repository.check_name()?;
         // The check of the right to push opens an upload session, which `abandon` deletes.
-        let sink = Arc::new(RegistrySink::new(repository.clone(), self.tags()));
+        let sink = self.sink(&repository);
         tokio::select! {
             prepared = self.ready(repository, Arc::clone(&sink)) => prepared,
             _ = stop => {
@@ -207,8 +228,13 @@ impl Push {
     /// [`PushError::DigestAsTarget`], an error of source, base or plan, or an error of the registry when it is read.
     pub async fn preview(self) -> Result<PreparedPush> {
         let repository = self.repository()?;
-        let sink = Arc::new(RegistrySink::new(repository.clone(), self.tags()));
+        let sink = self.sink(&repository);
         self.decide(repository, sink).await
+    }
+
+    /// Returns the sink of the image.
+    fn sink(&self, repository: &Repository) -> Arc<RegistrySink> {
+        Arc::new(RegistrySink::new(repository.clone(), self.tags()).with_read_back(self.reads_back))
     }
 
     /// Returns a handle on the repository of the image, with the options for the target.
@@ -224,12 +250,13 @@ impl Push {
 
     /// Decides, and then checks with the registry. The checks are left out when the image is published already.
     async fn ready(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
-        let (tags, progress) = (self.tags(), Arc::clone(&self.options.progress));
+        let (tags, reads_back, progress) = (self.tags(), self.reads_back, Arc::clone(&self.options.progress));
         let prepared = self.decide(repository.clone(), sink).await?;
         prepared.check_whole()?;
         // Where nothing is to be written, nothing is tried out.
         if !prepared.is_published() {
-            preflight::preflight(&repository, prepared.image(), &tags, prepared.plan(), &progress).await?;
+            let checks = Preflight { repository: &repository, tags: &tags, reads_back, progress: &progress };
+            checks.run(prepared.image(), prepared.plan()).await?;
         }
         Ok(prepared)
     }

@@ -18,7 +18,7 @@ use crate::{
 impl ImageReader for Repository {
     async fn manifest(&self, selector: &str) -> Result<ManifestBlob, ImageError> {
         let found = Self::manifest(self, selector).await?;
-        found.ok_or_else(|| RegistryError::ImageNotFound(format!("{}:{selector}", self.name())).into())
+        found.ok_or_else(|| RegistryError::not_found(&self.name(), selector).into())
     }
 
     /// Downloads the blob into memory. The download ends early once the blob is larger than `size`; its digest then

@@ -1,7 +1,11 @@
 //! Blobs of a repository: whether a blob exists, mounting a blob from another repository, reading a blob. Uploads are
 //! in [`upload`](super::upload).
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -18,20 +22,22 @@ use tokio::{
 
 use super::{
     error::RegistryError,
+    quirks,
     repository::{Inner, Repository},
     request::{Access, Scope},
     upload::session::Session,
 };
 use crate::{
     Digest, blob,
-    error::{Error, Result},
+    error::{Error, Result, chain},
     http::{self, HttpFailure},
+    progress::Event,
     sink::{Blob, OpenBlob, VerifiedBlob},
 };
 
 /// Largest number of requests for one blob, the first one and those after redirects. Many registries redirect the
 /// download of a blob to an object store.
-const REDIRECTS_MAX: usize = 5;
+pub(super) const REDIRECTS_MAX: usize = 5;
 /// Largest blob that is hashed on the async worker, in bytes: configs and the layers of most base images.
 const IN_PLACE_BYTES: u64 = 8 << 20;
 /// Least average rate at which a blob must arrive, in bytes a second, after [`START_PATIENCE`]: a server that sends
@@ -45,27 +51,62 @@ impl Repository {
     /// for `access`.
     ///
     /// - An answer of 403 counts as absent: some registries give 403 for a missing blob.
+    /// - An answer that says nothing about the blob, such as 405 or 500, counts as absent, with a warning: the blob can
+    ///   be uploaded.
     /// - A redirect counts as present. The redirect is not followed.
-    /// - A `Content-Length` or `Docker-Content-Digest` that differs counts as absent. Both headers may be missing.
+    /// - A `Content-Length` or `Docker-Content-Digest` that differs counts as absent, and so does a web page. Both
+    ///   headers may be missing.
     ///
     /// # Errors
-    /// When the request gets no answer, or another status than 200, 403, 404 or a redirect; when no login is found or
-    /// the login is refused.
+    /// When the request gets no answer; when no login is found or the login is refused.
     pub async fn blob_exists(&self, access: Access, digest: &Digest, size: u64) -> Result<bool, RegistryError> {
+        if !self.inner().tells_blobs.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        match self.ask_for_blob(access, digest, size).await? {
+            Ok(exists) => Ok(exists),
+            Err(untold) => {
+                let message = format!("`{}` does not tell whether it has a blob: {}", self.name(), chain(&untold));
+                self.inner().progress.report(&Event::Warning { message });
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks whether the repository holds a blob. The inner error is an answer that says nothing about the blob.
+    ///
+    /// # Errors
+    /// As [`blob_exists`](Self::blob_exists).
+    pub(super) async fn ask_for_blob(
+        &self,
+        access: Access,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Result<bool, RegistryError>, RegistryError> {
         let inner = self.inner();
         let url = inner.url(&format!("blobs/{digest}"))?;
         let act = format!("look for blob `{digest}`");
-        let response = inner.send(&act, access.into(), Method::HEAD, &url, &HeaderMap::new(), None).await?;
+        let response = match inner.send(&act, access.into(), Method::HEAD, &url, &HeaderMap::new(), None).await {
+            // It was asked several times.
+            Err(error) if error.http().is_some_and(|failure| failure.status.is_some_and(|s| s.is_server_error())) => {
+                return Ok(Err(error));
+            }
+            sent => sent?,
+        };
         match response.status() {
             StatusCode::OK => {
                 // The header of a HEAD is the blob's size; reqwest's `content_length` is that of the empty body.
                 let length = http::header(&response, "content-length").and_then(|text| text.parse::<u64>().ok());
                 let named = http::header(&response, "docker-content-digest").and_then(|text| text.parse().ok());
-                Ok(length.is_none_or(|length| length == size) && named.is_none_or(|named: Digest| named == *digest))
+                let fits = length.is_none_or(|length| length == size)
+                    && named.is_none_or(|named: Digest| named == *digest)
+                    && !http::is_page(&response);
+                Ok(Ok(fits))
             }
-            status if status.is_redirection() => Ok(true),
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
-            _ => Err(inner.refused(act, Method::HEAD, response).await),
+            status if status.is_redirection() => Ok(Ok(true)),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(Ok(false)),
+            StatusCode::UNAUTHORIZED => Err(inner.refused(act, Method::HEAD, response).await),
+            _ => Ok(Err(inner.refused(act, Method::HEAD, response).await)),
         }
     }
 
@@ -102,7 +143,8 @@ impl Inner {
     /// session is deleted.
     async fn post_mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
         let mut url = self.url("blobs/uploads/")?;
-        url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
+        let from_path = quirks::api_repository(self.image.registry(), from);
+        url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", &from_path);
         let act = format!("mount blob `{digest}` from `{from}`");
         let response = self.send(&act, Scope::Mount(from), Method::POST, &url, &HeaderMap::new(), None).await?;
         if response.status() == StatusCode::ACCEPTED {

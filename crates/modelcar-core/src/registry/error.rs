@@ -168,6 +168,64 @@ pub enum RegistryError {
         /// The digest of the bytes that came, or that the registry names in `Docker-Content-Digest`.
         actual: Digest,
     },
+    /// The registry accepted an image and does not give back all of it. A pull would fail.
+    #[error(
+        "`{repository}` accepted image `{digest}` and does not give all of it back, so nothing of it should be deployed: \
+         {}",
+        .missing.join("; ")
+    )]
+    NotReadable {
+        /// `registry/repository`.
+        repository: String,
+        /// Digest of the image's index.
+        digest: Digest,
+        /// What is missing or wrong: a text for each document, tag and layer.
+        missing: Vec<String>,
+        /// The layers and configs among them that the registry lacks or gives wrong.
+        blobs: Vec<Digest>,
+    },
+    /// The registry refuses a manifest because of what the manifest names, and did so at every try.
+    #[error("{act} at `{repository}`: {}", lacking(.missing))]
+    NamesMissing {
+        /// What was tried, and on which object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// The blobs or manifests that the registry reports as missing.
+        missing: Vec<Digest>,
+        /// The registry's answer to the last try.
+        source: Box<HttpFailure>,
+    },
+    /// The login may push to the repository and may not read it. A push reads the image back before it succeeds.
+    #[error("the login may push to `{repository}` and may not read it")]
+    MayNotRead {
+        /// `registry/repository`.
+        repository: String,
+        /// The answer to a request that reads.
+        source: Box<Self>,
+    },
+    /// A web page came in place of a registry's answer. The server is no registry, or a proxy asks for a login.
+    #[error("{act} at `{repository}`: a web page came in place of a registry's answer (status {status})")]
+    Page {
+        /// What was tried, and on which object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// Status of the answer, between 200 and 299.
+        status: u16,
+    },
+    /// The registry says that it holds fewer bytes of an upload than were sent. The rest may be sent again.
+    #[error("{act} at `{repository}`: it holds {held} bytes after {sent} were sent")]
+    HoldsLess {
+        /// What was tried, and on which object.
+        act: String,
+        /// `registry/repository`.
+        repository: String,
+        /// Number of bytes that the registry says it holds.
+        held: u64,
+        /// Number of bytes that were sent.
+        sent: u64,
+    },
     /// The registry has no such image. The field is the image's reference: repository, and tag or digest.
     #[error("image `{0}` was not found")]
     ImageNotFound(String),
@@ -243,6 +301,12 @@ pub enum KeychainError {
         /// Reason of the failure. Never holds the helper's answer if that may be a secret.
         reason: String,
     },
+    /// A login file names a credential helper that is not installed.
+    #[error("credential helper `{helper}` is not installed")]
+    NoHelper {
+        /// Name of the program: `docker-credential-` and the suffix that the login file names.
+        helper: String,
+    },
     /// A keychain that is not from this library failed.
     #[error(transparent)]
     Other(#[from] OtherError),
@@ -274,10 +338,25 @@ impl ModelcarError for KeychainError {
 }
 
 impl RegistryError {
+    /// Makes the error for an image of `repository` that is not there. A digest follows `@`, a tag follows `:`.
+    pub(crate) fn not_found(repository: &str, selector: &str) -> Self {
+        let sign = if selector.contains(':') { '@' } else { ':' };
+        Self::ImageNotFound(format!("{repository}{sign}{selector}"))
+    }
+
     /// Returns the registry error that `error` carries; `None` for an error of another origin, such as the source of a
     /// layer.
     pub(super) fn of(error: &Error) -> Option<&Self> {
         error.downcast_ref()
+    }
+
+    /// Returns whether a request got no answer: the registry can't be reached, or is silent.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Request { source, .. } => source.status.is_none() && source.is_retryable(),
+            Self::Stalled { .. } => true,
+            _ => false,
+        }
     }
 
     /// Returns the HTTP failure that ended the request; `None` for an error without one.
@@ -287,10 +366,20 @@ impl RegistryError {
             | Self::SessionLost { source, .. }
             | Self::Resumed { source, .. }
             | Self::LoginExpired { source, .. }
+            | Self::NamesMissing { source, .. }
             | Self::TooLarge { source, .. } => Some(source),
             _ => None,
         }
     }
+}
+
+/// Says what a registry lacks that refuses a manifest.
+fn lacking(missing: &[Digest]) -> String {
+    if missing.is_empty() {
+        return "it has everything that the manifest names and refuses the manifest all the same".to_owned();
+    }
+    let digests: Vec<String> = missing.iter().map(|digest| format!("`{digest}`")).collect();
+    format!("it lacks what the manifest names: {}", digests.join(", "))
 }
 
 impl ModelcarError for RegistryError {
@@ -298,6 +387,10 @@ impl ModelcarError for RegistryError {
         match self {
             Self::Request { source, .. } => source.kind(),
             Self::Protocol { .. }
+            | Self::NotReadable { .. }
+            | Self::NamesMissing { .. }
+            | Self::Page { .. }
+            | Self::HoldsLess { .. }
             | Self::Stalled { .. }
             | Self::AnsweredEarly { .. }
             | Self::RefusedRedirect { .. }
@@ -305,6 +398,7 @@ impl ModelcarError for RegistryError {
             | Self::Resumed { .. } => ErrorKind::Network,
             Self::WrongDigest { .. } | Self::WrongBody { .. } | Self::WrongLength { .. } => ErrorKind::Integrity,
             Self::ImageNotFound(_) => ErrorKind::NotFound,
+            Self::MayNotRead { .. } => ErrorKind::Denied,
             Self::Keychain { source: KeychainError::Other(error), .. } => error.kind(),
             Self::Keychain { .. } | Self::NoLogin { .. } | Self::LoginRefused { .. } | Self::LoginExpired { .. } => {
                 ErrorKind::Auth
@@ -321,6 +415,7 @@ impl ModelcarError for RegistryError {
             Self::Request { source, .. } => source.is_retryable(),
             Self::Keychain { source, .. } => source.is_retryable(),
             Self::Stalled { .. }
+            | Self::HoldsLess { .. }
             | Self::AnsweredEarly { .. }
             | Self::SessionLost { .. }
             | Self::LoginExpired { .. } => true,

@@ -4,14 +4,16 @@
 use bytes::Bytes;
 use reqwest::{
     Method, StatusCode,
-    header::{HeaderMap, HeaderValue},
+    header::{ACCEPT, HeaderMap, HeaderValue},
 };
 use tokio::time::{Instant, timeout};
 
-use super::{error::RegistryError, repository::Repository, request::Scope};
+use super::{blob::REDIRECTS_MAX, error::RegistryError, repository::Repository, request::Scope};
 use crate::{
     Digest,
     http::{self, HttpFailure},
+    oci::Document,
+    retry::Failure,
     sink::ManifestBlob,
 };
 
@@ -50,20 +52,25 @@ impl Repository {
     /// because a truncated manifest under a tag would pass for another manifest.
     async fn get_manifest(&self, act: &str, selector: &str) -> Result<Option<(Bytes, HeaderMap)>, RegistryError> {
         let inner = self.inner();
-        let url = inner.url(&format!("manifests/{selector}"))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            "accept",
-            MANIFEST_TYPES.parse().map_err(|_| inner.protocol(act, "the list of media types is no valid header"))?,
-        );
-        let mut attempt = 1;
+        let mut url = inner.url(&format!("manifests/{selector}"))?;
+        let headers = accept();
+        let (mut attempt, mut hops) = (1, 0);
         loop {
             let response = inner.send(act, Scope::Pull, Method::GET, &url, &headers, None).await?;
             if response.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
+            // Some registries keep manifests at another host.
+            if response.status().is_redirection() && hops < REDIRECTS_MAX {
+                url = inner.follow(&url, act, &response).await?;
+                hops += 1;
+                continue;
+            }
             if response.status() != StatusCode::OK {
                 return Err(inner.refused(act, Method::GET, response).await);
+            }
+            if http::is_page(&response) {
+                return Err(inner.page(act, &response));
             }
             let (begun, answered) = (Instant::now(), response.headers().clone());
             let reading = http::read_limited(response, MANIFEST_MAX_BYTES + 1);
@@ -91,15 +98,70 @@ impl Repository {
     /// `selector`: the answer to an earlier try may have been lost, and an immutable tag refuses even the manifest that
     /// it points to.
     ///
+    /// A registry may not know for a moment what was just uploaded. A refusal for that reason is no failure at first:
+    /// the registry is asked for all that the manifest names, and the manifest is put again after a wait.
+    ///
     /// # Errors
     /// The failure of the put, when the registry refuses the manifest, gives no answer, or says that it stored another
-    /// digest ([`RegistryError::WrongDigest`]).
+    /// digest ([`RegistryError::WrongDigest`]). [`RegistryError::NamesMissing`] when it still lacks what the manifest
+    /// names.
     pub async fn put_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
-        let Err(error) = self.send_manifest(manifest, selector).await else { return Ok(()) };
-        match self.manifest(selector).await {
-            Ok(Some(stored)) if stored.digest == manifest.digest => Ok(()),
-            _ => Err(error),
+        let mut attempt = 1;
+        loop {
+            let begun = Instant::now();
+            let Err(error) = self.send_manifest(manifest, selector).await else { return Ok(()) };
+            if let Ok(Some(stored)) = self.manifest(selector).await
+                && stored.digest == manifest.digest
+            {
+                return Ok(());
+            }
+            let error = match error {
+                RegistryError::Request { act, repository, source } if is_about_names(&source) => {
+                    let missing = self.missing_below(manifest).await;
+                    RegistryError::NamesMissing { act, repository, missing, source }
+                }
+                error => return Err(error),
+            };
+            let failure = Failure::from(&error).retryable(true).unhurried();
+            let act = format!("put manifest `{selector}`");
+            if !self.inner().retry.next_attempt(&act, attempt, begun.elapsed(), failure).await {
+                return Err(error);
+            }
+            attempt += 1;
         }
+    }
+
+    /// Returns which of the blobs and manifests that a manifest names are not in the repository. What the registry does
+    /// not tell counts as present.
+    async fn missing_below(&self, manifest: &ManifestBlob) -> Vec<Digest> {
+        let (blobs, manifests) = match Document::parse(&manifest.bytes) {
+            Ok(Document::Manifest(manifest)) => {
+                let layers = manifest.layers.into_iter().map(|layer| layer.digest);
+                ([manifest.config.digest].into_iter().chain(layers).collect(), Vec::new())
+            }
+            Ok(Document::Index { manifests, .. }) => {
+                (Vec::new(), manifests.into_iter().map(|entry| entry.digest).collect())
+            }
+            Err(_) => (Vec::new(), Vec::new()),
+        };
+        let mut missing = Vec::new();
+        for (kind, digests) in [("blobs", blobs), ("manifests", manifests)] {
+            for digest in digests {
+                if self.is_missing(kind, &digest).await {
+                    missing.push(digest);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Returns whether the registry answers 404 for a blob or manifest.
+    async fn is_missing(&self, kind: &str, digest: &Digest) -> bool {
+        let inner = self.inner();
+        let (act, headers) = (format!("look for `{digest}`"), accept());
+        let Ok(url) = inner.url(&format!("{kind}/{digest}")) else { return false };
+        let answer = inner.send(&act, Scope::Push, Method::HEAD, &url, &headers, None).await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND)
     }
 
     /// Puts a manifest, without reading it back after a failure. An answer without `Docker-Content-Digest` counts as
@@ -117,8 +179,16 @@ impl Repository {
         headers.insert("content-type", media_type);
         let body = manifest.bytes.clone();
         let response = inner.send(&act, Scope::Push, Method::PUT, &url, &headers, Some(body)).await?;
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let source = Box::new(HttpFailure::from_response(Method::PUT, response).await);
+            let (repository, bytes) = (inner.name(), manifest.bytes.len() as u64);
+            return Err(RegistryError::TooLarge { act, repository, bytes, source });
+        }
         if !response.status().is_success() {
             return Err(inner.refused(act, Method::PUT, response).await);
+        }
+        if http::is_page(&response) {
+            return Err(inner.page(act, &response));
         }
         let stored = http::header(&response, "docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         match stored {
@@ -138,4 +208,16 @@ impl Repository {
         let response = self.inner().send(&act, Scope::Delete, Method::DELETE, &url, &HeaderMap::new(), None).await?;
         Ok(response.status())
     }
+}
+
+/// Returns the header `Accept` of a request for a manifest.
+fn accept() -> HeaderMap {
+    [(ACCEPT, HeaderValue::from_static(MANIFEST_TYPES))].into_iter().collect()
+}
+
+/// Returns whether a registry refuses a manifest because it does not know what the manifest names. `MANIFEST_UNKNOWN` is
+/// meant for an index whose manifests are missing.
+fn is_about_names(failure: &HttpFailure) -> bool {
+    matches!(failure.code.as_deref(), Some("BLOB_UNKNOWN" | "MANIFEST_BLOB_UNKNOWN" | "MANIFEST_UNKNOWN"))
+        && failure.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422))
 }

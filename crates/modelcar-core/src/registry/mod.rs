@@ -16,6 +16,7 @@ mod manifest;
 mod parser_tests;
 mod preflight;
 mod quirks;
+mod read_back;
 mod redirect;
 mod registries;
 mod repository;
@@ -37,3 +38,4 @@ pub use self::{
     request::Access,
     sink::RegistrySink,
 };
+pub(crate) use self::{preflight::TagState, read_back::StoredImage};

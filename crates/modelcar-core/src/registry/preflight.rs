@@ -1,12 +1,17 @@
 //! Checks before the first weight byte is sent: the form of the repository's name, the permission to push, the tags,
 //! the sizes of layers.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use reqwest::StatusCode;
 
-use super::{error::RegistryError, quirks::ImmutableTags, repository::Repository};
-use crate::{Digest, Tag, progress::Event};
+use super::{error::RegistryError, quirks::ImmutableTags, repository::Repository, request::Access};
+use crate::{
+    Digest, Tag,
+    error::{ErrorKind, ModelcarError, Result, chain},
+    progress::Event,
+    sink::BytesBlob,
+};
 
 /// A tag that points to an image already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub struct TakenTag {
 
 /// State of a tag before a push.
 #[derive(Debug)]
-pub(super) enum TagState {
+pub(crate) enum TagState {
     /// The registry holds no manifest under the tag (404).
     Free,
     /// The tag points to an image.
@@ -61,6 +66,46 @@ impl Repository {
         Ok(())
     }
 
+    /// Asks once whether the registry tells which blobs it has. A registry that does not is asked no more: every blob is
+    /// uploaded then. A warning says so.
+    ///
+    /// # Errors
+    /// When the request gets no answer, or no credentials are found or accepted.
+    pub(crate) async fn check_look_ups(&self) -> Result<(), RegistryError> {
+        let nothing = Digest::from([0; 32]);
+        let Some(failure) = self.ask_for_blob(Access::Push, &nothing, 0).await?.err() else { return Ok(()) };
+        self.inner().tells_blobs.store(false, Ordering::Relaxed);
+        let message = format!(
+            "`{}` does not tell which blobs it has, so each of them is uploaded: {}",
+            self.name(),
+            chain(&failure)
+        );
+        self.inner().progress.report(&Event::Warning { message });
+        Ok(())
+    }
+
+    /// Proves that the credentials permit reading, for a registry whose answers leave that open: uploads a blob of two
+    /// bytes, unless the repository has it, and reads its end.
+    ///
+    /// # Errors
+    /// [`RegistryError::MayNotRead`] when reading is refused; otherwise the reason why the blob can't be uploaded or
+    /// read.
+    pub(crate) async fn check_read(&self) -> Result<()> {
+        const BODY: &[u8] = b"{}";
+        let (digest, size) = (Digest::of(BODY), BODY.len() as u64);
+        if !self.blob_exists(Access::Push, &digest, size).await? {
+            self.upload(&BytesBlob::new("a blob of two bytes", BODY), &|_reason| ()).await?;
+        }
+        match self.read_end(&digest, size).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Denied) => {
+                Err(RegistryError::MayNotRead { repository: self.name(), source: Box::new(error) }.into())
+            }
+            Err(error) if error.is_silence() => Err(error.into()),
+            // Whether the image can be read shows at the end of the push.
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the image that a tag points to, and whether the tag can be overwritten, if that can be tested. `None`
     /// means that the tag is free.
     ///
@@ -83,7 +128,7 @@ impl Repository {
     }
 
     /// Returns the state of a tag, as [`taken_tag`](Self::taken_tag) does, but tells an answer of 403 from a free tag.
-    pub(super) async fn look_up(&self, tag: &Tag) -> Result<TagState, RegistryError> {
+    pub(crate) async fn look_up(&self, tag: &Tag) -> Result<TagState, RegistryError> {
         let manifest = match self.manifest(tag.as_str()).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(TagState::Free),

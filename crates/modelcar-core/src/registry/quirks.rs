@@ -200,6 +200,15 @@ pub(super) fn is_docker_hub(registry: &str) -> bool {
     matches!(registry, "docker.io" | "index.docker.io" | DOCKER_HUB_API)
 }
 
+/// Returns the path of a repository in the API of `registry`. `docker.io/busybox` means `library/busybox` to every
+/// client.
+pub(super) fn api_repository(registry: &str, repository: &str) -> String {
+    if is_docker_hub(registry) && !repository.contains('/') {
+        return format!("library/{repository}");
+    }
+    repository.to_owned()
+}
+
 /// Returns the host, with its port if any, that serves the API of `registry`.
 pub(super) fn api_host(registry: &str) -> &str {
     if is_docker_hub(registry) { DOCKER_HUB_API } else { registry }
@@ -264,6 +273,9 @@ mod tests {
             assert_eq!(api_host(host), "registry-1.docker.io");
         }
         assert_eq!(api_host("r.io:5000"), "r.io:5000");
+        assert_eq!(api_repository("docker.io", "busybox"), "library/busybox");
+        assert_eq!(api_repository("docker.io", "acme/busybox"), "acme/busybox");
+        assert_eq!(api_repository("r.io", "busybox"), "busybox");
     }
 
     #[test]

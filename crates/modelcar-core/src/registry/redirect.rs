@@ -21,19 +21,25 @@ const LINK_LOCAL: &str = "is a link-local address, as a metadata server has";
 /// locations hold opaque state that a client must not rebuild (distribution-spec "Pushing blobs"). This function
 /// resolves no name and refuses link-local addresses only; [`check_addresses`] refuses private ones.
 ///
+/// A registry behind a proxy that ends TLS often names itself with `http://`. The client then stays on HTTPS.
+///
 /// # Errors
-/// The host, and why it is refused: no valid URL, not HTTP, plain HTTP after HTTPS, or a link-local address.
+/// The host, and why it is refused: no valid URL, not HTTP, plain HTTP of another host after HTTPS, or a link-local
+/// address.
 pub(super) fn follow(base: &Url, location: &str) -> Result<Url, (String, &'static str)> {
-    let url = base.join(location).map_err(|_| (String::from("?"), "is not a URL"))?;
-    let host = || shown_host(&url);
+    let mut url = base.join(location).map_err(|_| (String::from("?"), "is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err((host(), "is not HTTP"));
+        return Err((shown_host(&url), "is not HTTP"));
     }
     if base.scheme() == "https" && url.scheme() == "http" {
-        return Err((host(), "goes from https down to http"));
+        let is_itself = base.host_str() == url.host_str()
+            && url.port().is_none_or(|port| Some(port) == base.port_or_known_default());
+        if !is_itself || url.set_scheme("https").and(url.set_port(base.port())).is_err() {
+            return Err((shown_host(&url), "goes from https down to http"));
+        }
     }
     if !same_host(base, &url) && reach_of(&url) == Some(Reach::LinkLocal) {
-        return Err((host(), LINK_LOCAL));
+        return Err((shown_host(&url), LINK_LOCAL));
     }
     Ok(url)
 }
@@ -154,7 +160,11 @@ mod tests {
         check(base, "/up/1?_state=a%2Fb", Ok("https://r.io/up/1?_state=a%2Fb"));
         check(base, "https://r.io:443/up", Ok("https://r.io/up"));
         check(base, "https://store.io/up", Ok("https://store.io/up"));
-        check(base, "http://r.io/up", Err("goes from https down to http"));
+        check(base, "http://r.io/up", Ok("https://r.io/up"));
+        check(base, "http://r.io:443/up", Ok("https://r.io/up"));
+        check("https://r.io:5000/v2/", "http://r.io/up", Ok("https://r.io:5000/up"));
+        check("https://r.io:5000/v2/", "http://r.io:5000/up", Ok("https://r.io:5000/up"));
+        check(base, "http://r.io:8080/up", Err("goes from https down to http"));
         check(base, "http://other.io/up", Err("goes from https down to http"));
         for from in [base, "http://127.0.0.1:5000/v2/", "http://10.0.0.1/v2/"] {
             let scheme = from.split(':').next().unwrap();

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeSet,
     num::NonZeroU64,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -111,6 +114,8 @@ pub(super) struct Inner {
     pub(super) warned: Mutex<BTreeSet<String>>,
     /// Upload sessions that are open and have to be deleted when a push ends early.
     pub(super) uploads: OpenUploads,
+    /// Whether the registry tells which blobs it has. `false` once it gave no usable answer before a push.
+    pub(super) tells_blobs: AtomicBool,
     /// Size of chunks, in bytes. 0 while uploads are not chunked. All uploads share the size, so that a 413 for one
     /// layer changes the mode of the others.
     pub(super) chunk_bytes: AtomicU64,
@@ -130,7 +135,8 @@ impl Repository {
     ) -> Result<Self, RegistryError> {
         let plain = image.is_loopback() || options.plain_http;
         let host = quirks::api_host(image.registry());
-        let base = format!("{}://{host}/v2/{}/", if plain { "http" } else { "https" }, image.repository());
+        let path = quirks::api_repository(image.registry(), image.repository());
+        let base = format!("{}://{host}/v2/{path}/", if plain { "http" } else { "https" });
         let base: Url = base.parse().map_err(|_| RegistryError::Protocol {
             act: "make the URL".to_owned(),
             repository: format!("{}/{}", image.registry(), image.repository()),
@@ -159,6 +165,7 @@ impl Repository {
             keychain,
             quirks,
             retry,
+            tells_blobs: AtomicBool::new(true),
             chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,
@@ -220,6 +227,11 @@ impl Inner {
     /// Makes the error for an answer that breaks the protocol. `act` says what was tried.
     pub(super) fn protocol(&self, act: &str, reason: impl Into<String>) -> RegistryError {
         RegistryError::Protocol { act: act.to_owned(), repository: self.name(), reason: reason.into() }
+    }
+
+    /// Makes the error for a web page with the status of a success.
+    pub(super) fn page(&self, act: impl Into<String>, response: &Response) -> RegistryError {
+        RegistryError::Page { act: act.into(), repository: self.name(), status: response.status().as_u16() }
     }
 
     /// Makes the error for bytes whose digest is `actual` where `expected` was asked for.

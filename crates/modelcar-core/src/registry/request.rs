@@ -9,7 +9,7 @@ use reqwest::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{error::RegistryError, redirect, repository::Inner};
+use super::{error::RegistryError, quirks, redirect, repository::Inner};
 use crate::{
     http::{self, HttpFailure},
     progress::Event,
@@ -83,12 +83,13 @@ impl Inner {
     pub(super) async fn authorization(&self, scope: Scope<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
         let mut headers = HeaderMap::new();
         if redirect::same_origin(&self.base, url) {
-            let here = self.image.repository();
+            let path = |repository| quirks::api_repository(self.image.registry(), repository);
+            let here = path(self.image.repository());
             let scope = match scope {
                 Scope::Pull => format!("repository:{here}:pull"),
                 Scope::Push => format!("repository:{here}:pull,push"),
                 Scope::Delete => format!("repository:{here}:pull,delete"),
-                Scope::Mount(from) => format!("repository:{here}:pull,push repository:{from}:pull"),
+                Scope::Mount(from) => format!("repository:{here}:pull,push repository:{}:pull", path(from)),
             };
             let mut attempt = 1;
             let login = loop {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{repository::Repository, request::Access};
+use super::{error::RegistryError, read_back::StoredImage, repository::Repository, request::Access};
 use crate::{
     Digest, Tag,
     error::{ModelcarError, Result},
@@ -21,6 +21,8 @@ pub struct RegistrySink {
     repository: Repository,
     /// Tags that are set to the index, in this order.
     tags: Vec<Tag>,
+    /// Whether the image is read back before the push succeeds.
+    reads_back: bool,
     /// Names under which the index is stored, and the name whose request has no known result.
     published: Mutex<Option<Published>>,
 }
@@ -29,7 +31,24 @@ impl RegistrySink {
     /// Puts the image under each of `tags`. Without tags the image has only its digest as a name. A tag that exists is
     /// overwritten if the registry permits that. No request is sent yet.
     pub fn new(repository: Repository, tags: Vec<Tag>) -> Self {
-        Self { repository, tags, published: Mutex::default() }
+        Self { repository, tags, reads_back: true, published: Mutex::default() }
+    }
+
+    /// Sets whether a push reads the image back before it succeeds.
+    #[must_use]
+    pub(crate) fn with_read_back(self, reads_back: bool) -> Self {
+        Self { reads_back, ..self }
+    }
+
+    /// Reads the published image back as a pull does, unless that is turned off.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotReadable`] with what the registry does not give back.
+    pub(crate) async fn read_back(&self, image: &StoredImage) -> Result<(), RegistryError> {
+        if !self.reads_back {
+            return Ok(());
+        }
+        self.repository.read_back(image, &self.tags).await
     }
 
     /// Stores the index under a name, and records whether the name points to the index. A request without an answer

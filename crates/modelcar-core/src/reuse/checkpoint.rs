@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::image_layer::{self, ImageLayer};
 use crate::{
     Digest,
-    error::Result,
+    error::{Result, chain},
     image,
     oci::{Document, canonical_json},
     plan::Layer,
@@ -89,7 +89,7 @@ impl Checkpoints {
             return;
         }
         if let Err(error) = self.repository.put_manifest(&manifest, &tag(&recipe)).await {
-            self.warn(format!("can't write a checkpoint of {}: {error}", layer.title()));
+            self.warn(format!("can't write a checkpoint of {}: {}", layer.title(), chain(&error)));
         }
     }
 
@@ -101,10 +101,10 @@ impl Checkpoints {
             Ok(StatusCode::NOT_FOUND) => match self.try_out().await {
                 Ok(None) => return true,
                 Ok(Some(reason)) => format!("the trial checkpoint can't be deleted and remains as `{TRIAL}`: {reason}"),
-                Err(error) => error.to_string(),
+                Err(error) => error.chain(),
             },
             Ok(status) => format!("it does not allow manifests to be deleted ({})", status.as_u16()),
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         let registry = self.repository.image().registry();
         self.warn(format!(
@@ -166,7 +166,7 @@ impl Checkpoints {
             Ok(StatusCode::NOT_FOUND) => None,
             Ok(status) if status.is_success() => None,
             Ok(status) => Some(format!("the registry says {}", status.as_u16())),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(chain(&error)),
         }
     }
 

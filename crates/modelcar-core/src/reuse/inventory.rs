@@ -11,8 +11,8 @@ use super::{
     repositories::Repositories,
 };
 use crate::{
-    Digest, ErrorKind, ImageError, ImageRef, ModelcarError, Tag,
-    error::Result,
+    Digest, ImageError, ImageRef, Tag,
+    error::{Result, chain},
     facts::StatedFacts,
     progress::{Event, Phase, Progress},
     registry::Repository,
@@ -81,8 +81,12 @@ impl Inventory {
                     seen.extend(seen_layers(layers, &Place::Here, &from));
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Network => return Err(error.into()),
-                Err(error) => warn(&options, format!("can't look for reusable layers in tag `{tag}`: {error}")),
+                // What the tag holds now does not matter otherwise: the push replaces it.
+                Err(ImageError::Registry(error)) if error.is_silence() => return Err(error.into()),
+                Err(error) => {
+                    let reason = chain(&error);
+                    warn(&options, format!("can't look for reusable layers in tag `{tag}`: {reason}"));
+                }
             }
         }
         for (image, repository, found) in others {
@@ -95,7 +99,10 @@ impl Inventory {
                     seen.extend(seen_layers(layers, &place, &image.to_string()));
                 }
                 Ok(None) => warn(&options, format!("image `{image}` was not found: none of its layers is reused")),
-                Err(error) => warn(&options, format!("can't look for reusable layers in image `{image}`: {error}")),
+                Err(error) => {
+                    let reason = chain(&error);
+                    warn(&options, format!("can't look for reusable layers in image `{image}`: {reason}"));
+                }
             }
         }
         Ok(Self { options, tags, seen, stated, repositories })

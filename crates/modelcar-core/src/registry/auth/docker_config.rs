@@ -1,7 +1,13 @@
 //! Reads login files of Docker (`config.json`) and of podman, skopeo and buildah (`auth.json`,
 //! containers-auth.json(5)).
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use base64::{
@@ -36,19 +42,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// Files are read at every look-up, because Cloud Build rewrites Docker's file while a build runs. The first file with
 /// a login for the registry decides. Within a file, a helper for the registry comes before an entry, and an entry
-/// before the default store. A missing file is skipped; an unreadable file and a failing helper are errors.
+/// before the default store. A missing file is skipped, and so is a helper that is not installed; an unreadable file and
+/// a failing helper are errors.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
     /// The login files, in the order in which they are read.
     files: Vec<PathBuf>,
     /// Time limit of one run of a credential helper.
     helper_patience: Duration,
+    /// Helpers that a file names and that are not installed.
+    missing_helpers: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl DockerConfig {
     /// Reads `files`, in this order. Nothing is read before credentials are needed.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, helper_patience: HELPER_PATIENCE }
+        Self { files, helper_patience: HELPER_PATIENCE, missing_helpers: Arc::default() }
     }
 
     /// Limits the run of a credential helper to `patience`, instead of 30 s. A helper that takes longer is killed and
@@ -68,7 +77,14 @@ impl Keychain for DockerConfig {
             for found in find(&config, image) {
                 let (credential, place) = match found {
                     Found::Helper { helper, server } => {
-                        (helper::ask(&helper, &server, self.helper_patience).await?, format!("helper `{helper}`"))
+                        match helper::ask(&helper, &server, self.helper_patience).await {
+                            // A login file that is mounted into a container names helpers of another machine.
+                            Err(KeychainError::NoHelper { helper }) => {
+                                self.missing_helpers.lock().unwrap_or_else(PoisonError::into_inner).insert(helper);
+                                continue;
+                            }
+                            asked => (asked?, format!("helper `{helper}`")),
+                        }
                     }
                     Found::Entry { key, entry } => {
                         let credential = entry_credential(entry).map_err(|reason| KeychainError::Invalid {
@@ -87,7 +103,9 @@ impl Keychain for DockerConfig {
     }
 
     fn places(&self, _image: &ImageRef) -> Vec<String> {
-        self.files.iter().map(|path| format!("`{}`", path.display())).collect()
+        let files = self.files.iter().map(|path| format!("`{}`", path.display()));
+        let missing = self.missing_helpers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        files.chain(missing.iter().map(|helper| format!("`{helper}` (which is not installed)"))).collect()
     }
 }
 
@@ -133,8 +151,23 @@ pub(in crate::registry) fn find<'a>(config: &'a Value, image: &ImageRef) -> Vec<
         .find_map(|key| name(section("credHelpers", key)).map(|helper| Found::Helper { helper, server: key.clone() }));
     let entries =
         keys.iter().filter_map(|key| section("auths", key).map(|entry| Found::Entry { key: key.clone(), entry }));
+    let entries = entries.chain(urls(config, image, &keys));
     let store = name(config.get("credsStore")).map(|helper| Found::Helper { helper, server: server_name(image) });
     helper.into_iter().chain(entries).chain(store).collect()
+}
+
+/// Returns the entries under a URL of the registry, whatever its path: `docker login https://HOST/PATH` writes such keys,
+/// and Docker takes each for its host. Entries under one of `keys` are left out.
+fn urls<'a>(config: &'a Value, image: &ImageRef, keys: &[String]) -> impl Iterator<Item = Found<'a>> {
+    let entries = config.get("auths").and_then(Value::as_object).into_iter().flatten();
+    let fits = |key: &str| {
+        let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+        let host = rest.and_then(|rest| rest.split('/').next());
+        host.is_some_and(|host| host.eq_ignore_ascii_case(image.registry())) && !keys.iter().any(|known| known == key)
+    };
+    let found: Vec<Found<'a>> =
+        entries.filter(|(key, _)| fits(key)).map(|(key, entry)| Found::Entry { key: key.clone(), entry }).collect();
+    found.into_iter()
 }
 
 /// Returns the name under which the default store (`credsStore`) keeps the credentials for the registry of `image`.
@@ -145,7 +178,9 @@ fn server_name(image: &ImageRef) -> String {
 /// Returns the keys that a login file may use for the registry of `image`, the longest first: `host/a/b`, `host/a`,
 /// `host` (containers-auth.json), then Docker's forms with a scheme.
 fn keys(image: &ImageRef) -> Vec<String> {
-    let host = image.registry();
+    // Names of hosts have no case; login files have them as they were typed, mostly in lower case.
+    let lower = image.registry().to_ascii_lowercase();
+    let host = lower.as_str();
     let mut keys = Vec::new();
     let mut rest = Some(image.repository());
     while let Some(path) = rest {
@@ -187,7 +222,9 @@ fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
 
 /// Decodes `auth`: base64 of name, colon and password. Zero bytes at the end are padding and dropped.
 fn decode(encoded: &str) -> Result<(String, String), &'static str> {
-    let decoded = BASE64.decode(encoded.trim()).map_err(|_| "has an `auth` that is not base64")?;
+    // Tools that wrap lines at 76 characters put line ends into it.
+    let encoded: String = encoded.chars().filter(|c| !c.is_whitespace()).collect();
+    let decoded = BASE64.decode(encoded).map_err(|_| "has an `auth` that is not base64")?;
     let decoded = String::from_utf8(decoded).map_err(|_| "has an `auth` that is not UTF-8")?;
     // Only the first colon separates: the key of a service account, used as a password, contains many.
     let (username, password) = decoded.split_once(':').ok_or("has an `auth` without a colon")?;

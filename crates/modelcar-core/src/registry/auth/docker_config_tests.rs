@@ -185,10 +185,27 @@ async fn a_helper_that_hangs_is_killed_with_all_it_started() {
 }
 
 #[tokio::test]
-async fn a_helper_that_is_missing_is_an_error_and_no_silence() {
-    for store in ["modelcar-has-no-such-helper", "../../bin/sh"] {
-        let error = look_up(&json!({"credsStore": store}), "r.io/a").await.unwrap_err().to_string();
-        assert!(error.contains(store), "{error}");
-        assert!(error.contains("can't be started") || error.contains("is not the name of a program"), "{error}");
+async fn a_helper_that_is_missing_is_passed_over_and_named() {
+    let error = look_up(&json!({"credsStore": "../../bin/sh"}), "r.io/a").await.unwrap_err().to_string();
+    assert!(error.contains("is not the name of a program"), "{error}");
+    let (dir, image) = (TempDir::new().unwrap(), "r.io/a".parse().unwrap());
+    let files = ["first.json", "second.json"].map(|name| dir.path().join(name));
+    fs::write(&files[0], r#"{"credsStore":"modelcar-has-no-such-helper"}"#).unwrap();
+    fs::write(&files[1], r#"{"auths":{"r.io":{"auth":"dTpw"}}}"#).unwrap();
+    let keychain = DockerConfig::new(files.to_vec());
+    let login = keychain.resolve(&image, &Refused::default()).await.unwrap().unwrap();
+    assert_eq!(login.credential, basic("u", "p"), "the next place");
+    let missing = "`docker-credential-modelcar-has-no-such-helper` (which is not installed)".to_owned();
+    assert!(keychain.places(&image).contains(&missing), "{:?}", keychain.places(&image));
+}
+
+#[tokio::test]
+async fn any_url_is_a_key_and_line_ends_are_passed_over() {
+    for key in ["https://r.io/v1", "https://r.io/v2", "http://r.io/v1/", "https://r.io/p/r", "https://R.io/x"] {
+        let config = json!({"auths": {key: {"auth": "dT\npw\r\n"}}});
+        assert_eq!(look_up(&config, "r.io/a").await.unwrap(), Some(basic("u", "p")), "{key}");
+        assert_eq!(look_up(&config, "r.io:443/a").await.unwrap(), None, "{key}");
     }
+    let config = json!({"auths": {"localhost:5000": {"auth": "dTpw"}}});
+    assert_eq!(look_up(&config, "LOCALHOST:5000/a").await.unwrap(), Some(basic("u", "p")));
 }

@@ -22,7 +22,7 @@ const ANSWER_MAX_BYTES: u64 = 1 << 20;
 /// The helper and the processes that it started are killed after `patience`, and when the future is dropped.
 ///
 /// # Errors
-/// [`KeychainError::Helper`] when `suffix` can't be the name of a program, and when the helper can't be started, fails,
+/// [`KeychainError::NoHelper`] when the helper is not installed; [`KeychainError::Helper`] when `suffix` can't be the name of a program, and when the helper can't be started, fails,
 /// takes too long or answers no JSON.
 pub(super) async fn ask(suffix: &str, server: &str, patience: Duration) -> Result<Option<Credential>, KeychainError> {
     let helper = format!("docker-credential-{suffix}");
@@ -40,7 +40,10 @@ pub(super) async fn ask_program(
     patience: Duration,
 ) -> Result<Option<Credential>, KeychainError> {
     let failed = |reason: String| KeychainError::Helper { helper: program.to_owned(), reason };
-    let mut group = Group::start(program).map_err(|error| failed(format!("can't be started: {error}")))?;
+    let mut group = Group::start(program).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => KeychainError::NoHelper { helper: program.to_owned() },
+        _ => failed(format!("can't be started: {error}")),
+    })?;
     let (success, said) = match timeout(patience, group.talk(server)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(failed(error.to_string())),

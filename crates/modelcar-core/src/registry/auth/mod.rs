@@ -57,6 +57,9 @@ struct State {
     direct: Option<(Login, Token)>,
     /// Credentials that were refused. The keychain does not offer them again.
     refused: Refused,
+    /// Whether tokens are requested for the scopes of the challenge, because a fresh token for the client's own scope
+    /// was refused.
+    stated_scopes: bool,
     /// Kind and origin of the credentials that gave the newest header.
     used: Option<String>,
     /// Origin of the credentials that were sent without a token server and refused by the registry.
@@ -93,7 +96,7 @@ impl Auth {
                     state.used = Some(login.describe());
                     return Ok(Some(header));
                 }
-                Err(failure) if token::is_refusal(&failure) => {
+                Err(failure) if token::is_refusal(&failure) || !fits(&challenge, &login.credential) => {
                     state.refused.add(login.credential);
                     refusal = Some((login.origin, Some(Box::new(failure))));
                 }
@@ -143,9 +146,12 @@ impl Auth {
         };
         let meant = |token: &Token| token.header == used;
         let young = |token: &Token| token.good_until > Instant::now();
+        // The token server may know the repository by another name.
+        let is_fresh = state.tokens.values().any(|token| meant(token) && young(token));
         let anonymous_is_too_little =
             state.tokens.values().any(|token| meant(token) && token.anonymous && young(token));
         state.tokens.retain(|_, token| !meant(token));
+        state.stated_scopes |= is_fresh;
         if let Some((login, _)) = state.direct.take_if(|(_, token)| meant(token)) {
             state.refused.add(login.credential);
             state.refused_at_once = Some(login.origin);
@@ -233,19 +239,31 @@ impl Auth {
         scope: &str,
         credential: Option<&Credential>,
     ) -> Result<HeaderValue, HttpFailure> {
-        let Challenge::Bearer { realm, service, more } = challenge else {
+        let Challenge::Bearer { realm, service, more, stated } = challenge else {
             return Err(HttpFailure::protocol(Method::GET, &self.base, "the challenge names no token server"));
         };
         // A scope names a resource and actions. The scope of a mount is two scopes, separated by a space.
         let resource = |scope: &str| scope.rsplit_once(':').map_or(scope, |(resource, _)| resource).to_owned();
         let own: Vec<String> = scope.split(' ').map(resource).collect();
         let foreign = more.iter().filter(|more| !own.contains(&resource(more))).cloned();
-        let scopes: Vec<String> = scope.split(' ').map(str::to_owned).chain(foreign).collect();
+        // Servers that read one scope only read the first.
+        let first = stated.iter().filter(|_| state.stated_scopes).cloned();
+        let mut scopes: Vec<String> = Vec::new();
+        for scope in first.chain(scope.split(' ').map(str::to_owned)).chain(foreign) {
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
         let token = self.server.token(realm, service.as_deref(), &scopes, credential).await?;
         let header = token.header.clone();
         state.tokens.insert(scope.to_owned(), token);
         Ok(header)
     }
+}
+
+/// Returns whether a credential can be sent at all: a refresh token alone is no name and password.
+fn fits(challenge: &Challenge, credential: &Credential) -> bool {
+    !matches!((challenge, credential), (Challenge::Basic, Credential::IdentityToken { fallback: None, .. }))
 }
 
 #[cfg(feature = "workspace-tests")]

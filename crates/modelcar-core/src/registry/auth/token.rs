@@ -7,8 +7,8 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
-    Method, RequestBuilder, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::keychain::Credential;
 use crate::{
     http::{self, HttpFailure, Secret},
+    registry::redirect,
     retry::RetryPolicy,
 };
 
@@ -28,6 +29,8 @@ const LEAST_LEFT: Duration = Duration::from_secs(15);
 const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Largest answer that is read, in bytes. Tokens of some registries have several kilobytes.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// Largest number of redirects of one request.
+const REDIRECTS_MAX: usize = 5;
 /// The name under which the client introduces itself to token servers (`client_id`).
 const CLIENT_ID: &str = "modelcar";
 
@@ -99,9 +102,10 @@ impl TokenServer {
         let secrets = basic.map_or_else(Vec::new, |(username, password)| {
             vec![password.expose().to_owned(), form(password.expose()), basic_text(username, password)]
         });
-        let asked = self.ask(Method::GET, realm, &secrets, || {
-            let request = self.client.get(url.clone());
-            match &authorization {
+        let asked = self.ask(Method::GET, &url, &secrets, |at| {
+            let request = self.client.get(at.clone());
+            // A login goes to the token server that the challenge names, and to no other.
+            match authorization.as_ref().filter(|_| redirect::same_origin(realm, at)) {
                 Some(header) => request.header(AUTHORIZATION, header),
                 None => request,
             }
@@ -125,37 +129,42 @@ impl TokenServer {
             .extend_pairs(service.map(|service| ("service", service)))
             .finish();
         let secrets = [token.expose().to_owned(), form(token.expose())];
-        self.ask(Method::POST, realm, &secrets, || {
+        self.ask(Method::POST, realm, &secrets, |at| {
             let content_type = "application/x-www-form-urlencoded";
-            self.client.post(realm.clone()).header(CONTENT_TYPE, content_type).body(body.clone())
+            self.client.post(at.clone()).header(CONTENT_TYPE, content_type).body(body.clone())
         })
         .await
     }
 
-    /// Sends the requests that `request` makes until one succeeds or the retry policy ends. `secrets` are masked in
-    /// failures, because a server may repeat them in its answer.
+    /// Sends the requests that `request` makes until one succeeds or the retry policy ends. A GET is redirected as the
+    /// redirect policy permits. `secrets` are masked in failures, because a server may repeat them in its answer.
     async fn ask(
         &self,
         method: Method,
-        realm: &Url,
+        from: &Url,
         secrets: &[String],
-        request: impl Fn() -> RequestBuilder,
+        request: impl Fn(&Url) -> RequestBuilder,
     ) -> Result<Token, HttpFailure> {
-        let mut attempt = 1;
+        let (mut attempt, mut hops, mut realm) = (1, 0, from.clone());
         loop {
             let begun = Instant::now();
-            let span = http::log::request(&method, realm, attempt, 0);
-            let failure = match http::log::answered(span, request().timeout(ANSWER_PATIENCE).send()).await {
+            let span = http::log::request(&method, &realm, attempt, 0);
+            let failure = match http::log::answered(span, request(&realm).timeout(ANSWER_PATIENCE).send()).await {
+                Ok(response) if is_redirect(&method, &response) && hops < REDIRECTS_MAX => {
+                    realm = redirected(from, &realm, &response).await?;
+                    hops += 1;
+                    continue;
+                }
                 Ok(response) if response.status().is_success() => {
                     match http::read_limited(response, ANSWER_MAX_BYTES).await {
                         Ok(body) => {
-                            return read(&body, begun).map_err(|reason| HttpFailure::protocol(method, realm, reason));
+                            return read(&body, begun).map_err(|reason| HttpFailure::protocol(method, &realm, reason));
                         }
-                        Err(error) => HttpFailure::transport(method.clone(), realm, error),
+                        Err(error) => HttpFailure::transport(method.clone(), &realm, error),
                     }
                 }
                 Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
-                Err(error) => HttpFailure::transport(method.clone(), realm, error),
+                Err(error) => HttpFailure::transport(method.clone(), &realm, error),
             };
             if !self.retry.next_attempt("get a token", attempt, begun.elapsed(), &failure).await {
                 return Err(failure);
@@ -163,6 +172,26 @@ impl TokenServer {
             attempt += 1;
         }
     }
+}
+
+/// Returns whether an answer sends a GET elsewhere. A POST holds a login in its body and is sent nowhere else.
+fn is_redirect(method: &Method, response: &Response) -> bool {
+    method == Method::GET && response.status().is_redirection() && response.headers().contains_key(LOCATION)
+}
+
+/// Returns where an answer from `at` sends the client, if the redirect policy permits that. `from` is the address that
+/// the challenge named, with the request's query.
+///
+/// # Errors
+/// The host, and why the client does not go there.
+async fn redirected(from: &Url, at: &Url, response: &Response) -> Result<Url, HttpFailure> {
+    let refused = |(host, reason)| {
+        HttpFailure::protocol(Method::GET, at, format!("the token server redirects to `{host}`: {reason}"))
+    };
+    let location = http::header(response, "location").unwrap_or_default();
+    let target = redirect::follow(at, &location).map_err(refused)?;
+    redirect::check_addresses(from, &target).await.map_err(refused)?;
+    Ok(target)
 }
 
 /// Returns whether a failure may mean that the server supports no refresh tokens. Servers answer this in many ways.

@@ -288,7 +288,7 @@ impl Upload<'_> {
     async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
         let breaks = match RegistryError::of(&error) {
             Some(RegistryError::Request { source, .. }) => source.is_retryable(),
-            Some(RegistryError::Stalled { .. }) => true,
+            Some(RegistryError::Stalled { .. } | RegistryError::HoldsLess { .. }) => true,
             _ => false,
         };
         if !breaks || !self.mode.resume {
@@ -319,9 +319,9 @@ impl Upload<'_> {
     /// `Content-Length`; `ranged` adds `Content-Range`.
     async fn patch(&self, bytes: Range<u64>, length: Option<u64>, ranged: bool) -> Result<()> {
         let url = self.session.location();
-        let sent = length.unwrap_or(self.mode.size);
+        let (sent, end) = (length.unwrap_or(self.mode.size), bytes.end);
         let response = self.send(Method::PATCH, &url, bytes, length, ranged).await?;
-        Ok(self.accept(&url, response, sent).await?)
+        Ok(self.accept(&url, response, sent, end).await?)
     }
 
     /// Sends a request with bytes of the body, and ends it when the registry stalls. When the request fails, the
@@ -378,15 +378,28 @@ impl Upload<'_> {
     }
 
     /// Checks the answer to a PATCH, and moves the session to the location that the answer names. ECR answers 201 where
-    /// the specification says 202.
-    async fn accept(&self, url: &Url, response: Response, sent: u64) -> Result<(), RegistryError> {
+    /// the specification says 202. `sent` is the size of the request in bytes, `end` that of all that was sent in the
+    /// session.
+    ///
+    /// A `Range` below `end` means that bytes were lost, unless the registry's ranges are known to be wrong.
+    async fn accept(&self, url: &Url, response: Response, sent: u64, end: u64) -> Result<(), RegistryError> {
         let again = self.inner.learn(url, &response).await?;
         match response.status() {
+            _ if response.status().is_success() && http::is_page(&response) => {
+                Err(self.inner.page(&self.act, &response))
+            }
             StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => {
                 if response.headers().contains_key("location") {
                     self.session.relocate(&self.inner.uploads, self.inner.follow(url, &self.act, &response).await?);
                 }
-                Ok(())
+                let held = http::header(&response, "range").and_then(|text| range::held(&text));
+                match held.filter(|held| self.inner.quirks.resume && *held < end) {
+                    Some(held) => {
+                        let (act, repository) = (self.act.clone(), self.inner.name());
+                        Err(RegistryError::HoldsLess { act, repository, held, sent: end })
+                    }
+                    None => Ok(()),
+                }
             }
             _ => Err(self.refused(&self.act, Method::PATCH, response, again, sent).await),
         }
@@ -491,6 +504,7 @@ impl Upload<'_> {
         let inner = self.inner;
         let again = inner.learn(url, &response).await?;
         match response.status() {
+            _ if response.status().is_success() && http::is_page(&response) => Err(inner.page(act, &response)),
             StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 let stored = http::header(&response, "docker-content-digest");
                 match stored.and_then(|text| text.parse::<Digest>().ok()) {
