@@ -62,6 +62,18 @@ fn in_the_middle_of_a_layer() {
 }
 
 #[test]
+fn by_a_terminal_that_is_closed() {
+    let env = Env::new();
+    let stall = RegistryAction::Stall { at: 1000, pause: PAUSE };
+    env.registry.fault(FaultRule::new("/blobs/uploads/", stall).method("PATCH"));
+    let stderr = env.signalled("-HUP", &["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"], || {
+        let requests = env.registry.requests();
+        requests.iter().any(|request| request.method == "PATCH" && request.body_bytes_received >= 1000)
+    });
+    assert!(stderr.contains("interrupted: nothing was published"), "{stderr}");
+}
+
+#[test]
 fn while_a_session_is_being_opened() {
     let env = Env::new();
     let late = RegistryAction::DelayReply(Duration::from_millis(500));

@@ -1,5 +1,5 @@
-//! The signals that stop a command: SIGINT (Ctrl-C), and SIGTERM, which a container runtime or a service manager
-//! sends.
+//! The signals that stop a command: SIGINT (Ctrl-C), SIGTERM, which a container runtime or a service manager sends, and
+//! SIGHUP, which a terminal sends when it is closed.
 //!
 //! The first signal asks the command to stop and to clear up. The second signal ends the process at once.
 
@@ -34,21 +34,37 @@ pub(crate) async fn interrupt() {
     }
 }
 
-/// Installs the handlers of both signals and starts the task that waits for them.
+/// Installs the handlers of the signals and starts the task that waits for them.
 fn listen() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     if let (Ok(interrupt), Ok(terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        tokio::spawn(tell(interrupt, terminate, sender));
+        let hangup = if ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+        tokio::spawn(tell(interrupt, terminate, hangup, sender));
     }
     receiver
 }
 
+/// Returns whether the process was started to outlive its terminal, as by `nohup`. A handler would take that away.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1, SIGHUP.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Reports the first signal, and ends the process at the second one, without waiting for anything to be cleared up.
-async fn tell(mut interrupt: Signal, mut terminate: Signal, arrived: watch::Sender<bool>) {
+async fn tell(mut interrupt: Signal, mut terminate: Signal, mut hangup: Option<Signal>, arrived: watch::Sender<bool>) {
     for is_first in [true, false] {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
         if is_first {
             arrived.send_replace(true);
