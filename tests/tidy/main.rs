@@ -16,8 +16,9 @@ use std::{
 };
 
 /// The core's modules: each may use those before it and no other.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "error",
+    "files",
     "thread",
     "text",
     "digest",

@@ -27,6 +27,7 @@ mod digest;
 pub mod download;
 mod error;
 pub mod facts;
+pub mod files;
 #[cfg(feature = "http")]
 #[cfg_attr(not(feature = "push"), allow(dead_code, reason = "shared by two clients, of which one is left out"))]
 pub mod http;

@@ -167,6 +167,17 @@ impl LayerBlob {
         LayerError::Source { layer: self.index, title: self.layer.title(), source }.into()
     }
 
+    /// Lets the source look at the files that are empty and so are never read: one that has grown since it was listed,
+    /// or is gone, is an error of the source.
+    async fn check_empty(&self) -> Result<()> {
+        let unread = |file: &SourceFile| SourceFile { content: None, ..file.clone() };
+        let empty: Vec<_> = self.layer.files.iter().filter(|file| file.size == 0).map(unread).collect();
+        if !empty.is_empty() {
+            self.source.identify(empty).await.map_err(|error| self.source_error(error))?;
+        }
+        Ok(())
+    }
+
     /// Compares the content ids of the bytes that came with those of the listing, and returns the first difference. A
     /// file that has no content id in the listing can't be wrong.
     fn wrong_content(&self, files: &[ContentId]) -> Option<LayerError> {
@@ -356,7 +367,7 @@ impl Framer {
             match self.content.next().await {
                 Some(Ok(bytes)) => extra = bytes.len(),
                 Some(Err(source)) => return Err(self.body.source_error(source)),
-                None => return Ok(()),
+                None => return self.body.check_empty().await,
             }
         }
         let expected = self.body.layer.size;

@@ -25,7 +25,7 @@ use self::{
 };
 use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, Unwanted};
 use crate::{
-    ContentId, ModelPath,
+    ContentId, ModelPath, files,
     progress::{Event, NoProgress, Progress},
     thread,
 };
@@ -112,6 +112,9 @@ impl DirSource {
             return Ok(files);
         }
         let bytes = files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        if bytes == 0 {
+            return files.into_iter().map(|file| identify(&self.files, file, &NoProgress)).collect();
+        }
         self.progress.report(&Event::HashStarted { files: files.len(), bytes });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let identified =
@@ -173,9 +176,10 @@ const TOLD_BYTES: u64 = 1 << 20;
 
 fn identify(files: &Listed, mut file: SourceFile, progress: &dyn Progress) -> Result<SourceFile, SourceError> {
     let mut hasher = sha2::Sha256::new();
+    let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
+    // Opened even where there is nothing to read: a file that was empty may have grown.
+    let mut reader = ExtentReader::open(files, &extent)?;
     if file.size > 0 {
-        let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
-        let mut reader = ExtentReader::open(files, &extent)?;
         let mut buffer = vec![0; READ_BYTES];
         let mut untold = 0;
         while let Some(read) = reader.next(&mut buffer)? {
@@ -221,7 +225,7 @@ impl<'a> ExtentReader<'a> {
         let Some(found) = listed.files.get(&extent.file.path) else {
             return Err(SourceError::NotListed { path: listed.root.join(extent.file.path.as_str()) });
         };
-        let mut file = File::open(&found.place).map_err(|error| found.fault("open", error))?;
+        let mut file = files::open(&found.place).map_err(|error| found.fault("open", error))?;
         found.check(&file)?;
         read_ahead(&file, extent);
         file.seek(SeekFrom::Start(extent.offset)).map_err(|error| found.fault("seek in", error))?;
@@ -424,6 +428,36 @@ mod tests {
         };
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
         assert!(got < size, "{got}");
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_time_is_put_back_has_changed_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("a"), dir.path().join("b"));
+        fs::write(&path, "before").unwrap();
+        fs::hard_link(&path, &link).unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let file = source.list().await.unwrap().remove(0);
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&link, "behind").unwrap();
+        File::options().write(true).open(&link).unwrap().set_modified(time).unwrap();
+        let error = read_all(&source, file).await.unwrap_err();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_is_looked_at_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("empty");
+        fs::write(&path, "").unwrap();
+        let source = DirSource::open(dir.path()).await.unwrap();
+        let files = source.list().await.unwrap();
+        assert!(source.identify(files.clone()).await.unwrap()[0].content.is_some());
+        fs::write(&path, "grown").unwrap();
+        let error = source.identify(files.clone()).await.unwrap_err();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(source.identify(files).await.unwrap_err().kind(), crate::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -35,12 +37,19 @@ pub(super) struct Found {
 pub(super) struct Stamp {
     pub(super) size: u64,
     modified: (i64, i64),
+    /// Time of the last change of content or properties. Nobody can put it back, as the other time can be.
+    changed: (i64, i64),
     inode: (u64, u64),
 }
 
 impl Stamp {
     pub(super) fn of(meta: &Metadata) -> Self {
-        Self { size: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: (meta.dev(), meta.ino()) }
+        Self {
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            inode: (meta.dev(), meta.ino()),
+        }
     }
 }
 
@@ -56,7 +65,7 @@ impl Found {
     pub(super) fn check(&self, file: &File) -> Result<(), SourceError> {
         match file.metadata() {
             Ok(meta) if Stamp::of(&meta) == self.stamp => Ok(()),
-            Ok(_) => Err(self.changed("its size, time or inode differs from the listing")),
+            Ok(_) => Err(self.changed("its size, times or inode differ from the listing")),
             Err(error) => Err(self.fault("look at", error)),
         }
     }
@@ -76,7 +85,25 @@ pub(super) fn walk(root: &Path, unwanted: Unwanted) -> Result<(PathBuf, BTreeMap
     let mut walk =
         Walk { fence: fence(&home), unwanted, files: BTreeMap::new(), above: Vec::new(), links: 0, linked: 0 };
     walk.folder(&home, "")?;
+    settle(&walk.files);
     Ok((home, walk.files))
+}
+
+/// Longest step of the clock that file systems take times from.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
+
+/// Waits until a change of any file would get another time than the file has now. Without the wait, a file that was
+/// written just now could change again within one step of the clock, and nobody would know.
+fn settle(files: &BTreeMap<ModelPath, Found>) {
+    let Some((seconds, nanos)) = files.values().map(|found| found.stamp.changed).max() else { return };
+    let at = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+    let Some(last) = at.and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))) else {
+        return;
+    };
+    // A time in the future is that of another machine's clock, which says nothing of now.
+    if let Ok(age) = SystemTime::now().duration_since(last) {
+        thread::sleep(CLOCK_STEP.saturating_sub(age));
+    }
 }
 
 /// Returns the folder that links may not leave: the directory itself or, for a snapshot of the Hugging Face cache
