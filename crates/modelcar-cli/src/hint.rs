@@ -149,6 +149,7 @@ impl From<RenderError> for Failure {
             RenderError::Incomplete(_) => "push the whole model, or render all the same with --allow-incomplete",
             RenderError::BadName(_) => "choose another one with --name",
             RenderError::BadNamespace(_) => "choose another one with --namespace",
+            RenderError::UnsafeFile { .. } => "rename the file in the model, and push the model again",
             RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
             RenderError::Template(_) => "docs/kserve.md lists the values that a template can use",
             RenderError::Conflict(..) => "leave one of them out",

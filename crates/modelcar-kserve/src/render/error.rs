@@ -1,6 +1,6 @@
 //! Why nothing can be rendered.
 
-use modelcar_core::{ErrorKind, ModelcarError};
+use modelcar_core::{ErrorKind, ModelcarError, text::excerpt};
 
 use crate::KserveVersion;
 
@@ -34,6 +34,17 @@ pub enum RenderError {
     /// An `LLMInferenceService` serves a folder.
     #[error("an LLMInferenceService serves the folder /mnt/models, and GGUF weights are served by the name of a file")]
     LlmGguf,
+    /// The name of the model's file would be more than a name in a manifest.
+    #[error(
+        "the model's file `{}` can't be named in a manifest: KServe's templates or a shell may act on `{found}`",
+        excerpt(.file)
+    )]
+    UnsafeFile {
+        /// The file, as the image's annotations state it.
+        file: String,
+        /// What is in its name.
+        found: &'static str,
+    },
     /// A name that KServe does not take.
     #[error(
         "`{0}` is not a Kubernetes name: lower-case letters, digits and `-`, starting with a letter, at most {MAX_NAME} \

@@ -65,6 +65,9 @@ pub fn render(served: &ServedImage, options: &RenderOptions) -> Result<Rendered,
     if let Some(namespace) = resolved.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
         return Err(RenderError::BadNamespace(namespace.clone()));
     }
+    if let Some((file, found)) = resolved.hostile_file().filter(|_| options.kind != Kind::Prepull) {
+        return Err(RenderError::UnsafeFile { file: file.to_owned(), found });
+    }
     let objects = match options.kind {
         Kind::SmokeTest if resolved.is_scratch => {
             vec![scratch_namespace(&resolved), services::inference_service(&resolved)]

@@ -25,6 +25,10 @@ pub(super) const HUGGINGFACE_RUNTIME: &str = "kserve-huggingfaceserver";
 /// Where KServe makes the model appear.
 pub(super) const MODEL_PATH: &str = "/mnt/models";
 
+/// What must not stand in the name of a file that an argument names. KServe fills arguments in as Go templates, which know
+/// no escape, and the start script of a server's image may hand its arguments to a shell.
+const ACTED_ON: [&str; 12] = ["{{", "}}", "`", "\"", "'", "\\", ";", "|", "&", "<", ">", "\u{fffd}"];
+
 /// Everything that objects are made of, decided.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved<'a> {
@@ -94,12 +98,20 @@ impl<'a> Resolved<'a> {
         service && self.options.custom_container.is_none()
     }
 
-    /// Returns where the server finds the model: a folder, or the file of one in GGUF.
+    /// Returns where the server finds the model, as an argument: a folder, or the file of one in GGUF.
+    ///
+    /// The kubelet replaces `$(NAME)` in arguments by a variable, and `$$` by `$`.
     pub(super) fn model_path(&self) -> String {
         match &self.served.facts.file {
-            Some(file) if is_gguf(self.served) => format!("{MODEL_PATH}/{file}"),
+            Some(file) if is_gguf(self.served) => format!("{MODEL_PATH}/{}", file.replace('$', "$$")),
             _ => MODEL_PATH.to_owned(),
         }
+    }
+
+    /// Returns the file that an argument names, and what in its name others than the server would act on.
+    pub(super) fn hostile_file(&self) -> Option<(&str, &'static str)> {
+        let file = self.served.facts.file.as_deref().filter(|_| is_gguf(self.served))?;
+        ACTED_ON.into_iter().find(|text| file.contains(text)).map(|text| (file, text))
     }
 
     /// Returns the bytes of the server's image on a node, where it is one for GPUs.

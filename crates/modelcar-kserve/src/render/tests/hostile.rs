@@ -47,6 +47,29 @@ fn a_header_made_by_hand_stays_a_comment() {
 }
 
 #[test]
+fn a_files_name_is_no_command() {
+    let served = |file: &str| {
+        let mut served = qwen();
+        served.facts.format = Some(WeightFormat::Gguf);
+        served.facts.file = Some(file.to_owned());
+        served
+    };
+    let custom = options(|options| options.custom_container = Some("r.io/server:1".into()));
+    for options in [RenderOptions::default(), custom] {
+        let rendered = render(&served("$(HF_TOKEN)-$HOME-$$.gguf"), &options).unwrap().to_yaml().unwrap();
+        assert!(rendered.contains("/mnt/models/$$(HF_TOKEN)-$$HOME-$$$$.gguf"), "{rendered}");
+        for hostile in ["{{.Name}}.gguf", "a}}.gguf", "`id`.gguf", "a;id.gguf", "a' 'b.gguf", "a\n{{b.gguf", "a\u{1b}.gguf"] {
+            let error = render(&served(hostile), &options).unwrap_err();
+            assert!(matches!(error, RenderError::UnsafeFile { .. }), "{error}");
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+        assert!(render(&served("Q4/model (1), new.gguf"), &options).is_ok());
+    }
+    let prepull = options(|options| options.kind = Kind::Prepull);
+    assert!(render(&served("{{.Name}}.gguf"), &prepull).is_ok());
+}
+
+#[test]
 fn attestations_are_no_platforms() {
     let image: ImageRef = "r.io/m:v1".parse().unwrap();
     let digest: Digest = DIGEST.parse().unwrap();
