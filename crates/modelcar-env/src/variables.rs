@@ -1,11 +1,11 @@
 //! Every environment variable and every file in the user's home that is looked at.
 
 use std::{
-    env, fs, io,
+    env, io,
     path::{Path, PathBuf},
 };
 
-use modelcar_core::{http::Secret, registry::GoogleOptions};
+use modelcar_core::{files, http::Secret, registry::GoogleOptions};
 
 use crate::EnvironmentError;
 
@@ -89,6 +89,9 @@ fn filled(look_up: Lookup<'_>, name: &str) -> Option<String> {
     look_up(name).filter(|value| !value.trim().is_empty())
 }
 
+/// Largest file of a token that is read, in bytes.
+const TOKEN_FILE_MAX_BYTES: u64 = 1 << 20;
+
 /// Looks where the Hugging Face tools look, in their order: two variables, the token file, `token` in their home.
 fn find_hub_token(look_up: Lookup<'_>) -> HubToken {
     let named = [HF_TOKEN, HUGGING_FACE_HUB_TOKEN].into_iter().find_map(|name| clean_token(&look_up(name)?));
@@ -96,9 +99,14 @@ fn find_hub_token(look_up: Lookup<'_>) -> HubToken {
         return HubToken { token: Some(token), problem: None };
     }
     let Some(file) = token_file(look_up) else { return HubToken::default() };
-    match fs::read_to_string(&file) {
+    let text = files::read(&file, TOKEN_FILE_MAX_BYTES).and_then(|text| {
+        String::from_utf8(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))
+    });
+    match text {
         Ok(text) => HubToken { token: clean_token(&text), problem: None },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => HubToken::default(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            HubToken::default()
+        }
         Err(error) => {
             let problem = format!("the file `{}`, which should hold it, can't be read: {error}", file.display());
             HubToken { token: None, problem: Some(problem) }
@@ -201,6 +209,8 @@ pub(crate) fn proxies() -> Proxies {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn token(variables: &[(&str, &str)]) -> Option<String> {

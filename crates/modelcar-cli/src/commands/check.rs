@@ -9,14 +9,14 @@ use std::{
 };
 
 use clap::Args;
-use modelcar_core::{Digest, ImageRef, text::one_line};
+use modelcar_core::{Digest, ImageRef, files, text::one_line};
 use modelcar_kserve::check::{self, CheckReport, Expected};
 use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::{args::Format, hint::Failure, remedies};
 
-/// Most bytes of a document that are read: enough for thousands of pods. What comes after is cut off.
+/// Largest document that is read, in bytes: enough for thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
 
 /// What stands at the end of the help.
@@ -62,10 +62,8 @@ fn digest(text: &str) -> Result<Digest, Failure> {
 
 /// Reads the file, or stdin for `-`.
 fn read(file: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     let input: Box<dyn Read> = if file == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(file)?) };
-    input.take(DOCUMENT_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    files::bounded(input, DOCUMENT_MAX_BYTES)
 }
 
 /// Returns the report as JSON, with a field `remedy` at each finding that has one.

@@ -1,18 +1,22 @@
 //! Reads a lock file that is named on the command line.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use modelcar_core::plan::LockFile;
+use modelcar_core::{files, plan::LockFile};
 use serde_json::Value;
 
 use crate::hint::Failure;
+
+/// Largest lock file that is read, in bytes: more than a model with the most files has.
+const FILE_MAX_BYTES: u64 = 256 << 20;
 
 /// Reads a lock file, or the lock file inside a JSON answer of `plan`.
 ///
 /// # Errors
 /// When the file can't be read, is no lock file, or is an answer that lacks a file's content id.
 pub(super) fn read(file: &Path) -> Result<LockFile, Failure> {
-    let json = fs::read(file).map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
+    let json = files::read(file, FILE_MAX_BYTES)
+        .map_err(|error| Failure::new(error, format!("read lock file `{}`", file.display())))?;
     let act = || format!("use lock file `{}`", file.display());
     let answer = in_answer(&json);
     let lock = LockFile::parse(answer.as_ref().unwrap_or(&json)).map_err(|error| Failure::from(error).during(act()))?;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::BaseError;
-use crate::Platform;
+use crate::{Platform, files};
 
 /// Largest binary that is read, in bytes: far more than any busybox has, so that a wrong path does not fill the memory.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -34,7 +34,7 @@ const APPLETS: [&str; 37] = [
 /// [`BaseError::Io`] and [`BaseError::Binary`].
 pub(super) fn read(path: &Path) -> Result<(Platform, Vec<u8>), BaseError> {
     let io_error = |act| move |source| BaseError::Io { act, path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(io_error("open"))?;
+    let file = files::open(path).map_err(io_error("open"))?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io_error("read"))?;
     let refused = |reason| BaseError::Binary { path: path.to_owned(), reason };

@@ -18,6 +18,7 @@ use super::{
     copy::copy,
     error::{LayoutError, io_error},
     read::{self, BLOBS, INDEX_FILE, LAYOUT_FILE, blocking},
+    write::sync_dir,
 };
 use crate::{
     Digest,
@@ -204,6 +205,7 @@ impl Sink for ArchiveSink {
         blocking(move || {
             archive.finish(&read::canonical(json)).map_err(io_error("write", &partial))?;
             fs::rename(&partial, &path).map_err(io_error("replace", &path))?;
+            sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
             archive.published = Some(Published { names: vec![path.display().to_string()], ..Published::new(digest) });
             Ok(())
         })

@@ -2,7 +2,7 @@
 //! writers.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
@@ -23,6 +23,7 @@ use crate::{
     Digest,
     blob::{self, Blob, OpenBlob, VerifiedBlob},
     error::Result,
+    files,
     oci::{Descriptor, MAX_JSON_BYTES},
     sink::ManifestBlob,
     thread,
@@ -189,7 +190,7 @@ impl Blob for LayoutBlob {
 /// # Errors
 /// [`LayoutError::WrongSize`] when the file does not have `size` bytes, and [`LayoutError::Io`].
 fn send_blob(path: &Path, size: u64, to: &mpsc::Sender<Result<Bytes>>) -> Result<Option<Digest>, LayoutError> {
-    let mut file = File::open(path).map_err(io_error("open", path))?;
+    let mut file = files::open(path).map_err(io_error("open", path))?;
     let found = file.metadata().map_err(io_error("read", path))?.len();
     if found != size {
         return Err(LayoutError::WrongSize { path: path.to_owned(), found, expected: size });
@@ -220,7 +221,7 @@ pub(super) fn blob_path(dir: &Path, digest: &Digest) -> PathBuf {
 /// [`LayoutError::NotALayout`] when there is no such file, [`LayoutError::Invalid`] when it says something else.
 pub(super) fn check_layout_file(dir: &Path) -> Result<(), LayoutError> {
     let path = dir.join(LAYOUT_FILE);
-    if !path.is_file() {
+    if !path.exists() {
         return Err(LayoutError::NotALayout { path: dir.to_owned() });
     }
     let json: Value = serde_json::from_slice(&read_bounded(&path)?).map_err(|error| not_valid(&path, error))?;
@@ -255,7 +256,7 @@ pub(super) fn read_index(dir: &Path) -> Result<Option<Value>, LayoutError> {
 
 /// Reads a file of at most [`MAX_JSON_BYTES`], so that a hostile layout can't fill the memory.
 fn read_bounded(path: &Path) -> Result<Vec<u8>, LayoutError> {
-    let file = File::open(path).map_err(io_error("open", path))?;
+    let file = files::open(path).map_err(io_error("open", path))?;
     let mut bytes = Vec::new();
     file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
     let size = bytes.len() as u64;

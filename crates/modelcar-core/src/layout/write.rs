@@ -22,6 +22,7 @@ use crate::{
     Digest,
     blob::{Blob, VerifiedBlob},
     error::{ErrorKind, ModelcarError, Result},
+    files,
     sink::{ExistingBlob, ManifestBlob, Published, Restarts, Sink},
 };
 
@@ -335,7 +336,10 @@ fn prepare(dir: &Path, created: &mut Created) -> Result<(), LayoutError> {
     created.make_dir(&dir.join(BLOBS))?;
     if is_new {
         let path = dir.join(LAYOUT_FILE);
-        Temporary::holding(dir, read::LAYOUT_JSON.as_bytes())?.rename(&path)?;
+        let file = Temporary::holding(dir, read::LAYOUT_JSON.as_bytes())?;
+        // After a power failure a layout must not be one with an empty `oci-layout`.
+        file.sync()?;
+        file.rename(&path)?;
         created.files.push(path);
     }
     Ok(())
@@ -388,7 +392,7 @@ fn is_blob(path: &Path, digest: &Digest, size: u64) -> Result<bool, LayoutError>
         return Ok(false);
     }
     let hash = || {
-        let (mut file, mut hasher, mut buffer) = (File::open(path)?, sha2::Sha256::new(), vec![0; READ_BYTES]);
+        let (mut file, mut hasher, mut buffer) = (files::open(path)?, sha2::Sha256::new(), vec![0; READ_BYTES]);
         loop {
             match file.read(&mut buffer)? {
                 0 => return Ok(Digest::from(<[u8; 32]>::from(hasher.finalize()))),
@@ -401,7 +405,7 @@ fn is_blob(path: &Path, digest: &Digest, size: u64) -> Result<bool, LayoutError>
 
 /// Makes renames in a directory durable: after a power failure the new names are there. Systems other than Unix can't
 /// open a directory for that, and nothing is done there.
-fn sync_dir(dir: &Path) -> Result<(), LayoutError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), LayoutError> {
     if cfg!(unix) {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("write", dir))?;
     }

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::task;
 
-use crate::Digest;
+use crate::{Digest, files};
 
 /// Name of the folder with the entries. The number is raised when the form or meaning of the entries changes; older
 /// folders are left alone.
@@ -59,8 +59,7 @@ impl Cache {
     /// Returns the entry of a recipe. Reads a small file on the calling thread.
     pub(super) fn get(&self, recipe: &Digest) -> Option<Known> {
         let path = self.path(recipe);
-        let small = fs::metadata(&path).is_ok_and(|found| found.len() <= ENTRY_MAX_BYTES);
-        small.then(|| fs::read(&path).ok()).flatten().and_then(|json| serde_json::from_slice(&json).ok())
+        files::read(&path, ENTRY_MAX_BYTES).ok().and_then(|json| serde_json::from_slice(&json).ok())
     }
 
     /// Stores that `repository` has the layers, each given by recipe, digest, size in bytes, and whether this run knows
@@ -102,11 +101,15 @@ impl Cache {
         written
     }
 
-    /// Removes the oldest files above the limit. Temporary files that a killed run left behind count as entries.
+    /// Removes the oldest entries above the limit. Temporary files that a killed run left behind count as entries; files
+    /// with other names are somebody else's.
     fn prune(&self) -> io::Result<()> {
         let mut entries: Vec<(SystemTime, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
+            if !entry.file_name().to_str().is_some_and(is_ours) {
+                continue;
+            }
             // Another run may have removed it meanwhile.
             let Ok(changed) = entry.metadata().and_then(|found| found.modified()) else { continue };
             entries.push((changed, entry.path()));
@@ -120,10 +123,24 @@ impl Cache {
     }
 }
 
+/// Returns whether the cache gives a file that name: an entry, or one that was never finished.
+fn is_ours(name: &str) -> bool {
+    let is_entry = name.strip_suffix(".json").is_some_and(|hex| format!("sha256:{hex}").parse::<Digest>().is_ok());
+    let numbers = name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL));
+    let is_partial = numbers.is_some_and(|numbers| {
+        numbers.split('-').count() == 3
+            && numbers.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    is_entry || is_partial
+}
+
+/// Ending of a file that is not finished.
+const PARTIAL: &str = ".partial";
+
 /// Returns the name of a temporary file that no other process or thread uses.
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    format!(".{}-{time}-{count}.partial", std::process::id())
+    format!(".{}-{time}-{count}{PARTIAL}", std::process::id())
 }

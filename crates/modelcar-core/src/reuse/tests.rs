@@ -30,6 +30,27 @@ async fn the_cache_keeps_what_is_proven() {
     assert_eq!(cache.get(&recipe), None, "what can't be read is not there");
 }
 
+#[tokio::test]
+async fn the_cache_removes_no_file_of_others_and_waits_for_no_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("recipes-v1");
+    std::fs::create_dir(&folder).unwrap();
+    for number in 0..4200 {
+        std::fs::write(folder.join(format!("mine-{number}.txt")), "").unwrap();
+        std::fs::write(folder.join(format!(".1-{number}-0.partial")), "").unwrap();
+    }
+    let cache = Cache::new(dir.path());
+    let [recipe, layer] = ["recipe", "layer"].map(Digest::of);
+    cache.note(vec![(recipe, layer, 7, true)], "r.io/a".to_owned()).await;
+    let names = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names().filter(|name| name.starts_with("mine-")).count(), 4200);
+    assert_eq!(names().count(), 4200 + 4096);
+    let entry = folder.join(format!("{}.json", recipe.hex()));
+    std::fs::remove_file(&entry).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &entry, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    assert_eq!(cache.get(&recipe), None);
+}
+
 #[test]
 fn runs_share_the_cache() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use super::{
     keychain::{Credential, Keychain, Login, Refused},
 };
 use crate::{
-    ImageRef,
+    ImageRef, files,
     registry::{
         error::KeychainError,
         quirks::{self, DOCKER_HUB_KEYS, DOCKER_HUB_LOGIN},
@@ -125,7 +125,7 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
         }
         Err(error) => return Err(failed(error)),
     }
-    let text = tokio::fs::read(path).await.map_err(failed)?;
+    let text = files::read_aside(path, FILE_MAX_BYTES).await.map_err(failed)?;
     // Only the position: serde's message may repeat a part of the file.
     let config: Value =
         serde_json::from_slice(&text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;

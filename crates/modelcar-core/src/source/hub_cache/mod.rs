@@ -8,7 +8,6 @@ mod find;
 mod whole;
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,7 +23,7 @@ use super::{
     card,
 };
 use crate::{
-    ContentId, ModelPath,
+    ContentId, ModelPath, files,
     progress::{Event, Progress},
 };
 
@@ -197,7 +196,7 @@ fn readme(dir: &DirSource) -> Result<Option<String>, SourceError> {
 
 fn read_up_to(place: &Path, max: u64) -> Result<Vec<u8>, SourceError> {
     let mut bytes = Vec::new();
-    let read = File::open(place).and_then(|file| file.take(max).read_to_end(&mut bytes));
+    let read = files::open(place).and_then(|file| file.take(max).read_to_end(&mut bytes));
     read.map_err(|source| SourceError::Io { act: "read", path: place.to_owned(), source })?;
     Ok(bytes)
 }

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use self::{access_token::AccessToken, metadata::MetadataServer};
 use super::keychain::{Credential, Keychain, Login, Refused};
 use crate::{
-    ImageRef,
+    ImageRef, files,
     http::{self, Network},
     registry::{
         error::{KeychainError, RegistryError},
@@ -30,6 +30,8 @@ use crate::{
     },
 };
 
+/// Largest file with credentials that is read, in bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
 /// User name with which Google's registries accept an access token as the password.
 const TOKEN_USER: &str = "oauth2accesstoken";
 /// A token is asked for again when less than this is left of its lifetime. The metadata server renews its token five
@@ -115,12 +117,12 @@ impl GoogleKeychain {
     /// When a file can't be read or is invalid, or Google gives no token.
     async fn fetch(&self, state: &mut State) -> Result<Option<AccessToken>, KeychainError> {
         if let Some(path) = &self.options.credentials_file {
-            let text = tokio::fs::read(path).await;
+            let text = files::read_aside(path, FILE_MAX_BYTES).await;
             let text = text.map_err(|source| KeychainError::Read { path: path.clone(), source })?;
             return self.read_file(path, &text).await.map(Some);
         }
         if let Some(path) = &self.options.user_file {
-            match tokio::fs::read(path).await {
+            match files::read_aside(path, FILE_MAX_BYTES).await {
                 Ok(text) => return self.read_file(path, &text).await.map(Some),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(source) => return Err(KeychainError::Read { path: path.clone(), source }),
