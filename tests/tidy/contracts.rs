@@ -5,8 +5,9 @@ use std::fs;
 use super::{code, product_files, workspace};
 
 /// Implementations that give on what another one does, or that are no implementation for everybody.
-const APART: [(&str, &str); 2] = [
+const APART: [(&str, &str); 3] = [
     ("Metered", "counts the bytes of the source below, which is checked"),
+    ("Proven", "compares what the source below gives, which is checked, with what it gave before"),
     (
         "BlobSource",
         "gives the files of one layer to that layer alone, in the layer's order, and can't be had elsewhere",

@@ -13,6 +13,7 @@ use super::{
     flaw::Flaw,
     index,
     loaded::{gguf_model, loaded},
+    proof::Beginnings,
     read::{Header, READERS, Reader},
     safetensors::Tensors,
     shape,
@@ -57,8 +58,8 @@ impl ModelFacts {
 /// Examines the model that consists of `files`: those that a plan packs. What an image states (`stated`) of the same
 /// files is not read again.
 ///
-/// Of weight files only the headers are read, so the facts rest on bytes that are not proven by a hash: they describe,
-/// and nothing depends on them for safety.
+/// Of weight files only the headers are read. What is read whole is compared with the listed hash. A push and a build
+/// compare the headers with the files when these are read for the image.
 ///
 /// # Errors
 /// When the source fails. A file that is not what its name says is a flaw, no error.
@@ -67,9 +68,19 @@ pub async fn examine(
     files: &[&SourceFile],
     stated: &[StatedFacts],
 ) -> Result<Examined, SourceError> {
+    Ok(examine_with_proof(source, files, stated).await?.0)
+}
+
+/// As [`examine`], and returns the beginnings of files that were read.
+pub(crate) async fn examine_with_proof(
+    source: &dyn Source,
+    files: &[&SourceFile],
+    stated: &[StatedFacts],
+) -> Result<(Examined, Beginnings), SourceError> {
     let same = |stated: &&StatedFacts| stated.facts.flaws.is_empty() && stated.are_of(files);
     if let Some(same) = stated.iter().find(same) {
-        return Ok(Examined { facts: same.facts.clone(), flaws: Vec::new() });
+        let examined = Examined { facts: same.facts.clone(), flaws: Vec::new() };
+        return Ok((examined, Beginnings::default()));
     }
     let mut this = Examination { reader: Reader::new(source), files, examined: Examined::default() };
     this.examined.flaws = shape::flaws(files);
@@ -77,9 +88,9 @@ pub async fn examine(
     let same_weights = stated.iter().find(|stated| stated.facts.flaws.is_empty() && stated.are_of_weights(files));
     this.weights(same_weights.map(|stated| &stated.facts)).await?;
     this.pointers().await?;
-    let Examined { mut facts, flaws } = this.examined;
+    let (Examined { mut facts, flaws }, beginnings) = (this.examined, this.reader.into_beginnings());
     facts.flaws = flaws.iter().map(|flaw| flaw.code().to_owned()).collect();
-    Ok(Examined { facts, flaws })
+    Ok((Examined { facts, flaws }, beginnings))
 }
 
 /// Reads how many numbers the tensors of each of `files` hold, from the headers of safetensors and GGUF files, for
@@ -88,6 +99,14 @@ pub async fn examine(
 /// # Errors
 /// When the source fails.
 pub async fn count_tensors(source: &dyn Source, files: &[SourceFile]) -> Result<TensorCounts, SourceError> {
+    Ok(count_with_proof(source, files).await?.0)
+}
+
+/// As [`count_tensors`], and returns the beginnings of files that were read.
+pub(crate) async fn count_with_proof(
+    source: &dyn Source,
+    files: &[SourceFile],
+) -> Result<(TensorCounts, Beginnings), SourceError> {
     let reader = Reader::new(source);
     let mut counts = Vec::new();
     for file in files {
@@ -98,7 +117,7 @@ pub async fn count_tensors(source: &dyn Source, files: &[SourceFile]) -> Result<
         };
         counts.extend(elements.map(|elements| (file.path.clone(), elements)));
     }
-    Ok(counts.into_iter().collect())
+    Ok((counts.into_iter().collect(), reader.into_beginnings()))
 }
 
 struct Examination<'a> {

@@ -18,6 +18,8 @@ mod gguf;
 mod index;
 mod kind;
 mod loaded;
+#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "only a push compares what was read with what is packed"))]
+mod proof;
 mod read;
 mod safetensors;
 mod shape;
@@ -29,6 +31,8 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "push")]
+pub(crate) use self::examine::{count_with_proof, examine_with_proof};
 pub use self::{
     examine::{Examined, count_tensors, examine},
     flaw::Flaw,

@@ -10,6 +10,7 @@ use super::{
     begin::{self, Begin},
     flaw::Flaw,
     gguf,
+    proof::Beginnings,
     safetensors::{self, Tensors},
 };
 use crate::source::{Extent, ReadBudget, Source, SourceError, SourceFile};
@@ -49,11 +50,23 @@ pub(super) struct Reader<'a> {
     budget: ReadBudget,
     /// Held while a long header is.
     long_headers: Mutex<()>,
+    /// What was read.
+    beginnings: Beginnings,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a dyn Source) -> Self {
-        Self { source, budget: ReadBudget::new(READERS, 8 << 20), long_headers: Mutex::new(()) }
+        Self {
+            source,
+            budget: ReadBudget::new(READERS, 8 << 20),
+            long_headers: Mutex::new(()),
+            beginnings: Beginnings::default(),
+        }
+    }
+
+    /// Returns what was read of files that were not read whole.
+    pub(super) fn into_beginnings(self) -> Beginnings {
+        self.beginnings
     }
 
     /// Reads a JSON file at the root of the model; `None` when it is not there, too large or no JSON.
@@ -167,6 +180,6 @@ impl<'a> Reader<'a> {
         while let Some(chunk) = stream.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }
-        Ok(())
+        self.beginnings.note(file, bytes)
     }
 }

@@ -501,7 +501,8 @@ async fn what_an_image_states_of_the_same_files_is_not_read_again() {
             let changed = (file.path.as_str() == name).then_some(content);
             SourceFile { content: changed.or(file.content), ..file.clone() }
         };
-        of(&files.iter().map(other).collect::<Vec<_>>()).await
+        let image = StatedFacts::new(&annotations, files.iter().map(other).collect()).unwrap();
+        ModelFacts::read(&source, &files.iter().collect::<Vec<_>>(), &[image]).await.unwrap()
     };
     assert_eq!(changed("README.md").await, stated);
     assert_eq!(changed("config.json").await, ModelFacts { parameters: Some(7), ..read.clone() });

@@ -6,7 +6,7 @@ use super::{Connections, PushError};
 use crate::{
     base::{BaseRef, OpenBase},
     error::{Error, Result},
-    facts::{Examined, Flaw, StatedFacts, count_tensors, examine},
+    facts::{Examined, Flaw, StatedFacts, count_with_proof, examine_with_proof},
     image::check_manifests,
     pipeline::{BuildOptions, Built, build},
     plan::{LockFile, Plan, PlanOptions},
@@ -162,7 +162,7 @@ async fn open_base(name: &BaseRef, connections: &Connections, progress: &Arc<dyn
 
 /// Lists the files and plans an image of them.
 async fn plan_anew(
-    source: OpenSource,
+    mut source: OpenSource,
     base: OpenBase,
     options: &PlanOptions,
     identified: bool,
@@ -171,7 +171,8 @@ async fn plan_anew(
     let listed = source.source.list().await?;
     let failed = |error| PushError::Plan { name: source.name.clone(), source: error };
     let compared = options.selection.compared(&listed).map_err(failed)?;
-    let counts = count_tensors(&*source.source, &compared).await?;
+    let (counts, counted) = count_with_proof(&*source.source, &compared).await?;
+    source.source = counted.held_by(source.source);
     let origin = source.source.origin();
     let mut plan = Plan::compared(origin, listed, &counts, &base.base.image, options).map_err(failed)?;
     // Before files are read.
@@ -287,10 +288,13 @@ impl PlannedImage {
         }
         Phase::ReadHeaders.begin(&*self.progress);
         let packed: Vec<_> = self.plan.layers().iter().flat_map(|layer| &layer.files).collect();
-        let Examined { facts, flaws } = examine(&*self.source.source, &packed, stated).await?;
+        let (examined, read) = examine_with_proof(&*self.source.source, &packed, stated).await?;
+        let Examined { facts, flaws } = examined;
         let plan = self.plan.with_facts(&facts);
         check_manifests(&plan)?;
-        Ok(Self { plan, described: true, flaws, ..self })
+        let OpenSource { name, source } = self.source;
+        let source = OpenSource { name, source: read.held_by(source) };
+        Ok(Self { source, plan, described: true, flaws, ..self })
     }
 
     /// Writes the image into `sink`. Every layer is read from the source.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Answerer, GateReason, TokenUse};
 use crate::{
-    Digest, ModelPath,
+    ContentId, Digest, ModelPath,
     error::{ErrorKind, ModelcarError, OtherError},
     path::InvalidPath,
 };
@@ -269,6 +269,16 @@ pub enum SourceError {
         /// What differs.
         reason: String,
     },
+    /// A file that was read whole before the layers is not the one that is listed.
+    #[error("content of `{path}` is wrong: expected `{expected}`, got `{actual}`")]
+    WrongContent {
+        /// Path of the file in the model.
+        path: ModelPath,
+        /// The content id in the listing.
+        expected: ContentId,
+        /// The content id of the bytes that came.
+        actual: ContentId,
+    },
     /// A layer that a registry holds could not be read, or is not what it should be.
     #[error("read the files of layer `{digest}`")]
     Layer {
@@ -342,7 +352,7 @@ impl ModelcarError for SourceError {
             #[cfg(feature = "object-store")]
             Self::Store { source, .. } => source.kind(),
             Self::BrokenBody { .. } | Self::Stalled { .. } | Self::NoRanges { .. } => ErrorKind::Network,
-            Self::Changed { .. } | Self::NotTheFile { .. } => ErrorKind::Integrity,
+            Self::Changed { .. } | Self::NotTheFile { .. } | Self::WrongContent { .. } => ErrorKind::Integrity,
             Self::Layer { source, .. } => source.kind(),
             Self::Other(error) => error.kind(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
