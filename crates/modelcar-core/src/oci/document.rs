@@ -128,11 +128,13 @@ struct Lists {
     layers: Option<Vec<Descriptor>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "mediaType")]
+    media_type: Option<String>,
 }
 
 impl Document {
     /// Parses an index or a manifest. The members `manifests` and `config` decide which of them the document is,
-    /// because `mediaType` is optional in both (image-spec).
+    /// because `mediaType` is optional in both (image-spec). A `mediaType` of the other kind is refused.
     ///
     /// A document with members of both is refused: two clients would take one digest for two images (CVE-2021-41190).
     ///
@@ -145,9 +147,11 @@ impl Document {
             return Err(DocumentError::Neither);
         }
         let annotations = lists.annotations.unwrap_or_default();
+        let media_type = lists.media_type.unwrap_or_default();
+        let (says_index, says_manifest) = (INDEX.contains(&&*media_type), MANIFEST.contains(&&*media_type));
         match (lists.manifests, lists.config, lists.layers) {
-            (Some(manifests), None, None) => Ok(Self::Index { manifests, annotations }),
-            (None, Some(config), layers) => {
+            (Some(manifests), None, None) if !says_manifest => Ok(Self::Index { manifests, annotations }),
+            (None, Some(config), layers) if !says_index => {
                 Ok(Self::Manifest(Manifest { config, layers: layers.unwrap_or_default(), annotations }))
             }
             _ => Err(DocumentError::Neither),
@@ -172,7 +176,10 @@ mod tests {
         let one = entry("", &json!({}));
         for (document, expected) in [
             (json!({"manifests": []}), "index"),
-            (json!({"manifests": [one], "mediaType": MANIFEST[0]}), "index"),
+            (json!({"manifests": [one], "mediaType": MANIFEST[0]}), "neither"),
+            (json!({"manifests": [one], "mediaType": INDEX[1]}), "index"),
+            (json!({"config": one, "mediaType": INDEX[0]}), "neither"),
+            (json!({"config": one, "mediaType": "application/x"}), "manifest"),
             (json!({"config": one}), "manifest"),
             (json!({"config": one, "layers": [one], "manifests": null, "annotations": null}), "manifest"),
             (json!({"config": one, "layers": [], "manifests": []}), "neither"),

@@ -2,6 +2,7 @@
 //!
 //! Manifests, configs and the names in layers are read; weights are not, unless all is asked for.
 
+mod bounded;
 mod finding;
 mod read;
 mod report;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::mpsc, task};
 
-use super::tree::LayerNames;
+use super::tree::{LayerNames, Room};
 use modelcar_core::{
     Digest, Result,
     facts::ModelFacts,
@@ -84,7 +84,7 @@ pub(super) struct Layer {
 /// Reads the image that `reader` has under `selector`.
 pub(super) async fn image(reader: &dyn ImageReader, selector: &str, depth: Depth) -> Result<Image> {
     let tree = read_image(reader, selector, Extent { every_platform: true, configs: Configs::All }).await?;
-    let mut reading = Reading { reader, depth, known: BTreeMap::new() };
+    let mut reading = Reading { reader, depth, known: BTreeMap::new(), room: Room::default() };
     let mut platforms = Vec::new();
     for found in tree.images {
         platforms.push(reading.platform(found).await?);
@@ -98,6 +98,8 @@ struct Reading<'a> {
     depth: Depth,
     /// Platforms share layers.
     known: BTreeMap<Digest, Option<Arc<LayerNames>>>,
+    /// What the names may still take.
+    room: Room,
 }
 
 impl Reading<'_> {
@@ -119,7 +121,7 @@ impl Reading<'_> {
     }
 
     /// Reads the names in a layer; `None` when it is compressed in a way that is not read here.
-    async fn names(&self, layer: &Descriptor) -> Result<Option<Arc<LayerNames>>> {
+    async fn names(&mut self, layer: &Descriptor) -> Result<Option<Arc<LayerNames>>> {
         let compressed = match layer.media_type.as_str() {
             kind if kind.ends_with("tar") => false,
             kind if kind.ends_with("gzip") => true,
@@ -133,12 +135,13 @@ impl Reading<'_> {
         let title = format!("layer `{}`", layer.digest);
         let open = self.reader.body(title, layer.digest, layer.size).open();
         let (sender, receiver) = mpsc::channel::<Bytes>(CHANNEL_CHUNKS);
+        let room = self.room;
         let parser = task::spawn_blocking(move || {
             let chunks = Chunks { receiver, current: Bytes::new() };
             if compressed {
-                LayerNames::read(MultiGzDecoder::new(chunks).take(most))
+                LayerNames::read(MultiGzDecoder::new(chunks).take(most), room)
             } else {
-                LayerNames::read(chunks.take(most))
+                LayerNames::read(chunks.take(most), room)
             }
         });
         let whole = self.depth == Depth::All;
@@ -156,7 +159,9 @@ impl Reading<'_> {
         if whole {
             open.verified.await?;
         }
-        Ok(Some(Arc::new(parser.await?)))
+        let (names, room) = parser.await?;
+        self.room = room;
+        Ok(Some(Arc::new(names)))
     }
 }
 

@@ -110,7 +110,7 @@ fn is_dotted(name: &str) -> bool {
 }
 
 /// The folder with the model.
-fn models(tree: &Tree, partly: bool, found: &mut Vec<LintFinding>) {
+fn models(tree: &Tree<'_>, partly: bool, found: &mut Vec<LintFinding>) {
     let is_empty = tree.below("models").next().is_none();
     match tree.get("models").map(|entry| &entry.kind) {
         Some(Kind::Symlink(target)) => {
@@ -166,7 +166,7 @@ fn config(platform: &Platform, found: &mut Vec<LintFinding>) {
 }
 
 /// The programs that KServe's commands call.
-fn shell(platform: &Platform, tree: &Tree, partly: bool, found: &mut Vec<LintFinding>) {
+fn shell(platform: &Platform, tree: &Tree<'_>, partly: bool, found: &mut Vec<LintFinding>) {
     let variables = platform.config.env.iter().flatten();
     let path = variables.filter_map(|variable| variable.strip_prefix("PATH=")).next_back().unwrap_or(DEFAULT_PATH);
     let is_there = |tool: &str| {

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{tree::LayerNames, *};
+use super::{
+    tree::{LayerNames, Room, Tree},
+    *,
+};
 use modelcar_core::{
     Digest, ImageError,
     sink::{Blob, BytesBlob, ManifestBlob},
@@ -265,16 +268,70 @@ async fn layers_must_be_of_a_known_kind() {
     let mut gone = Image::good();
     gone.layer(TAR, archive(&[file(".wh.models")]));
     check("all removed", gone, &["no-models"], "").await;
+    for (case, name) in
+        [("a root without what is below", ".wh..wh..opq"), ("a white-out that climbs", "models/a/../../.wh.models")]
+    {
+        let mut opaque = Image::good();
+        opaque.layer(TAR, archive(&[file(name)]));
+        let report = opaque.lint().await;
+        let codes: Vec<_> = report.platforms[0].findings.iter().map(LintFinding::code).collect();
+        assert!(codes.contains(&"no-models"), "{case}: {codes:?}");
+    }
+    let mut replaced = Image::good();
+    replaced.layer(TAR, archive(&[file("models")]));
+    check("a file in place of the folder", replaced, &["no-models"], "").await;
 }
 
 #[test]
 fn an_archive_that_breaks_off_is_read_as_far_as_it_goes() {
     let tar = weights();
-    let whole = LayerNames::read(tar.as_slice());
+    let whole = LayerNames::read(tar.as_slice(), Room::default()).0;
     assert!(whole.complete);
     assert_eq!(whole.entries.len(), 4);
-    let part = LayerNames::read(&tar[..1100]);
+    let part = LayerNames::read(&tar[..1100], Room::default()).0;
     assert!(!part.complete);
     assert_eq!(part.entries[0].name, "models/");
-    assert!(!LayerNames::read(&[1; 2048][..]).complete);
+    assert!(!LayerNames::read(&[1; 2048][..], Room::default()).0.complete);
+}
+
+#[test]
+fn an_archive_of_others_takes_little_memory_and_time() {
+    let long = |bytes: usize| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(bytes as u64);
+        header.set_cksum();
+        let mut tar = header.as_bytes().to_vec();
+        tar.resize(tar.len() + bytes.next_multiple_of(512), b'n');
+        tar.extend(archive(&[file("x")]));
+        tar
+    };
+    assert_eq!(LayerNames::read(long(100_000).as_slice(), Room::default()).0.entries[0].name.len(), 100_000);
+    let read = LayerNames::read(long(2 << 20).as_slice(), Room::default()).0;
+    assert!(!read.complete && read.entries.is_empty());
+
+    // Names of a whole image that are larger than the room for them.
+    let names: Vec<String> = (0..300).map(|number| format!("{number}/{}", "n".repeat(90))).collect();
+    let tar = archive(&names.iter().map(|name| file(name)).collect::<Vec<_>>());
+    let mut room = Room::default();
+    for _ in 0..2000 {
+        let (names, left) = LayerNames::read(tar.as_slice(), room);
+        room = left;
+        if !names.complete {
+            break;
+        }
+    }
+    assert!(!LayerNames::read(tar.as_slice(), room).0.complete);
+
+    let names: Vec<String> =
+        (0..40_000).flat_map(|number| [format!("d/f{number}"), format!("d/.wh.x{number}")]).collect();
+    let layer =
+        LayerNames::read(archive(&names.iter().map(|name| file(name)).collect::<Vec<_>>()).as_slice(), Room::default())
+            .0;
+    let begun = std::time::Instant::now();
+    let mut tree = Tree::default();
+    tree.add(&layer);
+    tree.add(&layer);
+    assert_eq!(tree.below("d").count(), 40_000);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }

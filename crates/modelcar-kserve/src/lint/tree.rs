@@ -2,12 +2,36 @@
 
 use std::{collections::BTreeMap, io::Read};
 
+use super::bounded::{Allowance, Bounded};
+
 /// Longest `/etc/passwd` that is read.
 const PASSWD_MAX_BYTES: u64 = 64 << 10;
-/// More entries than any image has.
-const ENTRIES_MAX: usize = 2_000_000;
+/// Most memory of the entries of an image: enough for some hundred thousand files.
+const ENTRIES_MAX_BYTES: usize = 24 << 20;
 /// Links that lead to links.
 const HOPS_MAX: usize = 40;
+
+/// The memory that the entries of an image may still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(ENTRIES_MAX_BYTES)
+    }
+}
+
+impl Room {
+    /// Takes the memory of an entry; `None` when there is not as much.
+    fn take(&mut self, entry: &Entry) -> Option<()> {
+        let link = match &entry.kind {
+            Kind::Symlink(target) | Kind::HardLink(target) => target.len(),
+            Kind::File | Kind::Folder | Kind::Other => 0,
+        };
+        self.0 = self.0.checked_sub(size_of::<Entry>() + entry.name.len() + link)?;
+        Some(())
+    }
+}
 
 /// One entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,28 +64,40 @@ pub(super) struct LayerNames {
 }
 
 impl LayerNames {
-    /// Reads the names in an archive; what follows a fault stays unread.
-    pub(super) fn read(tar: impl Read) -> Self {
+    /// Reads the names in an archive; what follows a fault or has no `room` stays unread. Returns what is left of the room.
+    pub(super) fn read(tar: impl Read, mut room: Room) -> (Self, Room) {
         let mut names = Self::default();
+        names.complete = names.fill(tar, &mut room).is_some();
+        names.entries.shrink_to_fit();
+        (names, room)
+    }
+
+    /// Reads up to the end of an archive; `None` when it can't be reached.
+    fn fill(&mut self, tar: impl Read, room: &mut Room) -> Option<()> {
+        let (tar, allowance) = Bounded::new(tar);
         let mut archive = tar::Archive::new(tar);
-        let Ok(entries) = archive.entries() else { return names };
-        for entry in entries {
-            let Ok(mut entry) = entry else { return names };
-            let Some(read) = Entry::read(&entry) else { return names };
+        for entry in archive.entries().ok()? {
+            let mut entry = entry.ok()?;
+            allow(&allowance, &entry);
+            let read = Entry::read(&entry)?;
+            room.take(&read)?;
             if plain(&read.name) == "etc/passwd" && read.kind == Kind::File {
                 let mut text = String::new();
                 if entry.by_ref().take(PASSWD_MAX_BYTES).read_to_string(&mut text).is_ok() {
-                    names.passwd = Some(text);
+                    self.passwd = Some(text);
                 }
             }
-            names.entries.push(read);
-            if names.entries.len() >= ENTRIES_MAX {
-                return names;
-            }
+            self.entries.push(read);
         }
-        names.complete = true;
-        names
+        Some(())
     }
+}
+
+/// Allows the content of `entry` to pass. The stated size of a sparse file is not what the archive holds of it.
+fn allow(allowance: &Allowance, entry: &tar::Entry<'_, impl Read>) {
+    let is_sparse = entry.header().entry_type() == tar::EntryType::GNUSparse;
+    let held = if is_sparse { entry.header().entry_size().unwrap_or_default() } else { entry.size() };
+    allowance.next_member(held);
 }
 
 impl Entry {
@@ -92,45 +128,79 @@ pub(super) fn plain(name: &str) -> String {
     parts.join("/")
 }
 
+/// What a white-out hides of the layers below.
+enum WhiteOut {
+    /// All that is below a folder.
+    Below(String),
+    /// A file or a folder.
+    Path(String),
+}
+
+/// Returns what an entry of that name hides, if it is a white-out.
+fn white_out(name: &str) -> Option<WhiteOut> {
+    let path = plain(name);
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path.as_str()));
+    let hidden = name.strip_prefix(".wh.")?;
+    Some(match hidden {
+        ".wh..opq" => WhiteOut::Below(resolve_dots(folder)),
+        hidden => WhiteOut::Path(resolve_dots(&format!("{folder}/{hidden}"))),
+    })
+}
+
 /// The files that a container of the image sees.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tree(BTreeMap<String, Entry>);
+pub(super) struct Tree<'a>(BTreeMap<String, &'a Entry>);
 
-impl Tree {
-    /// Puts a layer over the tree, white-outs applied.
-    pub(super) fn add(&mut self, layer: &LayerNames) {
+impl<'a> Tree<'a> {
+    /// Puts a layer over the tree. Its white-outs are for the layers below, wherever they stand in the archive.
+    pub(super) fn add(&mut self, layer: &'a LayerNames) {
         for entry in &layer.entries {
-            let path = plain(&entry.name);
-            let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
-            match name.strip_prefix(".wh.") {
-                Some(".wh..opq") => self.remove_below(folder),
-                Some(hidden) => {
-                    let hidden = if folder.is_empty() { hidden.to_owned() } else { format!("{folder}/{hidden}") };
-                    self.0.remove(&hidden);
-                    self.remove_below(&hidden);
-                }
-                None => {
-                    self.0.insert(path, entry.clone());
-                }
+            match white_out(&entry.name) {
+                Some(WhiteOut::Below(folder)) => self.remove_below(&folder),
+                Some(WhiteOut::Path(path)) => self.remove(&path),
+                None => {}
             }
+        }
+        for entry in layer.entries.iter().filter(|entry| white_out(&entry.name).is_none()) {
+            let path = plain(&entry.name);
+            if entry.kind != Kind::Folder {
+                // A file in the place of a folder.
+                self.remove_below(&path);
+            }
+            self.0.insert(path, entry);
         }
     }
 
+    fn remove(&mut self, path: &str) {
+        self.0.remove(path);
+        self.remove_below(path);
+    }
+
+    /// Removes what is below a folder, of which `""` is the uppermost. Takes no longer than there is to remove.
     fn remove_below(&mut self, folder: &str) {
+        if folder.is_empty() {
+            return self.0.clear();
+        }
         let prefix = format!("{folder}/");
-        self.0.retain(|path, _| !path.starts_with(&prefix));
+        while let Some(path) = self.0.range(prefix.clone()..).next().map(|(path, _)| path) {
+            if !path.starts_with(&prefix) {
+                return;
+            }
+            let path = path.clone();
+            self.0.remove(&path);
+        }
     }
 
     /// Returns the entry at `path` itself, links not followed.
-    pub(super) fn get(&self, path: &str) -> Option<&Entry> {
-        self.0.get(path)
+    pub(super) fn get(&self, path: &str) -> Option<&'a Entry> {
+        self.0.get(path).copied()
     }
 
     /// Returns the entries below a folder, with their paths.
-    pub(super) fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+    pub(super) fn below<'b>(&'b self, folder: &str) -> impl Iterator<Item = (&'b str, &'b Entry)> {
         let prefix = format!("{folder}/");
         let from = self.0.range(prefix.clone()..);
-        from.take_while(move |(path, _)| path.starts_with(&prefix)).map(|(path, entry)| (path.as_str(), entry))
+        from.take_while(move |(path, _)| path.starts_with(&prefix)).map(|(path, entry)| (path.as_str(), *entry))
     }
 
     /// Follows links from `path` to a file.

@@ -58,7 +58,9 @@ fn a_files_name_is_no_command() {
     for options in [RenderOptions::default(), custom] {
         let rendered = render(&served("$(HF_TOKEN)-$HOME-$$.gguf"), &options).unwrap().to_yaml().unwrap();
         assert!(rendered.contains("/mnt/models/$$(HF_TOKEN)-$$HOME-$$$$.gguf"), "{rendered}");
-        for hostile in ["{{.Name}}.gguf", "a}}.gguf", "`id`.gguf", "a;id.gguf", "a' 'b.gguf", "a\n{{b.gguf", "a\u{1b}.gguf"] {
+        for hostile in
+            ["{{.Name}}.gguf", "a}}.gguf", "`id`.gguf", "a;id.gguf", "a' 'b.gguf", "a\n{{b.gguf", "a\u{1b}.gguf"]
+        {
             let error = render(&served(hostile), &options).unwrap_err();
             assert!(matches!(error, RenderError::UnsafeFile { .. }), "{error}");
             assert!(!error.to_string().contains(char::is_control), "{error}");
