@@ -14,8 +14,11 @@ pub(crate) use self::failure::{is_page, read_limited};
 #[cfg(feature = "object-store")]
 pub(crate) use self::failure::tls_error;
 pub(crate) use self::network::client_builder;
-#[cfg(any(feature = "gcp", feature = "object-store"))]
+#[cfg(feature = "hub")]
+pub(crate) use self::secret::in_query;
+#[cfg(any(feature = "registry", feature = "object-store"))]
 pub(crate) use self::secret::mask;
+pub(crate) use self::secret::of_login;
 pub use self::{
     failure::HttpFailure,
     network::{InvalidNetwork, Network},

@@ -175,12 +175,29 @@ impl FromStr for ImageRef {
     /// [`InvalidReference`], with the reason: a scheme such as `https://`, no registry, no repository, upper-case
     /// letters in the repository, or an invalid tag or digest.
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        parse(text).map_err(|reason| InvalidReference { text: text.to_owned(), reason })
+        parse(text).map_err(|reason| InvalidReference { text: without_login(text), reason })
     }
+}
+
+/// Returns where a login ends that stands before the registry, as in a URL. Only a digest may stand behind an `@`.
+fn login_end(text: &str) -> Option<usize> {
+    let at = text.rfind('@')?;
+    let behind = &text[at + 1..];
+    (behind.contains('/') || !behind.starts_with("sha")).then_some(at)
+}
+
+/// Returns `text` without a login in it: a password that was typed into a name must not be printed.
+fn without_login(text: &str) -> String {
+    let Some(at) = login_end(text) else { return text.to_owned() };
+    let scheme = text[..at].find("://").map_or("", |end| &text[..end + 3]);
+    format!("{scheme}…{}", &text[at..])
 }
 
 /// Parses a reference. The error is the reason, as a message shows it.
 fn parse(text: &str) -> Result<ImageRef, String> {
+    if login_end(text).is_some() {
+        return Err("leave out the login before the registry".to_owned());
+    }
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(format!("leave out the scheme `{scheme}://`"));
     }
@@ -253,6 +270,22 @@ serde_as_text!(ImageRef);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_in_a_name_is_not_repeated() {
+        for text in [
+            "u:hunter2@r.io/a/b:v1",
+            "https://u:hunter2@r.io/a/b",
+            "u:hunter2/x@r.io/a",
+            "u:hunter2@r.io",
+            "u@v:hunter2@r.io/a",
+        ] {
+            let error = text.parse::<ImageRef>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2") && error.to_string().contains("r.io"), "{error}");
+        }
+        let digest = Digest::of("x");
+        assert!(format!("r.io/a@{digest}").parse::<ImageRef>().is_ok());
+    }
 
     #[test]
     fn references_round_trip() {

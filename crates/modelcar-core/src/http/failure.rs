@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::secret::{RedactedUrl, mask};
+use super::secret::{self, RedactedUrl, mask};
 use crate::{
     error::{ErrorKind, ModelcarError},
     text::{cut, excerpt},
@@ -69,9 +69,10 @@ impl HttpFailure {
         Self::from_masked(method, response, &[]).await
     }
 
-    /// As [`from_response`](Self::from_response), for a request that held `secrets`: they are masked where the server
-    /// repeats them.
+    /// As [`from_response`](Self::from_response), for a request that held `secrets`: they and the signature of a URL are
+    /// masked where the server repeats them.
     pub(crate) async fn from_masked(method: Method, response: reqwest::Response, secrets: &[String]) -> Self {
+        let signatures = secret::in_query(response.url());
         let mut failure = Self {
             method,
             url: RedactedUrl::new(response.url()),
@@ -87,7 +88,7 @@ impl HttpFailure {
         let reading = read_into(&mut body, response, ERROR_BODY_MAX_BYTES);
         let _whole_or_not = timeout(ERROR_BODY_PATIENCE, reading).await;
         failure.read_body(&body);
-        failure.make_showable(secrets);
+        failure.make_showable(&[secrets, &signatures].concat());
         failure
     }
 

@@ -1,7 +1,9 @@
 //! Secrets and URLs that hold some: their values can be used and not printed.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Reverse, fmt, sync::Arc};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
 use crate::text::cut;
@@ -10,6 +12,8 @@ use crate::text::cut;
 const URL_MAX_CHARS: usize = 200;
 /// Shorter secrets, in bytes, are not masked: they would match parts of any text.
 const LEAST_SECRET: usize = 4;
+/// Shorter values of a query, in bytes, are no signatures.
+const LEAST_SIGNATURE: usize = 12;
 /// Precedes the name of an upload session in a URL's path.
 const UPLOADS: &str = "/blobs/uploads/";
 /// Longest segment of a URL's path that is shown, in bytes. A digest with its algorithm has 71.
@@ -91,9 +95,47 @@ pub(crate) fn mask<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
 }
 
+/// Returns every form in which a server may repeat the login of a request, the longest first: the header's value as it
+/// was sent and, of a Basic login, name and password decoded.
+pub(crate) fn of_login(authorization: &str) -> Vec<String> {
+    let Some((scheme, value)) = authorization.split_once(' ') else { return vec![authorization.to_owned()] };
+    let mut forms = vec![value.to_owned()];
+    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(value).ok()).flatten();
+    if let Some(login) = decoded.and_then(|login| String::from_utf8(login).ok()) {
+        let password = login.split_once(':').map(|(_, password)| password.to_owned());
+        forms.push(login);
+        forms.extend(password);
+    }
+    let escaped: Vec<String> =
+        forms.iter().map(|form| utf8_percent_encode(form, NON_ALPHANUMERIC).to_string()).collect();
+    forms.extend(escaped);
+    forms.sort_by_key(|form| Reverse(form.len()));
+    forms
+}
+
+/// Returns the values in a URL's query that may be signatures, decoded and as they stand.
+pub(crate) fn in_query(url: &Url) -> Vec<String> {
+    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+    let raw = url.query().unwrap_or_default().split(['&', '=']).map(str::to_owned);
+    decoded.chain(raw).filter(|value| value.len() >= LEAST_SIGNATURE).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_masked_in_every_form() {
+        let shown = |authorization: &str, told: &str| mask(told, of_login(authorization).iter().map(String::as_str));
+        let basic = format!("Basic {}", BASE64_STANDARD.encode("robot:hunter 2+pass"));
+        let told = format!("{basic}, robot:hunter 2+pass, `hunter 2+pass`, hunter%202%2Bpass");
+        assert_eq!(shown(&basic, &told), "Basic [secret], [secret], `[secret]`, [secret]");
+        assert_eq!(shown("Bearer abcdef", "you sent Bearer abcdef"), "you sent Bearer [secret]");
+        let url = "https://s.io/x?X-Amz-Signature=0123456789abcdef%2F&partNumber=1".parse().unwrap();
+        let secrets = in_query(&url);
+        let text = mask("0123456789abcdef/ 0123456789abcdef%2F 1", secrets.iter().map(String::as_str));
+        assert_eq!(text, "[secret] [secret] 1");
+    }
 
     #[test]
     fn a_url_is_shown_without_what_opens_doors() {

@@ -110,7 +110,7 @@ pub struct Check {
 impl Check {
     /// Makes a check without a note.
     fn new(name: &'static str, code: CheckCode, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name, code, verdict, found: found.into(), note: None }
+        Self { name, code, verdict, found: text::one_line(&found.into()), note: None }
     }
 }
 

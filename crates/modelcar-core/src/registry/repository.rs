@@ -110,6 +110,8 @@ pub(super) struct Inner {
     pub(super) options: RegistryOptions,
     /// Receives warnings and the events of retries.
     pub(super) progress: Arc<dyn Progress>,
+    /// Logins that were sent, in every form in which the registry may repeat them.
+    pub(super) spoken: Mutex<Vec<String>>,
     /// Warnings of the registry that were reported already. Each text is reported once.
     pub(super) warned: Mutex<BTreeSet<String>>,
     /// Upload sessions that are open and have to be deleted when a push ends early.
@@ -169,6 +171,7 @@ impl Repository {
             chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,
+            spoken: Mutex::default(),
             warned: Mutex::default(),
             uploads: OpenUploads::default(),
         })))
@@ -247,6 +250,6 @@ impl Inner {
     /// Reads the body of a refusal and makes the error of the request. The body holds the registry's error code
     /// (distribution-spec "Error Codes").
     pub(super) async fn refused(&self, act: impl Into<String>, method: Method, response: Response) -> RegistryError {
-        self.failed(act, HttpFailure::from_response(method, response).await)
+        self.failed(act, self.failure(method, response).await)
     }
 }

@@ -18,6 +18,8 @@ use crate::{
 
 /// Largest number of distinct warnings that are passed on, because a server can send any number of them.
 const WARNINGS_MAX: usize = 16;
+/// Forms of logins that are remembered: the last few tokens.
+const SPOKEN_MAX: usize = 32;
 /// Largest number of times that one request is sent again with another login: after the first challenge, after an
 /// expired token, after a refused login.
 const CHALLENGES_MAX: u32 = 4;
@@ -103,6 +105,7 @@ impl Inner {
                     result => break result?,
                 }
             };
+            self.note_sent(login.as_ref());
             headers.extend(login.map(|value| (AUTHORIZATION, value)));
         }
         Ok(headers)
@@ -124,10 +127,33 @@ impl Inner {
         self.auth.challenged(&self.base, &values(response, "www-authenticate"), used).await
     }
 
+    /// Takes note of a login that is sent, so that no text of the registry can repeat it.
+    fn note_sent(&self, login: Option<&HeaderValue>) {
+        let Some(login) = login.and_then(|login| login.to_str().ok()) else { return };
+        let forms = http::of_login(login);
+        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        if !forms.iter().all(|form| spoken.contains(form)) {
+            spoken.extend(forms);
+            let over = spoken.len().saturating_sub(SPOKEN_MAX);
+            spoken.drain(..over);
+        }
+    }
+
+    fn spoken(&self) -> Vec<String> {
+        self.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the failure of an answer with an unexpected status, with the logins masked that were sent.
+    pub(super) async fn failure(&self, method: Method, response: Response) -> HttpFailure {
+        HttpFailure::from_masked(method, response, &self.spoken()).await
+    }
+
     /// Reports the text of a `Warning` header, unless it was reported before. The text of the header stands in quotes
     /// after a code and an agent (distribution-spec "Warnings").
     fn warn(&self, warning: &str) {
-        let text = text::excerpt(warning.split('"').nth(1).unwrap_or(warning));
+        let spoken = self.spoken();
+        let warning = http::mask(warning, spoken.iter().map(String::as_str));
+        let text = text::excerpt(warning.split('"').nth(1).unwrap_or(&warning));
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = warned.len() < WARNINGS_MAX && warned.insert(text.clone());
         drop(warned);
@@ -183,7 +209,7 @@ impl Inner {
                     return Ok(response);
                 }
                 Ok(Ok(response)) if !http::is_transient(response.status()) => return Ok(response),
-                Ok(Ok(response)) => HttpFailure::from_response(method.clone(), response).await,
+                Ok(Ok(response)) => self.failure(method.clone(), response).await,
                 Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
                 Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };

@@ -415,7 +415,7 @@ impl Upload<'_> {
         login_renewed: bool,
         sent: u64,
     ) -> RegistryError {
-        let failure = HttpFailure::from_response(method, response).await;
+        let failure = self.inner.failure(method, response).await;
         let (act, repository, source) = (act.to_owned(), self.inner.name(), Box::new(failure));
         match source.status {
             Some(StatusCode::UNAUTHORIZED) if login_renewed => RegistryError::LoginExpired { act, repository, source },

@@ -39,6 +39,17 @@ impl Endpoint {
         self.0.scheme() == "http"
     }
 
+    /// Returns whether what is sent can be read on the way: plain HTTP, and not to this machine.
+    pub(super) fn is_overheard(&self) -> bool {
+        let is_here = match self.0.host() {
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        self.is_plain_http() && !is_here
+    }
+
     /// Returns the URL below the endpoint.
     pub(super) fn url(&self, tail: &str) -> Result<Url, SourceError> {
         let base = self.0.as_str().trim_end_matches('/');
@@ -116,6 +127,20 @@ fn bad_endpoint(url: &Url) -> SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_http_to_another_machine_is_overheard() {
+        for (address, expected) in [
+            ("http://m.test", true),
+            ("http://10.0.0.1:80", true),
+            ("http://localhost:8080", false),
+            ("http://127.0.0.1:1", false),
+            ("http://[::1]:1", false),
+            ("https://m.test", false),
+        ] {
+            assert_eq!(Endpoint::parse(address).unwrap().is_overheard(), expected, "{address}");
+        }
+    }
 
     #[test]
     fn a_revision_is_one_segment_and_a_path_several() {

@@ -21,6 +21,7 @@ use crate::{
     ModelPath,
     error::ModelcarError,
     http::{HttpFailure, client_builder, header, log},
+    progress::{Event, Progress},
     source::{
         Answerer, ModelId, SourceError, TokenUse, card,
         model_id::is_commit,
@@ -99,7 +100,7 @@ struct Card {
 /// A document of the Hub.
 pub(super) struct Page {
     pub(super) url: Url,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// The next page of a listing.
     pub(super) next: Option<Url>,
 }
@@ -128,6 +129,16 @@ impl Hub {
         let retry = Retry::new(options.attempts, options.retry_base, progress);
         let (token_problem, stall) = (options.token_problem.clone(), options.stall_timeout);
         Ok(Self { api, body, endpoint, token, token_problem, retry, stall })
+    }
+
+    /// Warns where the token is sent for all on the way to read.
+    pub(super) fn warn_of_plain_http(&self, progress: &dyn Progress) {
+        if self.token.is_some() && self.endpoint.is_overheard() {
+            let host = self.host();
+            let message =
+                format!("the Hub's token is sent to `{host}` over plain HTTP: anybody on the way can read it");
+            progress.report(&Event::Warning { message });
+        }
     }
 
     /// Returns the web page of a model.

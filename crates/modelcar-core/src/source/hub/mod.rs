@@ -46,6 +46,7 @@ impl HubSource {
         let revision = model.revision().unwrap_or("main");
         Phase::Resolve.begin(&*options.progress);
         let hub = Hub::new(&options)?;
+        hub.warn_of_plain_http(&*options.progress);
         let info = hub.model_info(model.repository(), revision).await?;
         tracing::info!(repository = info.repository, commit = info.commit, "the revision is resolved");
         let origin = Origin {

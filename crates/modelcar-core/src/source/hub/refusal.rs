@@ -10,12 +10,9 @@ use super::{
 };
 use crate::{
     error::ModelcarError,
-    http::{HttpFailure, header},
+    http::{HttpFailure, header, in_query, of_login},
     source::{Answerer, GateReason, SourceError, TokenUse, ranged::Fault},
 };
-
-/// Shorter values of a query are no signatures.
-const LEAST_SIGNATURE: usize = 16;
 
 impl Hub {
     /// Tells what an answer that is neither good nor a redirect means.
@@ -88,10 +85,8 @@ impl Hub {
 
     /// Returns what a server may repeat and nobody may read: the token, and the signature of a URL.
     fn secrets(&self, url: &Url) -> Vec<String> {
-        let token = self.token.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let signed = url.query_pairs().map(|(_, value)| value.into_owned());
-        let signed = signed.chain(url.query().unwrap_or_default().split(['&', '=']).map(str::to_owned));
-        token.map(str::to_owned).into_iter().chain(signed.filter(|value| value.len() >= LEAST_SIGNATURE)).collect()
+        let token = self.token.as_ref().and_then(|value| value.to_str().ok()).map(of_login);
+        token.into_iter().flatten().chain(in_query(url)).collect()
     }
 
     /// An answer that breaks the protocol.

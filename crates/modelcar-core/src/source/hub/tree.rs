@@ -15,6 +15,8 @@ use crate::source::SourceError;
 
 const MAX_PAGES: usize = 1000;
 const MAX_ENTRIES: usize = 100_000;
+/// Most bytes of all pages together: a hundred thousand entries, each with a long path.
+const MAX_BYTES: usize = 64 << 20;
 /// Pages without an entry that a listing may have.
 const MAX_EMPTY_PAGES: usize = 10;
 /// A listing may take so many times as long as a connection may bring no byte.
@@ -45,7 +47,7 @@ impl Hub {
         let (repo, begun) = (asked.repo, Instant::now());
         let tail = format!("api/models/{repo}/tree/{}?recursive=true", segment(asked.revision));
         let mut next = Some(self.endpoint.url(&tail)?);
-        let (mut entries, mut empty, mut seen) = (Vec::new(), 0, BTreeSet::<Url>::new());
+        let (mut entries, mut empty, mut bytes, mut seen) = (Vec::new(), 0, 0, BTreeSet::<Url>::new());
         while let Some(url) = next {
             if seen.len() == MAX_PAGES {
                 return Err(refused(repo, format!("it has more than {MAX_PAGES} pages")));
@@ -58,6 +60,10 @@ impl Hub {
                 return Err(refused(repo, "a page of it leads back to an earlier one"));
             }
             let page = self.get(url, asked).await?;
+            bytes += page.body.len();
+            if bytes > MAX_BYTES {
+                return Err(refused(repo, format!("its pages have more than {} MiB", MAX_BYTES >> 20)));
+            }
             let found: Vec<TreeEntry> = self.parse(&page, asked)?;
             empty += usize::from(found.is_empty());
             if found.len() + entries.len() > MAX_ENTRIES {
