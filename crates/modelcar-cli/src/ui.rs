@@ -57,7 +57,9 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
 fn print(answer: &str, status: ExitCode) -> ExitCode {
     match writeln!(io::stdout().lock(), "{}", answer.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            finish(Err(Failure::new(error, "write the answer to stdout")))
+            // The answer may be the digest of an image that is published by now.
+            say(answer.trim_end());
+            finish(Err(Failure::new(error, "write the answer to stdout").hint("the answer stands above, on stderr")))
         }
         // On a broken pipe whoever reads the answer has enough of it.
         _ => status,
