@@ -11,11 +11,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::task;
 
+use super::seal::Seal;
 use crate::{Digest, files};
 
 /// Name of the folder with the entries. The number is raised when the form or meaning of the entries changes; older
 /// folders are left alone.
 const VERSION: &str = "recipes-v1";
+/// Name of the file beside that folder with the key of the entries' seals.
+const KEY: &str = "recipes.key";
 /// Largest number of entries. The oldest entries are removed first.
 const ENTRIES_MAX: usize = 4096;
 /// Largest entry that is read, in bytes. A larger file counts as missing.
@@ -43,6 +46,8 @@ pub(super) struct Known {
     pub(super) size: u64,
     /// Repositories that got the layer, as `registry/repository`, the newest first.
     pub(super) repositories: Vec<String>,
+    /// Shows that a run of the same user has written recipe, digest and size.
+    seal: Digest,
 }
 
 impl Cache {
@@ -56,10 +61,17 @@ impl Cache {
         self.dir.join(format!("{}.json", recipe.hex()))
     }
 
-    /// Returns the entry of a recipe. Reads a small file on the calling thread.
+    /// Returns the file of the key that seals the entries.
+    fn key(&self) -> PathBuf {
+        self.dir.with_file_name(KEY)
+    }
+
+    /// Returns the entry of a recipe, unless somebody else has written it. Reads a small file on the calling thread.
     pub(super) fn get(&self, recipe: &Digest) -> Option<Known> {
         let path = self.path(recipe);
-        files::read(&path, ENTRY_MAX_BYTES).ok().and_then(|json| serde_json::from_slice(&json).ok())
+        let known: Known = serde_json::from_slice(&files::read(&path, ENTRY_MAX_BYTES).ok()?).ok()?;
+        let seal = Seal::read(&self.key())?.of(recipe, &known.digest, known.size);
+        (known.seal == seal).then_some(known)
     }
 
     /// Stores that `repository` has the layers, each given by recipe, digest, size in bytes, and whether this run knows
@@ -91,8 +103,10 @@ impl Cache {
         repositories.retain(|known| known != repository);
         repositories.insert(0, repository.to_owned());
         repositories.truncate(REPOSITORIES_MAX);
-        let json = serde_json::to_vec(&Known { digest, size, repositories })?;
         fs::create_dir_all(&self.dir)?;
+        let key = self.key();
+        let seal = Seal::read_or_make(&key, &key.with_file_name(unique()))?.of(recipe, &digest, size);
+        let json = serde_json::to_vec(&Known { digest, size, repositories, seal })?;
         let temporary = self.dir.join(unique());
         let written = fs::write(&temporary, json).and_then(|()| fs::rename(&temporary, self.path(recipe)));
         if written.is_err() {

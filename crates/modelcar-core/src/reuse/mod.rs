@@ -34,6 +34,8 @@ mod probe;
 mod registry_tests;
 #[cfg(feature = "push")]
 mod repositories;
+#[cfg(feature = "push")]
+mod seal;
 #[cfg(test)]
 #[cfg(feature = "push")]
 mod tests;

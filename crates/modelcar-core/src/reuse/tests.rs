@@ -31,6 +31,25 @@ async fn the_cache_keeps_what_is_proven() {
 }
 
 #[tokio::test]
+async fn the_cache_believes_no_entry_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(dir.path());
+    let [recipe, other, layer, lie] = ["recipe", "other", "layer", "lie"].map(Digest::of);
+    cache.note(vec![(recipe, layer, 7, true)], "r.io/a".to_owned()).await;
+    let path = |recipe: &Digest| dir.path().join("recipes-v1").join(format!("{}.json", recipe.hex()));
+    let text = std::fs::read_to_string(path(&recipe)).unwrap();
+    std::fs::write(path(&other), &text).unwrap();
+    assert_eq!(cache.get(&other), None, "an entry of another recipe");
+    std::fs::write(path(&recipe), text.replace(&layer.to_string(), &lie.to_string())).unwrap();
+    assert_eq!(cache.get(&recipe), None, "an entry with another digest");
+    std::fs::write(path(&recipe), &text).unwrap();
+    assert!(cache.get(&recipe).is_some());
+    let key = dir.path().join("recipes.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(cache.get(&recipe), None, "a key that others can read");
+}
+
+#[tokio::test]
 async fn the_cache_removes_no_file_of_others_and_waits_for_no_pipe() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("recipes-v1");
