@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Library, ModelFacts, Task, WeightFormat, config};
 use crate::ModelPath;
 
-/// What all of them begin with.
+/// What all keys of these annotations begin with.
 const PREFIX: &str = "io.modelcar.model.";
 const FORMAT: &str = "io.modelcar.model.format";
 const ARCHITECTURE: &str = "io.modelcar.model.architecture";
@@ -23,16 +23,18 @@ const REMOTE_CODE: &str = "io.modelcar.model.remote-code";
 const ADAPTER_BASE: &str = "io.modelcar.model.adapter-base";
 const ADAPTER_RANK: &str = "io.modelcar.model.adapter-rank";
 const FLAWS: &str = "io.modelcar.model.flaws";
-/// More kinds of flaws than there are.
+/// Most kinds of flaws that one annotation states; more than there are kinds.
 const FLAWS_MAX: usize = 32;
 
-/// Says by which rules the facts were read; missing where somebody stated one by hand.
+/// Key of the annotation with the version of the rules by which the facts were read. The annotation is missing where
+/// the user stated a fact by hand.
 pub(super) const RULES: &str = "io.modelcar.model.rules";
-/// Raised when equal files give other facts than before.
+/// Version of the rules; raised when the same files give other facts than before.
 pub(super) const RULES_VERSION: &str = "2";
 
 impl ModelFacts {
-    /// Adds the annotations that state these facts to `annotations`. Those that are there already stay.
+    /// Adds the annotations that state these facts to `annotations`. An annotation that is there already is not
+    /// replaced.
     pub(crate) fn annotate(&self, annotations: &mut BTreeMap<String, String>) {
         if !annotations.keys().any(|key| key.starts_with(PREFIX)) {
             annotations.insert(RULES.to_owned(), RULES_VERSION.to_owned());
@@ -42,8 +44,8 @@ impl ModelFacts {
         }
     }
 
-    /// Returns the annotations that state these facts. What [`Self::from_annotations`] would leave out is not written:
-    /// an image made from what another states has that one's annotations, byte for byte.
+    /// Returns the annotations that state these facts. A value that [`Self::from_annotations`] would leave out is not
+    /// written, so facts that were read from an image's annotations are written as the same annotations, byte for byte.
     pub fn to_annotations(&self) -> BTreeMap<String, String> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let text = |value: &Option<String>| value.as_deref().and_then(config::text);
@@ -68,8 +70,8 @@ impl ModelFacts {
         pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
-    /// Returns the facts that `annotations` state. What is missing or makes no sense is left out:
-    /// whoever may write an image may have written them.
+    /// Returns the facts that `annotations` state. A value that is missing or malformed is left out. The values are
+    /// untrusted: anybody who may push the image can have written any value.
     pub fn from_annotations(annotations: &BTreeMap<String, String>) -> Self {
         let text = |key| annotations.get(key).and_then(|value: &String| config::text(value));
         let number = |key| annotations.get(key).and_then(|value: &String| value.parse().ok());
@@ -94,17 +96,18 @@ impl ModelFacts {
     }
 }
 
-/// A file's name may be longer than other texts: it is that of a file in the image.
+/// Returns `value` when it is a path of a file in a model. A path may be longer than the other texts.
 fn path(value: &str) -> Option<String> {
     value.parse::<ModelPath>().ok().map(|path| path.to_string())
 }
 
-/// Writes kinds of flaws as a list with commas.
+/// Writes the codes of flaws as a list with commas; `None` when there is no code.
 fn flaws(codes: &BTreeSet<String>) -> Option<String> {
     let codes: Vec<&str> = codes.iter().map(String::as_str).filter(|code| is_code(code)).take(FLAWS_MAX).collect();
     (!codes.is_empty()).then(|| codes.join(","))
 }
 
+/// Reads the codes of flaws from a list with commas.
 fn codes(list: &str) -> BTreeSet<String> {
     list.split(',').filter(|code| is_code(code)).take(FLAWS_MAX).map(str::to_owned).collect()
 }

@@ -1,13 +1,13 @@
-//! What the first bytes of a file tell, where these are not what the file's name promises.
+//! Recognizes by its first bytes a file that is not what its name promises: empty, a git-lfs pointer or an HTML page.
 
 use super::flaw::Flaw;
 use crate::source::SourceFile;
 
-/// Number of first bytes that are looked at.
+/// Number of bytes at the beginning of a file that are read.
 pub(super) const LOOKED_AT_BYTES: u64 = 512;
 /// The first line of a git-lfs pointer (git-lfs, docs/spec.md).
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-/// A pointer has three short lines.
+/// Largest file that may be a git-lfs pointer, in bytes. A pointer has three short lines.
 pub(super) const POINTER_MAX_BYTES: u64 = 1024;
 
 /// How a file begins.
@@ -17,14 +17,14 @@ pub(super) enum Begin {
     Nothing,
     /// The file is a git-lfs pointer.
     Pointer,
-    /// The file is an HTML page: what a proxy or a sign-in page has sent.
+    /// The file is an HTML page, which a proxy or a sign-in form sent in place of the file.
     Page,
     /// Anything else.
     Other,
 }
 
 impl Begin {
-    /// Tells by the first bytes of a file.
+    /// Recognizes the kind of a file by the file's first bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let text = bytes.trim_ascii_start();
         let starts = |tag: &[u8]| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
@@ -39,7 +39,7 @@ impl Begin {
         }
     }
 
-    /// Returns what is wrong with a file of weights that begins so.
+    /// Returns the flaw of a weight file that begins like this.
     pub(super) fn flaw(self, file: &SourceFile) -> Option<Flaw> {
         let file = file.path.clone();
         match self {

@@ -1,4 +1,4 @@
-//! `config.json` of a transformers model.
+//! Reads facts from the `config.json` of a transformers model.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::{ModelFacts, Task};
 
 /// Longest text that is taken over into an annotation.
 const TEXT_MAX_CHARS: usize = 128;
-/// Larger numbers are no lengths and no counts.
+/// No length and no count is as large as this number.
 const NUMBER_MAX: u64 = 1 << 40;
 
 /// Returns whether a number can be a length or a count.
@@ -26,13 +26,13 @@ pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
     facts.cache_bytes_per_token = cache_bytes_per_token(&model);
 }
 
-/// Returns `value` when it can stand in an annotation.
+/// Returns `value` when it fits an annotation: at most 128 characters, not empty and without control characters.
 pub(super) fn text(value: &str) -> Option<String> {
     let fits = !value.is_empty() && value.chars().count() <= TEXT_MAX_CHARS && !value.chars().any(char::is_control);
     fits.then(|| value.to_owned())
 }
 
-/// The configuration of the language part of a model that has others, or nothing.
+/// Returns the configuration of the language model inside a multimodal model, or null where there is none.
 fn inner(config: &Value) -> &Value {
     ["text_config", "llm_config", "language_config"]
         .into_iter()
@@ -41,7 +41,7 @@ fn inner(config: &Value) -> &Value {
         .unwrap_or(&Value::Null)
 }
 
-/// A configuration whose language part comes first.
+/// The configuration of a model. A key of the inner language model wins over the same key of the whole model.
 struct Part<'a> {
     outer: &'a Value,
     inner: &'a Value,
@@ -54,8 +54,9 @@ impl Part<'_> {
     }
 }
 
-/// The naming of transformers classes tells what they are for, all but that of `ForConditionalGeneration`: models that
-/// are shown images, translators and models that hear have it.
+/// Tells the task by the name of the model's transformers class. The ending `ForConditionalGeneration` is ambiguous:
+/// models that read images, translators and speech recognition have it. Other keys of the configuration tell these
+/// apart.
 fn task(architecture: &str, config: &Value) -> Option<Task> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| architecture.ends_with(ending));
     let sees = ["vision_config", "vision_tower"].iter().any(|key| !config[key].is_null());
@@ -79,8 +80,9 @@ fn task(architecture: &str, config: &Value) -> Option<Task> {
     }
 }
 
-/// Keys and values of every layer, two bytes a number; models with a compressed cache (multi-head latent attention)
-/// keep one vector in place of all heads.
+/// Returns the bytes of the KV cache for one token: keys and values of every layer, two bytes a number.
+///
+/// Models with multi-head latent attention (`kv_lora_rank`) cache one compressed vector for all heads.
 fn cache_bytes_per_token(model: &Part<'_>) -> Option<u64> {
     let layers = model.number(&["num_hidden_layers", "n_layer", "num_layers"])?;
     if let Some(rank) = model.number(&["kv_lora_rank"]) {

@@ -1,4 +1,4 @@
-//! Examines the files of a model: what they say of the model, and what is wrong with them.
+//! Examines the files of a model: reads the model's facts from them and finds flaws, such as a missing shard.
 
 use std::collections::BTreeSet;
 
@@ -24,29 +24,32 @@ use crate::{
     weights::{Format, TensorCounts, WeightName, WeightSet, indexed, sets, split},
 };
 
-/// Larger configurations are not read: they are none.
+/// Largest `config.json` or `adapter_config.json` that is read, in bytes. Real ones are far smaller.
 const CONFIG_MAX_BYTES: u64 = 2 << 20;
-/// Tokenizer configurations may list every added token.
+/// Largest `tokenizer_config.json` that is read, in bytes. It may list every added token.
 const TOKENIZER_MAX_BYTES: u64 = 8 << 20;
-/// More tensors than any model has: beyond, an index is not compared with what is there.
+/// Most tensors whose names are kept; more than any model has. With more tensors, an index is not compared with the
+/// names.
 const TENSORS_MAX: usize = 1 << 20;
-/// Files of weights without a header that is read are looked at when they are as small as a pointer or a page may be.
+/// Largest weight file of a format other than safetensors and GGUF whose first bytes are read. Git-lfs pointers and
+/// HTML pages are not larger.
 const PAGE_MAX_BYTES: u64 = 64 << 10;
-/// Most files that are looked at for pointers and pages, in the order of their paths. A checkout without its files has
-/// pointers from the first one on, and each look is a request to the Hub.
+/// Most files whose first bytes are read to find pointers and pages, in the order of their paths. In a git checkout
+/// without git-lfs the very first files are pointers already, and each look is a request to the Hub.
 const LOOKED_AT_MAX: usize = 64;
 
-/// What the files of a model say of it, and what is wrong with them.
+/// The facts that the files of a model state, and the flaws of the files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examined {
-    /// The facts. They name the kinds of flaws.
+    /// The facts. [`ModelFacts::flaws`] names the kinds of flaws.
     pub facts: ModelFacts,
-    /// What is wrong, or looks wrong.
+    /// What is wrong with the files, or looks wrong.
     pub flaws: Vec<Flaw>,
 }
 
 impl ModelFacts {
-    /// Reads the facts of the model that consists of `files`. As [`examine`], without the flaws.
+    /// Reads the facts of the model that consists of `files`, as [`examine`] does. Of the flaws, only the kinds are
+    /// returned.
     ///
     /// # Errors
     /// As [`examine`].
@@ -55,14 +58,13 @@ impl ModelFacts {
     }
 }
 
-/// Examines the model that consists of `files`: those that a plan packs. What an image states (`stated`) of the same
-/// files is not read again.
+/// Examines the model that consists of `files`, the files that a plan packs.
 ///
 /// Of weight files only the headers are read. What is read whole is compared with the listed hash. A push and a build
 /// compare the headers with the files when these are read for the image.
 ///
 /// # Errors
-/// When the source fails. A file that is not what its name says is a flaw, no error.
+/// When the source fails. A file that is not what its name says is a flaw, not an error.
 pub async fn examine(
     source: &dyn Source,
     files: &[&SourceFile],
@@ -93,8 +95,8 @@ pub(crate) async fn examine_with_proof(
     Ok((Examined { facts, flaws }, beginnings))
 }
 
-/// Reads how many numbers the tensors of each of `files` hold, from the headers of safetensors and GGUF files, for
-/// [`Plan::compared`](crate::Plan::compared). Files of other formats, and those whose header can't be read, are not counted.
+/// Reads the number of elements of all tensors in each of `files`, from the headers of safetensors and GGUF files, for
+/// [`Plan::compared`](crate::Plan::compared). A file of another format, or with an unreadable header, gets no count.
 ///
 /// # Errors
 /// When the source fails.
@@ -120,6 +122,7 @@ pub(crate) async fn count_with_proof(
     Ok((counts.into_iter().collect(), reader.into_beginnings()))
 }
 
+/// An examination in progress, with what has been found so far.
 struct Examination<'a> {
     reader: Reader<'a>,
     files: &'a [&'a SourceFile],
@@ -131,7 +134,7 @@ impl<'a> Examination<'a> {
         self.files.iter().any(|file| file.path.as_str() == name)
     }
 
-    /// Reads the model's configurations.
+    /// Reads the configurations of the model, its tokenizer and an adapter, and tells the library.
     async fn configuration(&mut self) -> Result<(), SourceError> {
         let model = self.reader.json(self.files, CONFIG, CONFIG_MAX_BYTES).await?.unwrap_or(Value::Null);
         config::add(&mut self.examined.facts, &model);
@@ -163,7 +166,7 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Reads what the weights say; `stated` are the facts of an image with the same ones.
+    /// Reads the facts of the weights. `stated` are the facts of an image with the same weights.
     async fn weights(&mut self, stated: Option<&ModelFacts>) -> Result<(), SourceError> {
         let loaded = loaded(self.files);
         let of_format = |(_, endings): &(WeightFormat, &[&str])| loaded.iter().any(|file| has_extension(file, endings));
@@ -178,7 +181,7 @@ impl<'a> Examination<'a> {
             self.examined.facts.weight_bytes = weights.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
         }
         match stated {
-            // What has been examined once is not flawed.
+            // An earlier examination of these weights found no flaw.
             Some(stated) if stated.format == Some(WeightFormat::Safetensors) => {
                 self.examined.facts.parameters = stated.parameters;
                 self.examined.facts.dtype.clone_from(&stated.dtype);
@@ -200,8 +203,8 @@ impl<'a> Examination<'a> {
         files
     }
 
-    /// Reads the headers of all safetensors files, counts the tensors of those that are loaded and compares the indexes
-    /// with what is there. A header that can't be read leaves the counts open.
+    /// Reads the headers of all safetensors files. Counts the tensor elements of the files that a server loads, unless
+    /// a header can't be read. Compares the indexes of shards with the files and tensors that are there.
     async fn safetensors(&mut self, loaded: &BTreeSet<&ModelPath>) -> Result<(), SourceError> {
         let files = self.with_ending("safetensors");
         if files.is_empty() {
@@ -239,7 +242,7 @@ impl<'a> Examination<'a> {
         self.indexes(&there).await
     }
 
-    /// Compares what the indexes of safetensors files name with what is there.
+    /// Compares the files and tensors that the indexes of safetensors files name with those that are there.
     async fn indexes(&mut self, there: &There) -> Result<(), SourceError> {
         let paths: BTreeSet<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
         for file in self.files {
@@ -264,7 +267,7 @@ impl<'a> Examination<'a> {
                 (None, Some(first)) => Flaw::MissingTensors { index: file.path.clone(), first, missing: named.unknown },
                 (None, None) => continue,
             };
-            // The names of the shards may have told that already.
+            // `shape::flaws` may have found missing shards by the numbers in the files' names already.
             let told =
                 |known: &Flaw| matches!((known, &flaw), (Flaw::MissingShards { .. }, Flaw::MissingShards { .. }));
             if !self.examined.flaws.iter().any(told) {
@@ -274,7 +277,7 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Returns whether a folder has a complete set of safetensors files.
+    /// Returns whether a folder has a safetensors file, or a complete set of shards.
     fn has_other_weights(&self, folder: &str) -> bool {
         let complete = |set: &WeightSet<'_>| {
             set.name.folder == folder && set.name.format == Format::Safetensors && set.is_complete()
@@ -282,7 +285,8 @@ impl<'a> Examination<'a> {
         sets(self.files.iter().copied()).iter().any(complete)
     }
 
-    /// Reads the headers of GGUF files: facts are told by the model's first file.
+    /// Reads the headers of all GGUF files. The model's first file states the facts; parameters are summed over all
+    /// files of the model.
     async fn gguf(&mut self, loaded: &BTreeSet<&ModelPath>) -> Result<(), SourceError> {
         let files = self.with_ending("gguf");
         let is_model = self.examined.facts.format == Some(WeightFormat::Gguf);
@@ -316,7 +320,7 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Looks at weight files whose headers are not read, where they are small enough to be something else.
+    /// Looks for pointers and HTML pages among the small weight files of formats other than safetensors and GGUF.
     async fn others(&mut self) -> Result<(), SourceError> {
         let is_suspect = |file: &SourceFile| {
             let has_header = has_extension(file, &["safetensors", "gguf"]);
@@ -327,14 +331,14 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Looks for git-lfs pointers among other files.
+    /// Looks for git-lfs pointers among the files of tokenizers, which are often kept in git-lfs.
     async fn pointers(&mut self) -> Result<(), SourceError> {
         let found = self.begins(files::may_be_pointer).await?;
         self.examined.flaws.extend(found.into_iter().filter(|flaw| matches!(flaw, Flaw::LfsPointer { .. })));
         Ok(())
     }
 
-    /// Returns the flaws that the first bytes of those files show that are `suspect`.
+    /// Reads the first bytes of the files that are `suspect`, and returns the flaws that these bytes show.
     async fn begins(&self, suspect: impl Fn(&SourceFile) -> bool) -> Result<Vec<Flaw>, SourceError> {
         let mut files: Vec<&SourceFile> = self.files.iter().copied().filter(|file| suspect(file)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -345,10 +349,11 @@ impl<'a> Examination<'a> {
     }
 }
 
-/// The tensors that are there.
+/// The names of all tensors in the model's safetensors files.
 struct There {
+    /// Hashes of the names, by `index::hash`.
     names: BTreeSet<u64>,
-    /// Whether all of them are known.
+    /// Whether the names are complete: every header was read, and there are at most [`TENSORS_MAX`] tensors.
     is_whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which files of a model tell its facts.
+//! Names and endings of the files from which a model's facts are read.
 
 use super::WeightFormat;
 use crate::{
@@ -11,13 +11,15 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer_config.json";
 pub(super) const ADAPTER: &str = "adapter_config.json";
 pub(super) const PIPELINE: &str = "model_index.json";
-/// Both are there in models of sentence-transformers.
+/// A model of sentence-transformers has both files.
 pub(super) const EMBEDDING: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 pub(super) const CHAT_TEMPLATES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
-/// By these a server knows a model: of transformers, diffusers, an adapter, Mistral's own, `NeMo`, `open_clip`.
+/// Configurations by which a server recognizes a model: of transformers, diffusers, an adapter (PEFT), Mistral, `NeMo`
+/// and `open_clip`.
 pub(super) const CONFIGURATIONS: [&str; 6] =
     [CONFIG, PIPELINE, ADAPTER, "params.json", "model_config.yaml", "open_clip_config.json"];
-/// Forms of weights, each with the endings of its files. The first form that a model has counts.
+/// Formats of weights, each with the endings of its files. The first format that a model has is the format of the
+/// model.
 pub(super) const FORMATS: [(WeightFormat, &[&str]); 4] = [
     (WeightFormat::Safetensors, &["safetensors"]),
     (WeightFormat::Gguf, &["gguf"]),
@@ -29,7 +31,7 @@ const OTHER_WEIGHTS: [&str; 14] = [
     "ckpt", "engine", "h5", "joblib", "keras", "mlmodel", "msgpack", "nemo", "npz", "ot", "pb", "pkl", "plan", "tflite",
 ];
 
-/// Returns whether facts depend on a file.
+/// Returns whether a fact or a flaw is read from the content of a file.
 pub(super) fn tells(file: &SourceFile) -> bool {
     let names = CONFIGURATIONS.into_iter().chain([TOKENIZER]).chain(EMBEDDING).chain(CHAT_TEMPLATES);
     may_hold_weights(file)
@@ -38,17 +40,17 @@ pub(super) fn tells(file: &SourceFile) -> bool {
         || names.into_iter().any(|name| file.path.as_str() == name)
 }
 
-/// Returns whether a file may be one of weights.
+/// Returns whether a file has an ending of weights in one of [`FORMATS`].
 pub(super) fn is_weights(file: &SourceFile) -> bool {
     FORMATS.iter().any(|(_, extensions)| has_extension(file, extensions))
 }
 
-/// Returns whether a file may be one of weights of any format, known or not.
+/// Returns whether a file may hold weights, in one of [`FORMATS`] or in any other format.
 pub(super) fn may_hold_weights(file: &SourceFile) -> bool {
     is_weights(file) || WeightName::parse(&file.path).is_some() || has_extension(file, &OTHER_WEIGHTS)
 }
 
-/// Returns whether a file that is no weights is kept in git-lfs often, and small enough to be a pointer.
+/// Returns whether a file is a vocabulary, which repositories often keep in git-lfs, and small enough to be a pointer.
 pub(super) fn may_be_pointer(file: &SourceFile) -> bool {
     let name = file.path.file_name();
     let is_vocabulary = ["tokenizer", "vocab", "merges"].iter().any(|start| name.starts_with(start))
@@ -56,8 +58,9 @@ pub(super) fn may_be_pointer(file: &SourceFile) -> bool {
     is_vocabulary && (1..=super::begin::POINTER_MAX_BYTES).contains(&file.size)
 }
 
+/// Returns whether a file has one of the extensions of weights.
 pub(super) fn has_extension(file: &SourceFile, extensions: &[&str]) -> bool {
     let name = file.path.file_name();
-    // A vocabulary is no weights.
+    // `tokenizer.bin` is a vocabulary, not weights.
     !name.starts_with("tokenizer") && extensions.iter().any(|extension| path::has_extension(name, extension))
 }

@@ -1,14 +1,15 @@
-//! What is wrong with the files of a model, or looks wrong.
+//! Flaws: what is wrong with the files of a model, or looks wrong.
 
 use std::fmt;
 
 use crate::ModelPath;
 
-/// Something about the files of a model that keeps a server from loading the model, or that may.
+/// A defect of a model's files, because of which no server can load the model ([`is_broken`](Self::is_broken)), or
+/// perhaps not every server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// The weights of a set of shards are not all there.
+    /// Some shards of a set are missing, by the numbers in the files' names or by an index.
     MissingShards {
         /// Path of the first shard that is missing.
         first: String,
@@ -17,21 +18,21 @@ pub enum Flaw {
         /// Number of shards of the set.
         total: usize,
     },
-    /// An index names tensors that no file has.
+    /// An index of shards (`model.safetensors.index.json`) names tensors that no file has.
     MissingTensors {
         /// The index.
         index: ModelPath,
-        /// The first of the tensors.
+        /// Name of the first tensor that is missing.
         first: String,
-        /// Number of the tensors.
+        /// Number of tensors that are missing.
         missing: usize,
     },
-    /// A file is a git-lfs pointer: the place where the content should be.
+    /// A file is a git-lfs pointer: three lines of text that name the content, in place of the content.
     LfsPointer {
         /// The file.
         file: ModelPath,
     },
-    /// A file of weights is a web page.
+    /// A weight file is an HTML page, which a proxy or a sign-in form sent in place of the file.
     WebPage {
         /// The file.
         file: ModelPath,
@@ -41,7 +42,7 @@ pub enum Flaw {
         /// The file.
         file: ModelPath,
     },
-    /// A file does not begin as files of its format do.
+    /// A file does not begin with a valid header of the file's format (safetensors or GGUF).
     NoHeader {
         /// The file.
         file: ModelPath,
@@ -55,7 +56,7 @@ pub enum Flaw {
         /// The size that follows from the header, in bytes.
         expected: u64,
     },
-    /// A file is longer than its header says: readers of the format refuse it, or pass over the rest.
+    /// A file is longer than its header says. Some readers of the format refuse such a file, others ignore the rest.
     TrailingBytes {
         /// The file.
         file: ModelPath,
@@ -69,21 +70,22 @@ pub enum Flaw {
         /// Path of a snapshot inside the folder.
         snapshot: String,
     },
-    /// An index names files that are not there, but all its tensors are in others.
+    /// An index names files that are missing. The model is whole all the same: other files have the tensors, or a
+    /// complete set of safetensors files is in the same folder.
     StaleIndex {
         /// The index.
         index: ModelPath,
-        /// The first file that is not there.
+        /// Path of the first file that is missing.
         file: String,
     },
-    /// The model lies in a folder of its own, where KServe's servers do not look.
+    /// The whole model is in a subfolder, and KServe's servers look for the model at the root.
     NestedModel {
         /// The folder.
         folder: String,
     },
-    /// A download did not end.
+    /// The ending of a file's name says that a program did not finish the download (`.incomplete`, `.part`).
     PartialDownload {
-        /// What it left.
+        /// The first such file.
         file: ModelPath,
     },
     /// The weights are an adapter, which needs the model that it was trained on.
@@ -91,9 +93,9 @@ pub enum Flaw {
         /// The name of that model, as the adapter states it.
         base: Option<String>,
     },
-    /// No file of weights is there.
+    /// No file holds weights.
     NoWeights,
-    /// No configuration is there by which a server would know the model.
+    /// There are weights, and no configuration by which a server would recognize the model's library.
     UnknownKind,
 }
 
@@ -110,12 +112,12 @@ const BROKEN: [&str; 8] = [
 ];
 
 impl Flaw {
-    /// Returns whether no server can load the model; else the model may be right.
+    /// Returns whether no server can load a model with this flaw. A model with another flaw may be usable.
     pub fn is_broken(&self) -> bool {
         Self::is_broken_code(self.code())
     }
 
-    /// Returns whether a code is that of a flaw with which no server can load the model.
+    /// As [`is_broken`](Self::is_broken), by the [`code`](Self::code) of a flaw; `false` for an unknown code.
     pub fn is_broken_code(code: &str) -> bool {
         BROKEN.contains(&code)
     }

@@ -8,14 +8,17 @@ use super::{
     config::{is_count, text},
 };
 
-/// Longest header that is read. Tokenizers lie in it, so it may take megabytes.
+/// Longest header that is read, in bytes. The header contains the tokenizer, so several megabytes are usual.
 pub(super) const HEADER_MAX_BYTES: u64 = 64 << 20;
 
 const MAGIC: &[u8] = b"GGUF";
-/// More keys, tensors or dimensions than any file has.
+/// Most keys and most tensors of a file; more than any file has.
 const COUNT_MAX: u64 = 1 << 20;
+/// Most dimensions of a tensor; more than any tensor has.
 const DIMENSIONS_MAX: u32 = 8;
+/// The type `array` of a metadata value.
 const ARRAY: u32 = 9;
+/// The type `string` of a metadata value.
 const STRING: u32 = 8;
 
 /// Why a header could not be read.
@@ -23,19 +26,21 @@ const STRING: u32 = 8;
 pub(super) enum Stop {
     /// The bytes end before the header does.
     NeedMore,
-    /// It is no GGUF header.
+    /// The bytes are not a GGUF header of version 2 or 3.
     Invalid,
 }
 
-/// What a header holds of interest.
+/// The metadata of a header that facts are read from, and the size of the tensors.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
+    /// Metadata of integer types of 32 and 64 bits, by key.
     numbers: BTreeMap<String, u64>,
+    /// Metadata of type `string`, by key, except long ones.
     texts: BTreeMap<String, String>,
     has_chat_template: bool,
-    /// Elements of all tensors in this file.
+    /// Number of elements of all tensors in this file.
     pub(super) elements: u64,
-    /// The shortest that the whole file can be, in bytes.
+    /// Smallest size of a whole file with this header, in bytes. A smaller file is truncated.
     pub(super) file_bytes: u64,
 }
 
@@ -72,12 +77,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Stop> {
     let header_bytes = (bytes.len() - cursor.bytes.len()) as u64;
     let alignment = header.numbers.get("general.alignment").copied().filter(|alignment| is_count(*alignment));
     let data_start = header_bytes.next_multiple_of(alignment.unwrap_or(DEFAULT_ALIGNMENT));
-    // Without tensors the data may be absent altogether.
+    // A file without tensors may end behind the header, without padding.
     header.file_bytes = if tensors == 0 { header_bytes } else { data_start.saturating_add(data_bytes) };
     Ok(header)
 }
 
 impl Header {
+    /// Reads one key of the metadata and its value.
     fn pair(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         let key = String::from_utf8_lossy(cursor.string()?).into_owned();
         let kind = cursor.u32()?;
@@ -123,10 +129,11 @@ impl Header {
     }
 }
 
-/// Where the tensors begin is a multiple of this, unless `general.alignment` says otherwise.
+/// The offset of the tensor data in the file is a multiple of this many bytes, unless `general.alignment` says
+/// otherwise.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// Returns the bytes of a tensor: of a type that is not known, none. `None` when no file is so long.
+/// Returns the size of a tensor in bytes; 0 for an unknown type. `None` when the size overflows 64 bits.
 fn tensor_bytes(kind: u32, elements: u64) -> Option<u64> {
     // Elements and bytes of a block, by the numbers of `ggml_type` (ggml.h) and the block structs of ggml-common.h.
     let (block, bytes) = match kind {
@@ -159,7 +166,7 @@ fn tensor_bytes(kind: u32, elements: u64) -> Option<u64> {
     elements.div_ceil(block).checked_mul(bytes)
 }
 
-/// Names of `general.file_type`, as llama.cpp has them.
+/// Returns the name of a quantization, by llama.cpp's numbers of `general.file_type`; `None` for an unknown number.
 fn file_type_name(kind: u64) -> Option<&'static str> {
     Some(match kind {
         0 => "F32",
@@ -183,7 +190,7 @@ fn file_type_name(kind: u64) -> Option<&'static str> {
     })
 }
 
-/// Returns an integer of four or eight bytes, signed or not, unless it is negative. Other scalars are of no interest.
+/// Returns an integer of 32 or 64 bits, signed or unsigned; `None` for a negative one and for every other type.
 fn integer(kind: u32, bytes: &[u8]) -> Option<u64> {
     match kind {
         4 => Some(u32::from_le_bytes(bytes.try_into().ok()?).into()),
@@ -194,6 +201,7 @@ fn integer(kind: u32, bytes: &[u8]) -> Option<u64> {
     }
 }
 
+/// Returns the size of a scalar metadata value in bytes, by the number of its type.
 fn scalar_bytes(kind: u32) -> Result<u64, Stop> {
     match kind {
         0 | 1 | 7 => Ok(1),
@@ -204,6 +212,7 @@ fn scalar_bytes(kind: u32) -> Result<u64, Stop> {
     }
 }
 
+/// The bytes of a header that are still to be read.
 struct Cursor<'a> {
     bytes: &'a [u8],
 }
@@ -242,7 +251,8 @@ impl<'a> Cursor<'a> {
                     self.string()?;
                 }
             }
-            // The format allows arrays of arrays; nobody nests them.
+            // The format allows arrays of arrays. Deeper nesting than two levels is refused, so that the stack can't
+            // overflow.
             ARRAY if depth < 2 => {
                 for _ in 0..len {
                     self.skip_array(depth + 1)?;

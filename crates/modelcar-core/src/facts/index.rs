@@ -1,4 +1,6 @@
-//! An index of shards: which file holds which tensor (`weight_map`).
+//! Reads an index of shards (`model.safetensors.index.json`), whose `weight_map` says which file holds which tensor.
+//!
+//! The index is parsed as a stream: its tens of megabytes are not turned into a tree of values.
 
 use std::{
     collections::BTreeSet,
@@ -11,31 +13,32 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 
-/// Larger indexes are not compared with what is there: they are held in memory.
+/// Largest index that is read, in bytes, because the index is held in memory.
 pub(super) const INDEX_MAX_BYTES: u64 = 32 << 20;
-/// More files are named by no index.
+/// Most files of an index that are kept; more than any index names.
 const FILES_MAX: usize = 100_000;
 
-/// Returns a short stand-in for a tensor's name: models of many experts have some hundred thousand tensors.
+/// Returns a hash of a tensor's name, which takes less memory than the name: a mixture-of-experts model has some
+/// hundred thousand tensors.
 pub(super) fn hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What an index names.
+/// The files that an index names, and the tensors that no file has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
-    /// The files, as the index writes them: beside it.
+    /// The files, as the index writes them: relative to the folder of the index.
     pub(super) files: BTreeSet<String>,
-    /// The first tensor that is not known.
+    /// Name of the first tensor that no file has.
     pub(super) first: Option<String>,
-    /// Number of tensors that are not known.
+    /// Number of tensors that no file has.
     pub(super) unknown: usize,
 }
 
-/// Reads an index; `known` are the hashes of the tensors that are there, or `None` when these could not all be read.
-/// Returns `None` when the file is no index.
+/// Reads an index. `known` are the hashes of the names of all tensors in the model's files; `None`, when a header could
+/// not be read, compares no tensor. Returns `None` when the bytes are not an index.
 pub(super) fn read(bytes: &[u8], known: Option<&BTreeSet<u64>>) -> Option<Named> {
     let mut named = Named::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);

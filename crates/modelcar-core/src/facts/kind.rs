@@ -1,4 +1,4 @@
-//! Which library a model is made for: by that a server is chosen.
+//! The library that a model is made for, by which a server is chosen.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub enum Library {
     Transformers,
     /// sentence-transformers: `modules.json`.
     SentenceTransformers,
-    /// diffusers: `model_index.json`, one folder for each part.
+    /// diffusers: `model_index.json`, and one folder for each part of the pipeline.
     Diffusers,
     /// PEFT: an adapter such as `LoRA`, which needs its base model.
     Peft,
@@ -33,7 +33,7 @@ pub enum Library {
     Mlx,
     /// NVIDIA `NeMo`.
     Nemo,
-    /// timm: models that see.
+    /// timm: image models.
     Timm,
     /// `open_clip`.
     #[serde(rename = "open_clip")]
@@ -68,7 +68,8 @@ impl Library {
         NAMES.iter().find(|(_, name)| *name == text).map(|(library, _)| *library)
     }
 
-    /// Tells by the files at the root and the model's configuration, which is null where there is none.
+    /// Recognizes the library by the files' paths and by `config`, the `config.json` of the model or null where there
+    /// is none. The first rule that holds decides.
     pub(super) fn of(files: &[&SourceFile], config: &Value) -> Option<Self> {
         let has = |name: &str| files.iter().any(|file| file.path.as_str() == name);
         let at_root = |extension: &str| {
@@ -97,7 +98,8 @@ impl Library {
     }
 }
 
-/// MLX keeps its quantization in an object of its own, without a method.
+/// Returns whether a configuration is one of MLX. MLX writes `quantization` with `group_size` and `bits`; transformers
+/// writes `quantization_config` with `quant_method`.
 fn is_mlx(config: &Value) -> bool {
     let quantization = &config["quantization"];
     quantization["group_size"].is_u64()

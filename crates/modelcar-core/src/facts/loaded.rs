@@ -1,4 +1,5 @@
-//! Which of a model's weight files a server loads: facts count each weight once.
+//! Which of a model's weight files a server loads. Parameters and bytes are counted over these files, so that no weight
+//! counts twice.
 
 use globset::GlobSet;
 
@@ -9,8 +10,9 @@ use crate::{
     weights::{self, sets, split},
 };
 
-/// Returns the weight files among `files` that a server loads: no copies, no checkpoints, and of a model with parts those
-/// in the folders of its parts.
+/// Returns the weight files among `files` that a server loads: no copies of other files and no checkpoints of a
+/// training. Of a diffusers pipeline, these are the files in the folders of its parts; of a model with weights at the
+/// root, the files at the root and in the folders of sentence-transformers modules.
 pub(super) fn loaded<'a>(files: &[&'a SourceFile]) -> Vec<&'a SourceFile> {
     let surplus = weights::surplus(files, &GlobSet::empty(), &mut |_| None);
     let mut weights: Vec<&SourceFile> = files
@@ -20,7 +22,7 @@ pub(super) fn loaded<'a>(files: &[&'a SourceFile]) -> Vec<&'a SourceFile> {
         .collect();
     let has = |name: &str| files.iter().any(|file| file.path.as_str() == name);
     if has(files::PIPELINE) {
-        // A checkpoint at the root holds all parts once more.
+        // A weight file at the root of a diffusers pipeline repeats all parts in one file.
         weights.retain(|file| !folder(file).is_empty());
     } else if has(files::CONFIG) && weights.iter().any(|file| folder(file).is_empty()) {
         weights.retain(|file| folder(file).is_empty() || is_module(folder(file)));
@@ -32,14 +34,15 @@ fn folder(file: &SourceFile) -> &str {
     split(file.path.as_str()).0
 }
 
-/// Returns whether a folder is that of a module of sentence-transformers: `2_Dense`.
+/// Returns whether a folder is one of a sentence-transformers module, such as `2_Dense`.
 fn is_module(folder: &str) -> bool {
     folder
         .split_once('_')
         .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Returns the files of the first GGUF model among `files`, and those that turn images into tokens behind them.
+/// Returns the files of the first GGUF model among `files`, by path, and behind these the projectors (`mmproj`), which
+/// turn images into tokens.
 pub(super) fn gguf_model<'a>(files: &[&'a SourceFile]) -> Vec<&'a SourceFile> {
     let (projectors, models): (Vec<&SourceFile>, Vec<&SourceFile>) =
         files.iter().copied().partition(|file| is_projector(file.path.as_str()));

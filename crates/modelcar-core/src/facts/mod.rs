@@ -1,12 +1,14 @@
-//! What is known of a model without its weights: architecture, parameters, number format, context length.
+//! Facts about a model that are known without loading the weights: architecture, parameters, dtype, context length.
 //!
-//! The facts are read while an image is planned, from a few small files and the headers of the weight files, and
-//! written into the manifests' annotations. Whoever renders manifests later needs the image's index alone.
+//! The facts are read while an image is planned, from a few small files and the headers of the weight files. The facts
+//! become annotations of the image's manifests and index, so a program that writes Kubernetes manifests for the image
+//! later reads the index alone.
 //!
-//! Reading them moves some bytes of every weight file. What an image states of the same files spares that.
+//! Reading the headers moves some bytes of every weight file. [`StatedFacts`] of an existing image with the same files
+//! save this traffic.
 //!
-//! Equal files give equal facts, from any source: what can't be read as expected is a flaw of the model, and only a
-//! source that fails is an error.
+//! The same files give the same facts, from any source. A file that can't be read as expected is a [`Flaw`] of the
+//! model; only a failure of the source is an error.
 
 mod annotations;
 mod begin;
@@ -40,68 +42,73 @@ pub use self::{
     stated::StatedFacts,
 };
 
-/// What is known of a model. Every field is optional: models come in many forms.
+/// Facts about a model. Every field is optional, because no fact can be read from every kind of model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFacts {
-    /// Form of the weights.
+    /// File format of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<WeightFormat>,
     /// Library that the files are laid out for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<Library>,
-    /// Class that loads the model, for example `Qwen2ForCausalLM`; the architecture's name for GGUF.
+    /// Transformers class that loads the model, for example `Qwen2ForCausalLM`. For GGUF, llama.cpp's name of the
+    /// architecture, for example `qwen2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
     /// What the model is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// Number format that holds most of the weights, as the weight files name it, for example `BF16`.
+    /// Number format (dtype) that takes most bytes of the weights, as the weight files name the format, for example
+    /// `BF16`. For GGUF, the same as `quantization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
-    /// Quantization method or type, for example `gptq` or `Q4_K_M`.
+    /// Quantization method of a transformers model, for example `gptq`, or type of a GGUF model, for example `Q4_K_M`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<String>,
-    /// Number of elements of the tensors that a server loads.
+    /// Number of parameters: elements of the tensors that a server loads. Packed quantizations store several parameters
+    /// in one element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
-    /// Bytes of the weight files that a server loads.
+    /// Size of the weight files that a server loads, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<u64>,
-    /// Longest sequence, in tokens.
+    /// Longest sequence that the model was made for, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// Bytes that one token takes in the attention cache at 16 bits a number.
+    /// Bytes that one token takes in the KV cache of the attention, at 16 bits a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes_per_token: Option<u64>,
-    /// Whether the tokenizer brings a chat template.
+    /// Whether the model has a chat template, in a file of its own, in the tokenizer's configuration or in the GGUF
+    /// header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<bool>,
-    /// The weight file to name where a folder won't do: the first one of a GGUF model.
+    /// Path of the first file of a GGUF model, for servers that want the path of a file and not of a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Whether the model brings code of its own, which a server runs only when it is told to (`auto_map`).
+    /// Whether the model has Python code of its own (`auto_map`), which a server runs only with `trust_remote_code`.
+    /// `None` where there is no such code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_code: Option<bool>,
     /// The model that an adapter was trained on, as the adapter names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_base: Option<String>,
-    /// Rank of an adapter.
+    /// Rank of an adapter (`r` of `LoRA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_rank: Option<u64>,
-    /// Kinds of flaws, by [`Flaw::code`]. Empty for a model that is whole.
+    /// Kinds of flaws, by [`Flaw::code`]. Empty for a model without flaws.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flaws: BTreeSet<String>,
 }
 
 impl ModelFacts {
-    /// Returns whether no server can load the model: the image was made although files are missing or broken.
+    /// Returns whether no server can load the model, because files are missing or broken.
     pub fn is_broken(&self) -> bool {
         self.flaws.iter().any(|code| Flaw::is_broken_code(code))
     }
 }
 
-/// Form of the weights.
+/// File format of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightFormat {
@@ -115,13 +122,13 @@ pub enum WeightFormat {
     Onnx,
 }
 
-/// What a model is for, as far as the way it is served goes.
+/// What a model is for. Only tasks that are served differently are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// Writes text.
     TextGeneration,
-    /// Writes text about what it is shown.
+    /// Writes text about images.
     ImageTextToText,
     /// Rewrites text by an encoder and a decoder: translators, T5, BART.
     #[serde(rename = "text2text-generation")]
@@ -138,12 +145,13 @@ impl Task {
         matches!(self, Self::TextGeneration | Self::ImageTextToText | Self::TextToText)
     }
 
-    /// Returns whether vLLM is made for such models.
+    /// Returns whether vLLM serves models of this task as generators of text.
     pub fn suits_vllm(self) -> bool {
         matches!(self, Self::TextGeneration | Self::ImageTextToText)
     }
 }
 
+/// Implements [`fmt::Display`], and `from_text` for the way back, by the text of each variant.
 macro_rules! text_enum {
     ($type:ty, $($variant:ident => $text:literal),+) => {
         impl fmt::Display for $type {

@@ -1,4 +1,4 @@
-//! Reads what facts and flaws are told by from a source: small files whole, and the first bytes of weight files.
+//! Reads from a source what facts and flaws need: small files as a whole, and the headers of weight files.
 
 use std::{cmp::Ordering, io, sync::Arc};
 
@@ -15,22 +15,23 @@ use super::{
 };
 use crate::source::{Extent, ReadBudget, Source, SourceError, SourceFile};
 
-/// First read of a header. Most headers fit, so that one request is enough.
+/// Bytes of the first read of a header. Most headers are shorter, so one request is enough.
 const FIRST_READ_BYTES: u64 = 64 << 10;
-/// Longer headers of safetensors files are held and parsed one at a time, where no other task waits for them.
+/// Safetensors headers longer than this many bytes are held in memory one at a time, and parsed on a blocking thread so
+/// that no other task waits.
 const LONG_HEADER_BYTES: u64 = 1 << 20;
-/// Files read side by side.
+/// Number of files that are read at the same time.
 pub(super) const READERS: usize = 8;
 
 /// A header, or why there is none.
 pub(super) enum Header<T> {
     /// What the header says.
     Read(T),
-    /// What the header says, and what else about the file looks wrong.
+    /// What the header says, and a flaw of the file that leaves the header usable.
     Doubtful(T, Flaw),
-    /// The header is longer than any that is read: nothing is known of the file.
+    /// The header is longer than the limit and was not read: nothing is known of the file.
     TooLong,
-    /// The file is not of its format.
+    /// The file has no usable header, or is truncated.
     Flawed(Flaw),
 }
 
@@ -48,7 +49,7 @@ impl<T> Header<T> {
 pub(super) struct Reader<'a> {
     source: &'a dyn Source,
     budget: ReadBudget,
-    /// Held while a long header is.
+    /// Locked while a long header is in memory.
     long_headers: Mutex<()>,
     /// What was read.
     beginnings: Beginnings,
@@ -69,7 +70,7 @@ impl<'a> Reader<'a> {
         self.beginnings
     }
 
-    /// Reads a JSON file at the root of the model; `None` when it is not there, too large or no JSON.
+    /// Reads the JSON file at the path `name`. `None` when the file is missing, larger than `max` bytes or not JSON.
     pub(super) async fn json(&self, files: &[&SourceFile], name: &str, max: u64) -> Result<Option<Value>, SourceError> {
         let Some(file) = files.iter().find(|file| file.path.as_str() == name && file.size <= max) else {
             return Ok(None);
@@ -84,7 +85,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// Looks at the first bytes of a file that should not be what [`Begin`] names.
+    /// Recognizes the kind of a file by its first 512 bytes.
     pub(super) async fn begin(&self, file: &SourceFile) -> Result<Begin, SourceError> {
         let mut bytes = Vec::new();
         self.read_to(file, file.size.min(begin::LOOKED_AT_BYTES), &mut bytes).await?;
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
         let end = safetensors::PREFIX_BYTES + len;
         if end > file.size {
             return Ok(match bytes.get(8) {
-                // What begins like a header is one that has been cut off.
+                // The JSON of a header begins here: the file is a safetensors file that was cut off inside the header.
                 Some(b'{') => {
                     Header::Flawed(Flaw::Truncated { file: file.path.clone(), size: file.size, expected: end })
                 }
@@ -124,7 +125,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads on to the `end` of a header and parses the header.
+    /// Reads from the end of `bytes` to `end`, where the header ends, and parses the header. `None` when it is
+    /// malformed.
     async fn parse_tensors(
         &self,
         file: &SourceFile,
@@ -145,8 +147,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads the header of a GGUF file: more and more of the file until the header is whole. Tokenizers of usual size fit
-    /// the third read.
+    /// Reads the header of a GGUF file. A GGUF header does not state its own length, so each read ends 16 times farther
+    /// into the file, until the header is complete. A header with a tokenizer of usual size needs no more than three
+    /// reads.
     pub(super) async fn gguf(&self, file: &SourceFile) -> Result<Header<gguf::Header>, SourceError> {
         let most = file.size.min(gguf::HEADER_MAX_BYTES);
         let mut bytes: Vec<u8> = Vec::new();
@@ -170,7 +173,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads on until `bytes` are the first `end` ones of the file.
+    /// Reads until `bytes` holds the first `end` bytes of the file. Bytes that are there already are not read again.
     async fn read_to(&self, file: &SourceFile, end: u64, bytes: &mut Vec<u8>) -> Result<(), SourceError> {
         let offset = bytes.len() as u64;
         let Some(len) = end.checked_sub(offset).filter(|len| *len > 0) else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! The header of a safetensors file: eight bytes of length, then JSON (<https://github.com/huggingface/safetensors>).
+//! The header of a safetensors file: the length of the JSON as 64-bit little-endian number, then the JSON
+//! (<https://github.com/huggingface/safetensors>).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,32 +10,32 @@ use serde::{
 
 use super::index;
 
-/// Bytes before the JSON.
+/// Bytes before the JSON: the length of the JSON.
 pub(super) const PREFIX_BYTES: u64 = 8;
-/// Longest header that is read: what the Hub's own client reads.
+/// Longest JSON that is read, in bytes; the Hub's own client has the same limit.
 pub(super) const HEADER_MAX_BYTES: u64 = 25_000_000;
 
-/// Longest header that the format allows.
+/// Longest JSON that the format allows, in bytes.
 const HEADER_LONGEST: u64 = 100_000_000;
-/// Tensors with more sides do not occur.
+/// Most dimensions of a tensor; more than any tensor has.
 const SIDES_MAX: usize = 8;
-/// More number formats than there are.
+/// Most dtypes of a model; more than there are.
 const FORMATS_MAX: usize = 64;
-/// The one entry that is no tensor.
+/// The only key of the JSON that is not the name of a tensor.
 const METADATA: &str = "__metadata__";
 
-/// The tensors of a file, counted.
+/// The tensors of one file or of several, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tensors {
-    /// Elements and bytes by number format.
+    /// Elements and bytes of the tensors, by dtype.
     pub(super) counts: BTreeMap<String, Count>,
-    /// A hash of each tensor's name.
+    /// A hash of each tensor's name, by `index::hash`.
     pub(super) names: Vec<u64>,
-    /// Where the last tensor ends, in bytes after the header.
+    /// Where the last tensor ends, in bytes from the end of the header.
     pub(super) end: u64,
 }
 
-/// How much there is of one number format.
+/// Elements and bytes of all tensors of one dtype.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) elements: u64,
@@ -49,7 +50,8 @@ struct Tensor {
     data_offsets: (u64, u64),
 }
 
-/// The product of a tensor's sides. They are not kept: a hostile header has millions.
+/// The number of elements of a tensor: the product of the dimensions in its shape. The dimensions are not kept, because
+/// a hostile header may list millions.
 struct Elements(u64);
 
 impl<'de> Deserialize<'de> for Elements {
@@ -111,18 +113,20 @@ impl<'de> Deserialize<'de> for Tensors {
     }
 }
 
-/// Returns the length of the header's JSON, as the first bytes of a file state it. `None` when no header is so long.
+/// Returns the length of the header's JSON in bytes, which the first eight bytes of a file state. `None` when the
+/// format allows no such length.
 pub(super) fn header_len(prefix: &[u8]) -> Option<u64> {
     let len = u64::from_le_bytes(prefix.get(..8)?.try_into().ok()?);
     (2..=HEADER_LONGEST).contains(&len).then_some(len)
 }
 
-/// Counts the tensors of a header; `None` when it is none.
+/// Counts the tensors of a header's JSON; `None` when the JSON is malformed.
 pub(super) fn parse(header: &[u8]) -> Option<Tensors> {
     serde_json::from_slice(header).ok()
 }
 
 impl Tensors {
+    /// Adds a count of one dtype; `None` when a sum overflows, or there are too many dtypes.
     fn add(&mut self, dtype: &str, more: Count) -> Option<()> {
         let dtype = super::config::text(dtype)?;
         if self.counts.len() == FORMATS_MAX && !self.counts.contains_key(&dtype) {
@@ -134,17 +138,17 @@ impl Tensors {
         Some(())
     }
 
-    /// Adds the counts of another file.
+    /// Adds the counts of another file, without the names. `None` as for `add`.
     pub(super) fn merge(&mut self, other: &Self) -> Option<()> {
         other.counts.iter().try_for_each(|(dtype, count)| self.add(dtype, *count))
     }
 
-    /// Returns the elements of all formats.
+    /// Returns the number of elements of all dtypes; `None` when the sum overflows.
     pub(super) fn elements(&self) -> Option<u64> {
         self.counts.values().try_fold(0_u64, |sum, count| sum.checked_add(count.elements))
     }
 
-    /// Returns the format that holds most bytes.
+    /// Returns the dtype that takes most bytes.
     pub(super) fn dtype(&self) -> Option<&str> {
         self.counts.iter().max_by_key(|(_, count)| count.bytes).map(|(dtype, _)| dtype.as_str())
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a model by the names of its files alone.
+//! Flaws that the paths of a model's files show, without reading a file.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::{
     weights::{Format, WeightName, sets, split},
 };
 
-/// Endings that programs give to files that they have not fetched whole.
+/// Endings that download programs give to a file that is not complete.
 const PARTIAL: [&str; 6] = [".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download"];
 
-/// Returns the flaws of a model whose files have these names.
+/// Returns the flaws that the files' paths show.
 pub(super) fn flaws(all: &[&SourceFile]) -> Vec<Flaw> {
     if let Some(snapshot) = snapshot(all) {
-        // What else is wrong is wrong because of this.
+        // Every other flaw of such a folder is a consequence of this one.
         return vec![Flaw::CacheFolder { snapshot }];
     }
     let mut flaws: Vec<Flaw> = missing_shards(all);
@@ -27,8 +27,8 @@ pub(super) fn flaws(all: &[&SourceFile]) -> Vec<Flaw> {
     flaws
 }
 
-/// Returns a snapshot of the Hugging Face cache among the files: `snapshots/COMMIT` beside `blobs`, or the same one level
-/// below for a cache of several models.
+/// Returns the path of a snapshot when the files are a folder of the Hugging Face cache: `snapshots/COMMIT` beside
+/// `blobs` or `refs`. These folders are one level deeper, in `models--owner--name`, when the files are the whole cache.
 fn snapshot(all: &[&SourceFile]) -> Option<String> {
     all.iter().find_map(|file| {
         let path = file.path.as_str();
@@ -43,6 +43,7 @@ fn snapshot(all: &[&SourceFile]) -> Option<String> {
     })
 }
 
+/// Returns the sets of shards that are incomplete by the numbers in the files' names (`-00001-of-00003`).
 fn missing_shards(all: &[&SourceFile]) -> Vec<Flaw> {
     let incomplete = sets(all.iter().copied()).into_iter().filter(|set| !set.is_complete());
     incomplete
@@ -54,7 +55,7 @@ fn missing_shards(all: &[&SourceFile]) -> Vec<Flaw> {
         .collect()
 }
 
-/// Returns the one folder that holds the whole model, when nothing of the model lies above.
+/// Returns the subfolder that holds the whole model, when no configuration and no weights are outside this folder.
 fn nested(all: &[&SourceFile]) -> Option<String> {
     let is_config = |name: &str| files::CONFIGURATIONS.contains(&name);
     let mut folders = BTreeSet::new();

@@ -1,11 +1,12 @@
-//! Facts that an image states of itself: right for other files too when those are the same.
+//! Facts that an existing image states in its annotations. They are reused for a model with the same files.
 
 use std::collections::BTreeMap;
 
 use super::{ModelFacts, annotations, files};
 use crate::{ContentId, ModelPath, source::SourceFile, weights::indexed};
 
-/// What an image states of its model, and the files that it holds. Whoever may write the image may have made it up.
+/// The facts that an image's annotations state, and the files that the image holds. The facts are untrusted: anybody
+/// who may push the image can have made them up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedFacts {
     pub(super) facts: ModelFacts,
@@ -13,8 +14,8 @@ pub struct StatedFacts {
 }
 
 impl StatedFacts {
-    /// Takes the facts from a manifest's annotations; `files` are those of its layers. `None` when other rules made
-    /// them, or somebody by hand.
+    /// Takes the facts from the annotations of a manifest. `files` are the files in the manifest's layers. `None` when
+    /// the facts were read by another version of the rules, or a fact was stated by hand.
     pub fn new(annotations: &BTreeMap<String, String>, files: Vec<SourceFile>) -> Option<Self> {
         let ours = annotations.get(annotations::RULES).is_some_and(|rules| rules == annotations::RULES_VERSION);
         ours.then(|| {
@@ -24,23 +25,25 @@ impl StatedFacts {
         })
     }
 
-    /// Returns whether reading `model`, the files of a model, would give the same facts: all that facts are read from is the same.
+    /// Returns whether every file of `model` from which facts are read has the same path and content in the image.
     pub(super) fn are_of(&self, model: &[&SourceFile]) -> bool {
         self.holds(model, files::tells)
     }
 
-    /// Returns whether the weights among the files of `model`, and their indexes, are the image's.
+    /// Returns whether the weight files of `model`, and their indexes, have the same paths and contents in the image.
     pub(super) fn are_of_weights(&self, model: &[&SourceFile]) -> bool {
         self.holds(model, |file| files::may_hold_weights(file) || indexed(&file.path).is_some())
     }
 
+    /// Compares those files of the image and of `files` for which `counts` returns `true`.
     fn holds(&self, files: &[&SourceFile], counts: fn(&SourceFile) -> bool) -> bool {
         let own: Vec<&SourceFile> = self.files.iter().collect();
         contents(&own, counts).is_some_and(|own| contents(files, counts) == Some(own))
     }
 }
 
-/// Returns what the files that count hold; `None` when that is not known of one.
+/// Returns size and content id of the files for which `counts` returns `true`, by path; `None` when a content id is
+/// unknown.
 fn contents<'a>(
     files: &[&'a SourceFile],
     counts: fn(&SourceFile) -> bool,

@@ -1,18 +1,20 @@
 //! Which file goes into which layer.
 //!
-//! Large files come first and small ones last: a container runtime keys unpacked layers by everything below them, so
-//! a changed README in the last layer leaves the weights below it unpacked on the node.
+//! Layers of large files are at the bottom and layers of small files on top. A container runtime identifies an unpacked
+//! layer by the digests of this layer and of all layers below (the chain id). So a changed README in the top layer
+//! leaves the unpacked weights on the node in use.
 
 use crate::source::SourceFile;
 
 /// How files are spread over layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layering {
-    /// A file of at least this many bytes is a layer of its own.
+    /// A file of at least this many bytes is a layer of its own, as long as `max_layers` allows.
     pub own_layer_bytes: u64,
-    /// Smaller files share layers of at most this many bytes of content.
+    /// Smaller files share layers of at most this many bytes of content, or of more where `max_layers` demands it.
     pub bundle_bytes: u64,
-    /// Most layers of the image, those of the base included. Container runtimes stack at most about 125.
+    /// Most layers of the image, those of the base included. Container runtimes stack at most about 125. A base that
+    /// leaves less room gets up to two weight layers all the same.
     pub max_layers: usize,
 }
 
@@ -23,11 +25,13 @@ impl Default for Layering {
     }
 }
 
-/// Spreads `files`, sorted by path, over at most `max_layers` layers. No layer is empty.
+/// Spreads `files`, sorted by path, over at most `max_layers` layers, or over two where `max_layers` is smaller. No
+/// layer is empty.
 pub(super) fn spread(files: Vec<SourceFile>, layering: &Layering, max_layers: usize) -> Vec<Vec<SourceFile>> {
     let (large, small): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.size >= layering.own_layer_bytes);
     let room = max_layers.max(2);
-    // Bundles grow where they would need more layers than large files leave, or half of all when those leave less.
+    // Large files and bundles compete for the room. Bundles may take what large files leave, and half of the room in
+    // any case. Where this is not enough, bundles and groups of large files grow beyond their usual size.
     let bundle_room = room.saturating_sub(large.len()).max(room / 2);
     let bundles = group(small, layering.bundle_bytes, bundle_room);
     let mut layers = group(large, 0, room - bundles.len());
@@ -35,8 +39,8 @@ pub(super) fn spread(files: Vec<SourceFile>, layering: &Layering, max_layers: us
     layers
 }
 
-/// Groups neighbours so that each group holds at most `cap` bytes or one file; where that makes more than `room`
-/// groups, the cap is the smallest that does not.
+/// Groups neighbours so that each group holds at most `cap` bytes, or one file. Where this makes more than `room`
+/// groups, a binary search finds the smallest cap that makes at most `room`.
 fn group(files: Vec<SourceFile>, cap: u64, room: usize) -> Vec<Vec<SourceFile>> {
     if count_groups(&files, cap) <= room {
         return cut(files, cap);
@@ -53,6 +57,7 @@ fn group(files: Vec<SourceFile>, cap: u64, room: usize) -> Vec<Vec<SourceFile>> 
     cut(files, enough)
 }
 
+/// Returns how many groups [`cut`] makes, without making them.
 fn count_groups(files: &[SourceFile], cap: u64) -> usize {
     let (mut groups, mut filled) = (0, None);
     for file in files {
@@ -67,6 +72,7 @@ fn count_groups(files: &[SourceFile], cap: u64) -> usize {
     groups
 }
 
+/// Begins a new group where the next file would lift the current group above `cap` bytes.
 fn cut(files: Vec<SourceFile>, cap: u64) -> Vec<Vec<SourceFile>> {
     let mut groups: Vec<Vec<SourceFile>> = Vec::new();
     let mut filled = 0;

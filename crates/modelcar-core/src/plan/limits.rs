@@ -1,6 +1,7 @@
-//! Which files can stand in one image together.
+//! Checks whether the paths of an image's files can exist together in one file system.
 //!
-//! Names come from whoever owns the source or wrote the lock file. Files that stay out of the image are not checked.
+//! The paths are untrusted: the owner of the source or the author of the lock file chose them. Files that stay out of
+//! the image are not checked.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +10,17 @@ use unicode_normalization::UnicodeNormalization;
 use super::PlanError;
 use crate::ModelPath;
 
-/// Most folders that files lie in: each is a member of a layer with its whole name, so that a small listing could ask
-/// for much memory. As many as a listing of the Hub may hold.
+/// Most folders of an image. Each folder is a tar entry that holds the folder's whole path, so a small listing of deep
+/// paths could demand much memory. The limit equals the number of entries that a listing of the Hub may have.
 pub(super) const FOLDERS_MAX: usize = 100_000;
-/// Most bytes of the names of all folders.
+/// Most bytes of the paths of all folders together.
 pub(super) const FOLDER_NAMES_MAX_BYTES: usize = 32 << 20;
 
-/// Checks the paths of an image's files, which come sorted and without repetition.
+/// Checks the paths of an image's files, which have to be sorted and distinct.
 ///
 /// # Errors
-/// When there are too many folders, or when files would land on one another, here or on a file system that folds letter
-/// case or Unicode forms.
+/// [`PlanError::TooManyFolders`]. [`PlanError::SameName`] and [`PlanError::FileAndFolder`] when two paths collide, if
+/// only on a file system that ignores letter case or Unicode normalization.
 pub(super) fn check<'a>(paths: impl Iterator<Item = &'a ModelPath> + Clone) -> Result<(), PlanError> {
     let (mut folders, mut bytes) = (0_usize, 0_usize);
     for folder in self::folders(paths.clone()) {
@@ -43,8 +44,8 @@ pub(super) fn check<'a>(paths: impl Iterator<Item = &'a ModelPath> + Clone) -> R
     Ok(())
 }
 
-/// Returns every folder once, with the first file that lies in it. In sorted paths all that lie in one folder follow one
-/// another, so a folder is new unless the path before lies in it too.
+/// Returns every folder once, with the first file in that folder. In sorted paths the files of one folder are
+/// neighbours, so a folder is new unless the previous path is in that folder too.
 fn folders<'a>(paths: impl Iterator<Item = &'a ModelPath>) -> impl Iterator<Item = (&'a ModelPath, &'a str)> {
     let mut before = "";
     paths.flat_map(move |path| {
@@ -54,7 +55,8 @@ fn folders<'a>(paths: impl Iterator<Item = &'a ModelPath>) -> impl Iterator<Item
     })
 }
 
-/// Lower-casing can undo composition, hence twice.
+/// Returns the form in which colliding paths are equal: lower case, in Unicode normalization form C. Lower-casing can
+/// undo the composition, so the path is normalized before and after.
 fn folded(path: &str) -> String {
     path.nfc().flat_map(char::to_lowercase).nfc().collect()
 }

@@ -1,4 +1,4 @@
-//! The lock file: a plan and the names it was made from, to be replayed.
+//! The lock file: a plan, and the names of the source and the base from which the same image can be built again.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,19 +9,23 @@ use crate::{
     source::{SourceError, SourceRef},
 };
 
-/// Version 1 named a model on the Hub as a directory of that path would be named; the plan's commit told them apart.
+/// Version of the lock file's schema that is written. [`FIRST_VERSION`] is read too.
 const SCHEMA_VERSION: u32 = 2;
+/// Version 1 wrote `owner/name` both for a model on the Hub and for a directory of that path. Only a plan of a model on
+/// the Hub has a commit, which tells the two apart.
 const FIRST_VERSION: u32 = 1;
 
-/// A plan with the names that lead to its source and its base.
+/// A plan, with the names that lead to the plan's source and base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "ReadLockFile")]
 #[non_exhaustive]
 pub struct LockFile {
     schema_version: u32,
-    /// The source, pinned where it can be.
+    /// Name of the source. A model on the Hub should be named with its commit: [`OpenSource::name`] is.
+    ///
+    /// [`OpenSource::name`]: crate::source::OpenSource::name
     pub source: SourceRef,
-    /// The base, pinned where it can be.
+    /// Name of the base image. An image in a registry should be named by its digest.
     pub base: BaseRef,
     /// The plan.
     pub plan: Plan,
@@ -57,15 +61,17 @@ impl TryFrom<ReadLockFile> for LockFile {
 }
 
 impl LockFile {
-    /// Joins a plan and its names.
+    /// Joins a plan and the names of its source and base. Neither name is compared with the plan.
     pub fn new(source: SourceRef, base: BaseRef, plan: Plan) -> Self {
         Self { schema_version: SCHEMA_VERSION, source, base, plan }
     }
 
-    /// Reads a lock file and checks that it is consistent with itself. Lock files of version 1 are read too.
+    /// Reads a lock file, and checks that sizes and recipes follow from the listed files. Lock files of schema version
+    /// 1 are read too.
     ///
     /// # Errors
-    /// [`PlanError::BadLock`] and [`PlanError::InconsistentLock`].
+    /// [`PlanError::BadLock`] when the JSON is not that of a lock file, [`PlanError::InconsistentLock`] when a version,
+    /// a name, a size or a recipe is wrong, and the [`PlanError`] of a plan whose files can't be packed together.
     pub fn parse(json: &[u8]) -> Result<Self, PlanError> {
         let read: ReadLockFile = serde_json::from_slice(json).map_err(PlanError::BadLock)?;
         read.try_into()

@@ -1,7 +1,8 @@
 //! The plan: which file goes where in the image, decided before any byte moves.
 //!
-//! Planning is pure. All that can change a digest is a field of [`Plan`]; what only changes speed is not. A plan
-//! written to a file is the lock file: replayed anywhere, equal contents give an equal digest.
+//! Planning reads no file and asks no server. Everything that can change the image's digest is a field of [`Plan`],
+//! except the contents of the files. What changes only the speed is no field of [`Plan`]. A plan in a file is a
+//! [`LockFile`]: a build from the lock file, on any machine and of the same contents, gives the same digest.
 
 mod layering;
 mod limits;
@@ -32,30 +33,33 @@ use crate::{
 /// What the user decides about an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Which files.
+    /// Which files of the source are packed.
     pub selection: Selection,
-    /// How they are spread over layers.
+    /// How the packed files are spread over layers.
     pub layering: Layering,
-    /// Time of every entry and of the image, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    /// Modification time of every tar entry and creation time of the image, in seconds since 1970
+    /// (`SOURCE_DATE_EPOCH`).
     pub mtime: u64,
-    /// Platforms to make; all that the base has when empty.
+    /// Platforms of the image. Empty means every platform of the base.
     pub platforms: Vec<Platform>,
-    /// Annotations of the user, over those from the source.
+    /// Annotations of the user. They replace annotations with the same key that come from the source or the base.
     pub annotations: BTreeMap<String, String>,
-    /// Make an image although files of the model are missing or broken ([`Flaw::is_broken`](crate::facts::Flaw::is_broken)). The image's annotations
-    /// name the kinds of flaws.
+    /// Make an image although files of the model are missing or broken
+    /// ([`Flaw::is_broken`](crate::facts::Flaw::is_broken)). The image's annotations name the kinds of flaws.
+    /// [`Plan::new`] looks at no content and does not read this option.
     pub allow_incomplete: bool,
 }
 
-/// A weight layer: the files in it, sorted by path.
+/// A layer of the image with files of the model, in contrast to the layers of the base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
-    /// The files.
+    /// The files, sorted by path.
     pub files: Vec<SourceFile>,
-    /// Size of the layer in bytes.
+    /// Size of the layer's uncompressed tar archive in bytes, which is also the size of the blob.
     pub size: u64,
-    /// Digest of the recipe, when every file's content is known.
+    /// Digest of the recipe, by which equal layers are known before they are built. `None` while the content of a file
+    /// is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Digest>,
 }
@@ -68,7 +72,7 @@ impl Layer {
         layer
     }
 
-    /// Returns what the layer holds, for people.
+    /// Returns what the layer holds, for people: the path of the only file, or the number of files.
     pub fn title(&self) -> String {
         match self.files.as_slice() {
             [file] => file.path.to_string(),
@@ -76,14 +80,14 @@ impl Layer {
         }
     }
 
-    /// Returns the bytes of the files in it.
+    /// Returns the bytes of the layer's files, without tar headers and padding.
     pub fn content_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
 }
 
-/// Everything an image's digest follows from, the files' contents aside. A plan that is deserialized is checked: sizes and
-/// recipes have to follow from the files.
+/// Everything that determines an image's digest, except the contents of the files. Deserializing a plan fails unless
+/// its sizes and recipes follow from its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "ReadPlan")]
 pub struct Plan {
@@ -96,7 +100,7 @@ pub struct Plan {
     left_out: Vec<LeftOut>,
 }
 
-/// A plan as somebody wrote it, not checked yet.
+/// A plan as a lock file states it, not checked yet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReadPlan {
@@ -137,7 +141,7 @@ impl TryFrom<ReadPlan> for Plan {
     }
 }
 
-/// Why files make no image.
+/// Why no plan can be made of some files, or why a lock file can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
@@ -147,7 +151,7 @@ pub enum PlanError {
         /// The files that were left out.
         left_out: Vec<LeftOut>,
     },
-    /// A pattern is no glob.
+    /// A pattern is not a valid glob.
     #[error("`{pattern}` is not a pattern")]
     BadPattern {
         /// The pattern.
@@ -155,13 +159,14 @@ pub enum PlanError {
         /// What is wrong with it.
         source: globset::Error,
     },
-    /// The source offers the same weights in several forms, and nothing tells which one is wanted.
+    /// The source has the same weights in several forms (GGUF quantizations or precisions), and [`Selection::weights`]
+    /// does not choose one.
     #[error("the source holds the weights in {} forms, choose one: {}", .choices.len(), .choices.iter().map(|choice| format!("`{}` ({} bytes)", choice.pattern, choice.bytes)).collect::<Vec<_>>().join(", "))]
     SeveralForms {
-        /// What to choose from.
+        /// The forms to choose from.
         choices: Vec<WeightChoice>,
     },
-    /// The weights that were chosen are not there.
+    /// A pattern of [`Selection::weights`] matches no weight file.
     #[error("no weight file matches `{pattern}`")]
     NoSuchWeights {
         /// The pattern by which weights were chosen.
@@ -170,18 +175,18 @@ pub enum PlanError {
     /// The base does not have a platform.
     #[error("the base has no platform `{wanted}`, only {offered}")]
     NoPlatform {
-        /// What was asked for.
+        /// The platform that was asked for.
         wanted: Platform,
-        /// What there is.
+        /// The platforms of the base, joined with commas.
         offered: String,
     },
-    /// An annotation's key is not one.
+    /// An annotation's key is empty, or has white space or a control character.
     #[error("`{0}` is not an annotation key")]
     BadAnnotation(String),
-    /// The files are more than an image can hold.
+    /// The sizes of the files add up to more than a quarter of what 64 bits hold.
     #[error("the model's size overflows")]
     TooLarge,
-    /// Two files would be one on a file system that folds letter case or Unicode forms.
+    /// Two files would be the same file on a file system that ignores letter case or Unicode normalization.
     #[error("`{first}` and `{second}` differ only in letter case or Unicode form")]
     SameName {
         /// One of them.
@@ -189,38 +194,38 @@ pub enum PlanError {
         /// The other.
         second: ModelPath,
     },
-    /// A path can't be both.
+    /// A path is the path of a file, and of a folder that another file is in.
     #[error("`{file}` is a file and the folder of `{inside}`")]
     FileAndFolder {
         /// The file.
         file: ModelPath,
-        /// A file below it.
+        /// A file in the folder of that path.
         inside: ModelPath,
     },
-    /// The manifest, which names every file, would be one that no registry takes.
+    /// The manifest names every file, and would be larger than registries accept.
     #[error("a manifest that names {files} files has {bytes} bytes, registries take {max}")]
     ManifestTooLarge {
         /// Number of files.
         files: usize,
         /// Size of the manifest in bytes.
         bytes: u64,
-        /// Largest size that is taken.
+        /// Largest size of a manifest that registries accept, in bytes.
         max: u64,
     },
-    /// The files lie in more folders than any model has.
+    /// The files are in more folders than any model has, or the folders' paths are too long together.
     #[error(
         "the files lie in too many folders: at most {}, with names of at most {} MiB in all",
         limits::FOLDERS_MAX,
         limits::FOLDER_NAMES_MAX_BYTES >> 20
     )]
     TooManyFolders,
-    /// A time that no tar header holds.
+    /// A time in seconds since 1970 that a tar header can't hold.
     #[error("the time {0} is later than a tar header can hold, {MAX_TIME}")]
     BadTime(u64),
-    /// A lock file can't be read.
+    /// A lock file is not JSON of the expected schema.
     #[error("the lock file is not valid JSON of this version")]
     BadLock(#[source] serde_json::Error),
-    /// A lock file contradicts itself.
+    /// The parts of a lock file contradict one another, or the lock file's version is not known.
     #[error("the lock file is not consistent: {0}")]
     InconsistentLock(String),
 }
@@ -232,7 +237,8 @@ impl ModelcarError for PlanError {
 }
 
 impl Plan {
-    /// Decides what an image of `files` on `base` looks like. Names and sizes alone tell which files hold the same weights.
+    /// Decides what an image of `files` on `base` looks like. Whether two files hold the same weights is guessed from
+    /// the files' names and sizes alone; [`compared`](Self::compared) is more exact.
     ///
     /// # Errors
     /// See [`PlanError`].
@@ -245,8 +251,10 @@ impl Plan {
         Self::compared(origin, files, &TensorCounts::default(), base, options)
     }
 
-    /// As [`new`](Self::new), where `counts` tells how many numbers the files hold that
-    /// [`Selection::compared`] names: files whose counts differ do not hold the same weights.
+    /// As [`new`](Self::new), with the number of tensor elements of the files that [`Selection::compared`] names. Files
+    /// whose `counts` differ do not hold the same weights.
+    ///
+    /// [`count_tensors`](crate::facts::count_tensors) reads the counts from the source.
     ///
     /// # Errors
     /// See [`PlanError`].
@@ -283,7 +291,7 @@ impl Plan {
         })
     }
 
-    /// Returns the weight layers, bottom first.
+    /// Returns the layers with files of the model, bottom first. The layers of the base are below these.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
@@ -293,7 +301,7 @@ impl Plan {
         &self.left_out
     }
 
-    /// Returns the base with the platforms that are made.
+    /// Returns the base, with only those platforms that the image has.
     pub fn base(&self) -> &BaseImage {
         &self.base
     }
@@ -303,27 +311,28 @@ impl Plan {
         &self.origin
     }
 
-    /// Returns the annotations of every manifest and of the index.
+    /// Returns the annotations. Every manifest and the index of the image have all of them.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
     }
 
-    /// Returns the time of every entry, in seconds since 1970.
+    /// Returns the modification time of every tar entry, in seconds since 1970.
     pub fn mtime(&self) -> u64 {
         self.mtime
     }
 
-    /// Returns the bytes of all files in the image.
+    /// Returns the bytes of all packed files, without tar headers and padding.
     pub fn content_bytes(&self) -> u64 {
         self.layers.iter().map(Layer::content_bytes).sum()
     }
 
-    /// Returns the bytes of all weight layers.
+    /// Returns the bytes of all weight layers, tar headers and padding included.
     pub fn layer_bytes(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).sum()
     }
 
-    /// Returns the plan with the contents that `files` state, for the files that it has in common with them.
+    /// Returns the plan with the content ids of `files`, matched by path, and with the recipes that follow from these.
+    /// A file that `files` do not have, or have without a content id, keeps the content id that the plan has.
     #[must_use]
     pub fn with_contents(mut self, files: Vec<SourceFile>) -> Self {
         let contents: BTreeMap<_, _> = files.into_iter().map(|file| (file.path, file.content)).collect();
@@ -336,14 +345,15 @@ impl Plan {
         self
     }
 
-    /// Returns the plan with annotations that state `facts`. Annotations that are there already stay.
+    /// Returns the plan with annotations that state `facts`. An annotation that the plan has already is not replaced.
     #[must_use]
     pub fn with_facts(mut self, facts: &ModelFacts) -> Self {
         facts.annotate(&mut self.annotations);
         self
     }
 
-    /// Checks what a lock file claims: sizes and recipes follow from the files.
+    /// Checks what a lock file claims: the version of the layer format, the time, paths without collisions, and sizes
+    /// and recipes that follow from the files.
     fn check(&self) -> Result<(), PlanError> {
         let wrong = |what: String| Err(PlanError::InconsistentLock(what));
         if self.layer_format != LAYER_FORMAT {
@@ -375,10 +385,10 @@ impl Plan {
     }
 }
 
-/// The last second that a tar header's eleven octal digits hold, in the year 2242.
+/// The last second since 1970 that the eleven octal digits of a tar header hold, in the year 2242.
 const MAX_TIME: u64 = 0o77_777_777_777;
 
-/// Returns whether the files' sizes leave room for headers and padding when they are summed up.
+/// Returns whether the sum of the files' sizes is so small that adding tar headers and padding can't overflow 64 bits.
 pub(crate) fn is_bounded<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> bool {
     let total = files.into_iter().try_fold(0_u64, |sum, file| sum.checked_add(file.size));
     total.is_some_and(|total| total < u64::MAX / 4)
@@ -388,6 +398,7 @@ fn is_annotation_key(key: &str) -> bool {
     !key.is_empty() && !key.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
+/// Returns the base with only the platforms that are `wanted`, or with all platforms where `wanted` is empty.
 fn narrow(base: &BaseImage, wanted: &[Platform]) -> Result<BaseImage, PlanError> {
     let mut base = base.clone();
     for platform in wanted {
@@ -403,7 +414,8 @@ fn narrow(base: &BaseImage, wanted: &[Platform]) -> Result<BaseImage, PlanError>
     Ok(base)
 }
 
-/// Annotation keys of image-spec annotations.md, from the model card and the base; the user's own win.
+/// Returns the annotations that image-spec's annotations.md defines, with values of the source and the base.
+/// Annotations of the user replace these.
 fn annotations(origin: &Origin, base: &BaseImage, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let digest = base.digest.map(|digest| digest.to_string());
     let known = [

@@ -1,4 +1,7 @@
-//! The recipe of a layer: everything its bytes follow from, in a form whose digest can be compared.
+//! The recipe of a layer: everything that determines the layer's bytes, as canonical JSON.
+//!
+//! Layers with the same recipe digest have the same bytes. So a layer that was built or pushed before is known without
+//! reading the files.
 
 use serde::{Serialize, Serializer};
 
@@ -14,20 +17,21 @@ pub(super) fn digest(layer: &Layer, mtime: u64) -> Option<Digest> {
     contents.map(|contents| digest_of(layer, mtime, &contents))
 }
 
-/// Returns the digest of the recipe with these contents of the layer's files.
+/// Returns the digest of the recipe, with `contents` in place of the content ids of the layer's files, in the same
+/// order.
 pub(crate) fn digest_of(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Digest {
     Digest::of(text(layer, mtime, contents))
 }
 
-/// Returns the recipe as canonical JSON. It is written as it is told, without a tree of values in between: a layer may
-/// have a hundred thousand members.
+/// Returns the recipe as canonical JSON. The JSON is written directly, without a tree of values: a layer may have a
+/// hundred thousand tar entries.
 fn text(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Vec<u8> {
     let entries = Entries { layer, contents };
     #[expect(clippy::expect_used, reason = "the types hold no map with odd keys and nothing that refuses")]
     serde_json::to_vec(&Recipe { compression: "none", entries, format: LAYER_FORMAT, mtime }).expect("it is plain data")
 }
 
-/// Fields stand in the order of their names here and below: that is what makes the text canonical.
+/// The fields of this struct and of [`Member`] are sorted by name, because canonical JSON has sorted keys.
 #[derive(Serialize)]
 struct Recipe<'a> {
     compression: &'static str,
@@ -36,6 +40,7 @@ struct Recipe<'a> {
     mtime: u64,
 }
 
+/// The tar entries of a layer, written one after the other.
 struct Entries<'a> {
     layer: &'a Layer,
     contents: &'a [ContentId],

@@ -1,4 +1,4 @@
-//! Which of the listed files go into the image, and why the others do not.
+//! Selects which of the listed files are packed, and gives the reason why each other file stays out.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,19 @@ use crate::{
     weights::{self, TensorCounts, WeightName},
 };
 
-/// What the user says about files. Patterns are globs whose `*` crosses `/`, as on the Hub; `dir/` stands for all
-/// below it.
+/// Which files the user wants. Patterns are globs whose `*` also matches `/`, as in the Hub's own tools. The pattern
+/// `dir/` matches all files below the folder `dir`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only files that match one of these, when there is any. What is named here is taken whatever its format.
+    /// Pack only the files that match one of these patterns; empty means no restriction. With a pattern, copies of
+    /// weights and the state of a training are packed as well if they match, and `weights` chooses nothing.
     pub include: Vec<String>,
-    /// Not the files that match one of these.
+    /// Leave out the files that match one of these patterns, even if `include` or `all` asks for them.
     pub exclude: Vec<String>,
-    /// Take every file: copies of the weights, the state of a training and git's own files too.
+    /// Pack every file: copies of the weights, the state of a training and git's own files too.
     pub all: bool,
-    /// Of weight files that hold the same weights, take those that match one of these: a quantization, a precision or a
-    /// format. Files without a counterpart are not concerned.
+    /// Of weight files that hold the same weights, pack those that match one of these patterns: a quantization, a
+    /// precision or a format. Weight files without a counterpart are packed whatever these patterns are.
     pub weights: Vec<String>,
 }
 
@@ -32,32 +33,32 @@ pub struct LeftOut {
     pub path: ModelPath,
     /// Size in bytes.
     pub size: u64,
-    /// Why, for people. Lock files hold it; it is part of no digest.
+    /// Why the file stays out, for people. Lock files hold the reason; no digest depends on the reason.
     pub reason: String,
 }
 
 impl LeftOut {
-    /// Returns whether the file is git's own, which nobody misses.
+    /// Returns whether the file is git's own, such as `.gitattributes`: no server needs such a file.
     pub fn is_git(&self) -> bool {
         is_git(&self.path)
     }
 
-    /// Returns whether the file is a signature of all files of the model, which is not true of the files that are packed.
+    /// Returns whether the file is a signature of all files of the model. Such a signature can't be verified where some
+    /// files are not packed.
     pub fn is_signature(&self) -> bool {
         self.path.as_str() == SIGNATURE
     }
 }
 
-/// `OpenSSF` Model Signing's signature of all files of a model.
+/// Name of the signature of all files of a model that `OpenSSF` Model Signing writes.
 const SIGNATURE: &str = "model.sig";
 
 impl Selection {
-    /// Splits `files` into those that go into the image and those that stay out, both sorted by path. `counts` tells
-    /// which weights have equally many numbers.
+    /// Splits `files` into those that are packed and those that stay out, both sorted by path. `counts` are the numbers
+    /// of tensor elements, by which weight files are compared more exactly than by their sizes.
     ///
     /// # Errors
-    /// When a pattern is no glob or matches no weights, when nothing is left, or when the source offers the same weights
-    /// in several forms and none was chosen.
+    /// [`PlanError::BadPattern`], [`PlanError::NoSuchWeights`], [`PlanError::SeveralForms`] and [`PlanError::NoFiles`].
     pub fn apply(
         &self,
         files: Vec<SourceFile>,
@@ -80,10 +81,10 @@ impl Selection {
         Ok((taken, left_out))
     }
 
-    /// Returns the files among `files` of which [`apply`](Self::apply) asks how many numbers their tensors hold.
+    /// Returns those of `files` whose number of tensor elements [`apply`](Self::apply) compares, sorted by path.
     ///
     /// # Errors
-    /// When a pattern is no glob.
+    /// [`PlanError::BadPattern`] and [`PlanError::NoSuchWeights`].
     pub fn compared(&self, files: &[SourceFile]) -> Result<Vec<SourceFile>, PlanError> {
         let mut asked = Vec::new();
         let mut ask = |files: &[&SourceFile]| {
@@ -99,7 +100,7 @@ impl Selection {
         Ok(asked)
     }
 
-    /// Returns for each file why it stays out.
+    /// Returns the reason why each file stays out, in the order of `files`; `None` for a file that is packed.
     fn reasons(&self, files: &[SourceFile], count: &mut weights::Count<'_>) -> Result<Vec<Option<String>>, PlanError> {
         let (include, exclude, chosen) = (globs(&self.include)?, globs(&self.exclude)?, globs(&self.weights)?);
         self.check_chosen(files)?;
@@ -128,6 +129,7 @@ impl Selection {
         Ok(reasons)
     }
 
+    /// Checks that each pattern of [`Self::weights`] matches a weight file.
     fn check_chosen(&self, files: &[SourceFile]) -> Result<(), PlanError> {
         for pattern in &self.weights {
             let glob = globs(std::slice::from_ref(pattern))?;
@@ -141,7 +143,8 @@ impl Selection {
     }
 }
 
-/// A signature of all files can't be verified where some are missing; git's own files are not signed.
+/// Leaves the signature of all files out when a file stays out that the signature covers. Git's own files are not
+/// signed.
 fn leave_broken_signature_out(taken: &mut Vec<SourceFile>, left_out: &mut Vec<LeftOut>) {
     if left_out.iter().all(LeftOut::is_git) {
         return;
@@ -153,8 +156,10 @@ fn leave_broken_signature_out(taken: &mut Vec<SourceFile>, left_out: &mut Vec<Le
 }
 
 impl Selection {
-    /// Returns which entries of a source are left out whatever they are, by their names alone. A bad pattern is told when
-    /// the selection is applied.
+    /// Returns which entries of a source this selection leaves out by their names alone. A source then passes over an
+    /// unwanted entry that can't be packed, in place of failing.
+    ///
+    /// Where a pattern is not a valid glob, no entry is unwanted: [`apply`](Self::apply) returns the error.
     #[must_use]
     pub fn unwanted(&self) -> Unwanted {
         let (Ok(include), Ok(exclude)) = (globs(&self.include), globs(&self.exclude)) else { return Unwanted::none() };
@@ -163,14 +168,14 @@ impl Selection {
             let Some(folder) = name.strip_suffix('/') else {
                 return exclude.is_match(name) || !(include.is_empty() || include.is_match(name));
             };
-            // Of a folder that can't be read nobody knows what is in it.
+            // The content of an unreadable folder is not known: the folder is unwanted only if no path below can match.
             let may_hold = |start: &String| start.starts_with(name) || name.starts_with(start.as_str());
             exclude.is_match(name) || exclude.is_match(folder) || !(starts.is_empty() || starts.iter().any(may_hold))
         })
     }
 }
 
-/// Returns what all matches of a pattern begin with.
+/// Returns the text before the first wildcard: every match of the pattern begins with this text.
 fn literal_start(pattern: &str) -> String {
     pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default().to_owned()
 }
@@ -185,6 +190,7 @@ fn globs(patterns: &[String]) -> Result<GlobSet, PlanError> {
     set.build().map_err(|error| bad(&patterns.join(", "), error))
 }
 
+/// Returns whether a component of the path begins with `.git`: `.git`, `.gitattributes`, `.github`.
 fn is_git(path: &ModelPath) -> bool {
     path.as_str().split('/').any(|component| component.starts_with(".git"))
 }
