@@ -1,4 +1,4 @@
-//! What can go wrong with a download.
+//! The errors of a download.
 
 use std::{io, path::PathBuf};
 
@@ -8,14 +8,14 @@ use crate::{
     source::{SourceError, SourceRef},
 };
 
-/// Why files are not downloaded.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownloadError {
     /// The source can't be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A pattern is no glob.
+    /// A pattern is not a valid glob.
     #[error("`{pattern}` is not a pattern")]
     BadPattern {
         /// The pattern.
@@ -23,19 +23,20 @@ pub enum DownloadError {
         /// What is wrong with it.
         source: globset::Error,
     },
-    /// No file of the source is wanted.
+    /// The patterns leave no file of the source.
     #[error("no file of `{0}` is left to download")]
     NoFiles(SourceRef),
-    /// The layout of the Hugging Face cache has models of the Hub alone.
+    /// The source is not a model of the Hub, and the layout of the Hugging Face cache has a place for these only.
     #[error("`{0}` has no place in a Hugging Face cache: it is not a model of the Hub")]
     NotOfTheHub(SourceRef),
-    /// A link is where a file or folder of the download belongs: it could lead anywhere.
+    /// A symbolic link is where a file or folder of the download belongs. A download follows no link, because the link
+    /// could lead out of the folder.
     #[error("`{path}` is a link, and a download follows none")]
     Link {
         /// Path on the file system.
         path: PathBuf,
     },
-    /// Something else is where a file or folder of the download belongs.
+    /// A folder is where a file of the download belongs, or a file where a folder belongs.
     #[error("`{path}` is there and is not a {wanted}")]
     InTheWay {
         /// Path on the file system.
@@ -43,13 +44,13 @@ pub enum DownloadError {
         /// What should be there: `file` or `folder`.
         wanted: &'static str,
     },
-    /// A file of the model would lie where unfinished files lie.
+    /// The path of a file of the model is in the folder that a download uses for unfinished files.
     #[error("a file of the model is called `{path}`, which is the place of unfinished files")]
     Reserved {
         /// Path inside the model.
         path: ModelPath,
     },
-    /// Somebody else downloads into the same folder.
+    /// Another download holds the lock of the folder.
     #[error("another download into `{folder}` is under way")]
     Busy {
         /// The folder.
@@ -60,25 +61,25 @@ pub enum DownloadError {
     NoSpace {
         /// The folder.
         folder: PathBuf,
-        /// Bytes that are still to come.
+        /// Bytes that the download still has to write.
         need: u64,
-        /// Bytes that are free.
+        /// Bytes that are free for this user.
         have: u64,
     },
-    /// The source gave other bytes than it lists.
+    /// The bytes of a file do not have the content id that the source lists.
     #[error("`{path}` is not what the source lists: its content is {found}, not {listed}")]
     Corrupt {
         /// Path inside the model.
         path: ModelPath,
-        /// What the bytes are.
+        /// Content id of the downloaded bytes.
         found: ContentId,
-        /// What the source says that they are.
+        /// Content id in the source's listing.
         listed: ContentId,
     },
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("{act} `{path}`")]
     Io {
-        /// What was being done.
+        /// The operation, as a verb.
         act: &'static str,
         /// Path on the file system.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! One file: is it there already, how much of it, and the rest from the source.
+//! The download of one file: finds how many bytes are there already, and fetches the rest from the source.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,24 +26,24 @@ use crate::{
     thread,
 };
 
-/// Size of one read of a file that is hashed.
+/// Bytes of one read while a file is hashed.
 const READ_BYTES: usize = 512 << 10;
-/// Bytes that are told of at once.
+/// Hashed bytes between two progress events.
 const TOLD_BYTES: u64 = 1 << 20;
-/// Chunks that may wait for the disk.
+/// Chunks that may wait in memory until the disk takes them.
 const WRITES_AHEAD: usize = 4;
 
-/// A file of the download.
+/// A file of the download, and the places of its bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) file: Arc<SourceFile>,
-    /// Where its bytes belong.
+    /// Path of the finished file.
     pub(super) target: PathBuf,
-    /// Where they lie until all are there and proven.
+    /// Path of the unfinished file, until all bytes are there and their hash is verified.
     pub(super) partial: PathBuf,
 }
 
-/// The running hash of a file.
+/// The running hash of a file, of the kind that the source lists.
 enum Hasher {
     Sha256(Box<sha2::Sha256>),
     GitSha1(Box<sha1::Sha1>),
@@ -73,13 +73,13 @@ impl Hasher {
 }
 
 impl Job {
-    /// Returns whether a file of the right size is in place; whether its bytes are right is another question.
+    /// Returns whether a file of the listed size is in place. Its content is not looked at.
     pub(super) fn may_be_done(&self) -> bool {
         let found = fs::symlink_metadata(&self.target);
         self.file.content.is_some() && found.is_ok_and(|found| found.is_file() && found.len() == self.file.size)
     }
 
-    /// Returns whether the file in place has the listed content.
+    /// Hashes the file in place, and returns whether the file has the listed content.
     pub(super) async fn is_done(&self, progress: &Arc<dyn Progress>) -> Result<bool, DownloadError> {
         let (job, progress) = (self.clone(), Arc::clone(progress));
         let look = move || {
@@ -92,14 +92,15 @@ impl Job {
         self.run(look).await
     }
 
-    /// Returns how many bytes of the unfinished file can be of use.
+    /// Returns the number of bytes of the unfinished file that need not be fetched again.
     pub(super) fn partial_bytes(&self) -> u64 {
         let found = fs::symlink_metadata(&self.partial).map_or(0, |found| found.len());
-        // Without a content id nothing says that they are of the same content.
+        // Without a content id nothing proves that the bytes are the beginning of the listed file.
         if self.file.content.is_some() && found <= self.file.size { found } else { 0 }
     }
 
-    /// Brings the file, from where an unfinished one ends, and returns its content.
+    /// Fetches the file, from the end of an unfinished one, and returns the content id. `fetched` counts the bytes that
+    /// come from the source.
     pub(super) async fn fetch(
         &self,
         source: &dyn Source,
@@ -113,7 +114,8 @@ impl Job {
             let resumed = partial.at;
             let partial = self.append(partial, source, budget, progress, fetched).await?;
             match self.run(move || partial.finish()).await {
-                // The beginning may be of a disk that lost its power.
+                // The unfinished file may be damaged, for example by a loss of power: one attempt starts from the first
+                // byte.
                 Err(DownloadError::Corrupt { .. }) if resumed > 0 => {
                     tracing::info!(path = %self.file.path, "what was there of the file is wrong: it starts over");
                 }
@@ -122,7 +124,7 @@ impl Job {
         }
     }
 
-    /// Writes the bytes that are still missing, on a thread of their own.
+    /// Fetches the bytes that are still missing. A thread writes and hashes these bytes while the next ones arrive.
     async fn append(
         &self,
         mut partial: Partial,
@@ -162,7 +164,7 @@ impl Job {
         Ok(partial)
     }
 
-    /// Runs what waits for the disk on a thread of its own.
+    /// Runs blocking work on a thread of its own.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, DownloadError> + Send + 'static,
@@ -170,22 +172,23 @@ impl Job {
         thread::spawn("modelcar-file", work).await.map_err(|ended| self.died(ended))?
     }
 
+    /// Returns the error of a thread that ended without a result.
     fn died(&self, ended: thread::ThreadEnded) -> DownloadError {
         place::io("write", &self.partial)(io::Error::other(ended))
     }
 }
 
-/// A file of which not all bytes are there.
+/// An unfinished file that is open for writing.
 struct Partial {
     job: Job,
     file: File,
     hasher: Hasher,
-    /// Bytes that are there and hashed.
+    /// Number of bytes that are written and hashed.
     at: u64,
 }
 
 impl Partial {
-    /// Opens the unfinished file and hashes what is there of it.
+    /// Opens or creates the unfinished file, hashes the bytes that are there, and cuts off bytes of no use.
     fn open(job: Job) -> Result<Self, DownloadError> {
         let known = job.partial_bytes();
         let mut file = open(OpenOptions::new().read(true).write(true).create(true), &job.partial)?;
@@ -203,7 +206,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Gives the file its name, if its bytes are those that the source lists. Else it is removed.
+    /// Syncs the file and renames it to its target if the hash is the listed one. Removes the file if not.
     fn finish(self) -> Result<ContentId, DownloadError> {
         let Job { file, target, partial } = self.job;
         let found = self.hasher.finish();
@@ -213,19 +216,20 @@ impl Partial {
         }
         self.file.sync_all().map_err(place::io("write", &partial))?;
         fs::rename(&partial, &target).map_err(place::io("write", &target))?;
-        // Not every file system syncs folders.
+        // Not every file system can sync a folder, so a failure is ignored.
         let _not_synced = target.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all()));
         Ok(found)
     }
 }
 
-/// Opens a file, and no link.
+/// Opens a file; fails when `path` is a symbolic link.
 fn open(options: &mut OpenOptions, path: &std::path::Path) -> Result<File, DownloadError> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
     options.custom_flags(flags).open(path).map_err(place::io("open", path))
 }
 
-/// Hashes up to `most` bytes and returns how many there were.
+/// Hashes up to `most` bytes from the file's current position, and returns the number of hashed bytes. `told` receives
+/// the bytes since its last call.
 fn hash(file: &mut File, most: u64, hasher: &mut Hasher, told: impl Fn(u64)) -> io::Result<u64> {
     let mut buffer = vec![0; READ_BYTES];
     let mut limited = file.take(most);

@@ -1,7 +1,7 @@
-//! A model's files in a folder: proven, side by side, and from where a killed download ended.
+//! Downloads the files of a model into a folder: several at a time, verified by their hashes, and resumable.
 //!
-//! A file has its name only once its bytes are proven: until then the bytes lie in a file beside it, and a later download
-//! goes on behind them.
+//! A file gets its own name only when the hash of its bytes is verified. Until then the bytes are in an unfinished file
+//! with another name. After an interruption, the next download resumes at the end of the unfinished file.
 
 mod error;
 mod fetch;
@@ -28,14 +28,15 @@ use crate::{
     source::{OpenSource, ReadBudget, SourceFile},
 };
 
-/// What is downloaded, and how it is laid out.
+/// Which files are downloaded, and how they are laid out in the folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DownloadOptions {
-    /// Only files that match one of these patterns; all when empty. `*` crosses `/`, `dir/` stands for all below it.
+    /// Download only the files that match one of these patterns; empty means all files. `*` also matches `/`, and
+    /// `dir/` matches all files below the folder `dir`.
     pub include: Vec<String>,
-    /// No file that matches one of these patterns.
+    /// Do not download the files that match one of these patterns, even if they match `include`.
     pub exclude: Vec<String>,
-    /// How the files lie.
+    /// How the files are laid out.
     pub layout: DownloadLayout,
 }
 
@@ -44,11 +45,11 @@ pub struct DownloadOptions {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Downloaded {
-    /// The folder with the model's files.
+    /// The folder with the model's files; for the layout of the Hugging Face cache, the folder of the snapshot.
     pub folder: PathBuf,
-    /// The files, by path.
+    /// The files, sorted by path.
     pub files: Vec<DownloadedFile>,
-    /// Bytes that came from the source.
+    /// Number of bytes that this download read from the source.
     pub bytes_fetched: u64,
 }
 
@@ -60,20 +61,21 @@ pub struct DownloadedFile {
     pub path: ModelPath,
     /// Size in bytes.
     pub size: u64,
-    /// Content, proven by this download.
+    /// Content id. This download has hashed the whole file.
     pub content: ContentId,
-    /// Whether bytes of it came from the source; otherwise the file was in place.
+    /// Whether this download wrote the file; `false` when the file was in place with the listed content.
     pub fetched: bool,
 }
 
-/// Brings the files of `source` into `folder`, and returns what is there then.
+/// Downloads the files of `source` into `folder`, and returns the files that are there afterwards.
 ///
-/// Files are brought side by side, `build.jobs` at a time, and share `build.connections`. Files with the listed content
-/// are left as they are; unfinished ones go on. Files with other content are replaced. Dropping the future keeps what is
-/// unfinished for the next time.
+/// `build.jobs` files are downloaded at the same time; together they use `build.connections` connections. A file with
+/// the listed content is left as it is, an unfinished file is resumed, and a file with other content is replaced.
+/// Dropping the future stops the download and keeps the unfinished files for the next download.
 ///
 /// # Errors
-/// [`DownloadError::NoSpace`] before anything is written; for the others see [`DownloadError`].
+/// [`DownloadError::NoSpace`] before any file is written (folders have been created). For the other errors see
+/// [`DownloadError`].
 pub async fn download(
     source: &OpenSource,
     folder: &Path,
@@ -104,7 +106,8 @@ pub async fn download(
     Ok(Downloaded { folder: place.folder(), files: files.collect(), bytes_fetched })
 }
 
-/// Returns the files that are wanted, by path. In a cache files are called by their content.
+/// Returns the files that the patterns select, sorted by path. For the layout of the Hugging Face cache, every file
+/// gets a content id, because the name of a blob is the content id.
 async fn selected(source: &OpenSource, options: &DownloadOptions) -> Result<Vec<SourceFile>, DownloadError> {
     let (include, exclude) = (globs(&options.include)?, globs(&options.exclude)?);
     let mut files = source.source.list().await?;
@@ -132,7 +135,7 @@ fn globs(patterns: &[String]) -> Result<GlobSet, DownloadError> {
     set.build().map_err(|error| bad(&patterns.join(" "), error))
 }
 
-/// Returns the jobs whose files are not in place with the right content.
+/// Hashes the files that are in place, and returns the jobs whose files are missing or have other content.
 async fn unfinished(jobs: Vec<Job>, build: &BuildOptions) -> Result<Vec<Job>, DownloadError> {
     let (there, mut wanted): (Vec<_>, Vec<_>) = jobs.into_iter().partition(Job::may_be_done);
     if there.is_empty() {
@@ -151,7 +154,8 @@ async fn unfinished(jobs: Vec<Job>, build: &BuildOptions) -> Result<Vec<Job>, Do
     Ok(wanted)
 }
 
-/// Brings the files, the largest first, and returns their contents by their places, and the bytes that came.
+/// Fetches the files, the largest first. Returns the content ids by the path of the finished file, and the number of
+/// bytes that came from the source. `bytes` is the number of bytes that are expected.
 async fn fetch(
     source: &OpenSource,
     mut wanted: Vec<Job>,

@@ -1,4 +1,4 @@
-//! Where the files of a download lie, finished and unfinished. No link is followed.
+//! The paths of a download's files, finished and unfinished. No symbolic link below the folder is followed.
 
 use std::{
     ffi::OsString,
@@ -17,26 +17,28 @@ use crate::{
     source::{OpenSource, SourceFile, SourceRef, UNFINISHED},
 };
 
-/// Most bytes of a file's own name in the name of an unfinished file.
+/// Most bytes that the name of an unfinished file takes over from the file's own name.
 const NAME_BYTES: usize = 100;
 
-/// How files lie in the folder of a download.
+/// How the files of a download are laid out in the folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DownloadLayout {
-    /// As they lie in the model.
+    /// Each file at its path inside the model.
     #[default]
     Flat,
-    /// As the Hugging Face tools keep them: blobs, snapshots with links to them, and names of revisions.
+    /// The layout of the Hugging Face cache: `blobs` with the contents, `snapshots` with links to the blobs, and `refs`
+    /// with the commits of revisions.
     HubCache,
 }
 
-/// The folder of a download. It belongs to one download at a time, until it is dropped.
+/// The folder of a download, locked against other downloads of this library until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// As it was named.
+    /// The folder as the caller named it.
     given: PathBuf,
-    /// Absolute and without links.
+    /// The folder's absolute path without links.
     root: PathBuf,
+    /// The place in the Hugging Face cache; `None` for the flat layout.
     model: Option<Cached>,
     _lock: File,
 }
@@ -44,8 +46,10 @@ pub(super) struct Place {
 /// A model's place in a Hugging Face cache.
 #[derive(Debug)]
 struct Cached {
+    /// Name of the model's folder: `models--owner--name`.
     folder: String,
     commit: String,
+    /// Branch or tag that was asked for; `None` when a commit was.
     revision: Option<ModelPath>,
 }
 
@@ -54,7 +58,7 @@ impl Cached {
         let (SourceRef::Hub(model) | SourceRef::HubCache(model)) = &open.name else { return None };
         let origin = open.source.origin();
         let commit = origin.commit.clone()?;
-        // What is no path can't be asked of a cache either.
+        // A revision that is not a path has no file in `refs`.
         let revision = origin.version.as_ref().filter(|revision| **revision != commit);
         let revision = revision.and_then(|revision| revision.parse().ok());
         Some(Self { folder: Repo::model(model.repository().to_owned()).folder_name(), commit, revision })
@@ -62,7 +66,7 @@ impl Cached {
 }
 
 impl Place {
-    /// Makes `folder` if it is not there, and takes it.
+    /// Creates `folder` if it is missing, and locks it.
     pub(super) fn open(folder: &Path, layout: DownloadLayout, open: &OpenSource) -> Result<Self, DownloadError> {
         let model = match layout {
             DownloadLayout::Flat => None,
@@ -75,12 +79,12 @@ impl Place {
         let lock = File::open(&root).map_err(io("open", folder))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DownloadError::Busy { folder: folder.to_owned() }),
-            // A file system that has no locks is used without.
+            // Where the file system has no locks, the folder is used without one.
             _ => Ok(Self { given: folder.to_owned(), root, model, _lock: lock }),
         }
     }
 
-    /// Returns the folder with the model's files, as it was named.
+    /// Returns the folder with the model's files, below the folder as the caller named it.
     pub(super) fn folder(&self) -> PathBuf {
         match &self.model {
             None => self.given.clone(),
@@ -88,13 +92,13 @@ impl Place {
         }
     }
 
-    /// Returns the bytes that are free for this user.
+    /// Returns the bytes on the disk that are free for this user; `None` when the system does not say.
     pub(super) fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.root).ok()?;
         disk.f_bavail.checked_mul(disk.f_frsize)
     }
 
-    /// Returns where the bytes of a file belong, and where they lie as long as they are not all there. Makes the folders.
+    /// Returns the path of a file, and the path of the file while it is unfinished. Creates the folders of both.
     pub(super) fn of(&self, file: &SourceFile) -> Result<(PathBuf, PathBuf), DownloadError> {
         let content = file.content.map(hex);
         if let (Some(model), Some(content)) = (&self.model, &content) {
@@ -114,14 +118,14 @@ impl Place {
         Ok((self.file(path)?, self.file(&partial)?))
     }
 
-    /// Gives the files their names, once all are there: in a cache the links of the snapshot, and last the revision.
-    /// Removes what earlier downloads left unfinished.
+    /// Completes the download when all files are there. In the flat layout, removes the folder of unfinished files. In
+    /// the layout of the Hugging Face cache, writes the links of the snapshot and at last the commit of the revision.
     pub(super) fn finish(&self, files: &[SourceFile]) -> Result<(), DownloadError> {
         let Some(model) = &self.model else {
             let unfinished = self.root.join(UNFINISHED);
             if unfinished.is_dir() {
                 fs::remove_dir_all(&unfinished).map_err(io("remove", &unfinished))?;
-                // Others keep their notes in the folder above.
+                // `.cache` is removed only if it is empty: other programs keep files in it.
                 drop(unfinished.parent().map(fs::remove_dir));
             }
             return Ok(());
@@ -143,7 +147,7 @@ impl Place {
         Ok(())
     }
 
-    /// Returns the place of a file below the root, where a file is or nothing.
+    /// Returns the path of a file below the root. Fails when a link or a folder has this path.
     fn file(&self, path: &str) -> Result<PathBuf, DownloadError> {
         let place = self.beside(path)?;
         match fs::symlink_metadata(&place) {
@@ -153,7 +157,8 @@ impl Place {
         }
     }
 
-    /// Returns a place below the root whose folders are real ones. Makes them where they are not there.
+    /// Returns a path below the root, and creates the missing folders on the way. Fails when a link or a file is among
+    /// these.
     fn beside(&self, path: &str) -> Result<PathBuf, DownloadError> {
         let mut place = self.root.clone();
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -176,21 +181,22 @@ impl Place {
     }
 }
 
-/// Makes a file or link under another name and renames it, so that it is whole whenever it is there.
+/// Creates a file or link with a temporary name and renames it to `place`, so that no program ever sees a part of it.
 fn replace(place: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), DownloadError> {
     let mut name = place.file_name().unwrap_or_default().to_owned();
     name.push(".modelcar");
-    // A longer name may be none, and the folder is ours as long as the lock is held.
+    // File systems refuse names of more than 255 bytes. No other download uses the short name while the lock is held.
     let new = place.with_file_name(if name.len() > 255 { OsString::from(".modelcar") } else { name });
     drop(fs::remove_file(&new));
     make(&new).and_then(|()| fs::rename(&new, place)).map_err(io("write", place))
 }
 
+/// Returns the hexadecimal digits of a content id, which are the name of the blob in the cache.
 fn hex(content: ContentId) -> String {
     content.to_string().split(':').next_back().unwrap_or_default().to_owned()
 }
 
-/// Returns what makes an error of a failed `act` on `path`.
+/// Returns a function that turns the failure of `act` on `path` into a [`DownloadError`].
 pub(super) fn io(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
     let path = path.to_owned();
     move |source| DownloadError::Io { act, path, source }

@@ -1,7 +1,8 @@
-//! Which weight files hold what another file holds too: that counterpart is packed, the copy stays out.
+//! Finds copies: weight files that hold the same weights as another file, the counterpart. The counterpart is packed,
+//! and the copy stays out.
 //!
-//! A copy is known by its name, its folder and a size that fits. No file is left out because of its format alone: a part
-//! of a model (a value head, an encoder, a dense layer) often comes in another format than the rest.
+//! A copy is recognized by its name, its folder and a fitting size. No file is left out because of its format alone: a
+//! part of a model (a value head, an encoder, a dense layer) often comes in another format than the rest.
 
 use super::{
     Count,
@@ -10,16 +11,18 @@ use super::{
 };
 use crate::{ModelPath, path::has_extension, source::SourceFile};
 
-/// Folders at the root that hold the whole model once more, for other programs.
+/// Names of folders at the root that hold the whole model once more, in a format for other programs.
 const WHOLE_COPIES: [&str; 6] = ["original", "metal", "onnx", "openvino", "coreml", "saved_model"];
-/// Stems of files that hold a whole model.
+/// Stems of weight files that hold a whole model, as opposed to a part of one.
 const WHOLE_MODELS: [&str; 4] = ["model", "pytorch_model", "diffusion_pytorch_model", "open_clip_model"];
-/// Headers, padding and the overhead of an archive, which count only where a file is tiny.
+/// Allowance for headers, padding and the overhead of an archive, in bytes. Only the size of a tiny file depends on
+/// these.
 const SLACK_BYTES: u64 = 4 << 10;
-/// Below, counts say nothing: no model that is served has so few numbers.
+/// Counts of fewer tensor elements are not compared: no model that is served is so small.
 const COUNT_MIN: u64 = 1 << 20;
 
-/// Returns the folder of a whole copy that a file lies in.
+/// Returns the name of the folder with a whole copy that a file is in, if any. A Core ML package (`.mlpackage`,
+/// `.mlmodelc`) counts as `coreml` wherever it is.
 pub(super) fn whole_copy_folder(path: &ModelPath) -> Option<&'static str> {
     let (first, _) = path.as_str().split_once('/')?;
     let inside =
@@ -27,9 +30,10 @@ pub(super) fn whole_copy_folder(path: &ModelPath) -> Option<&'static str> {
     WHOLE_COPIES.into_iter().find(|folder| *folder == first).or(inside.then_some("coreml"))
 }
 
-/// Returns whether a folder of whole copies holds weights, none of them larger than the model at the highest precision.
+/// Returns whether a folder for whole copies may hold a copy of `model`: the folder has weights, and no weight file is
+/// larger than 4.5 times the model. A copy at fp32 of a model at 8 bits is four times as large.
 pub(super) fn folder_may_repeat(files: &[&SourceFile], model: &WeightSet<'_>) -> bool {
-    /// What a small model's headers and graph may take.
+    /// Allowance for the headers and the graph of a small model, in bytes.
     const SLACK_BYTES: u64 = 64 << 10;
     let is_weights = |file: &&&SourceFile| {
         let extensions = ["pb", "mlmodel"];
@@ -40,7 +44,8 @@ pub(super) fn folder_may_repeat(files: &[&SourceFile], model: &WeightSet<'_>) ->
     largest.is_some_and(|largest| largest <= (model.bytes / 2).saturating_mul(9) + SLACK_BYTES)
 }
 
-/// Returns the set of safetensors files at the root that holds the whole model.
+/// Returns the complete set of safetensors files at the root that holds the whole model, without a precision in the
+/// name.
 pub(super) fn root_model<'s, 'a>(sets: &'s [WeightSet<'a>]) -> Option<&'s WeightSet<'a>> {
     let is_model = |set: &&WeightSet<'_>| {
         set.name.folder.is_empty()
@@ -52,19 +57,20 @@ pub(super) fn root_model<'s, 'a>(sets: &'s [WeightSet<'a>]) -> Option<&'s Weight
     sets.iter().find(is_model)
 }
 
-/// Returns whether `copy`, which lies outside any folder of whole copies, repeats the whole model of `model`.
+/// Returns whether `copy`, which is outside every folder for whole copies, repeats the whole `model` at the root.
 pub(super) fn repeats_whole_model(copy: &WeightSet<'_>, model: &WeightSet<'_>, count: &mut Count<'_>) -> bool {
     match copy.name.format {
         Format::Gguf => gguf_repeats(copy, model, count),
         Format::Lite => true,
-        // An export has the name of what it is an export of.
+        // An export to ONNX has the name of the file that was exported.
         Format::Onnx => copy.name.folder.is_empty() && WHOLE_MODELS.contains(&copy.name.stem),
         _ => copy.name.folder.is_empty() && is_consolidated(copy.name.stem) && same_size(copy, model, count),
     }
 }
 
-/// A quantization has any size, and the part of a model that writes text fewer numbers than the whole: what it can't
-/// have is more.
+/// Returns whether a GGUF file repeats the whole model, by the number of tensor elements. Its size in bytes says
+/// nothing, because a quantization has any size. A GGUF file of the language part of a multimodal model has fewer
+/// elements than the whole model: from half as many to 10 % more are accepted. Without counts the answer is yes.
 fn gguf_repeats(copy: &WeightSet<'_>, model: &WeightSet<'_>, count: &mut Count<'_>) -> bool {
     match counts(copy, model, count) {
         Some((own, whole)) => own <= whole.saturating_add(whole / 10) && own >= whole / 2,
@@ -72,16 +78,17 @@ fn gguf_repeats(copy: &WeightSet<'_>, model: &WeightSet<'_>, count: &mut Count<'
     }
 }
 
-/// Returns whether two sets hold the same weights; they have one folder and family of names.
+/// Returns whether two sets, which have the same folder and family of names, hold the same weights.
 pub(super) fn repeats(copy: &WeightSet<'_>, other: &WeightSet<'_>, count: &mut Count<'_>) -> bool {
-    // An ONNX model is quantized in part, so that no ratio holds.
+    // Only some tensors of an ONNX model are quantized, so the ratio of the sizes can have any value up to 1.
     if copy.name.format == Format::Onnx && copy.name.precision.is_some() {
         return copy.bytes <= other.bytes.saturating_add(SLACK_BYTES);
     }
     same_size(copy, other, count)
 }
 
-/// Equal counts where headers tell; else a ratio of bytes that precision explains.
+/// Compares the numbers of tensor elements, which may differ by 2 %. Where the headers were not read, the ratio of the
+/// sizes in bytes has to be one that a change of precision explains.
 fn same_size(copy: &WeightSet<'_>, other: &WeightSet<'_>, count: &mut Count<'_>) -> bool {
     match counts(copy, other, count) {
         Some((own, others)) => own.abs_diff(others) <= others / 50,
@@ -90,19 +97,21 @@ fn same_size(copy: &WeightSet<'_>, other: &WeightSet<'_>, count: &mut Count<'_>)
     }
 }
 
-/// Exports of these frameworks hold weights twice that others share between two layers, such as the vocabulary's: of
-/// `bert-base-uncased`, TensorFlow's file has 536 MB and the safetensors file 440 MB. Any ratio between ¼ and 4 fits.
+/// Returns whether the size of a Keras or rust-bert export fits. Such an export stores a tensor twice that two layers
+/// share, such as the embedding of the vocabulary: of `bert-base-uncased`, TensorFlow's file has 536 MB and the
+/// safetensors file 440 MB. So any ratio of the sizes between ¼ and 4 fits.
 fn export_fits(copy: u64, other: u64) -> bool {
     let (least, most) = (other / 4 - other / 40, other.saturating_mul(4).saturating_add(other / 2));
     (least.saturating_sub(SLACK_BYTES)..=most.saturating_add(SLACK_BYTES)).contains(&copy)
 }
 
+/// Returns the numbers of tensor elements of both sets; `None` when one is unknown or too small to be compared.
 fn counts(copy: &WeightSet<'_>, other: &WeightSet<'_>, count: &mut Count<'_>) -> Option<(u64, u64)> {
     let (own, others) = (count(&copy.files), count(&other.files));
     own.zip(others).filter(|(own, others)| *own >= COUNT_MIN && *others >= COUNT_MIN)
 }
 
-/// Returns whether precision explains the ratio of two sizes: ¼, ½, 1, 2 or 4, within 10 %.
+/// Returns whether two sizes are those of the same weights at two precisions: a ratio of ¼, ½, 1, 2 or 4, within 10 %.
 fn ratio_fits(copy: u64, other: u64) -> bool {
     [(1, 4), (1, 2), (1, 1), (2, 1), (4, 1)].into_iter().any(|(times, over): (u64, u64)| {
         let expected = other.saturating_mul(times) / over;

@@ -1,11 +1,12 @@
-//! Index files, which say which shard holds which tensor: `model.safetensors.index.json`.
+//! Recognizes index files by their names. An index (`model.safetensors.index.json`) says which shard holds which
+//! tensor.
 
 use std::collections::BTreeMap;
 
 use super::name::{Format, WeightName, split};
 use crate::{ModelPath, source::SourceFile};
 
-/// The weights that an index is of.
+/// The weight files that an index describes, as the name of the index says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Indexed<'a> {
     pub(crate) folder: &'a str,
@@ -14,9 +15,10 @@ pub(crate) struct Indexed<'a> {
     pub(crate) format: Format,
 }
 
-/// Returns what a file is the index of, by its name; `None` when the file is no index of weights.
-/// The precision stands before the format (`model.fp16.safetensors.index.json`) or behind `index`
-/// (`model.safetensors.index.fp16.json`), as releases of diffusers have written both.
+/// Returns which weight files an index describes; `None` when `path` is not the path of an index.
+///
+/// The precision is before the format (`model.fp16.safetensors.index.json`) or behind `index`
+/// (`model.safetensors.index.fp16.json`), because releases of diffusers have written both.
 pub(crate) fn indexed(path: &ModelPath) -> Option<Indexed<'_>> {
     let (folder, name) = split(path.as_str());
     let (weights, rest) = name.strip_suffix(".json")?.split_once(".index")?;
@@ -39,12 +41,12 @@ pub(crate) fn indexed(path: &ModelPath) -> Option<Indexed<'_>> {
     Some(Indexed { folder, stem, precision: before.or(behind), format })
 }
 
-/// Finds the indexes of weights that all stay out.
+/// Finds the indexes of which every weight file stays out, each with the reason for people.
 pub(super) fn of_dropped<'a>(
     files: &[&'a SourceFile],
     dropped: &BTreeMap<&ModelPath, String>,
 ) -> Vec<(&'a ModelPath, String)> {
-    // Whether any of these weights is packed.
+    // For each name that an index may describe: whether any of the weight files is packed.
     let mut packed: BTreeMap<Indexed<'_>, bool> = BTreeMap::new();
     for file in files {
         if let Some(WeightName { folder, stem, precision, format, .. }) = WeightName::parse(&file.path) {

@@ -1,8 +1,9 @@
-//! Which files of a model hold weights, which of them hold the same weights, and which no server loads. All is told by
-//! names and sizes, and by counts from the files' headers where these have been read.
+//! Decides which files of a model hold weights, which of these hold the same weights, and which files no server loads.
+//! The decision rests on the files' names and sizes, and on the numbers of tensor elements where headers have been
+//! read.
 //!
-//! A weight file is surplus for two reasons only: a counterpart, another file or a complete set of shards, holds the same
-//! weights; or the file is the state of a training.
+//! A weight file is surplus for one of two reasons only. Either a counterpart (another file, or a complete set of
+//! shards) holds the same weights, or the file is part of the state or of a checkpoint of a training.
 
 mod copies;
 mod index;
@@ -23,7 +24,7 @@ pub(crate) use self::{
 };
 use crate::{ModelPath, path::is_projector, source::SourceFile};
 
-/// Weights of which a source holds several forms, and nothing tells which one is wanted.
+/// One of several forms (GGUF quantizations, precisions) of the same weights, from which the user has to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightChoice {
     /// A glob that matches the files of this form and no others.
@@ -32,12 +33,12 @@ pub struct WeightChoice {
     pub bytes: u64,
 }
 
-/// How many numbers the tensors of weight files hold, for the files whose headers have been read.
+/// The number of elements of all tensors in a weight file, for each file whose header has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TensorCounts(BTreeMap<ModelPath, u64>);
 
 impl TensorCounts {
-    /// Adds up the counts of `files`; `None` where one is not known.
+    /// Adds up the counts of `files`; `None` when the count of a file is unknown.
     pub(crate) fn of(&self, files: &[&SourceFile]) -> Option<u64> {
         files.iter().try_fold(0_u64, |sum, file| sum.checked_add(*self.0.get(&file.path)?))
     }
@@ -49,20 +50,20 @@ impl FromIterator<(ModelPath, u64)> for TensorCounts {
     }
 }
 
-/// Which files need not be packed.
+/// The files that need not be packed.
 #[derive(Debug, Default)]
 pub(crate) struct Surplus<'a> {
     /// The files that stay out, each with the reason for people.
     pub(crate) files: BTreeMap<&'a ModelPath, String>,
-    /// What has to be chosen from; empty when nothing has.
+    /// The forms from which the user has to choose; empty when no choice is open.
     pub(crate) choices: Vec<WeightChoice>,
 }
 
-/// Tells how many numbers the tensors of files hold, where all their headers have been read.
+/// Returns the number of tensor elements of some files together; `None` unless the headers of all these have been read.
 pub(crate) type Count<'a> = dyn FnMut(&[&SourceFile]) -> Option<u64> + 'a;
 
-/// Finds the surplus among `files`. Of files that hold the same weights those are kept that `chosen` matches, when there
-/// are any.
+/// Finds the surplus among `files`. Of files that hold the same weights, those are packed that `chosen` matches, if any
+/// does.
 pub(crate) fn surplus<'a>(files: &[&'a SourceFile], chosen: &GlobSet, count: &mut Count<'_>) -> Surplus<'a> {
     let mut out = training_state(files);
     let rest: Vec<&'a SourceFile> = files.iter().copied().filter(|file| !out.contains_key(&file.path)).collect();
@@ -76,7 +77,8 @@ pub(crate) fn surplus<'a>(files: &[&'a SourceFile], chosen: &GlobSet, count: &mu
     Surplus { choices: forms.choices(), files: out }
 }
 
-/// Finds the state of a training. What would leave no weights at all stays in.
+/// Finds the state and the checkpoints of a training. Checkpoints stay in when there are no other weights, and the
+/// state when it holds the only weights.
 fn training_state<'a>(files: &[&'a SourceFile]) -> BTreeMap<&'a ModelPath, String> {
     let holds_weights = |is_out: &dyn Fn(&ModelPath) -> bool| {
         files.iter().any(|file| WeightName::parse(&file.path).is_some() && !is_out(&file.path))
@@ -99,25 +101,26 @@ fn training_state<'a>(files: &[&'a SourceFile]) -> BTreeMap<&'a ModelPath, Strin
     files.iter().filter(|file| is_out(&file.path)).map(|file| (&file.path, reason(&file.path).to_owned())).collect()
 }
 
-/// A form in which weights are offered: a set of weight files, or a folder with the whole model once more.
+/// A form of weights in the source: a weight file, a set of shards, or a folder with a copy of the whole model.
 struct Form<'a> {
-    /// The set; of a folder none.
+    /// The weight file or shards; `None` for a folder.
     set: Option<WeightSet<'a>>,
     files: Vec<&'a SourceFile>,
     title: String,
     bytes: u64,
-    /// Why the form stays out.
+    /// Why the form stays out; `None` when it is packed.
     dropped: Option<String>,
+    /// Whether the user's patterns match a file of the form.
     is_chosen: bool,
 }
 
-/// All forms, and which of them hold the same weights.
+/// All forms, and which of them hold the same weights. Forms are named by their indexes in `all`.
 struct Forms<'a> {
-    /// In the order in which they are preferred.
+    /// In the order of preference, best first; folders with a copy of the whole model last.
     all: Vec<Form<'a>>,
-    /// A form that is a copy, and one before it that holds the same weights.
+    /// Pairs of a copy and its counterpart.
     copies: BTreeSet<(usize, usize)>,
-    /// Two forms that hold the same weights, of which neither is preferred.
+    /// Pairs of forms with the same weights at two precisions, of which neither is preferred.
     alternatives: BTreeSet<(usize, usize)>,
 }
 
@@ -152,7 +155,7 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// Finds the sets that repeat another one of the same folder and name.
+    /// Finds the sets that repeat another set in the same folder with a name of the same family.
     fn find_copies_in_folders(&mut self, count: &mut Count<'_>) {
         let mut families: BTreeMap<(&str, String), Vec<(usize, &WeightSet<'_>)>> = BTreeMap::new();
         for (at, form) in self.all.iter().enumerate() {
@@ -167,7 +170,7 @@ impl<'a> Forms<'a> {
                         continue;
                     }
                     let precisions = (set.name.precision, other.name.precision);
-                    // A server loads the plain name. Of two precisions the user says which one.
+                    // A server loads the file without a precision in its name. Between two precisions the user chooses.
                     match precisions {
                         (Some(own), Some(others)) if own != others => self.alternatives.insert((*copy, *original)),
                         _ => self.copies.insert((*copy, *original)),
@@ -177,7 +180,7 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// Drops what holds the same weights as a form that `chosen` matches.
+    /// Drops every form that holds the same weights as a form that `chosen` matches, directly or by way of other forms.
     fn choose(&mut self, chosen: &GlobSet) {
         for form in &mut self.all {
             form.is_chosen = form.files.iter().any(|file| chosen.is_match(file.path.as_str()));
@@ -196,7 +199,8 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// Returns the forms that hold the same weights as the one at `at`, whole models all.
+    /// Returns the forms that hold the same weights as the form at `at`. Every two GGUF models do; accessories of a
+    /// GGUF model are not returned.
     fn same_weights(&self, at: usize) -> Vec<usize> {
         let linked = self.copies.iter().chain(&self.alternatives).filter_map(|(a, b)| match (*a == at, *b == at) {
             (true, _) => Some(*b),
@@ -211,7 +215,7 @@ impl<'a> Forms<'a> {
         same
     }
 
-    /// Drops every form that repeats one that is packed.
+    /// Drops every copy whose counterpart is packed, unless the user chose the copy.
     fn drop_copies(&mut self) {
         for at in 0..self.all.len() {
             if self.all[at].is_chosen || self.all[at].dropped.is_some() {
@@ -226,11 +230,13 @@ impl<'a> Forms<'a> {
         }
     }
 
+    /// Returns the forms that stay out, with the reasons.
     fn dropped(&self) -> impl Iterator<Item = (&Form<'a>, &String)> {
         self.all.iter().filter_map(|form| Some((form, form.dropped.as_ref()?)))
     }
 
-    /// Returns what has to be chosen from: several GGUF models, or several precisions of which none is the plain one.
+    /// Returns the forms from which the user has to choose: several GGUF models, or several precisions of a model of
+    /// which every file has a precision in its name.
     fn choices(&self) -> Vec<WeightChoice> {
         let kept = || self.all.iter().filter(|form| form.dropped.is_none());
         let models: Vec<&Form<'_>> = kept().filter(|form| form.is_gguf_model()).collect();
@@ -270,13 +276,14 @@ impl<'a> Form<'a> {
         self.has_format(Format::Gguf) && !self.is_accessory()
     }
 
-    /// Returns whether a GGUF file is no model by itself: what turns images into tokens, or the statistics that a
-    /// quantization was made with.
+    /// Returns whether a GGUF file is not a model by itself: a projector (`mmproj`), which turns images into tokens, or
+    /// an importance matrix (`imatrix`), with which a quantization was made.
     fn is_accessory(&self) -> bool {
         let name = self.files.first().map_or("", |file| file.path.file_name());
         self.has_format(Format::Gguf) && (is_projector(name) || name.to_ascii_lowercase().contains("imatrix"))
     }
 
+    /// Returns the form as a choice, with a glob that matches the file or all shards.
     fn choice(&self) -> WeightChoice {
         let first = self.files.first().map_or("", |file| file.path.as_str());
         let number = self.set.as_ref().and_then(|set| set.name.shard).and(first.rsplit_once("-of-"));
@@ -288,15 +295,16 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Orders forms by preference: the plain precision first, then the format, and of a file and its shards those that an
-/// index names.
+/// Returns the key that sorts forms by preference, best first. A name without a precision is best, then the better
+/// format. Of a single file and shards of the same name, the shards are better if they have an index, and the file if
+/// not.
 fn rank<'a>(set: &WeightSet<'a>, indexes: &BTreeSet<Indexed<'_>>) -> (bool, Format, bool, &'a str, &'a str) {
     let WeightName { folder, stem, precision, shard, format } = set.name;
     let is_indexed = indexes.contains(&Indexed { folder, stem, precision, format });
     (precision.is_some(), format, shard.is_some() != is_indexed, folder, stem)
 }
 
-/// Returns the folders that hold the whole model once more, with their files.
+/// Returns the folders that hold a copy of the whole `model`, with the files in these folders.
 fn copied_folders<'a>(files: &[&'a SourceFile], model: &WeightSet<'_>) -> BTreeMap<&'static str, Vec<&'a SourceFile>> {
     let mut folders: BTreeMap<&str, Vec<&'a SourceFile>> = BTreeMap::new();
     for file in files {

@@ -1,18 +1,18 @@
-//! What the name of a weight file says: its folder, which model or part of one, precision, shard and format.
+//! Parses the name of a weight file: folder, stem (the model or part of it), precision, shard and format.
 
 use crate::{ModelPath, path::has_extension};
 
-/// The formats of weight files, best first: of two files that hold the same weights the one with the earlier format is
+/// The formats of weight files, best first. Of two files with the same weights, the file of the better format is
 /// packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Format {
     Safetensors,
-    /// Pickled tensors of `PyTorch`; `.bin` of `CTranslate2` too.
+    /// Pickled tensors of `PyTorch`. A `.bin` file of `CTranslate2` counts as this format too.
     Pickle,
     /// Keras, with which TensorFlow models are saved.
     Keras,
     Flax,
-    /// Weights of rust-bert.
+    /// Weights of rust-bert (`.ot`).
     Rust,
     Onnx,
     Gguf,
@@ -35,14 +35,15 @@ const EXTENSIONS: [(&str, Format); 12] = [
     ("tflite", Format::Lite),
 ];
 
-/// Endings behind a dot that name a precision: `model.fp16.safetensors`. `ema` and `non_ema` are none: these are other
-/// weights.
+/// Words behind a dot that name a precision: `model.fp16.safetensors`. `ema` and `non_ema` name no precision: such
+/// files hold other weights.
 const PRECISIONS: [&str; 10] = ["fp32", "f32", "fp16", "f16", "bf16", "fp8", "int8", "8bit", "int4", "4bit"];
-/// Endings of ONNX files that name a precision, as `optimum` and transformers.js write them: `model_q4f16.onnx`.
+/// Words behind an underscore that name the precision of an ONNX file, as `optimum` and transformers.js write them:
+/// `model_q4f16.onnx`.
 const ONNX_PRECISIONS: [&str; 13] =
     ["fp32", "fp16", "bf16", "int8", "uint8", "q8", "q4", "q4f16", "bnb4", "quantized", "qint8", "quint8", "int4"];
 
-/// Which shard of how many a file is.
+/// The number of a shard and the number of all shards: `00001-of-00002`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shard {
     pub(crate) number: u32,
@@ -62,10 +63,10 @@ pub(crate) struct WeightName<'a> {
 }
 
 impl<'a> WeightName<'a> {
-    /// Parses the name of a file; `None` when the name is not one of weights.
+    /// Parses the path of a file; `None` when the name is not that of a weight file.
     pub(crate) fn parse(path: &'a ModelPath) -> Option<Self> {
         let (folder, name) = split(path.as_str());
-        // A vocabulary is no weights.
+        // `tokenizer.bin` is a vocabulary, not weights.
         if name.starts_with("tokenizer") {
             return None;
         }
@@ -88,12 +89,13 @@ impl<'a> WeightName<'a> {
     }
 }
 
-/// Returns whether a file holds a whole model in the form of the model's own authors: Meta's and Mistral's.
+/// Returns whether the name of a file is that of a whole model in the format of Meta or Mistral
+/// (`consolidated.00.pth`).
 pub(crate) fn is_consolidated(name: &str) -> bool {
     name.starts_with("consolidated")
 }
 
-/// Splits a path into folder and name.
+/// Splits a path into folder and name. The folder of a file at the root is empty.
 pub(crate) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
@@ -107,11 +109,13 @@ fn take_shard(stem: &mut &str) -> Option<Shard> {
     Some(shard)
 }
 
+/// Parses a number of one to six digits.
 fn digits(text: &str) -> Option<u32> {
     let fits = (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if fits { text.parse().ok() } else { None }
 }
 
+/// Takes a precision off the end of `stem`. The name of a GGUF file has none: its quantization is part of the stem.
 fn take_precision<'a>(stem: &mut &'a str, format: Format) -> Option<&'a str> {
     let (head, precision) = match format {
         Format::Gguf => return None,

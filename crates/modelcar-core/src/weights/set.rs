@@ -1,29 +1,30 @@
-//! Sets of weight files: one file, or all shards of one.
+//! Sets of weight files: a single file, or the shards of one model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::name::{Format, WeightName};
 use crate::source::SourceFile;
 
-/// A weight file, or the shards of one.
+/// A weight file, or shards that belong together.
 #[derive(Debug, Clone)]
 pub(crate) struct WeightSet<'a> {
-    /// The name that all of them have, the shard aside.
+    /// The parsed name, which all files have in common except for the number of the shard.
     pub(crate) name: WeightName<'a>,
     /// The files, by path.
     pub(crate) files: Vec<&'a SourceFile>,
-    /// Size of all of them in bytes.
+    /// Size of all files in bytes.
     pub(crate) bytes: u64,
+    /// The numbers of the shards that are there.
     numbers: BTreeSet<u32>,
 }
 
-/// Groups the weight files among `files`; other files are passed over.
+/// Groups the weight files among `files` into sets. Other files are ignored.
 pub(crate) fn sets<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> Vec<WeightSet<'a>> {
     let mut sets: BTreeMap<_, WeightSet<'a>> = BTreeMap::new();
     for file in files {
         let Some(name) = WeightName::parse(&file.path) else { continue };
         let extension = file.path.file_name().rsplit_once('.').map_or("", |(_, extension)| extension);
-        // The parts of an ONNX model lie in several files; its data is one of them.
+        // An ONNX model has its graph in `model.onnx` and its data in `model.onnx_data`: both belong to one set.
         let extension = if name.format == Format::Onnx { "" } else { extension };
         let key = (name.folder, name.stem, name.format, name.precision, name.shard.map(|shard| shard.of), extension);
         let set = sets.entry(key).or_insert_with(|| WeightSet {
@@ -44,12 +45,13 @@ pub(crate) fn sets<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> Vec<W
 }
 
 impl WeightSet<'_> {
-    /// Returns the numbers of the shards that are not there. Shards count from 1; TensorFlow's count from 0.
+    /// Returns the numbers of the shards that are missing, at most [`MISSING_MAX`]. Shards are counted from 1, or from
+    /// 0 when there is a shard 0, as TensorFlow writes them.
     pub(crate) fn missing(&self) -> Vec<u32> {
         let Some(shard) = self.name.shard else { return Vec::new() };
         let first = u32::from(!self.numbers.contains(&0));
         let all = first..shard.of.saturating_add(first);
-        // What a hostile name claims is not counted through.
+        // A hostile name may claim a million shards.
         all.filter(|number| !self.numbers.contains(number)).take(MISSING_MAX).collect()
     }
 
@@ -58,7 +60,7 @@ impl WeightSet<'_> {
         self.name.shard.is_none_or(|shard| u32::try_from(self.numbers.len()).is_ok_and(|count| count >= shard.of))
     }
 
-    /// Returns the name of the shard with a number, as the names of the other shards are written.
+    /// Returns the path of the shard with a number, with as many digits as the paths of the other shards have.
     pub(crate) fn shard_name(&self, number: u32) -> String {
         let Some((first, shard)) = self.files.first().zip(self.name.shard) else { return String::new() };
         let own = WeightName::parse(&first.path).and_then(|name| name.shard).unwrap_or(shard);
@@ -69,7 +71,7 @@ impl WeightSet<'_> {
         format!("{head}{number:0digits$}-of-{tail}")
     }
 
-    /// Returns the first file, and how many more there are, for people.
+    /// Returns the path of the first file and the number of further files, for people.
     pub(crate) fn title(&self) -> String {
         match self.files.as_slice() {
             [] => String::new(),
@@ -79,7 +81,7 @@ impl WeightSet<'_> {
     }
 }
 
-/// Most missing shards that are told.
+/// Most missing shards that are counted.
 const MISSING_MAX: usize = 100_000;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What a training writes beside a model so that it can go on: no server loads any of it.
+//! Recognizes files by which a training can be continued, such as the state of the optimizer. No server loads these
+//! files.
 
 use crate::ModelPath;
 
@@ -16,7 +17,8 @@ pub(super) fn is_state(path: &ModelPath) -> bool {
     state || ["trainer_state.json", "training_args.bin", "scaler.pt"].contains(&name) || in_folder(path, is_step)
 }
 
-/// Returns whether a file lies in the folder of a checkpoint: a whole model as the training had it at some step.
+/// Returns whether a file is in the folder of a checkpoint (`checkpoint-500`), which holds the whole model as of some
+/// step of the training.
 pub(super) fn is_in_checkpoint(path: &ModelPath) -> bool {
     in_folder(path, |folder| {
         let step = folder.strip_prefix("checkpoint-").or_else(|| folder.strip_prefix("checkpoint_"));
@@ -24,7 +26,7 @@ pub(super) fn is_in_checkpoint(path: &ModelPath) -> bool {
     })
 }
 
-/// `DeepSpeed` keeps the optimizer of each step in a folder.
+/// Returns whether a folder is one of `DeepSpeed`'s (`global_step100`), which hold the optimizer's state at a step.
 fn is_step(folder: &str) -> bool {
     folder.strip_prefix("global_step").is_some_and(is_number)
 }
@@ -33,6 +35,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Returns whether `is` holds for a folder that the file is in, at any depth.
 fn in_folder(path: &ModelPath, is: impl Fn(&str) -> bool) -> bool {
     split(path.as_str()).0.split('/').any(is)
 }
