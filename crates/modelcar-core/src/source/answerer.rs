@@ -1,30 +1,33 @@
-//! Who answers for a model on the Hub, why it is refused, and what became of the token: for errors.
+//! Parts of errors about a model on the Hub: which server answered, why access is refused, and whether the token was
+//! sent.
 
 use std::fmt;
 
-/// Who answered, or should have. What can be done about a refusal depends on it.
+/// The server that answered a request or should have answered. The remedy for a refusal depends on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answerer {
     /// The Hugging Face Hub itself, by its host.
     Hub(Box<str>),
-    /// Another server that speaks the Hub's language, by its host and port.
+    /// Another server with the Hub's API, by its host and port.
     Mirror(Box<str>),
-    /// A store that the Hub or a mirror sends to for a file's bytes, by its host and port. It knows no token.
+    /// A store (CDN, S3) to which the Hub or a mirror redirects for a file's bytes, by its host and port. A store never
+    /// gets the token.
     Store(Box<str>),
-    /// A proxy on the way to this host.
+    /// A proxy between this program and the host that is named here.
     Proxy(Box<str>),
 }
 
 impl Answerer {
-    /// Returns the host and, where it is not the usual one, the port.
+    /// Returns the host and, unless it is the default port of the scheme, the port.
     pub fn host(&self) -> &str {
         match self {
             Self::Hub(host) | Self::Mirror(host) | Self::Store(host) | Self::Proxy(host) => host,
         }
     }
 
-    /// Returns whether the answer says something of the model and of who may read it.
+    /// Returns whether an answer of this server says something about the model and about who may read it. The answer of
+    /// a store or a proxy does not.
     pub fn knows_models(&self) -> bool {
         matches!(self, Self::Hub(_) | Self::Mirror(_))
     }
@@ -41,17 +44,17 @@ impl fmt::Display for Answerer {
     }
 }
 
-/// What became of the token in a request that was refused.
+/// Whether the token was sent with a request that was refused, and why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenUse {
-    /// It was sent.
+    /// The token was sent.
     Sent,
-    /// There is none.
+    /// There is no token.
     Absent,
-    /// There is none, for this reason.
+    /// There is no token although the caller expected one, for this reason.
     Unreadable(String),
-    /// There is one. It is for the host that was asked, and was not sent to the host that the first one sends to.
+    /// There is a token, and it was not sent: a redirect led away from the endpoint, to which the token belongs.
     Withheld {
         /// The host that refused.
         refused: String,
@@ -64,7 +67,7 @@ impl TokenUse {
         matches!(self, Self::Absent | Self::Unreadable(_))
     }
 
-    /// Returns what a refusal says of the token, to stand behind it.
+    /// Returns a text about the token, for the end of an error message.
     pub(super) fn aside(&self) -> String {
         match self {
             Self::Sent => String::new(),
@@ -79,18 +82,18 @@ impl TokenUse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GateReason {
-    /// The account has no access, and has not asked for it as far as is known.
+    /// The account has no access. Whether the account has requested access is not known.
     NoAccess,
-    /// The account has asked, and nobody has decided yet.
+    /// The account has requested access, and the authors have not decided yet.
     Pending,
-    /// The authors turned the account down.
+    /// The authors have rejected the account's request.
     Rejected,
-    /// The account may have access, and its token lacks the permission to use it.
+    /// The fine-grained token lacks the permission to read gated models. The account may have access.
     TokenPermission,
 }
 
 impl GateReason {
-    /// Reads the reason out of the Hub's words. The Hub has one error code for all of them.
+    /// Reads the reason from the text of the Hub's answer. The Hub has one error code for all reasons.
     #[cfg(feature = "hub")]
     pub(super) fn read(message: &str) -> Self {
         let message = message.to_lowercase();
@@ -106,7 +109,7 @@ impl GateReason {
         }
     }
 
-    /// Returns why the model can't be read, to stand behind its name.
+    /// Returns the reason as a text that follows the name of the model.
     pub(super) fn told(self, token: &TokenUse) -> String {
         if *token != TokenUse::Sent {
             return token.aside();

@@ -1,4 +1,4 @@
-//! How far a source may read ahead, shared by all readers of a build.
+//! The read budget: how many connections and how much memory all readers of a build use together.
 
 use std::sync::{
     Arc,
@@ -7,16 +7,18 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-/// Shorter parts would spend their time on requests.
+/// Smallest part of [`ReadBudget::for_memory`], in bytes. With smaller parts, the latency of requests costs too much
+/// time.
 const PART_BYTES_LEAST: u64 = 1 << 20;
-/// Longer parts gain nothing.
+/// Largest part of [`ReadBudget::for_memory`], in bytes. Larger parts are not faster.
 const PART_BYTES_MOST: u64 = 16 << 20;
 
-/// Connections and memory of a build's readers.
+/// The connections and the memory that all readers of a build share. A stream of [`Source::read`](super::Source::read)
+/// is a reader.
 ///
-/// A reader asks for its files in parts of [`part_bytes`](Self::part_bytes), several at a time. The readers at work
-/// share the connections evenly: four layers have two each of eight, and the last layer has all of them. Memory is
-/// bounded by a part for each connection and each reader, whatever the size of a file.
+/// A reader requests its files in parts of [`part_bytes`](Self::part_bytes), several parts at a time. The active
+/// readers share the connections evenly: of eight connections, four readers have two each, and the last reader has all
+/// eight. Memory is bounded by one part for each connection and one for each reader, whatever the size of a file.
 #[derive(Debug, Clone)]
 pub struct ReadBudget {
     connections: usize,
@@ -26,14 +28,15 @@ pub struct ReadBudget {
 }
 
 impl ReadBudget {
-    /// Shares out `connections` of them, at least one, to read parts of `part_bytes` bytes, at least one.
+    /// Returns a budget of `connections` connections and parts of `part_bytes` bytes. A value of 0 counts as 1.
     pub fn new(connections: usize, part_bytes: u64) -> Self {
         let connections = connections.max(1);
         let permits = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
         Self { connections, permits, readers: Arc::default(), part_bytes: part_bytes.max(1) }
     }
 
-    /// Shares out `connections`, which read `bytes` ahead in all; a part has from 1 to 16 MiB.
+    /// Returns a budget of `connections` connections that hold about `bytes` bytes in memory together. A part has 1 MiB
+    /// at least, so many connections may hold more than `bytes`, and 16 MiB at most.
     pub fn for_memory(connections: usize, bytes: u64) -> Self {
         let connections = connections.max(1);
         Self::new(connections, (bytes / connections as u64).clamp(PART_BYTES_LEAST, PART_BYTES_MOST))
@@ -49,12 +52,12 @@ impl ReadBudget {
         self.part_bytes
     }
 
-    /// Returns what a request to the source must hold: one permit is one connection.
+    /// Returns the semaphore of the connections. A request to the source has to hold one permit until it ends.
     pub fn permits(&self) -> &Arc<Semaphore> {
         &self.permits
     }
 
-    /// Takes a share of the connections, until the share is dropped.
+    /// Registers a reader, which has a share of the connections until the returned value is dropped.
     #[must_use]
     pub fn join(&self) -> ReaderShare {
         self.readers.fetch_add(1, Ordering::Relaxed);
@@ -70,7 +73,8 @@ pub struct ReaderShare {
 }
 
 impl ReaderShare {
-    /// Returns how many parts this reader may have in flight now. It changes as readers come and go.
+    /// Returns how many parts this reader may request at the same time, at least one. The number changes when readers
+    /// join or leave.
     pub fn parts(&self) -> usize {
         self.connections.div_ceil(self.readers.load(Ordering::Relaxed).max(1))
     }

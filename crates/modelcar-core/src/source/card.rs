@@ -1,18 +1,19 @@
-//! What a model card, the README of a model on the Hub, says of the licence.
+//! Reads the licence from a model card: the `README.md` of a model on the Hub, with YAML front matter.
 
-/// Longest licence that is taken over.
+/// Most characters of a licence that are kept.
 const MAX_LICENSE_CHARS: usize = 200;
 
-/// Returns the licence that the front matter of `card` names, as the Hub tells it: one id, several with commas, or the
-/// name that explains `other`.
+/// Returns the licence in the front matter of `card`, in the form that the Hub source has: one id, several ids joined
+/// with commas, or the `license_name` where the id is `other`.
 ///
-/// Of YAML this knows what cards are written in: keys at the start of a line, plain and quoted texts, lists in brackets
-/// or one item a line.
+/// Only the part of YAML is parsed that model cards use: keys at the start of a line, plain and quoted texts, lists in
+/// brackets, and lists with one item a line.
 pub(super) fn license(card: &str) -> Option<String> {
     stated_license(value(card, "license")?, || value(card, "license_name"))
 }
 
-/// Returns the licence that a card states by its `license`; `other` is explained by its `license_name`.
+/// Returns the licence in a form for annotations: `license`, or `name` where `license` is `other`, without control
+/// characters. `None` when nothing is left.
 pub(super) fn stated_license(license: String, name: impl FnOnce() -> Option<String>) -> Option<String> {
     let told = if license == "other" { name().unwrap_or(license) } else { license };
     let clean: String = told.chars().filter(|c| !c.is_control()).take(MAX_LICENSE_CHARS).collect();
@@ -20,7 +21,7 @@ pub(super) fn stated_license(license: String, name: impl FnOnce() -> Option<Stri
     (!clean.is_empty()).then(|| clean.to_owned())
 }
 
-/// Returns the value of a key of the front matter; items of a list are joined with commas.
+/// Returns the value of a key in the front matter. The items of a list are joined with commas.
 fn value(card: &str, key: &str) -> Option<String> {
     let mut lines = card.strip_prefix('\u{feff}').unwrap_or(card).lines();
     lines.next().filter(|line| line.trim_end() == "---")?;
@@ -37,13 +38,13 @@ fn value(card: &str, key: &str) -> Option<String> {
     (!items.is_empty()).then(|| items.join(", "))
 }
 
-/// Returns a text without the comment behind it.
+/// Returns a text without white space around it, and without a comment behind it unless the text is quoted.
 fn plain(text: &str) -> &str {
     let text = text.trim();
     if text.starts_with(['"', '\'']) { text } else { text.split(" #").next().unwrap_or_default().trim() }
 }
 
-/// Returns a single text; nothing where YAML has null.
+/// Returns a single text without its quotes; an empty text for YAML's null.
 fn scalar(text: &str) -> String {
     let text = plain(text);
     for quote in ['"', '\''] {

@@ -1,4 +1,4 @@
-//! A directory as a source: a checkout, an export, a snapshot folder of the Hugging Face cache.
+//! A directory as a source: a git checkout, the output of an export, or a snapshot folder of the Hugging Face cache.
 
 mod buffers;
 mod walk;
@@ -30,14 +30,16 @@ use crate::{
     thread,
 };
 
-/// Reads that may wait for the consumer.
+/// Chunks that are read ahead of the consumer of a stream.
 const READS_AHEAD: usize = 2;
 
-/// The files below a directory, as they were when it was opened.
+/// The files below a directory, as they were when the directory was opened. Reading a file that has changed since is an
+/// error.
 ///
-/// Symbolic links that stay inside are read as what they point to; so are the links of a Hugging Face cache snapshot,
-/// whose files lie in the `blobs` folder beside it. Passed over is what is not the model's: `.git`, and at the root the
-/// notes that the Hub's client keeps of its downloads, `.cache/huggingface`.
+/// A symbolic link to a place inside the directory is read as the file or folder that it points to. So are the links of
+/// a snapshot in the Hugging Face cache, whose contents are in the cache's `blobs` folder. A link that leaves the
+/// directory is an error. Two entries are skipped: `.git` at any depth, and `.cache/huggingface` at the root, where the
+/// Hub's client keeps notes about its downloads.
 #[derive(Debug)]
 pub struct DirSource {
     files: Arc<Listed>,
@@ -45,25 +47,27 @@ pub struct DirSource {
     progress: Arc<dyn Progress>,
 }
 
-/// What a directory held when it was opened.
+/// The files that a directory held when it was opened.
 #[derive(Debug)]
 struct Listed {
-    /// Absolute and without links.
+    /// The directory's absolute path without links.
     root: PathBuf,
     files: BTreeMap<ModelPath, Found>,
 }
 
 impl DirSource {
-    /// Walks `root` and takes note of every file's size, times and place.
+    /// Walks `root`, and records size, modification time and inode of every file. No file is read.
     ///
     /// # Errors
-    /// When `root` is no directory, or holds an entry that can't stand in a model: a link that leaves it, a device,
-    /// a name that is not UTF-8.
+    /// When `root` is not a directory. [`SourceError::BadEntry`], [`SourceError::DanglingLink`] or
+    /// [`SourceError::TooManyLinked`] when an entry can't be a file of a model: a link that leaves `root`, a link that
+    /// leads nowhere, a device, a name that is not UTF-8. [`SourceError::Unfinished`] when `root` has the unfinished
+    /// files of a download.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, SourceError> {
         Self::open_without(root, Unwanted::none()).await
     }
 
-    /// As [`open`](Self::open), and passes over unwanted entries that can't stand in a model.
+    /// As [`open`](Self::open), but skips an entry that can't be a file of a model when the entry is `unwanted`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -78,7 +82,7 @@ impl DirSource {
         Ok(Self { files: Arc::new(files), origin: Origin::default(), progress: Arc::new(NoProgress) })
     }
 
-    /// Returns the directory, absolute and without links.
+    /// Returns the directory's absolute path without links.
     pub fn root(&self) -> &Path {
         &self.files.root
     }
@@ -89,24 +93,24 @@ impl DirSource {
         self.files.files.keys()
     }
 
-    /// Returns where a file lies, behind all links.
+    /// Returns the path on the file system of a file of the model, with all links resolved.
     #[cfg(feature = "hub")]
     pub(super) fn place(&self, path: &ModelPath) -> Option<&Path> {
         self.files.files.get(path).map(|found| found.place.as_path())
     }
 
-    /// Returns the source with somebody who is told how far [`identify`](Self::identify) is.
+    /// Returns the source with `progress`, to which [`identify`](Self::identify) reports how many bytes are hashed.
     #[must_use]
     pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = progress;
         self
     }
 
-    /// Reads every file once, one on each core, and returns the files with their SHA-256, so that a lock file can pin
-    /// their content.
+    /// Reads every file once and returns the files with their SHA-256, so that a lock file can pin their content. As
+    /// many files are hashed at the same time as there are CPU cores.
     ///
     /// # Errors
-    /// When a file can't be read or changes meanwhile.
+    /// When a file can't be read, or has changed since the directory was opened.
     pub async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
         if files.is_empty() {
             return Ok(files);
@@ -157,7 +161,7 @@ impl Source for DirSource {
             let buffers = Buffers::default();
             for extent in extents {
                 if let Err(error) = read_extent(&files, &extent, &buffers, &sender) {
-                    // The reader is gone or has the error: nobody is left to tell.
+                    // Sending fails only if the consumer has dropped the stream: nobody waits for the error.
                     let _nobody_listens = sender.blocking_send(Err(error));
                     return;
                 }
@@ -171,9 +175,10 @@ impl Source for DirSource {
     }
 }
 
-/// Bytes of a file that are told of at once.
+/// Hashed bytes between two progress events.
 const TOLD_BYTES: u64 = 1 << 20;
 
+/// Hashes one file. Blocks.
 fn identify(files: &Listed, mut file: SourceFile, progress: &dyn Progress) -> Result<SourceFile, SourceError> {
     let mut hasher = sha2::Sha256::new();
     let extent = Extent { file: Arc::new(file.clone()), offset: 0, len: file.size };
@@ -195,6 +200,7 @@ fn identify(files: &Listed, mut file: SourceFile, progress: &dyn Progress) -> Re
     Ok(file)
 }
 
+/// Sends the chunks of an extent. Blocks; ends early, without an error, when the consumer has dropped the stream.
 fn read_extent(
     files: &Listed,
     extent: &Extent,
@@ -211,9 +217,10 @@ fn read_extent(
     }
 }
 
-/// Reads a stretch of a file that must stay the one that was listed.
+/// Reads an extent, and checks before the first and after the last byte that the file is still the listed one.
 ///
-/// Plain reads, no mapping: a mapped file that is cut short kills the process that looks at it.
+/// The file is read and not mapped into memory: when a mapped file is truncated, access to it kills the process
+/// (SIGBUS).
 struct ExtentReader<'a> {
     file: File,
     found: &'a Found,
@@ -232,8 +239,8 @@ impl<'a> ExtentReader<'a> {
         Ok(Self { file, found, left: extent.len })
     }
 
-    /// Fills the beginning of `buffer`; `None` at the end. The last bytes are given once the file has proven to be
-    /// unchanged.
+    /// Reads the next bytes into `buffer` and returns their number; `None` at the end of the extent. The last bytes are
+    /// returned only if the file is unchanged.
     fn next(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, SourceError> {
         if self.left == 0 {
             return Ok(None);
@@ -251,12 +258,12 @@ impl<'a> ExtentReader<'a> {
     }
 }
 
-/// Tells the system that the file is read from front to back, for which Linux doubles what it reads ahead.
+/// Tells the kernel that the extent is read sequentially (`fadvise`). Linux then doubles its read-ahead.
 fn read_ahead(file: &File, extent: &Extent) {
     #[cfg(target_os = "linux")]
     {
         let len = std::num::NonZeroU64::new(extent.len);
-        // A file system that takes no advice reads all the same.
+        // Without the advice the read is only slower, so a failure is ignored.
         let _advice = rustix::fs::fadvise(file, extent.offset, len, rustix::fs::Advice::Sequential);
     }
     #[cfg(not(target_os = "linux"))]

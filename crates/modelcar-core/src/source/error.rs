@@ -1,4 +1,4 @@
-//! What can go wrong with a source.
+//! The errors of sources.
 
 use std::{
     io,
@@ -13,20 +13,20 @@ use crate::{
     path::InvalidPath,
 };
 
-/// Why a source can't give what it was asked for.
+/// Why a source can't be opened, listed or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The repository does not exist, or can't be seen with that token.
+    /// The repository does not exist, or it is private and can't be seen with the token.
     #[error("model `{repo}` was not found on {by}{}", .token.aside())]
     RepositoryNotFound {
         /// `owner/name`.
         repo: String,
-        /// Who says so.
+        /// The server that says so.
         by: Answerer,
-        /// What became of the token.
+        /// Whether the token was sent.
         token: TokenUse,
-        /// The answer.
+        /// The server's answer.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The repository has no such branch, tag or commit.
@@ -36,25 +36,25 @@ pub enum SourceError {
         repo: String,
         /// The revision asked for.
         revision: String,
-        /// The answer, when somebody was asked.
+        /// The server's answer; `None` when the revision is malformed and no server was asked.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The repository's files are for those alone who were given access.
+    /// The repository is gated: its files can be read only by accounts that the authors have given access.
     #[error("model `{repo}` is gated{}", .reason.told(.token))]
     Gated {
         /// `owner/name`.
         repo: String,
         /// Why there is no access.
         reason: GateReason,
-        /// What became of the token.
+        /// Whether the token was sent.
         token: TokenUse,
-        /// The answer.
+        /// The server's answer.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// A text is no model name.
+    /// A text is not the name of a model.
     #[error("`{0}` is not a model: expected `owner/name` or `owner/name@revision`")]
     InvalidRepository(String),
-    /// A text names neither a model nor a directory.
+    /// A text is not the name of a source: see [`SourceRef`](super::SourceRef).
     #[error("source `{0}` is neither a model nor a path")]
     InvalidName(String),
     /// The URL of a store names no folder of a bucket. It is not shown where it may hold a password.
@@ -103,7 +103,7 @@ pub enum SourceError {
         /// `owner/name[@revision]`.
         model: String,
     },
-    /// The model is in a cache, and the caller gave no way to one.
+    /// The model is in the Hugging Face cache, and the caller gave no folder of a cache.
     #[error("model `{model}` is in the Hugging Face cache, and no folder of the cache is given")]
     NoCacheFolder {
         /// `owner/name[@revision]`.
@@ -118,7 +118,8 @@ pub enum SourceError {
         revision: String,
         /// Folder of the cache.
         folder: Box<Path>,
-        /// What there is of the model, for people: names of revisions with their commits, and other commits.
+        /// Snapshots of the model that the cache has, for people: branches and tags with their commits, and other
+        /// commits.
         cached: Vec<String>,
     },
     /// Files of the model are missing from the cache.
@@ -131,60 +132,61 @@ pub enum SourceError {
         /// Paths inside the model, at least one.
         missing: Vec<String>,
     },
-    /// A download did not end.
+    /// The source has an unfinished file of a download that was interrupted.
     #[error("`{path}` is left of a download that did not end")]
     Unfinished {
         /// Path on the file system.
         path: PathBuf,
     },
-    /// A request to the Hub failed, or one to a store that it sends to.
+    /// A request failed, to the Hub or to a store that the Hub redirects to.
     #[cfg(feature = "hub")]
     #[error("{what} on {by}{}", token_aside(.by, .token, .source))]
     Http {
         /// The act and its object.
         what: String,
-        /// Who was asked.
+        /// The server that was asked.
         by: Answerer,
-        /// What became of the token.
+        /// Whether the token was sent.
         token: TokenUse,
         /// The failure.
         source: Box<crate::http::HttpFailure>,
     },
-    /// The connection broke inside a body.
+    /// The connection broke while the body of an answer was read.
     #[error("read `{path}` from `{host}`: the body broke off at byte {at} of {size}")]
     BrokenBody {
         /// The file.
         path: ModelPath,
         /// The host that served it.
         host: String,
-        /// Bytes of the file that had arrived.
+        /// Offset in the file of the first byte that did not arrive.
         at: u64,
-        /// Size of the file.
+        /// Size of the file in bytes.
         size: u64,
-        /// What the transport says; `None` when the body ended early without an error.
+        /// The error of the connection; `None` when the body ended early without an error.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// No byte came for a long time.
+    /// No byte came for the time of the stall timeout.
     #[error("read `{path}` from `{host}`: no byte for {seconds} s")]
     Stalled {
         /// The file.
         path: ModelPath,
         /// The host that served it.
         host: String,
-        /// How long nothing came.
+        /// The time without a byte, in seconds.
         seconds: u64,
     },
-    /// What came is not the file that was asked for, by its size or kind.
+    /// A server sent something else than the listed file: another size, another hash, or a web page.
     #[error("{by} sent something else in place of `{path}`: {reason}")]
     NotTheFile {
         /// The file.
         path: ModelPath,
-        /// Who sent it.
+        /// The server that answered.
         by: Answerer,
-        /// What came.
+        /// The difference from the listing.
         reason: String,
     },
-    /// A store can't give a part of a file. [`ranged::read`](super::ranged::read) then reads the file in one go.
+    /// A server does not support `Range` requests and always sends the whole file.
+    /// [`ranged::read`](super::ranged::read) then reads the file with one request.
     #[error("`{host}` gives `{path}` as a whole only")]
     NoRanges {
         /// The file.
@@ -192,29 +194,30 @@ pub enum SourceError {
         /// The host that serves it.
         host: String,
     },
-    /// The listing leaves out the hash by which a file would be verified.
+    /// The listing has no hash by which the content of a file can be verified.
     #[error("{by} lists `{path}` without the {hash} of its content, so that it can't be verified")]
     NoHash {
         /// The file.
         path: String,
-        /// Who lists it.
+        /// The server that lists the file.
         by: Answerer,
-        /// What is missing.
+        /// The kind of hash that is missing.
         hash: &'static str,
     },
-    /// The listing of the source is not to be trusted.
+    /// The source's listing, or its answer about a revision, is malformed or contradicts itself, and is refused as a
+    /// whole.
     #[error("the listing of `{source_name}` can't be used: {reason}")]
     HostileListing {
         /// The source.
         source_name: String,
         /// What is wrong.
         reason: String,
-        /// The entry that is unusable, when the others are not; made safe to print.
+        /// Path of the entry that can't be used, made safe to print; `None` when the listing as a whole can't be used.
         entry: Option<String>,
-        /// The path that can't be, when it is one.
+        /// Why the path of the entry is invalid, if it is.
         source: Option<Box<InvalidPath>>,
     },
-    /// A directory's entry can't stand in a model.
+    /// An entry of a directory can't be a file of a model.
     #[error("`{path}` {reason}")]
     BadEntry {
         /// Path on the file system.
@@ -222,16 +225,16 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
-    /// What should be the model's directory is something else.
+    /// The path of a model's directory is not that of a directory.
     #[error("`{path}` is not a directory")]
     NotADirectory {
         /// Path on the file system.
         path: PathBuf,
     },
-    /// Links to folders make more of a directory's entries than are looked at.
+    /// Links to folders multiply the entries of a directory beyond a limit.
     #[error("`{path}` has more than {max} entries behind links to folders")]
     TooManyLinked {
-        /// Path on the file system.
+        /// Path on the file system of the first entry beyond the limit.
         path: PathBuf,
         /// The limit.
         max: usize,
@@ -241,27 +244,27 @@ pub enum SourceError {
     DanglingLink {
         /// Path on the file system.
         path: PathBuf,
-        /// What the link says.
+        /// The target that is written in the link.
         target: PathBuf,
     },
-    /// A file was asked for that the source does not list.
+    /// The caller asked for a file that the source does not list.
     #[error("`{path}` is not there")]
     NotListed {
         /// Path on the file system, or inside the model where the source is no directory.
         path: PathBuf,
     },
-    /// The Hub's address is not one.
+    /// The endpoint of the Hub is not a usable URL.
     #[error("the Hub's address {address} {reason}")]
     BadEndpoint {
-        /// The address in backquotes, or words for one that can't be shown.
+        /// The address in backquotes, or `(not shown)` for an address that may contain a password.
         address: String,
         /// What is wrong.
         reason: &'static str,
     },
-    /// The Hub's token can't be sent. It is not shown.
+    /// The Hub's token can't be sent in an HTTP header. The error does not contain the token.
     #[error("the Hub's token contains a character that an HTTP header can't carry")]
     BadToken,
-    /// A file is not the one that was listed any more.
+    /// A file has changed since it was listed.
     #[error("`{path}` changed while it was read: {reason}")]
     Changed {
         /// Path on the file system, or inside the model where the source is no directory.
@@ -287,25 +290,25 @@ pub enum SourceError {
         /// The failure.
         source: Box<crate::Error>,
     },
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("{act} `{path}`")]
     Io {
-        /// What was being done.
+        /// The operation, as a verb.
         act: &'static str,
         /// Path on the file system.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// A source of somebody else failed.
+    /// A [`Source`](super::Source) of another program failed.
     #[error(transparent)]
     Other(#[from] OtherError),
 }
 
-/// Most names that an error tells.
+/// Most names that an error message lists.
 const TOLD_MAX: usize = 8;
 
-/// Returns the first of `names`, and how many more there are; `none` where there is none.
+/// Returns the first of `names` and the number of further names, or `none` where there are no names.
 fn listed(names: &[String], none: &str) -> String {
     let told: Vec<_> = names.iter().take(TOLD_MAX).map(|name| format!("`{name}`")).collect();
     match names.len() {
@@ -346,7 +349,7 @@ impl ModelcarError for SourceError {
             #[cfg(feature = "hub")]
             Self::Http { by, source, .. } => match source.kind() {
                 kind if by.knows_models() || kind == ErrorKind::RateLimited => kind,
-                // No token and no other name of a model would change it.
+                // A store or proxy refused: neither a token nor another name of the model would help.
                 _ => ErrorKind::Network,
             },
             #[cfg(feature = "object-store")]
@@ -385,13 +388,14 @@ impl ModelcarError for SourceError {
         }
     }
 
-    /// A source tries again by itself, as [`Source::read`](super::Source::read) asks.
+    /// Returns `true`: a source retries by itself, as [`Source::read`](super::Source::read) demands.
     fn was_retried(&self) -> bool {
         true
     }
 }
 
-/// Only a refusal has to do with the token.
+/// Returns a text about the token where the Hub or a mirror refused the request (401, 403), and an empty text
+/// otherwise.
 #[cfg(feature = "hub")]
 fn token_aside(by: &Answerer, token: &TokenUse, failure: &crate::http::HttpFailure) -> String {
     let refused = failure.status.is_some_and(|status| matches!(status.as_u16(), 401 | 403));

@@ -53,55 +53,62 @@ pub use self::{
 };
 use crate::ContentId;
 
-/// A part of a file to read.
+/// A range of bytes in a file.
 #[derive(Debug, Clone)]
 pub struct Extent {
     /// The file.
     pub file: Arc<SourceFile>,
-    /// First byte.
+    /// Offset of the first byte, from the start of the file.
     pub offset: u64,
-    /// Number of bytes, at least one.
+    /// Number of bytes, at least 1.
     pub len: u64,
 }
 
-/// Bytes in order.
+/// A stream of bytes in the order of the files. An error ends the stream.
 pub type ByteStream = BoxStream<'static, Result<Bytes, SourceError>>;
 
-/// Gives a model's files.
+/// Lists and reads a model's files.
 ///
-/// No method has a default: a source that gives another source on would forget the method without a word.
-/// [`conformance::source`](crate::conformance::source) checks an implementation.
+/// A source is pinned: as long as the source exists, [`list`](Self::list) and [`read`](Self::read) return the same
+/// content, or fail. [`conformance::source`](crate::conformance::source) checks an implementation.
 ///
-/// A source is pinned: [`list`](Self::list) and [`read`](Self::read) speak of the same content until the source is
-/// dropped, or fail.
+/// No method has a default implementation. A source that wraps another source has to pass every method on, and the
+/// compiler would not notice a method that is missing.
 #[async_trait]
 pub trait Source: Send + Sync + Debug {
-    /// Returns where the model came from.
+    /// Returns where the model came from, for the annotations of the image.
     fn origin(&self) -> &Origin;
 
     /// Lists every file, in any order.
+    ///
+    /// # Errors
+    /// When the source can't be read, or an entry can't be a file of a model.
     async fn list(&self) -> Result<Vec<SourceFile>, SourceError>;
 
-    /// Returns `files` with the content ids that the listing leaves out.
+    /// Returns `files`, in the same order, with a content id for every file.
     ///
-    /// A source whose listing leaves none out returns `files` as they are; any other source reads the files, for which
-    /// [`hash_files`] is enough.
+    /// A source that lists every file with a content id returns `files` as they are. Any other source reads and hashes
+    /// the files, for example with [`hash_files`].
+    ///
+    /// # Errors
+    /// When a file can't be read.
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError>;
 
     /// Reads `extents` one after the other.
     ///
-    /// The stream yields exactly the bytes asked for, in order, or an error that names the file. `read` can be called
-    /// again at any time. Content is not verified here; whoever frames a layer does.
+    /// The stream yields exactly the bytes of the extents, in order, or ends with an error that names the file. `read`
+    /// can be called again at any time, also while other streams are read. The source does not verify the content: the
+    /// writer of the layer does.
     ///
-    /// No chunk is larger than a part of `budget`, where a part has 1 MiB or more. A stream that is dropped gives its
-    /// connections back. [`ranged::read`] does all that for a store that can give ranges of a file.
+    /// No chunk is larger than [`ReadBudget::part_bytes`] if that is 1 MiB or more. A stream that is dropped releases
+    /// its connections. [`ranged::read`] does all of this for a store that can return ranges of a file.
     ///
-    /// A source that reads over a network tries again by itself: what the stream ends with is final for the layer.
+    /// A source that reads over a network retries by itself. The error that ends the stream is final: the layer fails.
     fn read(&self, extents: Vec<Extent>, budget: &ReadBudget) -> ByteStream;
 }
 
-/// Reads each of `files` that has no content id from `source`, one after the other, and returns all with their content
-/// ids: the SHA-256 where there was none.
+/// Reads every file of `files` without a content id from `source`, one file after the other, and returns all `files`
+/// with content ids. A content id that was missing becomes the SHA-256 of the bytes.
 ///
 /// # Errors
 /// The first error of a read.

@@ -4,17 +4,19 @@ use std::{fmt, str::FromStr};
 
 use super::SourceError;
 
-/// Longest owner and longest name the Hub gives out.
+/// Most characters of an owner, and of a name, on the Hub.
 const MAX_CHARS: usize = 96;
-/// Longest revision; git refs are file names underneath.
+/// Most bytes of a revision. Git stores refs as files, and file names have at most 255 bytes.
 const MAX_REVISION_BYTES: usize = 255;
 
-/// A model on the Hub: `owner/name`, and `@revision` where one is asked for.
+/// The name of a model on the Hub: `owner/name`, or `owner/name@revision`.
 ///
 /// A revision is a branch, a tag, a commit or a ref such as `refs/pr/1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId {
+    /// `owner/name`.
     repository: String,
+    /// Length of the owner in bytes.
     owner_len: usize,
     revision: Option<String>,
 }
@@ -38,7 +40,8 @@ impl ModelId {
     /// Returns the same model at `revision`.
     ///
     /// # Errors
-    /// [`SourceError::RevisionNotFound`] when no revision can have that name.
+    /// [`SourceError::RevisionNotFound`] when `revision` can't be the name of a revision: empty, longer than 255 bytes,
+    /// `.` or `..`, or with white space or control characters.
     pub fn at(&self, revision: &str) -> Result<Self, SourceError> {
         if !is_revision(revision) {
             let (repo, revision) = (self.repository.clone(), revision.to_owned());
@@ -47,7 +50,7 @@ impl ModelId {
         Ok(Self { revision: Some(revision.to_owned()), ..self.clone() })
     }
 
-    /// Returns the revision, when one was named.
+    /// Returns the revision; `None` when the name has none.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
     }
@@ -81,7 +84,8 @@ impl fmt::Display for ModelId {
     }
 }
 
-/// The Hub's rule for owners and names; it also keeps them single, harmless segments of a URL's path.
+/// Returns whether `text` can be an owner or a name by the Hub's rules. Such a text is also a single, harmless segment
+/// of a URL's path.
 fn is_name(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (1..=MAX_CHARS).contains(&text.len())
@@ -92,13 +96,14 @@ fn is_name(text: &str) -> bool {
         && !text.contains("..")
 }
 
+/// Returns whether a name ends in `.git`.
 fn ends_like_git(name: &str) -> bool {
     name.len() >= 4 && name.as_bytes()[name.len() - 4..].eq_ignore_ascii_case(b".git")
 }
 
-/// Returns whether `text` can be asked for as a revision.
+/// Returns whether `text` can be the name of a revision in a URL.
 ///
-/// Percent-encoding does not save a `.` or `..` segment: URL parsers resolve `%2e%2e` too.
+/// `.` and `..` are refused, because URL parsers resolve such segments even if they are percent-encoded (`%2e%2e`).
 pub(super) fn is_revision(text: &str) -> bool {
     (1..=MAX_REVISION_BYTES).contains(&text.len())
         && text != "."
@@ -106,7 +111,7 @@ pub(super) fn is_revision(text: &str) -> bool {
         && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
-/// Returns whether `text` is a whole commit id.
+/// Returns whether `text` is a full commit id: 40 lower-case hexadecimal digits.
 #[cfg(feature = "hub")]
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

@@ -1,4 +1,4 @@
-//! Opens the source that a name leads to.
+//! Opens the source that a [`SourceRef`] names.
 
 use std::sync::Arc;
 
@@ -52,7 +52,8 @@ impl SourceRef {
         self.open_without(&Unwanted::none(), reach, progress).await
     }
 
-    /// As [`open`](Self::open); unwanted entries that can't stand in a model are passed over.
+    /// As [`open`](Self::open), but skips an entry that can't be a file of a model when the entry is `unwanted`.
+    /// Without `unwanted`, such an entry is an error.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -93,18 +94,18 @@ impl SourceRef {
     }
 }
 
-/// A source, with the name that leads to the same content again.
+/// An open source, with the name by which the same content can be opened again.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenSource {
-    /// The name; of a model on the Hub with its commit.
+    /// The name. The name of a model on the Hub has the commit as its revision.
     pub name: SourceRef,
     /// The source.
     pub source: Arc<dyn Source>,
 }
 
 impl OpenSource {
-    /// Joins a source and its name. A source of your own is called [`SourceRef::Other`].
+    /// Joins a source and its name. The name of a source of your own is a [`SourceRef::Other`].
     pub fn new(name: SourceRef, source: Arc<dyn Source>) -> Self {
         Self { name, source }
     }

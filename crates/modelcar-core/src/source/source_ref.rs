@@ -10,7 +10,7 @@ use crate::digest::serde_as_text;
 const HUB: &str = "hf://";
 const CACHE: &str = "hf-cache://";
 
-/// What leads to a source.
+/// The name of a source.
 ///
 /// Written as `owner/name[@revision]` or `hf://owner/name[@revision]` for a model on the Hub, as
 /// `hf-cache://owner/name[@revision]` for one in the cache of the Hugging Face tools, as `s3://bucket/prefix` or
@@ -19,9 +19,9 @@ const CACHE: &str = "hf-cache://";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceRef {
-    /// A model on the Hub, at a revision; `main` where none is named.
+    /// A model on the Hub. Without a revision, `main` is meant.
     Hub(ModelId),
-    /// A model in the cache of the Hugging Face tools, at a revision; `main` where none is named.
+    /// A model in the cache of the Hugging Face tools. Without a revision, `main` is meant.
     HubCache(ModelId),
     /// A directory.
     Dir(PathBuf),
@@ -50,7 +50,7 @@ impl FromStr for SourceRef {
         if text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) {
             return Ok(Self::Other(text.to_owned()));
         }
-        // A revision may hold slashes, a model's name holds one.
+        // The name of a model has one slash; the revision behind `@` may have more.
         match text.split('@').next().map(|name| name.matches('/').count()) {
             Some(1) => Ok(Self::Hub(text.parse()?)),
             _ => Err(SourceError::InvalidName(text.to_owned())),
@@ -59,7 +59,7 @@ impl FromStr for SourceRef {
 }
 
 impl fmt::Display for SourceRef {
-    /// Writes what [`FromStr`] reads back as the same source.
+    /// Writes a text that [`FromStr`] parses as the same source, unless the path of a directory is not UTF-8.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hub(model) => write!(f, "{model}"),

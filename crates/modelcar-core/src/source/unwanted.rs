@@ -1,32 +1,35 @@
-//! Which entries of a source nobody wants, asked where an entry can't stand in a model.
+//! Entries of a source that are skipped, in place of an error, when they can't be files of a model.
 
 use std::{fmt, sync::Arc};
 
-/// Says of an entry, by its name as the source has it, whether nobody wants it.
+/// Decides by the path of an entry whether the caller does not want the entry.
 ///
-/// A source asks only about an entry that can't stand in a model: one with a backslash in its name, a folder that can't be
-/// read. An unwanted one is passed over; any other is an error.
+/// A source asks only about an entry that can't be a file of a model, such as a file with a backslash in its name or an
+/// unreadable folder. If the entry is unwanted, the source skips it. Otherwise the source fails.
 #[derive(Clone, Default)]
 pub struct Unwanted(Option<Arc<Predicate>>);
 
 type Predicate = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Unwanted {
-    /// Every entry is wanted.
+    /// No entry is unwanted: a source fails at every entry that can't be a file of a model.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// No entry is wanted that can't stand in a model, for those who know already which files they want.
+    /// Every entry is unwanted: a source skips all entries that can't be files of a model. This suits a caller that has
+    /// the list of wanted files already.
     pub fn all() -> Self {
         Self::by(|_| true)
     }
 
-    /// The entries are unwanted of which `is_unwanted` says so. The name of a folder ends in `/`.
+    /// Those entries are unwanted for which `is_unwanted` returns `true`. Its argument is the entry's path inside the
+    /// source; the path of a folder ends in `/`.
     pub fn by(is_unwanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(is_unwanted)))
     }
 
+    /// Returns whether the entry is unwanted, and logs that it is.
     pub(crate) fn has(&self, name: &str) -> bool {
         let found = self.0.as_ref().is_some_and(|is_unwanted| is_unwanted(name));
         if found {

@@ -1,23 +1,25 @@
-//! Read buffers that are used again.
+//! A pool of read buffers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Size of one read. Large enough that a system call costs nothing beside the copy, small enough to stay in cache.
+/// Size of one read and of a buffer, in bytes. At this size the cost of the system call is small beside the cost of the
+/// copy, and a buffer still fits the CPU's cache.
 pub(super) const READ_BYTES: usize = 512 * 1024;
 
-/// Read buffers that come back when the last reader of their bytes lets go: no allocation and no page fault a read.
+/// A pool of read buffers. A buffer returns to the pool when the last user of its bytes drops it, so most reads need no
+/// allocation and cause no page faults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
-    /// Returns a buffer that nobody reads any more, or a new one.
+    /// Takes a buffer from the pool, or allocates a new one when the pool is empty.
     pub(super) fn take(&self) -> Buffer {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Buffer { bytes: free.unwrap_or_else(|| vec![0; READ_BYTES]), home: self.clone() }
     }
 }
 
-/// A buffer on loan.
+/// A buffer that returns to its pool when it is dropped.
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,

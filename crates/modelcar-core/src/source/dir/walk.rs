@@ -1,4 +1,5 @@
-//! Walks a directory: which files are below it, where each of them lies, and by what a file is known again.
+//! Walks a directory: lists the files below it, resolves links, and records by what a change of a file is noticed
+//! later.
 
 use std::{
     collections::BTreeMap,
@@ -16,26 +17,29 @@ use crate::{
     source::{SourceError, Unwanted},
 };
 
-/// Most entries that are looked at through links, as many as the Hub is believed to list: links to folders can make a
-/// few of them very many.
+/// Most entries that are visited through links to folders. A few folders that link to one another can multiply into
+/// very many entries. The limit equals the number of entries that a listing of the Hub may have.
 pub(super) const LINKED_MAX: usize = 100_000;
-/// Where `hf download --local-dir` keeps track of its files.
+/// Folder in which `hf download --local-dir` keeps notes about the downloaded files.
 const CLIENT_NOTES: &str = ".cache/huggingface";
 
-/// Where a download of this library keeps what is not finished; gone when all is.
+/// Folder in which a download of this library keeps unfinished files. A download that completes removes the folder.
 pub(crate) const UNFINISHED: &str = ".cache/modelcar";
 
 /// A file that was found.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
+    /// Path on the file system, with all links resolved.
     pub(super) place: PathBuf,
     pub(super) stamp: Stamp,
 }
 
-/// What tells that a file is still the same one.
+/// Metadata of a file by which a change is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
+    /// In bytes.
     pub(super) size: u64,
+    /// Seconds since 1970, and nanoseconds.
     modified: (i64, i64),
     /// Time of the last change of content or properties. Nobody can put it back, as the other time can be.
     changed: (i64, i64),
@@ -62,6 +66,7 @@ impl Found {
         SourceError::Changed { path: self.place.clone(), reason: reason.to_owned() }
     }
 
+    /// Checks that an open file is still the file that was found.
     pub(super) fn check(&self, file: &File) -> Result<(), SourceError> {
         match file.metadata() {
             Ok(meta) if Stamp::of(&meta) == self.stamp => Ok(()),
@@ -71,8 +76,8 @@ impl Found {
     }
 }
 
-/// Returns the directory, absolute and without links, and the files below it. Entries that can't be packed are passed over
-/// where they are `unwanted`, and are an error else.
+/// Returns the directory's absolute path without links, and the files below the directory. An entry that can't be
+/// packed is skipped if it is `unwanted`, and an error otherwise.
 pub(super) fn walk(root: &Path, unwanted: Unwanted) -> Result<(PathBuf, BTreeMap<ModelPath, Found>), SourceError> {
     let fault = |act, path: &Path| {
         let path = path.to_owned();
@@ -116,19 +121,22 @@ fn fence(home: &Path) -> PathBuf {
     }
 }
 
+/// A walk in progress.
 struct Walk {
+    /// The folder that no link may leave.
     fence: PathBuf,
     unwanted: Unwanted,
     files: BTreeMap<ModelPath, Found>,
-    /// The folders being walked, to notice a link that leads back up.
+    /// The folders from the root to the current folder, by which a cycle of links is noticed.
     above: Vec<PathBuf>,
-    /// Links to folders that have led here.
+    /// Number of links to folders on the way from the root to the current folder.
     links: usize,
-    /// Entries seen so far behind such links.
+    /// Number of entries that were visited so far through links to folders.
     linked: usize,
 }
 
 impl Walk {
+    /// Visits the entries of a folder. `prefix` is the folder's path inside the model, with `/` at the end.
     fn folder(&mut self, folder: &Path, prefix: &str) -> Result<(), SourceError> {
         let fault = |source| SourceError::Io { act: "list", path: folder.to_owned(), source };
         if self.above.len() == COMPONENTS_MAX {
@@ -168,9 +176,10 @@ impl Walk {
         Ok(())
     }
 
+    /// Visits an entry at `place` on the file system, which is at `path` inside the model.
     fn entry(&mut self, place: &Path, path: &str) -> Result<(), SourceError> {
         let fault = |source| SourceError::Io { act: "look at", path: place.to_owned(), source };
-        // The folder is a real one: only a link can lead elsewhere.
+        // `place` has no links above its last component, so only a link as the last component can lead elsewhere.
         let is_link = fs::symlink_metadata(place).map_err(fault)?.is_symlink();
         let real = if is_link { follow(place)? } else { place.to_owned() };
         if !real.starts_with(&self.fence) {
@@ -195,7 +204,7 @@ impl Walk {
     }
 }
 
-/// Returns what a link leads to, through all links on the way.
+/// Returns the path that a link leads to, with all links resolved.
 fn follow(link: &Path) -> Result<PathBuf, SourceError> {
     fs::canonicalize(link).map_err(|source| match fs::read_link(link) {
         Ok(target) if source.kind() == io::ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! The address of a Hub: what is asked of it, and whom it sends to.
+//! The endpoint of the Hub or of a mirror: URLs below it, and which server (Hub, mirror, store) a URL belongs to.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
@@ -10,18 +10,21 @@ use crate::{
     text,
 };
 
-/// RFC 3986's unreserved characters stand for themselves; all else is escaped, `/` included.
+/// Characters that are percent-encoded in a segment of a path: all but the unreserved characters of RFC 3986, so `/`
+/// too.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Hosts of the Hub itself. Its stores have other names below these.
+/// Hosts of the Hub itself. The Hub's stores are other hosts, some of them below these names.
 const HUB_HOSTS: [&str; 3] = ["huggingface.co", "www.huggingface.co", "hf.co"];
 
-/// Where a Hub or a mirror is. The path may be one below which a proxy serves it.
+/// The URL of the Hub or of a mirror. The URL may have a path, below which a proxy serves the whole Hub.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint(Url);
 
 impl Endpoint {
+    /// Parses an endpoint: an http or https URL without user, password, query and fragment.
     pub(super) fn parse(text: &str) -> Result<Self, SourceError> {
-        // What does not parse can't be masked either: it is shown where no password and no signature can be in it.
+        // Secrets can be masked only in a URL that parses. Other text is shown only if no password and no signature
+        // fits it.
         let may_hold_secret = text.contains(['@', '?', '#']);
         let address = || if may_hold_secret { "(not shown)".to_owned() } else { format!("`{}`", text::excerpt(text)) };
         let unparsed = || SourceError::BadEndpoint { address: address(), reason: "is not a URL" };
@@ -67,13 +70,14 @@ impl Endpoint {
         self.url(&format!("{repo}/resolve/{}/{}", segment(commit), segments.join("/")))
     }
 
-    /// Returns whether the token may go there.
+    /// Returns whether the token may be sent to `url`: only to the endpoint's own scheme, host and port.
     pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.0.origin()
     }
 
-    /// Returns a URL that a mirror passes on from the Hub, below the mirror's own path: the Hub does not know that its
-    /// answers are served below one. A URL that is not one of a Hub's stays as it is.
+    /// Puts the endpoint's path before the path of `url`, where the path is missing. A mirror at a path may pass on
+    /// URLs in the Hub's answers, and the Hub does not know of the path. A URL that has not the form of a Hub's stays
+    /// as it is.
     pub(super) fn below_path(&self, mut url: Url) -> Url {
         let prefix = self.0.path().trim_end_matches('/').to_owned();
         let is_below = url.path().strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/'));
@@ -83,7 +87,8 @@ impl Endpoint {
         url
     }
 
-    /// Returns the page that `link` names, at the endpoint. A mirror that passes the Hub's answers on names the Hub.
+    /// Returns the URL of `link` with the endpoint's scheme, host and port. A mirror that passes on the Hub's answers
+    /// links to the Hub's host, and the next page has to be asked of the mirror.
     pub(super) fn bring_home(&self, link: &Url) -> Url {
         let mut home = self.0.clone();
         home.set_path(link.path());
@@ -91,7 +96,7 @@ impl Endpoint {
         self.below_path(home)
     }
 
-    /// Returns who answers at `url`.
+    /// Returns which server answers at `url`: the Hub, a mirror or a store.
     pub(super) fn answerer(&self, url: &Url) -> Answerer {
         let host = host(url).into();
         match url.host_str() {
@@ -102,16 +107,17 @@ impl Endpoint {
     }
 }
 
-/// Returns whether a URL has the form of a Hub's: its API, or a file of a revision.
+/// Returns whether a URL has the form of the Hub's URLs: of the API, or of a file at a revision.
 fn is_of_hub(url: &Url) -> bool {
     ["/api/models/", "/api/resolve-cache/", "/resolve/"].iter().any(|part| url.path().contains(part))
 }
 
+/// Percent-encodes `text` as one segment of a URL's path.
 pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// Returns host and, where it is not the usual one, port.
+/// Returns the host and, unless it is the default port of the scheme, the port.
 pub(super) fn host(url: &Url) -> String {
     let name = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))

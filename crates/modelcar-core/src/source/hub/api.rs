@@ -1,4 +1,4 @@
-//! The Hub's JSON API: requests, their redirects and answers; a revision's commit.
+//! The Hub's JSON API: requests with retries and redirects, parsed answers, and the commit of a revision.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,50 +30,57 @@ use crate::{
     text,
 };
 
-/// Redirects followed for one request.
+/// Most redirects that are followed for one request.
 pub(super) const MAX_HOPS: usize = 5;
+/// Largest JSON document that is read, in bytes.
 const MAX_JSON_BYTES: usize = 32 << 20;
-/// Room that is added to a document at once.
+/// Most bytes by which the buffer of a document grows at once.
 const JSON_STEP_BYTES: usize = 4 << 20;
-/// A document may take so many times as long as a connection may bring no byte.
+/// Longest time for a whole document, as a multiple of [`HubOptions::stall_timeout`].
 const JSON_STALLS: u32 = 5;
 
-/// A connection to a Hub.
+/// An HTTP client of the Hub or of a mirror.
 #[derive(Debug)]
 pub(super) struct Hub {
+    /// For JSON documents.
     api: Client,
-    /// HTTP/1.1 only: HTTP/2 would put all parts into one TCP flow.
+    /// For the content of files. HTTP/1.1 only: HTTP/2 would send all parts over one TCP connection.
     body: Client,
     pub(super) endpoint: Endpoint,
+    /// The value of the `Authorization` header.
     pub(super) token: Option<HeaderValue>,
+    /// Why there is no token although there should be one.
     pub(super) token_problem: Option<String>,
     pub(super) retry: Retry,
+    /// How long a connection may bring no byte.
     pub(super) stall: Duration,
 }
 
-/// What is asked of which model, for errors.
+/// The purpose of a request, for errors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) repo: &'a str,
     pub(super) revision: &'a str,
+    /// The act and its object: `list the files of …`.
     pub(super) what: &'a str,
     pub(super) subject: Subject,
 }
 
-/// What is asked for.
+/// What a request asks for, by which an answer of status 404 is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// The model, which is not there where the answer is 404.
+    /// The description of a model. 404 means that the model does not exist.
     Model,
-    /// The model's files: its absence says that this Hub has no such list.
+    /// The list of a model's files. 404 means that this mirror has no such list.
     Listing,
     /// A file.
     File,
 }
 
-/// What the Hub says about a model at a revision.
+/// The Hub's description of a model at a revision.
 #[derive(Debug)]
 pub(super) struct ModelInfo {
+    /// `owner/name` as the Hub spells it, which may differ from the name in the request.
     pub(super) repository: String,
     pub(super) commit: String,
     pub(super) license: Option<String>,
@@ -88,7 +95,7 @@ struct RawInfo {
     card_data: Lenient<Card>,
 }
 
-/// What a model's card says of its licence.
+/// The licence in the metadata of a model card.
 #[derive(Debug, Default, Deserialize)]
 struct Card {
     #[serde(default)]
@@ -97,8 +104,9 @@ struct Card {
     license_name: Texts,
 }
 
-/// A document of the Hub.
+/// A JSON document of the Hub, not parsed yet.
 pub(super) struct Page {
+    /// URL of the document, after all redirects.
     pub(super) url: Url,
     pub(super) body: Vec<u8>,
     /// The next page of a listing.
@@ -155,7 +163,7 @@ impl Hub {
         self.answerer().host().to_owned()
     }
 
-    /// Returns who is asked first.
+    /// Returns the server at the endpoint, to which every first request goes.
     pub(super) fn answerer(&self) -> Answerer {
         self.endpoint.answerer(self.endpoint.as_url())
     }
@@ -164,7 +172,7 @@ impl Hub {
         self.endpoint.is_own(url)
     }
 
-    /// Looks a revision up.
+    /// Resolves a revision (a branch, tag or commit) to its commit, and reads the model's name and licence.
     pub(super) async fn model_info(&self, repo: &str, revision: &str) -> Result<ModelInfo, SourceError> {
         let what = format!("look up revision `{revision}` of `{repo}`");
         let asked = Asked { repo, revision, what: &what, subject: Subject::Model };
@@ -201,6 +209,7 @@ impl Hub {
         }
     }
 
+    /// Gets one JSON document and follows redirects, without retries.
     async fn get_once(&self, mut url: Url, asked: &Asked<'_>) -> Result<Page, Fault> {
         for _ in 0..=MAX_HOPS {
             let response = self.send(&self.api, &url, None, asked).await?;
@@ -218,6 +227,7 @@ impl Hub {
         Err(self.too_many_hops(&url, asked))
     }
 
+    /// Reads the body of a JSON document, within the limits of size and time.
     async fn read_json(&self, url: &Url, mut response: Response, asked: &Asked<'_>) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
         let end = Instant::now() + self.stall * JSON_STALLS;
@@ -237,14 +247,14 @@ impl Hub {
                 return Err(Fault::fatal(refused(asked.repo, reason)));
             }
             if body.capacity() < body.len() + chunk.len() {
-                // Doubling would take twice the memory.
+                // A `Vec` that grows by itself doubles its capacity, which may be twice the size of the document.
                 body.reserve_exact(chunk.len().max(body.len().min(JSON_STEP_BYTES)));
             }
             body.extend_from_slice(&chunk);
         }
     }
 
-    /// Reads a document.
+    /// Parses a JSON document.
     pub(super) fn parse<T: DeserializeOwned>(&self, page: &Page, asked: &Asked<'_>) -> Result<T, SourceError> {
         serde_json::from_slice(&page.body).map_err(|error| {
             if page.body.trim_ascii_start().starts_with(b"<") {
@@ -256,6 +266,7 @@ impl Hub {
         })
     }
 
+    /// Returns the URL of the next page of a listing, at the endpoint; `None` on the last page.
     fn next_page(&self, url: &Url, response: &Response, asked: &Asked<'_>) -> Result<Option<Url>, Fault> {
         let links = response.headers().get_all(LINK).iter();
         let target = links.filter_map(|value| value.to_str().ok()).find_map(headers::next_link);
@@ -266,12 +277,12 @@ impl Hub {
         Ok(Some(if is_near { self.endpoint.below_path(next) } else { self.endpoint.bring_home(&next) }))
     }
 
-    /// Sends a ranged GET for content.
+    /// Sends a GET with a `Range` header for the content of a file.
     pub(super) async fn send_ranged(&self, url: &Url, range: &str, asked: &Asked<'_>) -> Result<Response, Fault> {
         self.send(&self.body, url, Some(range), asked).await
     }
 
-    /// Sends a GET; the token goes along to the endpoint's own origin only.
+    /// Sends a GET. The token is sent to the endpoint's own origin only.
     async fn send(
         &self,
         client: &Client,
@@ -298,7 +309,7 @@ impl Hub {
         }
     }
 
-    /// Returns where a redirect leads, if it may be followed.
+    /// Returns the target of a redirect. A redirect from https to http, or to another scheme, is refused.
     pub(super) fn next_hop(&self, from: &Url, response: &Response, asked: &Asked<'_>) -> Result<Url, Fault> {
         let location = header(response, LOCATION.as_str());
         let refuse = |why: &str| Fault::fatal(self.protocol(from, asked, why));
@@ -312,6 +323,7 @@ impl Hub {
         }
     }
 
+    /// The error of a connection that brought no byte for too long.
     fn silence(&self, url: &Url, asked: &Asked<'_>) -> Fault {
         Fault::passing(self.protocol(url, asked, format!("no byte for {} s", self.stall.as_secs())))
     }
@@ -325,7 +337,7 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// A card's `license` is one id or a list.
+/// Returns the licence of a model card, whose `license` is one id or a list of ids.
 fn license(card: &Card) -> Option<String> {
     card::stated_license(card.license.0.join(", "), || card.license_name.0.first().cloned())
 }

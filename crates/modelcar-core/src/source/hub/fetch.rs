@@ -1,4 +1,4 @@
-//! One part of one file: where it is, and its bytes.
+//! Fetches one part of a file: finds the store that has the file's bytes, and reads the part with a ranged request.
 
 use std::{
     collections::BTreeMap,
@@ -30,45 +30,49 @@ use crate::{
     },
 };
 
-/// The first bytes of a large file are taken from an answer that has all of it, and the connection is given up: they are
-/// its header.
+/// Length of the beginning of a file that is read from a server without ranges, whatever the size of the file. The
+/// header of a weight file is there. The connection is closed after these bytes, and not read to its end.
 const HEADER_BYTES: u64 = 1 << 20;
 
-/// Fetches parts of a commit's files, and remembers where the Hub redirected to.
+/// Fetches parts of the files of a commit, and remembers to which store the Hub redirected the request for each file.
 #[derive(Debug)]
 pub(super) struct Fetcher {
     hub: Arc<Hub>,
     repository: Arc<str>,
     commit: Arc<str>,
-    /// A file up to this size may be read from its start again to get at its middle.
+    /// Largest file, in bytes, of which any part may be taken from an answer with the whole file.
     part_bytes: u64,
+    /// The place of each file that was asked for.
     places: Mutex<BTreeMap<ModelPath, Arc<Slot>>>,
 }
 
-/// Held while a file's place is being asked for, so that many parts ask once.
+/// The place of a file. Locked while the Hub is asked for the place, so that parts read at the same time ask once.
 type Slot = tokio::sync::Mutex<Place>;
 
+/// Which server has the bytes of a file.
 #[derive(Debug, Default)]
 enum Place {
     #[default]
     Unknown,
-    /// The Hub serves it itself.
+    /// The Hub serves the file itself.
     Hub,
-    /// A store serves it; the URL is signed and will expire.
+    /// A store serves the file at this URL, whose signature expires.
     Store(Url),
 }
 
-/// What a body holds of a part.
+/// Which bytes of a part the body of an answer has.
 struct Held {
-    /// Bytes before the part.
+    /// Number of bytes in the body before the part.
     lead: u64,
-    /// Bytes of the part that are still to be asked for after it.
+    /// Number of bytes at the end of the part that the body does not have. Another request asks for them.
     missing: u64,
 }
 
-/// What the Hub answers to a request for content.
+/// The Hub's answer to a request for content.
 enum Found {
+    /// The content.
     Here(Response),
+    /// A redirect to a store.
     Elsewhere(Url),
 }
 
@@ -77,12 +81,16 @@ impl Fetcher {
         Self { hub, repository, commit, part_bytes, places: Mutex::default() }
     }
 
+    /// Returns the slot of a file, which is created at the first request.
     fn slot(&self, path: &ModelPath) -> Arc<Slot> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(places.entry(path.clone()).or_default())
     }
 
-    /// Returns a response that holds the part.
+    /// Returns an answer with the part, from the Hub or from the store that the Hub redirects to.
+    ///
+    /// When the store refuses a URL, the URL is forgotten and the error is transient: the next try asks the Hub for a
+    /// new one.
     async fn ask(&self, part: &Extent, asked: &Asked<'_>) -> Result<Response, Fault> {
         let slot = self.slot(&part.file.path);
         let (url, remembered) = {
@@ -113,7 +121,7 @@ impl Fetcher {
         if !self.is_expired(&response) {
             return self.accept(response, asked).await;
         }
-        // The signature expired, or the store moved the object: the Hub knows the new place.
+        // The signature has expired, or the store has moved the object. The Hub knows the new URL.
         let mut place = slot.lock().await;
         if matches!(&*place, Place::Store(known) if *known == url) {
             *place = Place::Unknown;
@@ -123,14 +131,15 @@ impl Fetcher {
         Err(Fault { transient: true, wait: remembered.then_some(Duration::ZERO).or(fault.wait), ..fault })
     }
 
-    /// Returns whether a store refuses the URL. Stores say so in several ways: S3 with 400, others with 401 or 403. A Hub
-    /// that another one redirects to means what it says.
+    /// Returns whether a store refuses the URL, perhaps because its signature has expired. S3 answers with status 400,
+    /// other stores with 401 or 403. The same status from a Hub or mirror, which a redirect may lead to as well, is a
+    /// refusal of the file itself.
     fn is_expired(&self, response: &Response) -> bool {
         let is_store = matches!(self.hub.endpoint.answerer(response.url()), Answerer::Store(_));
         is_store && matches!(response.status().as_u16(), 400 | 401 | 403 | 404 | 410)
     }
 
-    /// Asks the Hub for the part and follows it around its own origin.
+    /// Asks the Hub for the part, and follows redirects as long as they stay at the endpoint's origin.
     async fn ask_hub(&self, part: &Extent, asked: &Asked<'_>) -> Result<Found, Fault> {
         let url = self.hub.file_url(&self.repository, &self.commit, &part.file.path);
         let mut url = url.map_err(Fault::fatal)?;
@@ -155,7 +164,7 @@ impl Fetcher {
         Err(self.hub.too_many_hops(&url, asked))
     }
 
-    /// Asks a store for the part; the answer is whatever it is.
+    /// Asks a store for the part and follows redirects. Returns the answer whatever its status is.
     async fn ask_store(&self, part: &Extent, mut url: Url, asked: &Asked<'_>) -> Result<Response, Fault> {
         for _ in 0..MAX_HOPS {
             let response = self.hub.send_ranged(&url, &range_of(part), asked).await?;
@@ -167,6 +176,7 @@ impl Fetcher {
         Err(self.hub.too_many_hops(&url, asked))
     }
 
+    /// Returns an answer of status 200 or 206; any other status is an error.
     async fn accept(&self, response: Response, asked: &Asked<'_>) -> Result<Response, Fault> {
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
@@ -174,7 +184,7 @@ impl Fetcher {
         }
     }
 
-    /// Returns what of the part the body holds.
+    /// Returns which bytes of the part the body of an answer has, by the answer's headers.
     fn held(&self, part: &Extent, response: &Response, asked: &Asked<'_>) -> Result<Held, Fault> {
         let file = &part.file;
         let refuse = |why: String| Fault::fatal(self.hub.protocol(response.url(), asked, why));
@@ -187,7 +197,7 @@ impl Fetcher {
         }
         let told = header(response, CONTENT_RANGE.as_str());
         let Some(range) = told.as_deref().and_then(content_range) else {
-            // The length of the body says as much; what comes is verified by its hash.
+            // A body as long as the part is taken for the part. The hash of the file shows whether that was true.
             return match response.content_length() {
                 Some(len) if len == part.len => Ok(Held { lead: 0, missing: 0 }),
                 _ => Err(refuse(format!("a partial answer without a usable range: {told:?}"))),
@@ -204,7 +214,7 @@ impl Fetcher {
         Ok(Held { lead: 0, missing: part.offset + part.len - 1 - range.last })
     }
 
-    /// Returns what of the part an answer holds that has the whole file.
+    /// Returns which bytes of the part an answer of status 200 has, which should have the whole file.
     fn held_by_whole(&self, part: &Extent, response: &Response) -> Result<Held, Fault> {
         let file = &part.file;
         let kind = header(response, CONTENT_TYPE.as_str()).unwrap_or_default();
@@ -222,7 +232,7 @@ impl Fetcher {
         Err(Fault::fatal(self.not_the_file(file, response, reason)))
     }
 
-    /// Returns whether a part of a large file is one of many, and not from its header.
+    /// Returns whether a part of a large file is neither the whole file nor a short read at its beginning.
     fn is_more_than_header(&self, part: &Extent) -> bool {
         let is_whole = part.len == part.file.size;
         !is_whole && (part.len >= self.part_bytes || part.offset + part.len > HEADER_BYTES)
@@ -233,7 +243,8 @@ impl Fetcher {
         SourceError::NotTheFile { path: file.path.clone(), by, reason }
     }
 
-    /// Refuses a file whose listing gives the hash of git's pointer to it, and not that of its content.
+    /// Refuses a file in git-lfs that is listed with the git hash of its pointer in place of the SHA-256 of its
+    /// content.
     fn refuse_pointer(&self, response: &Response, file: &SourceFile) -> Result<(), Fault> {
         let linked = header(response, "x-linked-etag").as_deref().and_then(etag_id);
         match (linked, file.content) {
@@ -246,10 +257,11 @@ impl Fetcher {
         }
     }
 
-    /// Returns the body as the bytes of the part. A server may cut a range short and say so; that is no failure.
+    /// Returns the part's bytes in the body. A server may return fewer bytes than the range has and say so in
+    /// `Content-Range`; that is not an error.
     fn body(&self, part: &Extent, response: Response, asked: &Asked<'_>) -> Result<RangeBody, Fault> {
         let Held { lead, missing } = self.held(part, &response, asked)?;
-        // A whole file may be longer than the part; then the connection is given up instead of read to its end.
+        // The rest of a whole file behind the part is not read: the connection is closed.
         let to_the_end = response.status() == StatusCode::PARTIAL_CONTENT || part.offset + part.len == part.file.size;
         Ok(RangeBody {
             file: Arc::clone(&part.file),
@@ -265,17 +277,17 @@ impl Fetcher {
     }
 }
 
-/// The body of an answer.
+/// The body of an answer, from which the bytes of a part are read.
 struct RangeBody {
     file: Arc<SourceFile>,
     response: Response,
     by: Answerer,
     host: String,
-    /// Bytes before the part that are still to come.
+    /// Number of bytes before the part that are still to come.
     lead: u64,
-    /// Bytes of the part that are still to come.
+    /// Number of bytes of the part that are still to come.
     left: u64,
-    /// Where in the file the body ends.
+    /// Offset in the file at which the body's bytes of the part end.
     end: u64,
     /// Whether the body is read to its end, so that the connection can be used again.
     to_the_end: bool,
@@ -283,6 +295,7 @@ struct RangeBody {
 }
 
 impl RangeBody {
+    /// Returns the next bytes of the part; `None` when all bytes have come.
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             if self.left == 0 && !self.to_the_end {
@@ -305,7 +318,7 @@ impl RangeBody {
                     }
                     return Ok(Some(chunk));
                 }
-                // Nothing that goes wrong after the last byte matters.
+                // An error after the last byte of the part does not matter.
                 _ if self.left == 0 => return Ok(None),
                 Err(_) => {
                     let (path, seconds) = (self.file.path.clone(), self.stall.as_secs());
@@ -339,7 +352,7 @@ impl RangeStore for Fetcher {
         let what = format!("read `{}` of `{}`", part.file.path, self.repository);
         let asked = Asked { repo: &self.repository, revision: &self.commit, what: &what, subject: Subject::File };
         let response = self.ask(part, &asked).await?;
-        // In a box, so that what moves for each chunk is a pointer.
+        // In a box: the stream moves the body once for each chunk.
         let body = Box::new(self.body(part, response, &asked)?);
         let bytes =
             stream::try_unfold(body, |mut body| async move { Ok(body.next().await?.map(|bytes| (bytes, body))) });
@@ -351,16 +364,18 @@ impl RangeStore for Fetcher {
     }
 }
 
-/// Returns whether a file is a web page by its name.
+/// Returns whether the name of a file is that of a web page.
 fn is_page(path: &ModelPath) -> bool {
     ["html", "htm"].iter().any(|extension| has_extension(path.as_str(), extension))
 }
 
+/// Returns the value of the `Range` header.
 fn range_of(part: &Extent) -> String {
     format!("bytes={}-{}", part.offset, part.offset + part.len - 1)
 }
 
-/// Compares what the Hub says about the file behind a redirect with the listing.
+/// Compares size and hash in the headers of a redirect (`X-Linked-Size`, `X-Linked-Etag`) with the listing. Returns the
+/// difference, for people.
 fn linked_mismatch(response: &Response, file: &SourceFile) -> Option<String> {
     let size = header(response, "x-linked-size").and_then(|text| text.trim().parse::<u64>().ok());
     if let Some(size) = size.filter(|size| *size != file.size) {
@@ -371,8 +386,8 @@ fn linked_mismatch(response: &Response, file: &SourceFile) -> Option<String> {
     (offered != listed).then(|| format!("{listed} was listed and {offered} is offered"))
 }
 
-/// Compares the entity tag of content the Hub serves itself. A tag of another kind than the listed id says nothing:
-/// mirrors make their own.
+/// Compares the `ETag` of content that the Hub serves itself with the listing. Returns the difference, for people. An
+/// `ETag` of another kind than the listed content id is ignored, because mirrors make their own.
 fn etag_mismatch(response: &Response, file: &SourceFile) -> Option<String> {
     let offered = header(response, ETAG.as_str()).as_deref().and_then(etag_id)?;
     let listed = file.content?;

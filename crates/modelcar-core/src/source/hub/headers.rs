@@ -1,4 +1,4 @@
-//! Response headers that need a parser of their own.
+//! Parsers of response headers: `Link`, `Content-Range` and `ETag`.
 
 use crate::ContentId;
 
@@ -18,7 +18,7 @@ pub(super) fn next_link(header: &str) -> Option<&str> {
     None
 }
 
-/// Commas inside quotes do not end a link.
+/// Returns the offset at which the parameters of a link end: at a comma outside of quotes.
 fn end_of_link(params: &str) -> usize {
     let mut quoted = false;
     for (at, c) in params.char_indices() {
@@ -31,6 +31,7 @@ fn end_of_link(params: &str) -> usize {
     params.len()
 }
 
+/// Returns whether a parameter of a link is `rel` with the relation `next`.
 fn is_next(param: &str) -> bool {
     let Some((name, value)) = param.split_once('=') else { return false };
     let relations = value.trim().trim_matches('"');
@@ -60,13 +61,14 @@ pub(super) fn content_range(header: &str) -> Option<ContentRange> {
     sane.then_some(ContentRange { first, last, total })
 }
 
-/// `u64::from_str` also takes a plus sign.
+/// Parses digits only; `u64::from_str` also accepts a plus sign.
 fn number(digits: &str) -> Option<u64> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-/// Reads a content id out of an entity tag: a quoted, maybe weak, SHA-256 or git blob id. Anything else says nothing.
+/// Reads a content id from an `ETag`: a SHA-256 or git blob id, with or without quotes and `W/`. `None` for any other
+/// tag.
 pub(super) fn etag_id(header: &str) -> Option<ContentId> {
     let tag = header.trim();
     let digits = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');

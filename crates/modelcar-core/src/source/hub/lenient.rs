@@ -1,4 +1,5 @@
-//! Values of which a Hub may send anything: what is not as expected is passed over without being kept, however much it is.
+//! JSON values for which a Hub may send any type. A value of an unexpected type is skipped without an error, and
+//! without taking memory.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,14 +8,14 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// Most texts that are kept of a list.
+/// Most texts of a list that are kept.
 const TEXTS_MAX: usize = 16;
 
 /// A number of bytes; `None` when it is anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Size(pub(super) Option<u64>);
 
-/// A text or a list of texts.
+/// A text or a list of texts; empty when it is anything else.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Texts(pub(super) Vec<String>);
 
@@ -22,7 +23,7 @@ pub(super) struct Texts(pub(super) Vec<String>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lenient<T>(pub(super) T);
 
-/// Takes every value: `number`, `text`, `list` and `map` say what is kept.
+/// Implements methods of a [`Visitor`] that accept a value of a type and return the default in its place.
 macro_rules! passes_over {
     ($($name:ident: $type:ty),*) => {$(
         fn $name<E: Error>(self, _: $type) -> Result<Self::Value, E> {

@@ -1,7 +1,7 @@
-//! What the Hub lists, checked before anything else believes it.
+//! Checks the Hub's listing of a model's files.
 //!
-//! The names come from whoever owns the repository and end as paths in an image, so a listing is refused as a whole
-//! rather than mended.
+//! The listing is untrusted: the owner of the repository chooses the paths, and the paths become paths in an image. A
+//! listing with a bad entry is refused as a whole, and never repaired.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,12 @@ use crate::{
     text,
 };
 
-/// JSON numbers are exact up to here; no file is as large.
+/// Largest file, and largest sum of all files, in bytes. JSON numbers are exact up to this number, and no file is as
+/// large.
 const MAX_FILE_BYTES: u64 = 1 << 53;
 
-/// One entry of the tree, as served, or one of the files in a model's description, where it has other names.
+/// An entry of the Hub's `tree` listing, or of `siblings` in a model's description, where the same fields have other
+/// names.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct TreeEntry {
     #[serde(rename = "type", default = "file")]
@@ -32,20 +34,26 @@ pub(super) struct TreeEntry {
     lfs: Option<Lfs>,
 }
 
+/// The content of a file in git-lfs.
 #[derive(Debug, Clone, Deserialize)]
 struct Lfs {
+    /// SHA-256 of the content.
     #[serde(alias = "sha256")]
     oid: String,
     #[serde(default)]
     size: Option<Size>,
 }
 
-/// A description of a model lists nothing but files.
+/// The kind of an entry without `type`: `siblings` lists only files.
 fn file() -> String {
     "file".to_owned()
 }
 
-/// Turns the entries of `repo`, listed by `by`, into files, or says what makes them unbelievable.
+/// Turns the entries of `repo`, which `by` has listed, into files. An entry that can't be a file of a model is skipped
+/// if it is `unwanted`.
+///
+/// # Errors
+/// [`SourceError::HostileListing`], and [`SourceError::NoHash`] for a file without a hash.
 pub(super) fn check(
     repo: &str,
     by: &Answerer,
@@ -107,8 +115,8 @@ fn to_file(repo: &str, by: &Answerer, entry: &TreeEntry) -> Result<SourceFile, S
     Ok(SourceFile { path, size, content: Some(content) })
 }
 
-/// Refuses a name that stands for two files. What files can stand in one image together is decided by the plan, once
-/// it is known which of them are wanted.
+/// Refuses a listing with the same path twice. Paths that collide only on some file systems are refused by the plan, if
+/// the files are packed.
 fn refuse_repetitions(repo: &str, files: &[SourceFile]) -> Result<(), SourceError> {
     let mut seen = BTreeSet::new();
     match files.iter().find(|file| !seen.insert(&file.path)) {
@@ -117,12 +125,12 @@ fn refuse_repetitions(repo: &str, files: &[SourceFile]) -> Result<(), SourceErro
     }
 }
 
-/// A refusal with its reason.
+/// The error of a listing that is refused as a whole.
 pub(super) fn refused(repo: &str, reason: impl Into<String>) -> SourceError {
     SourceError::HostileListing { source_name: repo.to_owned(), reason: reason.into(), entry: None, source: None }
 }
 
-/// A refusal for the sake of one entry.
+/// The error of a listing that is refused because of one entry.
 fn unusable(repo: &str, path: &ModelPath, why: &str) -> SourceError {
     SourceError::HostileListing {
         source_name: repo.to_owned(),

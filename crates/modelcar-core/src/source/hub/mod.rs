@@ -1,7 +1,7 @@
 //! The Hugging Face Hub as a source.
 //!
-//! A revision is resolved to a commit once; the listing and every byte come from that commit. Bytes are fetched with
-//! ranged requests, several at a time, and handed on in order.
+//! A revision is resolved to a commit once. The listing and all bytes come from this commit. Bytes are fetched with
+//! ranged requests, several at a time, and returned in order.
 
 mod address;
 mod api;
@@ -36,12 +36,15 @@ pub struct HubSource {
 }
 
 impl HubSource {
-    /// Resolves the revision of `model`, `main` if the name has none, to its commit.
+    /// Resolves the revision of `model` to its commit. The revision is `main` if `model` has none.
     ///
-    /// If the Hub redirects a renamed or differently spelled model, the origin carries the name that the Hub answers with.
+    /// A model may have been renamed, or be spelled differently on the Hub. The origin has the name in the Hub's
+    /// answer.
     ///
     /// # Errors
-    /// When the model or the revision does not exist, or the Hub refuses or fails.
+    /// [`SourceError::RepositoryNotFound`], [`SourceError::RevisionNotFound`], [`SourceError::Gated`],
+    /// [`SourceError::BadEndpoint`], [`SourceError::BadToken`]; [`SourceError::HostileListing`] when the answer is
+    /// about another model or commit; [`SourceError::Http`] and the other errors of a request.
     pub async fn resolve(model: &ModelId, options: HubOptions) -> Result<Self, SourceError> {
         let revision = model.revision().unwrap_or("main");
         Phase::Resolve.begin(&*options.progress);
@@ -78,7 +81,7 @@ impl Source for HubSource {
         listing::check(&self.repository, &self.hub.answerer(), entries, &self.unwanted)
     }
 
-    /// The Hub states the content of every file.
+    /// Returns `files` as they are: the Hub lists every file with a content id.
     async fn identify(&self, files: Vec<SourceFile>) -> Result<Vec<SourceFile>, SourceError> {
         Ok(files)
     }

@@ -1,4 +1,4 @@
-//! How the Hub is reached.
+//! Options of the connection to the Hub.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,23 +11,23 @@ use crate::{
 /// How the Hub is reached.
 #[derive(Debug, Clone)]
 pub struct HubOptions {
-    /// URL of the Hub or of a mirror.
+    /// URL of the Hub or of a mirror (`HF_ENDPOINT` of the Hugging Face tools).
     pub endpoint: String,
-    /// Access token. It is sent to the endpoint only, never to the stores it redirects to.
+    /// Access token. The token is sent to the endpoint only, never to the stores that the endpoint redirects to.
     pub token: Option<Secret>,
-    /// Why there is no token although there should be one, for the errors of a Hub that asks for a token.
+    /// Why there is no token although the caller expected one. Errors about a missing token contain this reason.
     pub token_problem: Option<String>,
-    /// Entries of a listing that are passed over where they can't stand in a model.
+    /// Entries of a listing that are skipped if they can't be files of a model. Any other such entry is an error.
     pub unwanted: Unwanted,
-    /// How often a request, or the rest of a part, is tried at most.
+    /// Most attempts for a request, or for the rest of a part.
     pub attempts: u32,
-    /// Wait after the first failure; doubled after each further one.
+    /// Wait after the first failure. Each further failure doubles the wait.
     pub retry_base: Duration,
     /// How long a connection may bring no byte before it is given up.
     pub stall_timeout: Duration,
-    /// Who is trusted, and through which proxy.
+    /// Proxy and trusted certificates of the HTTP client.
     pub network: Network,
-    /// Who is told of steps and of tries that follow a failure.
+    /// Receives events about the steps, and about retries.
     pub progress: Arc<dyn Progress>,
 }
 

@@ -1,9 +1,9 @@
-//! The Hub's own word on when it may be asked again.
+//! The Hub's `RateLimit` header, which says when the next request is allowed.
 
 use std::time::Duration;
 
-/// Reads the seconds to wait out of the Hub's `RateLimit: "api";r=0;t=55`, one more than told because its clock is
-/// not ours. `None` while requests remain.
+/// Reads the time to wait from the Hub's `RateLimit: "api";r=0;t=55`: `r` requests remain, and the window ends in `t`
+/// seconds. One second is added, because the Hub's clock is not ours. `None` while requests remain.
 pub(super) fn rate_limit_wait(header: &str) -> Option<Duration> {
     let value = |name: &str| {
         let mut params = header.split([';', ',']).map(str::trim);

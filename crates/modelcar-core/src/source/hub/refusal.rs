@@ -1,4 +1,4 @@
-//! What an answer means that is neither good nor a redirect, and who gave it.
+//! Turns an answer that is neither a success nor a redirect into an error that names the server and the cause.
 
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::timeout;
@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Hub {
-    /// Tells what an answer that is neither good nor a redirect means.
+    /// Reads an answer that is neither a success nor a redirect, and returns the error with the time to wait before a
+    /// retry.
     pub(super) async fn refusal(&self, response: Response, asked: &Asked<'_>) -> Fault {
         let told = header(&response, "ratelimit").filter(|_| response.status() == StatusCode::TOO_MANY_REQUESTS);
         let (url, status) = (response.url().clone(), response.status());
@@ -33,7 +34,8 @@ impl Hub {
         Fault { error: self.meaning(&url, failure, asked), transient, wait }
     }
 
-    /// The Hub says what is missing in a header; a mirror may only have the status. A store knows neither.
+    /// Returns the error that an answer means. The Hub sends an error code in a header. A mirror may send the status
+    /// alone. The status of a store or proxy says nothing about the model.
     fn meaning(&self, url: &Url, failure: HttpFailure, asked: &Asked<'_>) -> SourceError {
         let by = self.answerer_of(url, &failure);
         if !by.knows_models() {
@@ -65,7 +67,7 @@ impl Hub {
         }
     }
 
-    /// Returns who answers at `url`, when it is not a proxy that answers for itself.
+    /// Returns which server gave the answer: the server at `url`, or a proxy that demands a login (status 407).
     fn answerer_of(&self, url: &Url, failure: &HttpFailure) -> Answerer {
         match failure.status {
             Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => Answerer::Proxy(host(url).into()),
@@ -83,18 +85,19 @@ impl Hub {
         }
     }
 
-    /// Returns what a server may repeat and nobody may read: the token, and the signature of a URL.
+    /// Returns the secrets that are masked in the text of an answer: the token, and values of the URL's query, such as
+    /// a signature.
     fn secrets(&self, url: &Url) -> Vec<String> {
         let token = self.token.as_ref().and_then(|value| value.to_str().ok()).map(of_login);
         token.into_iter().flatten().chain(in_query(url)).collect()
     }
 
-    /// An answer that breaks the protocol.
+    /// The error of an answer that breaks the protocol.
     pub(super) fn protocol(&self, url: &Url, asked: &Asked<'_>, message: impl Into<String>) -> SourceError {
         self.http(url, HttpFailure::protocol(Method::GET, url, message), asked)
     }
 
-    /// A request without an answer.
+    /// The error of a request that got no answer.
     pub(super) fn transport(&self, url: &Url, asked: &Asked<'_>, cause: reqwest::Error) -> SourceError {
         self.http(url, HttpFailure::transport(Method::GET, url, cause), asked)
     }

@@ -1,4 +1,5 @@
-//! The files of a commit, page by page, or as a mirror without such pages lists them.
+//! Lists the files of a commit: page by page from the `tree` endpoint, or from the model's description where a mirror
+//! has no `tree` endpoint.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +20,10 @@ const MAX_ENTRIES: usize = 100_000;
 const MAX_BYTES: usize = 64 << 20;
 /// Pages without an entry that a listing may have.
 const MAX_EMPTY_PAGES: usize = 10;
-/// A listing may take so many times as long as a connection may bring no byte.
+/// Longest time for a whole listing, as a multiple of the time that a connection may bring no byte.
 const LISTING_STALLS: u32 = 30;
 
-/// What a mirror without a tree says of a model's files.
+/// The files in a model's description.
 #[derive(Deserialize)]
 struct Siblings {
     #[serde(default)]
@@ -30,7 +31,7 @@ struct Siblings {
 }
 
 impl Hub {
-    /// Lists everything in a commit.
+    /// Lists every file and folder of a commit.
     pub(super) async fn tree(&self, repo: &str, commit: &str) -> Result<Vec<TreeEntry>, SourceError> {
         let what = format!("list the files of `{repo}` at {commit}");
         let asked = Asked { repo, revision: commit, what: &what, subject: Subject::Listing };
@@ -43,6 +44,7 @@ impl Hub {
         }
     }
 
+    /// Reads all pages of the `tree` endpoint. A listing without end is refused.
     async fn pages(&self, asked: &Asked<'_>) -> Result<Vec<TreeEntry>, SourceError> {
         let (repo, begun) = (asked.repo, Instant::now());
         let tail = format!("api/models/{repo}/tree/{}?recursive=true", segment(asked.revision));
@@ -82,7 +84,7 @@ impl Hub {
         Ok(entries)
     }
 
-    /// Asks for the model's description, which lists its files with their hashes too.
+    /// Reads the model's description, which lists the files with their hashes as well.
     async fn siblings(&self, asked: &Asked<'_>) -> Result<Vec<TreeEntry>, SourceError> {
         let tail = format!("api/models/{}/revision/{}?blobs=true", asked.repo, segment(asked.revision));
         let page = self.get(self.endpoint.url(&tail)?, asked).await?;
@@ -94,7 +96,8 @@ impl Hub {
     }
 }
 
-/// Returns whether a Hub does not know the endpoint. One that has it names what is missing.
+/// Returns whether an error means that a mirror has no `tree` endpoint. The Hub, which has the endpoint, sends an error
+/// code with a 404 (such as `RevisionNotFound`); a mirror without the endpoint sends no code.
 fn has_no_tree(error: &SourceError) -> bool {
     let SourceError::Http { source, .. } = error else { return false };
     source.code.is_none() && source.status.is_some_and(|status| matches!(status.as_u16(), 404 | 405 | 501))

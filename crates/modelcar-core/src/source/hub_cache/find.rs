@@ -1,4 +1,4 @@
-//! Finds a revision in the cache, and tells which ones there are.
+//! Finds the snapshot of a revision in the Hugging Face cache, and lists the revisions of a model that the cache has.
 
 use std::{
     fs,
@@ -14,9 +14,9 @@ use crate::{
 
 use super::read_up_to;
 
-/// A file with a commit in it is no longer.
+/// Most bytes that are read of a file in `refs`, which holds a commit of 40 digits.
 const REF_MAX_BYTES: u64 = 64;
-/// How deep names of revisions go: `refs/pr/1` is three.
+/// Most folders below `refs` that are entered one inside the other, to find revisions such as `refs/pr/1`.
 const REF_DEPTH: usize = 8;
 
 /// A commit of a model in the cache.
@@ -24,7 +24,7 @@ const REF_DEPTH: usize = 8;
 pub struct CachedSnapshot {
     /// The commit.
     pub commit: String,
-    /// The folder with the files, or with links to them; absolute, without links on the way to it.
+    /// Absolute path, without links, of the folder with the files or with links to the files.
     pub folder: PathBuf,
 }
 
@@ -35,7 +35,7 @@ impl CachedSnapshot {
     }
 }
 
-/// Finds the snapshot of `model` in `cache`.
+/// Finds the snapshot of `model` in the cache folder `cache`.
 pub(super) fn snapshot(cache: &Path, model: &ModelId) -> Result<CachedSnapshot, SourceError> {
     let revision = model.revision().unwrap_or("main");
     let repo = Repo::model(model.repository().to_owned());
@@ -60,14 +60,15 @@ pub(super) fn snapshot(cache: &Path, model: &ModelId) -> Result<CachedSnapshot, 
 
 /// Returns the commit that a branch or tag stood for when it was downloaded.
 fn commit_of(refs: &Path, revision: &str) -> Option<String> {
-    // A revision with `..` in it would leave the folder.
+    // A `ModelPath` has no `..`, so the revision can't lead out of the folder.
     let path: ModelPath = revision.parse().ok()?;
     let bytes = read_up_to(&refs.join(path.as_str()), REF_MAX_BYTES).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     Some(text.trim().to_owned()).filter(|text| is_commit(text))
 }
 
-/// Returns what there is of a model, for people: names of revisions with their commits, then other commits.
+/// Returns the snapshots of a model that the cache has, for people: branches and tags with their commits, then other
+/// commits.
 fn cached(home: &Path) -> Vec<String> {
     let mut named = Vec::new();
     collect_refs(&home.join("refs"), "", 0, &mut named);
@@ -79,6 +80,7 @@ fn cached(home: &Path) -> Vec<String> {
     named.into_iter().map(|(name, commit)| format!("{name} ({commit})")).chain(commits).collect()
 }
 
+/// Adds the branches and tags below a folder to `found`, each with its commit.
 fn collect_refs(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<(String, String)>) {
     for name in names(folder) {
         let path = format!("{prefix}{name}");

@@ -1,8 +1,8 @@
-//! The cache of the Hugging Face tools as a source.
+//! The cache of the Hugging Face tools (`HF_HUB_CACHE`) as a source.
 //!
-//! A cached model gives the image that the Hub gives: title, commit and licence are the same, and the names of the
-//! cache's blobs are the hashes that the Hub states. They are believed as little as the Hub's: whoever frames a layer
-//! proves them while the bytes pass.
+//! A model in the cache gives the same image as the model on the Hub. Title, commit and licence are the same, and the
+//! names of the blobs in the cache are the hashes that the Hub lists. These hashes are not trusted: the writer of a
+//! layer verifies every hash while the bytes pass.
 
 mod find;
 mod whole;
@@ -27,7 +27,7 @@ use crate::{
     progress::{Event, Progress},
 };
 
-/// Most bytes of a model card that are looked at.
+/// Most bytes of a model card (`README.md`) that are read.
 const CARD_MAX_BYTES: u64 = 1 << 20;
 
 /// A cache of the Hugging Face tools: a folder with a folder `models--owner--name` for each model.
@@ -35,30 +35,32 @@ const CARD_MAX_BYTES: u64 = 1 << 20;
 pub struct HubCache {
     /// The folder.
     pub folder: PathBuf,
-    /// URL of the Hub or of the mirror that the models are from. Nothing is asked of it; the origin names it.
+    /// URL of the Hub or of the mirror from which the cache was filled. No request goes to this URL; it is part of
+    /// [`Origin::url`].
     pub endpoint: String,
 }
 
 impl HubCache {
-    /// Uses `folder`, which was filled from the Hub itself.
+    /// Returns the cache in `folder`, which was filled from `https://huggingface.co`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), endpoint: "https://huggingface.co".to_owned() }
     }
 
-    /// Returns the snapshot of `model` at its revision, `main` if the name has none. Whether the snapshot is whole is not
-    /// looked at.
+    /// Returns the snapshot of `model` at its revision, which is `main` if `model` has none. Files may be missing from
+    /// the snapshot.
     ///
     /// # Errors
-    /// [`SourceError::NotCached`], and [`SourceError::BadEntry`] for a link that leaves the cache.
+    /// [`SourceError::NotCached`], and [`SourceError::BadEntry`] when the snapshot is behind a link that leaves the
+    /// cache.
     pub fn snapshot(&self, model: &ModelId) -> Result<CachedSnapshot, SourceError> {
         find::snapshot(&self.folder, model)
     }
 
-    /// Opens the model that `name` names, whether as a model on the Hub or as one in the cache. The name that is returned
-    /// is of the same kind, with the commit.
+    /// Opens a model in the cache. `name` is a [`SourceRef::Hub`] or a [`SourceRef::HubCache`]. The name of the open
+    /// source is of the same variant, with the commit as the revision.
     ///
     /// # Errors
-    /// As [`HubCacheSource::open`]; [`SourceError::Unknown`] when `name` is of another kind.
+    /// As [`HubCacheSource::open`], and [`SourceError::Unknown`] when `name` is of another variant.
     pub async fn open(&self, name: &SourceRef, progress: &Arc<dyn Progress>) -> Result<OpenSource, SourceError> {
         let (SourceRef::Hub(model) | SourceRef::HubCache(model)) = name else {
             return Err(SourceError::Unknown(name.to_string()));
@@ -70,7 +72,7 @@ impl HubCache {
         Ok(OpenSource::new(name, Arc::new(source)))
     }
 
-    /// Returns the web page of a model, as the Hub's own source names it.
+    /// Returns the web page of a model, which is the same as [`Origin::url`] of a [`HubSource`](super::HubSource).
     fn page(&self, repository: &str) -> Result<String, SourceError> {
         let bad = |reason| SourceError::BadEndpoint { address: "(not shown)".to_owned(), reason };
         let url = Url::parse(self.endpoint.trim()).map_err(|_| bad("is not a URL"))?;
@@ -92,14 +94,16 @@ pub struct HubCacheSource {
 }
 
 impl HubCacheSource {
-    /// Finds the revision of `model`, `main` if the name has none, and looks at its files.
+    /// Finds the snapshot of `model` at its revision, which is `main` if `model` has none, and lists the snapshot's
+    /// files.
     ///
-    /// The cache holds no list of the model's files. What can be missed is missed: parts of weights that an index or their
-    /// own numbers name, the configuration beside weights, weights at all. For the rest `progress` receives a warning.
+    /// The cache has no list of the model's files, so a missing file can't always be noticed. These are noticed: a
+    /// shard that an index or the number in another shard's name demands, `config.json` beside weights at the root, and
+    /// weights at all. `progress` receives a warning that other files may be missing.
     ///
     /// # Errors
-    /// [`SourceError::NotCached`], [`SourceError::NotWhole`] and [`SourceError::Unfinished`]; otherwise as
-    /// [`DirSource::open`].
+    /// [`SourceError::NotCached`], [`SourceError::NotWhole`], [`SourceError::Unfinished`] and
+    /// [`SourceError::BadEndpoint`]; otherwise as [`DirSource::open`].
     pub async fn open(cache: &HubCache, model: &ModelId, progress: &Arc<dyn Progress>) -> Result<Self, SourceError> {
         let (folder, wanted) = (cache.folder.clone(), model.clone());
         let snapshot = blocking(&cache.folder, move || find::snapshot(&folder, &wanted)).await?;
@@ -139,7 +143,8 @@ impl HubCacheSource {
         &self.snapshot.commit
     }
 
-    /// Returns what the name of the blob states that a file is kept in. Where the cache has no links there are no names.
+    /// Returns the content id in the name of the blob that a file links to. `None` for a file that is not a link to a
+    /// blob: on some file systems the cache has copies in place of links.
     fn content(&self, path: &ModelPath) -> Option<ContentId> {
         let place = self.dir.place(path)?;
         let name = place.strip_prefix(&self.blobs).ok()?.to_str()?;
@@ -175,7 +180,7 @@ impl Source for HubCacheSource {
     }
 }
 
-/// Runs what waits for the disk on a thread for it.
+/// Runs blocking work on a thread for blocking work.
 async fn blocking<T: Send + 'static>(
     folder: &Path,
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
@@ -187,7 +192,7 @@ async fn blocking<T: Send + 'static>(
     })?
 }
 
-/// Returns the beginning of the model card, if there is one.
+/// Returns the beginning of the model card (`README.md`), if there is one.
 fn readme(dir: &DirSource) -> Result<Option<String>, SourceError> {
     let place = "README.md".parse().ok().and_then(|path| dir.place(&path));
     let text = |place: &Path| read_up_to(place, CARD_MAX_BYTES).map(|text| String::from_utf8_lossy(&text).into_owned());

@@ -1,4 +1,5 @@
-//! What can be known to be missing from a snapshot, which has no list of its files.
+//! Finds files that are missing from a snapshot in the Hugging Face cache. The cache has no list of a model's files, so
+//! only files that other files demand are found.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,26 +17,26 @@ use crate::{
     source::{DirSource, SourceError},
 };
 
-/// Largest index that is read; the largest known one has some 20 MB.
+/// Most bytes of an index that are read. The largest known index has some 20 MB.
 const INDEX_MAX_BYTES: u64 = 64 << 20;
-/// How the files end that name the parts of the weights beside them.
+/// Endings of index files, which name the shards in the same folder.
 const INDEXES: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
-/// Weights of the transformers library, which are nothing without the configuration beside them.
+/// Weights of the transformers library at the root, which can't be loaded without `config.json`.
 const CONFIGURED: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-/// How files of weights end.
+/// Endings of weight files.
 const WEIGHTS: [&str; 10] = ["safetensors", "gguf", "bin", "pt", "pth", "ckpt", "onnx", "h5", "msgpack", "npz"];
-/// More parts than any model has.
+/// Most shards of a model; more than any model has.
 const PARTS_MAX: u32 = 10_000;
 
-/// Which parts of the weights belong together.
+/// An index: the file of each tensor.
 #[derive(Deserialize)]
 struct Index {
     #[serde(default)]
     weight_map: BTreeMap<String, Value>,
 }
 
-/// Returns what is missing from a snapshot, as far as its own files tell.
+/// Returns the paths of the files that a snapshot's other files demand and that are missing.
 pub(super) fn missing(dir: &DirSource) -> Result<Vec<String>, SourceError> {
     let there: BTreeSet<&str> = dir.paths().map(ModelPath::as_str).collect();
     let mut needed = BTreeSet::new();
@@ -63,7 +64,8 @@ pub(super) fn missing(dir: &DirSource) -> Result<Vec<String>, SourceError> {
     Ok(missing)
 }
 
-/// Returns the names of all parts that a part's own name tells of: `model-00001-of-00003.safetensors` of three.
+/// Returns the names of all shards that the name of one shard tells of: three for `model-00001-of-00003.safetensors`.
+/// Empty for a name that is not that of a shard.
 fn numbered(name: &str) -> Vec<String> {
     let parts = || {
         let (before, after) = name.rsplit_once("-of-")?;
@@ -72,19 +74,20 @@ fn numbered(name: &str) -> Vec<String> {
         let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         let count: u32 = count.parse().ok().filter(|_| is_number(number) && is_number(count))?;
         let part = |at: u32| format!("{stem}-{at:05}-of-{count:05}.{extension}");
-        // Some count from nought.
+        // Shard 0 demands nothing: its siblings are counted from 0, and the names below from 1.
         let first = number.parse::<u32>().ok()?.min(1);
         (count <= PARTS_MAX && first == 1).then(|| (1..=count).map(part).collect())
     };
     parts().unwrap_or_default()
 }
 
-/// Refuses a download that did not end: which file it is of, nobody knows any more.
+/// Refuses a cache with the unfinished blob of a download that was interrupted. The blob's name does not say which file
+/// of which commit the blob belongs to.
 pub(super) fn refuse_unfinished(blobs: &Path) -> Result<(), SourceError> {
     for entry in fs::read_dir(blobs).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(stem) = name.to_str().filter(|name| name.ends_with(".incomplete")) else { continue };
-        // Between the hash and the end newer tools put a name of their own.
+        // Newer tools put a name of their own between the hash and `.incomplete`.
         let blob = stem.split('.').next().unwrap_or_default();
         if !blobs.join(blob).exists() {
             return Err(SourceError::Unfinished { path: entry.path() });
