@@ -156,8 +156,8 @@ fn leave_broken_signature_out(taken: &mut Vec<SourceFile>, left_out: &mut Vec<Le
 }
 
 impl Selection {
-    /// Returns which entries of a source this selection leaves out by their names alone. A source then passes over an
-    /// unwanted entry that can't be packed, in place of failing.
+    /// Returns which entries of a source this selection leaves out by their names alone. A source skips such an entry
+    /// if it can't be packed, in place of failing.
     ///
     /// Where a pattern is not a valid glob, no entry is unwanted: [`apply`](Self::apply) returns the error.
     #[must_use]

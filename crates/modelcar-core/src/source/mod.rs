@@ -72,8 +72,8 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, SourceError>>;
 /// A source is pinned: as long as the source exists, [`list`](Self::list) and [`read`](Self::read) return the same
 /// content, or fail. [`conformance::source`](crate::conformance::source) checks an implementation.
 ///
-/// No method has a default implementation. A source that wraps another source has to pass every method on, and the
-/// compiler would not notice a method that is missing.
+/// No method has a default implementation, so that the compiler notices a method that a source forgets. A source that
+/// wraps another source has to forward every method.
 #[async_trait]
 pub trait Source: Send + Sync + Debug {
     /// Returns where the model came from, for the annotations of the image.

@@ -199,8 +199,8 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// Returns the forms that hold the same weights as the form at `at`. Every two GGUF models do; accessories of a
-    /// GGUF model are not returned.
+    /// Returns the forms that hold the same weights as the form at `at`. All GGUF models are taken for the same
+    /// weights. Accessories of a GGUF model are not returned.
     fn same_weights(&self, at: usize) -> Vec<usize> {
         let linked = self.copies.iter().chain(&self.alternatives).filter_map(|(a, b)| match (*a == at, *b == at) {
             (true, _) => Some(*b),

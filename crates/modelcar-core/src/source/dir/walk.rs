@@ -1,5 +1,5 @@
-//! Walks a directory: lists the files below it, resolves links, and records by what a change of a file is noticed
-//! later.
+//! Walks a directory: lists the files below it, resolves links, and records size, time and inode of each file, by which
+//! a later change is noticed.
 
 use std::{
     collections::BTreeMap,
