@@ -45,7 +45,7 @@ impl ModelFacts {
     }
 
     /// Returns the annotations that state these facts. A value that [`Self::from_annotations`] would leave out is not
-    /// written, so facts that were read from an image's annotations are written as the same annotations, byte for byte.
+    /// written. So when annotations of this function are read and written again, every byte is the same.
     pub fn to_annotations(&self) -> BTreeMap<String, String> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let text = |value: &Option<String>| value.as_deref().and_then(config::text);

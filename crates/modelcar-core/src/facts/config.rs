@@ -48,6 +48,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Returns the value of the first of `keys` that has a number; `None` when the number can't be a length or a count.
     fn number(&self, keys: &[&str]) -> Option<u64> {
         let find = |part: &Value| keys.iter().find_map(|key| part[*key].as_u64());
         find(self.inner).or_else(|| find(self.outer)).filter(|number| is_count(*number))

@@ -196,6 +196,7 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
+    /// Returns the weight files with the extension `ending`, sorted by path.
     fn with_ending(&self, ending: &str) -> Vec<&'a SourceFile> {
         let mut files: Vec<&'a SourceFile> =
             self.files.iter().copied().filter(|file| has_extension(file, &[ending])).collect();
@@ -364,6 +365,7 @@ impl Default for There {
 }
 
 impl There {
+    /// Adds the names of one file's tensors, unless there would be more than [`TENSORS_MAX`] names.
     fn add(&mut self, tensors: &Tensors) {
         self.is_whole &= self.names.len() + tensors.names.len() <= TENSORS_MAX;
         if self.is_whole {

@@ -9,10 +9,13 @@ use crate::{
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer_config.json";
+/// The configuration of a PEFT adapter.
 pub(super) const ADAPTER: &str = "adapter_config.json";
+/// The configuration of a diffusers pipeline.
 pub(super) const PIPELINE: &str = "model_index.json";
 /// A model of sentence-transformers has both files.
 pub(super) const EMBEDDING: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
+/// Files with a chat template. A model without these may have the template in [`TOKENIZER`].
 pub(super) const CHAT_TEMPLATES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
 /// Configurations by which a server recognizes a model: of transformers, diffusers, an adapter (PEFT), Mistral, `NeMo`
 /// and `open_clip`.

@@ -11,6 +11,7 @@ use super::{
 /// Longest header that is read, in bytes. The header contains the tokenizer, so several megabytes are usual.
 pub(super) const HEADER_MAX_BYTES: u64 = 64 << 20;
 
+/// The first bytes of every GGUF file.
 const MAGIC: &[u8] = b"GGUF";
 /// Most keys and most tensors of a file; more than any file has.
 const COUNT_MAX: u64 = 1 << 20;
@@ -133,7 +134,8 @@ impl Header {
 /// otherwise.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// Returns the size of a tensor in bytes; 0 for an unknown type. `None` when the size overflows 64 bits.
+/// Returns the size of a tensor in bytes; `None` when the size overflows 64 bits. A tensor of an unknown type counts 0
+/// bytes, so that no file with a newer quantization is taken for truncated.
 fn tensor_bytes(kind: u32, elements: u64) -> Option<u64> {
     // Elements and bytes of a block, by the numbers of `ggml_type` (ggml.h) and the block structs of ggml-common.h.
     let (block, bytes) = match kind {
@@ -218,6 +220,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// Takes the next `len` bytes. No part of a valid header is longer than [`HEADER_MAX_BYTES`].
     fn take(&mut self, len: u64) -> Result<&'a [u8], Stop> {
         if len > HEADER_MAX_BYTES {
             return Err(Stop::Invalid);
@@ -238,11 +241,13 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Stop::Invalid)?))
     }
 
+    /// Takes a string: its length in bytes as a 64-bit number, then the bytes.
     fn string(&mut self) -> Result<&'a [u8], Stop> {
         let len = self.u64()?;
         self.take(len)
     }
 
+    /// Skips an array: the type of the values, the number of values, then the values.
     fn skip_array(&mut self, depth: u32) -> Result<(), Stop> {
         let (kind, len) = (self.u32()?, self.u64()?);
         match kind {

@@ -46,6 +46,7 @@ pub(super) fn read(bytes: &[u8], known: Option<&BTreeSet<u64>>) -> Option<Named>
     Some(named)
 }
 
+/// Reads the JSON object of an index. Every key except `weight_map` is skipped.
 struct Index<'a> {
     named: &'a mut Named,
     known: Option<&'a BTreeSet<u64>>,
@@ -79,6 +80,7 @@ impl<'de> Visitor<'de> for Index<'_> {
     }
 }
 
+/// Reads `weight_map`: the names of tensors, each with the file that holds the tensor.
 struct WeightMap<'a> {
     named: &'a mut Named,
     known: Option<&'a BTreeSet<u64>>,

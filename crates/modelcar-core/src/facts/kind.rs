@@ -42,6 +42,7 @@ pub enum Library {
     Onnx,
 }
 
+/// The name of each library in annotations. JSON has the same names.
 const NAMES: [(Library, &str); 12] = [
     (Library::Transformers, "transformers"),
     (Library::SentenceTransformers, "sentence-transformers"),

@@ -180,6 +180,7 @@ fn literal_start(pattern: &str) -> String {
     pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default().to_owned()
 }
 
+/// Compiles glob patterns to one set. `dir/` becomes `dir/*`, whose `*` also matches `/`.
 fn globs(patterns: &[String]) -> Result<GlobSet, PlanError> {
     let mut set = GlobSetBuilder::new();
     let bad = |pattern: &str, source| PlanError::BadPattern { pattern: pattern.to_owned(), source };

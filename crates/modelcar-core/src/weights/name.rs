@@ -20,6 +20,7 @@ pub(crate) enum Format {
     Lite,
 }
 
+/// Extensions of weight files, each with the format of the file.
 const EXTENSIONS: [(&str, Format); 12] = [
     ("safetensors", Format::Safetensors),
     ("bin", Format::Pickle),

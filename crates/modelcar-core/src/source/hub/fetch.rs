@@ -238,6 +238,7 @@ impl Fetcher {
         !is_whole && (part.len >= self.part_bytes || part.offset + part.len > HEADER_BYTES)
     }
 
+    /// The error of an answer whose size, hash or media type is not that of the listed file.
     fn not_the_file(&self, file: &SourceFile, response: &Response, reason: String) -> SourceError {
         let by = self.hub.endpoint.answerer(response.url());
         SourceError::NotTheFile { path: file.path.clone(), by, reason }

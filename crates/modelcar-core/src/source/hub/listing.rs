@@ -84,6 +84,8 @@ pub(super) fn check(
     Ok(files)
 }
 
+/// Turns an entry into a file. The content id is the SHA-256 of the content for a file in git-lfs, and the SHA-1 of the
+/// git blob for any other file.
 fn to_file(repo: &str, by: &Answerer, entry: &TreeEntry) -> Result<SourceFile, SourceError> {
     let path: ModelPath = entry.path.parse().map_err(|error| SourceError::HostileListing {
         source_name: repo.to_owned(),

@@ -14,7 +14,9 @@ use super::{
 };
 use crate::source::SourceError;
 
+/// Most pages of a listing. A longer listing is refused.
 const MAX_PAGES: usize = 1000;
+/// Most files and folders of a listing. A longer listing is refused.
 const MAX_ENTRIES: usize = 100_000;
 /// Most bytes of all pages together: a hundred thousand entries, each with a long path.
 const MAX_BYTES: usize = 64 << 20;

@@ -199,6 +199,7 @@ fn readme(dir: &DirSource) -> Result<Option<String>, SourceError> {
     place.map(text).transpose()
 }
 
+/// Returns the first `max` bytes of a file, or all bytes of a shorter file.
 fn read_up_to(place: &Path, max: u64) -> Result<Vec<u8>, SourceError> {
     let mut bytes = Vec::new();
     let read = files::open(place).and_then(|file| file.take(max).read_to_end(&mut bytes));
