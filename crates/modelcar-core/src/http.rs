@@ -9,10 +9,10 @@ mod secret;
 pub(crate) use self::failure::header;
 #[cfg(any(feature = "registry", feature = "object-store"))]
 pub(crate) use self::failure::is_transient;
-#[cfg(feature = "registry")]
-pub(crate) use self::failure::{is_page, read_limited};
 #[cfg(feature = "object-store")]
 pub(crate) use self::failure::tls_error;
+#[cfg(feature = "registry")]
+pub(crate) use self::failure::{is_page, read_limited};
 pub(crate) use self::network::client_builder;
 #[cfg(feature = "hub")]
 pub(crate) use self::secret::in_query;

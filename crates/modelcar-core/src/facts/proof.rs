@@ -66,7 +66,7 @@ fn check_whole(file: &SourceFile, bytes: &[u8]) -> Result<(), SourceError> {
     if actual == expected {
         return Ok(());
     }
-    Err(SourceError::WrongContent { path: file.path.clone(), expected, actual })
+    Err(SourceError::WrongContent { path: file.path.clone(), expected: Box::new(expected), actual: Box::new(actual) })
 }
 
 /// A source whose files must begin as they did when the facts were read.
@@ -192,7 +192,7 @@ mod tests {
             let source = beginnings.held_by(Arc::new(model("first file", second)));
             match read(&*source).await {
                 Ok(bytes) => {
-                    assert_eq!((String::from_utf8(bytes).unwrap(), changed), (format!("first file{second}"), false))
+                    assert_eq!((String::from_utf8(bytes).unwrap(), changed), (format!("first file{second}"), false));
                 }
                 Err(error) => assert!(changed && matches!(error, SourceError::Changed { .. }), "{error}"),
             }
@@ -226,7 +226,7 @@ mod tests {
             let beginnings = Beginnings::default();
             beginnings.note(&file, b"{}").unwrap();
             let error = beginnings.note(&file, b"[]").unwrap_err();
-            assert!(matches!(&error, SourceError::WrongContent { expected, .. } if *expected == content), "{error}");
+            assert!(matches!(&error, SourceError::WrongContent { expected, .. } if **expected == content), "{error}");
         }
     }
 }

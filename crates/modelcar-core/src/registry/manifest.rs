@@ -180,7 +180,7 @@ impl Repository {
         let body = manifest.bytes.clone();
         let response = inner.send(&act, Scope::Push, Method::PUT, &url, &headers, Some(body)).await?;
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let source = Box::new(HttpFailure::from_response(Method::PUT, response).await);
+            let source = Box::new(inner.failure(Method::PUT, response).await);
             let (repository, bytes) = (inner.name(), manifest.bytes.len() as u64);
             return Err(RegistryError::TooLarge { act, repository, bytes, source });
         }

@@ -278,9 +278,9 @@ pub enum SourceError {
         /// Path of the file in the model.
         path: ModelPath,
         /// The content id in the listing.
-        expected: ContentId,
+        expected: Box<ContentId>,
         /// The content id of the bytes that came.
-        actual: ContentId,
+        actual: Box<ContentId>,
     },
     /// A layer that a registry holds could not be read, or is not what it should be.
     #[error("read the files of layer `{digest}`")]
