@@ -18,6 +18,7 @@ pub(crate) use self::network::client_builder;
 pub(crate) use self::secret::in_query;
 #[cfg(any(feature = "registry", feature = "object-store"))]
 pub(crate) use self::secret::mask;
+#[cfg(any(feature = "hub", feature = "registry"))]
 pub(crate) use self::secret::of_login;
 pub use self::{
     failure::HttpFailure,

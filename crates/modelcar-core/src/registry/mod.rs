@@ -38,4 +38,5 @@ pub use self::{
     request::Access,
     sink::RegistrySink,
 };
+#[cfg(feature = "push")]
 pub(crate) use self::{preflight::TagState, read_back::StoredImage};
