@@ -82,7 +82,7 @@ fn what_the_cache_lacks_is_named() {
     fs::remove_file(&shard).unwrap();
     let (status, _, said) = offline(&env, &build(MODEL, "oci:out"));
     assert_eq!(status, Some(2));
-    assert!(said.contains(&format!("missing are `{}`", self::shard())), "{said}");
+    assert!(said.contains(&format!("missing: `{}`", self::shard())), "{said}");
     symlink(link, &shard).unwrap();
 
     fs::remove_file(snapshot.join("tokenizer.json")).unwrap();

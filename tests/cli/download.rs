@@ -108,5 +108,5 @@ fn an_unfinished_download_is_no_model() {
     env.answer(&["download", MODEL, "out"]);
     fs::create_dir_all(env.dir.path().join("out/.cache/modelcar")).unwrap();
     let build = ["build", "./out", "--base", "scratch", "--output", "oci:x"];
-    env.refused(&build, &[".cache/modelcar` is left of a download that did not end"]);
+    env.refused(&build, &[".cache/modelcar` is an unfinished file of an interrupted download"]);
 }

@@ -332,7 +332,7 @@ fn download_hints(error: &DownloadError) -> Vec<String> {
         DownloadError::Busy { .. } => "wait for the other download to end, or name another folder",
         DownloadError::NoSpace { .. } => "make room, name a folder on another disk, or take less with --include",
         DownloadError::Reserved { .. } => "leave the file out with --exclude",
-        DownloadError::Corrupt { .. } => {
+        DownloadError::Corrupt { .. } | DownloadError::WrongSize { .. } => {
             "the source does not match its own listing: try again and, if it stays so, report it to the source's owner; for \
              s3:// and gs:// remove the folder contents-v1 of the local cache first, which has the hashes of the first read"
         }

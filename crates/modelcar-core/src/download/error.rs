@@ -16,7 +16,7 @@ pub enum DownloadError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A pattern is not a valid glob.
-    #[error("`{pattern}` is not a pattern")]
+    #[error("`{pattern}` is not a valid glob pattern")]
     BadPattern {
         /// The pattern.
         pattern: String,
@@ -45,7 +45,7 @@ pub enum DownloadError {
         wanted: &'static str,
     },
     /// The path of a file of the model is in the folder that a download uses for unfinished files.
-    #[error("a file of the model is called `{path}`, which is the place of unfinished files")]
+    #[error("the model's file `{path}` is in the folder that downloads use for unfinished files")]
     Reserved {
         /// Path inside the model.
         path: ModelPath,
@@ -76,6 +76,16 @@ pub enum DownloadError {
         /// Content id in the source's listing.
         listed: ContentId,
     },
+    /// The source gave fewer or more bytes than it lists, of a file whose content id it does not list.
+    #[error("`{path}` is not what the source lists: it has {found} bytes, not {listed}")]
+    WrongSize {
+        /// Path inside the model.
+        path: ModelPath,
+        /// Number of downloaded bytes.
+        found: u64,
+        /// Size in bytes in the source's listing.
+        listed: u64,
+    },
     /// An operation of the file system failed.
     #[error("{act} `{path}`")]
     Io {
@@ -98,7 +108,7 @@ impl ModelcarError for DownloadError {
             | Self::Link { .. }
             | Self::InTheWay { .. }
             | Self::Reserved { .. } => ErrorKind::InvalidInput,
-            Self::Corrupt { .. } => ErrorKind::Integrity,
+            Self::Corrupt { .. } | Self::WrongSize { .. } => ErrorKind::Integrity,
             Self::Busy { .. } | Self::NoSpace { .. } | Self::Io { .. } => ErrorKind::Io,
         }
     }

@@ -116,8 +116,8 @@ impl Job {
             match self.run(move || partial.finish()).await {
                 // The unfinished file may be damaged, for example by a loss of power: one attempt starts from the first
                 // byte.
-                Err(DownloadError::Corrupt { .. }) if resumed > 0 => {
-                    tracing::info!(path = %self.file.path, "what was there of the file is wrong: it starts over");
+                Err(DownloadError::Corrupt { .. } | DownloadError::WrongSize { .. }) if resumed > 0 => {
+                    tracing::info!(path = %self.file.path, "the unfinished file has wrong content: the download of the file starts over");
                 }
                 outcome => return outcome,
             }
@@ -206,10 +206,14 @@ impl Partial {
         Ok(())
     }
 
-    /// Syncs the file and renames it to its target if the hash is the listed one. Removes the file if not.
+    /// Syncs the file and renames it to its target if size and hash are the listed ones. Removes the file if not.
     fn finish(self) -> Result<ContentId, DownloadError> {
         let Job { file, target, partial } = self.job;
         let found = self.hasher.finish();
+        if file.content.is_none() && self.at != file.size {
+            fs::remove_file(&partial).map_err(place::io("remove", &partial))?;
+            return Err(DownloadError::WrongSize { path: file.path.clone(), found: self.at, listed: file.size });
+        }
         if let Some(listed) = file.content.filter(|listed| *listed != found) {
             fs::remove_file(&partial).map_err(place::io("remove", &partial))?;
             return Err(DownloadError::Corrupt { path: file.path.clone(), found, listed });

@@ -176,15 +176,13 @@ impl fmt::Display for Flaw {
             Self::NestedModel { folder } => {
                 write!(f, "the model lies in the folder `{folder}`; servers look for it one level above")
             }
-            Self::PartialDownload { file } => write!(f, "`{file}` is left of a download that did not end"),
+            Self::PartialDownload { file } => write!(f, "`{file}` is an unfinished file of an interrupted download"),
             Self::AdapterAlone { base: Some(base) } => {
                 write!(f, "the weights are an adapter alone; the base model is `{base}`")
             }
             Self::AdapterAlone { base: None } => f.write_str("the weights are an adapter alone, without a base model"),
-            Self::NoWeights => f.write_str("no file is one of weights"),
-            Self::UnknownKind => {
-                f.write_str("no server is known that loads this: there is no configuration of a model")
-            }
+            Self::NoWeights => f.write_str("no file holds weights"),
+            Self::UnknownKind => f.write_str("no configuration says which library loads these weights"),
         }
     }
 }

@@ -104,10 +104,10 @@ mod tests {
             ),
             (&["a/config.json", "a/model.safetensors", "b/config.json", "b/model.safetensors"], &[]),
             (&["model_index.json", "unet/config.json", "unet/model.safetensors"], &[]),
-            (&["config.json"], &["no file is one of weights"]),
+            (&["config.json"], &["no file holds weights"]),
             (
                 &["model.safetensors", "x.safetensors.part"],
-                &["`x.safetensors.part` is left of a download that did not end"],
+                &["`x.safetensors.part` is an unfinished file of an interrupted download"],
             ),
         ] {
             assert_eq!(codes(paths), expected, "{paths:?}");

@@ -1,6 +1,6 @@
 //! Facts that an existing image states in its annotations. They are reused for a model with the same files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelFacts, annotations, files};
 use crate::{ContentId, ModelPath, source::SourceFile, weights::indexed};
@@ -25,20 +25,28 @@ impl StatedFacts {
         })
     }
 
-    /// Returns whether every file of `model` from which facts are read has the same path and content in the image.
+    /// Returns whether the image has files of the same paths as `model`, and every file from which facts are read has
+    /// the same content. Facts and flaws depend on the paths of other files too: an unfinished download, a model in a
+    /// folder, a vocabulary that tells the library.
     pub(super) fn are_of(&self, model: &[&SourceFile]) -> bool {
-        self.holds(model, files::tells)
+        let own: BTreeSet<&ModelPath> = self.files.iter().map(|file| &file.path).collect();
+        own == model.iter().map(|file| &file.path).collect() && self.holds(model, files::tells)
     }
 
-    /// Returns whether the weight files of `model`, and their indexes, have the same paths and contents in the image.
+    /// Returns whether the weight files of `model`, and their indexes, have the same paths and contents in the image, and
+    /// whether a server would load the same of them: that depends on which configurations are there.
     pub(super) fn are_of_weights(&self, model: &[&SourceFile]) -> bool {
-        self.holds(model, |file| files::may_hold_weights(file) || indexed(&file.path).is_some())
+        let is = |name: &str, path: &ModelPath| path.as_str() == name;
+        let same = [files::CONFIG, files::PIPELINE].into_iter().all(|name| {
+            self.files.iter().any(|file| is(name, &file.path)) == model.iter().any(|file| is(name, &file.path))
+        });
+        same && self.holds(model, |file| files::may_hold_weights(file) || indexed(&file.path).is_some())
     }
 
     /// Compares those files of the image and of `files` for which `counts` returns `true`.
-    fn holds(&self, files: &[&SourceFile], counts: fn(&SourceFile) -> bool) -> bool {
+    fn holds(&self, files: &[&SourceFile], counts: impl Fn(&SourceFile) -> bool) -> bool {
         let own: Vec<&SourceFile> = self.files.iter().collect();
-        contents(&own, counts).is_some_and(|own| contents(files, counts) == Some(own))
+        contents(&own, &counts).is_some_and(|own| contents(files, &counts) == Some(own))
     }
 }
 
@@ -46,7 +54,7 @@ impl StatedFacts {
 /// unknown.
 fn contents<'a>(
     files: &[&'a SourceFile],
-    counts: fn(&SourceFile) -> bool,
+    counts: &impl Fn(&SourceFile) -> bool,
 ) -> Option<BTreeMap<&'a ModelPath, (u64, ContentId)>> {
     let counted = files.iter().filter(|file| counts(file));
     counted.map(|file| Some((&file.path, (file.size, file.content?)))).collect()

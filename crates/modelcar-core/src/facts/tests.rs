@@ -507,10 +507,13 @@ async fn what_an_image_states_of_the_same_files_is_not_read_again() {
     assert_eq!(changed("README.md").await, stated);
     assert_eq!(changed("config.json").await, ModelFacts { parameters: Some(7), ..read.clone() });
     assert_eq!(changed("model.safetensors").await, read);
+    let more = SourceFile { path: "model.safetensors.part".parse().unwrap(), size: 1, content: None };
+    assert_eq!(of(&[files.clone(), vec![more]].concat()).await.chat_template, None);
     let unknown: Vec<_> = files.iter().map(|file| SourceFile { content: None, ..file.clone() }).collect();
     assert_eq!(of(&unknown).await, read);
     let without: Vec<_> = files.iter().filter(|file| file.path.as_str() != "config.json").cloned().collect();
-    assert_eq!(of(&without).await.architecture, None);
+    // The configuration tells which weights a server loads.
+    assert_eq!((of(&without).await.architecture, of(&without).await.parameters), (None, Some(4)));
 
     // Whether the files say something else or nothing.
     for key in ["io.modelcar.model.dtype", "io.modelcar.model.quantization"] {

@@ -152,7 +152,7 @@ pub enum PlanError {
         left_out: Vec<LeftOut>,
     },
     /// A pattern is not a valid glob.
-    #[error("`{pattern}` is not a pattern")]
+    #[error("`{pattern}` is not a valid glob pattern")]
     BadPattern {
         /// The pattern.
         pattern: String,
@@ -184,7 +184,7 @@ pub enum PlanError {
     #[error("`{0}` is not an annotation key")]
     BadAnnotation(String),
     /// The sizes of the files add up to more than a quarter of what 64 bits hold.
-    #[error("the model's size overflows")]
+    #[error("the sizes of the model's files add up to more than 64 bits hold")]
     TooLarge,
     /// Two files would be the same file on a file system that ignores letter case or Unicode normalization.
     #[error("`{first}` and `{second}` differ only in letter case or Unicode form")]
@@ -203,7 +203,7 @@ pub enum PlanError {
         inside: ModelPath,
     },
     /// The manifest names every file, and would be larger than registries accept.
-    #[error("a manifest that names {files} files has {bytes} bytes, registries take {max}")]
+    #[error("a manifest that names {files} files has {bytes} bytes, and registries accept at most {max}")]
     ManifestTooLarge {
         /// Number of files.
         files: usize,

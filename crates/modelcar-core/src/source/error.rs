@@ -123,7 +123,7 @@ pub enum SourceError {
         cached: Vec<String>,
     },
     /// Files of the model are missing from the cache.
-    #[error("commit {commit} of `{repo}` is not whole in the Hugging Face cache: missing are {}", listed(.missing, "no files"))]
+    #[error("commit {commit} of `{repo}` is incomplete in the Hugging Face cache; missing: {}", listed(.missing, "no files"))]
     NotWhole {
         /// `owner/name`.
         repo: String,
@@ -133,7 +133,7 @@ pub enum SourceError {
         missing: Vec<String>,
     },
     /// The source has an unfinished file of a download that was interrupted.
-    #[error("`{path}` is left of a download that did not end")]
+    #[error("`{path}` is an unfinished file of an interrupted download")]
     Unfinished {
         /// Path on the file system.
         path: PathBuf,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::name::{Format, WeightName, split};
+use super::name::{Format, WeightName, split, take_precision};
 use crate::{ModelPath, source::SourceFile};
 
 /// The weight files that an index describes, as the name of the index says.
@@ -26,7 +26,7 @@ pub(crate) fn indexed(path: &ModelPath) -> Option<Indexed<'_>> {
     if !rest.is_empty() && behind.is_none() {
         return None;
     }
-    let (stem, extension) = weights.rsplit_once('.')?;
+    let (mut stem, extension) = weights.rsplit_once('.')?;
     let format = match extension {
         "safetensors" => Format::Safetensors,
         "bin" => Format::Pickle,
@@ -34,11 +34,9 @@ pub(crate) fn indexed(path: &ModelPath) -> Option<Indexed<'_>> {
         "msgpack" => Format::Flax,
         _ => return None,
     };
-    let (stem, before) = match stem.rsplit_once('.') {
-        Some((head, precision)) if behind.is_none() => (head, Some(precision)),
-        _ => (stem, None),
-    };
-    Some(Indexed { folder, stem, precision: before.or(behind), format })
+    // Other words behind a dot belong to the stem, as in the names of the shards: `Llama-3.1-8B`.
+    let precision = behind.or_else(|| take_precision(&mut stem, format));
+    Some(Indexed { folder, stem, precision, format })
 }
 
 /// Finds the indexes of which every weight file stays out, each with the reason for people.
@@ -73,6 +71,7 @@ mod tests {
             ("a/pytorch_model.bin.index.json", Some(("a", "pytorch_model", None, Format::Pickle))),
             ("unet/m.safetensors.index.fp16.json", Some(("unet", "m", Some("fp16"), Format::Safetensors))),
             ("unet/m.fp16.safetensors.index.json", Some(("unet", "m", Some("fp16"), Format::Safetensors))),
+            ("a-3.1-8B.safetensors.index.json", Some(("", "a-3.1-8B", None, Format::Safetensors))),
             ("model_index.json", None),
             ("config.json", None),
             ("a.index.json", None),

@@ -117,7 +117,7 @@ fn digits(text: &str) -> Option<u32> {
 }
 
 /// Takes a precision off the end of `stem`. The name of a GGUF file has none: its quantization is part of the stem.
-fn take_precision<'a>(stem: &mut &'a str, format: Format) -> Option<&'a str> {
+pub(super) fn take_precision<'a>(stem: &mut &'a str, format: Format) -> Option<&'a str> {
     let (head, precision) = match format {
         Format::Gguf => return None,
         Format::Onnx => stem.rsplit_once('_').filter(|(_, word)| ONNX_PRECISIONS.contains(word))?,

@@ -48,16 +48,20 @@ impl WeightSet<'_> {
     /// Returns the numbers of the shards that are missing, at most [`MISSING_MAX`]. Shards are counted from 1, or from
     /// 0 when there is a shard 0, as TensorFlow writes them.
     pub(crate) fn missing(&self) -> Vec<u32> {
-        let Some(shard) = self.name.shard else { return Vec::new() };
-        let first = u32::from(!self.numbers.contains(&0));
-        let all = first..shard.of.saturating_add(first);
         // A hostile name may claim a million shards.
-        all.filter(|number| !self.numbers.contains(number)).take(MISSING_MAX).collect()
+        self.gaps().take(MISSING_MAX).collect()
+    }
+
+    /// Returns the numbers of all shards that are missing.
+    fn gaps(&self) -> impl Iterator<Item = u32> {
+        let first = u32::from(!self.numbers.contains(&0));
+        let all = self.name.shard.map_or(0..0, |shard| first..shard.of.saturating_add(first));
+        all.filter(|number| !self.numbers.contains(number))
     }
 
     /// Returns whether no shard is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        self.name.shard.is_none_or(|shard| u32::try_from(self.numbers.len()).is_ok_and(|count| count >= shard.of))
+        self.gaps().next().is_none()
     }
 
     /// Returns the path of the shard with a number, with as many digits as the paths of the other shards have.
@@ -115,5 +119,7 @@ mod tests {
     fn shards_may_count_from_zero() {
         let files = files(&["m-0-of-2.bin", "m-1-of-2.bin"]);
         assert!(sets(&files)[0].is_complete());
+        let files = self::files(&["m-0-of-2.bin", "m-2-of-2.bin"]);
+        assert_eq!((sets(&files)[0].is_complete(), sets(&files)[0].missing()), (false, vec![1]));
     }
 }

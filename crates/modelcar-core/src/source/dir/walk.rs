@@ -158,7 +158,7 @@ impl Walk {
             if path == UNFINISHED {
                 return Err(SourceError::Unfinished { path: place });
             }
-            let (above, links) = (self.above.len(), self.links);
+            let (above, links, linked) = (self.above.len(), self.links, self.linked);
             let outcome = match name.to_str() {
                 Some(_) => self.entry(&place, &path),
                 None => Err(bad(&place, "has a name that is not UTF-8")),
@@ -168,12 +168,20 @@ impl Walk {
                 if !self.unwanted.has(&format!("{path}{}", if is_folder { "/" } else { "" })) {
                     return Err(error);
                 }
+                self.forget(&path);
                 self.above.truncate(above);
-                self.links = links;
+                (self.links, self.linked) = (links, linked);
             }
         }
         self.above.pop();
         Ok(())
+    }
+
+    /// Removes what was listed of a folder that turned out to hold an entry that can't be packed. Otherwise the order
+    /// in which the system lists the folder would decide what is packed.
+    fn forget(&mut self, folder: &str) {
+        let inside = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.files.retain(|path, _| !inside(path.as_str()));
     }
 
     /// Visits an entry at `place` on the file system, which is at `path` inside the model.

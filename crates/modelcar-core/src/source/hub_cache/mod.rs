@@ -76,7 +76,8 @@ impl HubCache {
     fn page(&self, repository: &str) -> Result<String, SourceError> {
         let bad = |reason| SourceError::BadEndpoint { address: "(not shown)".to_owned(), reason };
         let url = Url::parse(self.endpoint.trim()).map_err(|_| bad("is not a URL"))?;
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        if !plain || url.password().is_some() || !matches!(url.scheme(), "http" | "https") {
             return Err(bad("is not one of a Hub: expected an http or https URL without user, query and fragment"));
         }
         Ok(format!("{}/{repository}", url.as_str().trim_end_matches('/')))

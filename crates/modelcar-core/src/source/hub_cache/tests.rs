@@ -138,8 +138,10 @@ async fn what_is_known_to_be_missing_is_named() {
         (vec![("d/m-00002-of-00003.gguf", "a")], "`d/m-00001-of-00003.gguf`, `d/m-00003-of-00003.gguf`"),
     ] {
         let said = Cached::new(&files).refused().await;
-        assert!(said.ends_with(&format!("missing are {missing}")), "{said}");
+        assert!(said.ends_with(&format!("missing: {missing}")), "{said}");
     }
+    // Fetched with the patterns `*.json` and `*.safetensors`: nobody wanted the other format.
+    Cached::new(&[&WHOLE[..], &[sharded]].concat()).open("acme/tiny").await.unwrap();
     let said = Cached::new(&[WHOLE[1], ("x.bin.index.json", "[")]).refused().await;
     assert!(said.contains("x.bin.index.json` is not the index") || said.contains("is not the index"), "{said}");
 }
@@ -153,7 +155,7 @@ async fn downloads_that_did_not_end_are_named() {
     cached.open("acme/tiny").await.unwrap();
     fs::write(blobs.join("ab.incomplete"), "").unwrap();
     let said = cached.refused().await;
-    assert!(said.contains("ab.incomplete` is left of a download"), "{said}");
+    assert!(said.contains("ab.incomplete` is an unfinished file"), "{said}");
     fs::remove_file(blobs.join("ab.incomplete")).unwrap();
     fs::remove_file(blobs.join(blob)).unwrap();
     let said = cached.refused().await;

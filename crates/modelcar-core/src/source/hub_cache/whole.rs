@@ -46,7 +46,12 @@ pub(super) fn missing(dir: &DirSource) -> Result<Vec<String>, SourceError> {
         if CONFIGURED.contains(&path.as_str()) {
             needed.insert("config.json".to_owned());
         }
-        needed.extend(numbered(name).into_iter().map(|name| beside(&name)));
+        needed.extend(
+            Numbered::parse(name)
+                .into_iter()
+                .flat_map(|shard| shard.all(|name| there.contains(&*beside(name))))
+                .map(|name| beside(&name)),
+        );
         if INDEXES.iter().any(|end| name.ends_with(end))
             && let Some(place) = dir.place(path)
         {
@@ -54,7 +59,13 @@ pub(super) fn missing(dir: &DirSource) -> Result<Vec<String>, SourceError> {
                 let reason = format!("is not the index of a model's weights: {error}");
                 SourceError::BadEntry { path: place.to_owned(), reason }
             })?;
-            needed.extend(index.weight_map.values().filter_map(Value::as_str).map(beside));
+            let named: BTreeSet<String> = index.weight_map.values().filter_map(Value::as_str).map(beside).collect();
+            // The tools can fetch a part of the files: an index without any of its shards is of weights in a format
+            // that nobody wanted, when the folder has others.
+            let is_wanted = named.iter().any(|name| there.contains(name.as_str()));
+            if is_wanted || !holds_weights(&there, folder) {
+                needed.extend(named);
+            }
         }
     }
     let mut missing: Vec<String> = needed.into_iter().filter(|name| !there.contains(name.as_str())).collect();
@@ -64,21 +75,39 @@ pub(super) fn missing(dir: &DirSource) -> Result<Vec<String>, SourceError> {
     Ok(missing)
 }
 
-/// Returns the names of all shards that the name of one shard tells of: three for `model-00001-of-00003.safetensors`.
-/// Empty for a name that is not that of a shard.
-fn numbered(name: &str) -> Vec<String> {
-    let parts = || {
+/// Returns whether a folder, without those below, has a weight file.
+fn holds_weights(there: &BTreeSet<&str>, folder: &str) -> bool {
+    let is_weights = |path: &str| WEIGHTS.iter().any(|extension| has_extension(path, extension));
+    there.iter().any(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder && is_weights(path))
+}
+
+/// The name of a shard: `model-00001-of-00003.safetensors`.
+struct Numbered<'a> {
+    stem: &'a str,
+    count: u32,
+    extension: &'a str,
+}
+
+impl<'a> Numbered<'a> {
+    /// Parses a name; `None` when the name is not that of a shard.
+    fn parse(name: &'a str) -> Option<Self> {
         let (before, after) = name.rsplit_once("-of-")?;
         let (stem, number) = before.rsplit_once('-')?;
         let (count, extension) = after.split_once('.')?;
         let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         let count: u32 = count.parse().ok().filter(|_| is_number(number) && is_number(count))?;
-        let part = |at: u32| format!("{stem}-{at:05}-of-{count:05}.{extension}");
-        // Shard 0 demands nothing: its siblings are counted from 0, and the names below from 1.
-        let first = number.parse::<u32>().ok()?.min(1);
-        (count <= PARTS_MAX && first == 1).then(|| (1..=count).map(part).collect())
-    };
-    parts().unwrap_or_default()
+        (count <= PARTS_MAX).then_some(Self { stem, count, extension })
+    }
+
+    /// Returns the names of all shards, counted from 0 if shard 0 `is_there`, and from 1 otherwise.
+    fn all(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let first = u32::from(!is_there(&self.name(0)));
+        (first..self.count + first).map(|number| self.name(number)).collect()
+    }
+
+    fn name(&self, number: u32) -> String {
+        format!("{}-{number:05}-of-{:05}.{}", self.stem, self.count, self.extension)
+    }
 }
 
 /// Refuses a cache with the unfinished blob of a download that was interrupted. The blob's name does not say which file
@@ -102,9 +131,12 @@ mod tests {
 
     #[test]
     fn a_part_tells_of_the_others() {
-        assert_eq!(numbered("m-00002-of-00002.gguf"), ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]);
-        for name in ["model.safetensors", "a-1-of-2.bin", "x-of-y.z", "m-00001-of-99999.bin", "m-00000-of-00002.bin"] {
-            assert!(numbered(name).is_empty(), "{name}");
+        let all = |name, zero| Numbered::parse(name).map(|shard| shard.all(|name| zero && name.contains("-00000-")));
+        let (zero, one, two) = ("m-00000-of-00002.gguf", "m-00001-of-00002.gguf", "m-00002-of-00002.gguf");
+        assert_eq!(all(two, false).unwrap(), [one, two]);
+        assert_eq!(all(one, true).unwrap(), [zero, one]);
+        for name in ["model.safetensors", "a-1-of-2.bin", "x-of-y.z", "m-00001-of-99999.bin"] {
+            assert!(all(name, false).is_none(), "{name}");
         }
     }
 }
