@@ -105,10 +105,12 @@ impl Cut {
             if !self.carried.is_empty() {
                 break;
             }
-            match self.bytes.try_next().await? {
-                Some(bytes) => self.carried = bytes,
-                None => return Ok(None),
-            }
+            let Some(bytes) = self.bytes.try_next().await? else {
+                // A blob that ends too early has another digest, which says more than a missing file.
+                self.prove().await?;
+                return Ok(None);
+            };
+            self.carried = bytes;
         }
         let take = usize::try_from(len).unwrap_or(usize::MAX).min(self.carried.len());
         let piece = self.carried.split_to(take);
@@ -119,10 +121,16 @@ impl Cut {
         }
         if self.wanted.is_empty() {
             while self.bytes.try_next().await?.is_some() {}
-            if let Some(verified) = self.verified.take() {
-                verified.await?;
-            }
+            self.prove().await?;
         }
         Ok(Some(piece))
+    }
+
+    /// Compares the digest of the blob, which has been read to its end, with the expected one.
+    async fn prove(&mut self) -> Result<()> {
+        if let Some(verified) = self.verified.take() {
+            verified.await?;
+        }
+        Ok(())
     }
 }
