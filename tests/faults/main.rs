@@ -23,6 +23,7 @@ mod modes;
 mod quirks;
 mod retry;
 mod run;
+mod schedules;
 mod stores;
 mod verify;
 

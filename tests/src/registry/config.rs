@@ -276,6 +276,14 @@ pub enum RegistryAction {
     WithoutHeader(String),
     /// Keep this many bytes of a PATCH, and say so in `Range`.
     KeepPart(u64),
+    /// Do everything, then lose the blob or the manifest that a PUT stored. Its tag stays.
+    Lose,
+    /// Do everything, then lose the first layer of the manifest or index that a PUT stored.
+    LoseLayer,
+    /// Do everything, then keep half of the blob that a PUT stored, under its digest.
+    KeepHalf,
+    /// Store a manifest and leave its tag where it was.
+    KeepTag,
     /// Send the whole blob, whatever range was asked for.
     IgnoreRange,
     /// Flip one bit of a downloaded blob at this offset.

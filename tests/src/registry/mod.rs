@@ -5,6 +5,7 @@ mod base_image;
 mod blobs;
 mod config;
 mod log;
+mod losses;
 mod manifests;
 mod store;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::fault::{FaultQueue, FaultRule};
 use crate::server::{self, Hangup, Query, Reply, ServerGuard, decode, empty, reply, set_header};
 use auth::Tokens;
 use log::{Entry, Log};
+use losses::Losses;
 use store::{Blob, Store, digest_of};
 
 /// A registry on a loopback port, strict about the distribution spec; stops when dropped.
@@ -252,6 +254,7 @@ async fn handle(state: Arc<State>, server: &'static str, request: Request<Incomi
         entry: Arc::clone(&entry),
     };
     let mut body = body;
+    let losses = Losses::expect(&state, &call);
     let outcome = match instead(&state, &call, &mut body).await {
         Some(answer) => Ok(answer),
         None if server == "storage" => Ok(blobs::storage(&state, &call)),
@@ -261,6 +264,9 @@ async fn handle(state: Arc<State>, server: &'static str, request: Request<Incomi
         Ok(answer) | Err(Refusal::Answer(answer)) => answer,
         Err(Refusal::Hangup) => return Err(Hangup),
     };
+    if let Some(losses) = losses {
+        losses.happen(&state, &call, &answer);
+    }
     if let Some(RegistryAction::TruncateBody { after_bytes }) = call.fault {
         // Blobs, which may be large, are cut while they are read.
         if server != "storage" && !call.path.contains("/blobs/") {
