@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Instant,
 };
 
@@ -48,26 +48,33 @@ impl Cost {
 /// # Errors
 /// When it can't be started or fails; the error ends with the last line it said.
 pub fn run(command: &mut Command, log: &Path) -> io::Result<Cost> {
+    let (status, cost) = measure(command, log)?;
+    if !status.success() {
+        let said = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+        let last: Vec<&str> = said.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
+        let name = command.get_program().display();
+        return Err(io::Error::other(format!("{name}: {status}: {}", last.join(" / "))));
+    }
+    Ok(cost)
+}
+
+/// As [`run`], for a command that may fail.
+pub(crate) fn measure(command: &mut Command, log: &Path) -> io::Result<(ExitStatus, Cost)> {
     let output = File::create(log)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     let (written, moved, begun) = (written_bytes(), loopback_bytes(), Instant::now());
     let mut child = command.spawn()?;
     let used = child.wait4()?;
     let wall = begun.elapsed();
-    if !used.status.success() {
-        let said = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-        let last: Vec<&str> = said.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
-        let name = command.get_program().display();
-        return Err(io::Error::other(format!("{name}: {}: {}", used.status, last.join(" / "))));
-    }
-    Ok(Cost {
+    let cost = Cost {
         wall_seconds: wall.as_secs_f64(),
         cpu_seconds: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
         peak_rss_mib: mib(used.rusage.maxrss),
         // A process takes over the counters of children it waited for.
         written_mib: mib(written_bytes().saturating_sub(written)),
         moved_mib: mib(loopback_bytes().saturating_sub(moved)),
-    })
+    };
+    Ok((used.status, cost))
 }
 
 /// Returns the user and system time of process `pid`, zero when it is gone.

@@ -3,6 +3,7 @@
 mod commands;
 mod cost;
 mod hashes;
+pub mod hostile;
 mod http;
 mod model;
 mod pipe;
