@@ -23,9 +23,19 @@ pub fn one_line(text: &str) -> String {
 /// Returns the start of `text` as one line that is safe to print: words with one space between them, 300 characters at
 /// most. It is meant for what a server or a program says, which may be a whole page.
 pub fn excerpt(text: &str) -> String {
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
-    cut(&one_line(&words.join(" ")), EXCERPT_MAX_CHARS)
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let (mut line, mut left) = (String::new(), EXCERPT_MAX_CHARS + 1);
+    // A text may have megabytes: what is not shown is not copied.
+    for word in words {
+        let space = if line.is_empty() { "" } else { " " };
+        let before = line.len();
+        line.extend(space.chars().chain(word.chars()).take(left));
+        left -= line[before..].chars().count();
+        if left == 0 {
+            break;
+        }
+    }
+    cut(&one_line(&line), EXCERPT_MAX_CHARS)
 }
 
 /// Returns an error and its causes as one line that is safe to print, 300 characters at most: servers have a part in
@@ -64,5 +74,7 @@ mod tests {
     fn an_excerpt_is_short_and_as_safe() {
         assert_eq!(excerpt(" a\n\n b\u{1b}c\u{202e}d "), "a b c�d");
         assert_eq!(excerpt(&"x".repeat(9000)).chars().count(), EXCERPT_MAX_CHARS + 1);
+        assert_eq!(excerpt(&"x y ".repeat(9000)).chars().count(), EXCERPT_MAX_CHARS + 1);
+        assert_eq!(excerpt(&"é ".repeat(EXCERPT_MAX_CHARS / 2)).chars().count(), EXCERPT_MAX_CHARS - 1);
     }
 }
