@@ -42,7 +42,7 @@ fn a_registry_that_takes_a_push() {
     let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
     assert_eq!(status, Some(0), "{shown}");
     assert_eq!(document["ok"], true);
-    for name in ["name", "reach", "login", "push", "tag", "limits"] {
+    for name in ["name", "reach", "login", "push", "tag", "read", "limits"] {
         assert_eq!(verdict(&document, name), "ok", "{document}");
     }
     assert!(shown.contains(".docker/config.json") && shown.contains("`v1` is free"), "{shown}");
@@ -126,4 +126,27 @@ fn a_registry_that_does_not_tell_of_tags() {
     let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
     assert_eq!(status, Some(0), "{shown}");
     assert_eq!(verdict(&document, "tag"), "warning", "{document}");
+}
+
+#[test]
+fn a_tag_that_can_not_be_read_and_a_login_that_may_not_read() {
+    let schema1 = ("content-type".to_owned(), "application/vnd.docker.distribution.manifest.v1+json".to_owned());
+    for (action, said) in [
+        (RegistryAction::status(400), "status 400"),
+        (RegistryAction::status(500), "status 500"),
+        (RegistryAction::Status { code: 200, headers: vec![schema1], body: "{}".to_owned() }, "Docker schema 1 image"),
+    ] {
+        let env = Env::new();
+        env.registry.fault(FaultRule::new("/manifests/v1", action).method("GET"));
+        let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
+        assert_eq!(status, Some(0), "{shown}");
+        assert_eq!((verdict(&document, "tag"), verdict(&document, "read")), ("warning", "ok"), "{document}");
+        assert!(shown.contains(said) && shown.contains("a push replaces it"), "{shown}");
+    }
+    let env = Env::new();
+    env.registry.fault(FaultRule::new("/v2/a/", RegistryAction::error(403, "DENIED")).method("GET"));
+    let (status, shown, document) = env.doctor(&env.image("a/b:v1"));
+    assert_eq!(status, Some(1), "{shown}");
+    assert_eq!(verdict(&document, "read"), "no", "{document}");
+    assert!(shown.contains("--no-verify-push"), "{shown}");
 }

@@ -141,8 +141,15 @@ fn tags() -> Vec<Row> {
     vec![
         holds("answers 400", 1, RegistryAction::status(400)),
         holds("answers 500", 5, RegistryAction::status(500)),
+        holds("holds an image of schema 1", 1, answer(200, &[SCHEMA1, ("docker-content-digest", ZEROS)], "{}"))
+            .warns("`v1` holds, the push replaces it: `127.0.0.1:")
+            .warns("/team/models/tiny:v1` is a Docker schema 1 image"),
+        holds("holds schema 1 without its media type", 1, answer(200, &[("docker-content-digest", ZEROS)], FS_LAYERS))
+            .warns("Docker schema 1 image"),
         holds("holds what is no manifest", 1, answer(200, &[("docker-content-digest", ZEROS)], "{}")),
     ]
 }
 
+const SCHEMA1: (&str, &str) = ("content-type", "application/vnd.docker.distribution.manifest.v1+prettyjws");
+const FS_LAYERS: &str = r#"{"schemaVersion":1,"name":"a","tag":"v1","fsLayers":[{"blobSum":"sha256:00"}]}"#;
 const ZEROS: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";

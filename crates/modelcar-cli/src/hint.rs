@@ -421,6 +421,15 @@ const FIXED_TAG: &str = "where tags are immutable a tag that is taken can't be m
 /// The hint for a failed upload or tag; `None` if the error is of another kind.
 fn upload_hint(error: &RegistryError) -> Option<&'static str> {
     Some(match error {
+        RegistryError::Schema1(_) => {
+            "clients gave up this format in 2017: pull the image with a client that still reads it and push it again, or \
+             name another image"
+        }
+        // A manifest is one request, whatever the size of the chunks.
+        RegistryError::TooLarge { act, .. } if act.starts_with("put manifest") => {
+            "a proxy (nginx: client_max_body_size) or the registry caps a request: raise the cap, or push fewer files, \
+             because the manifest lists each of them"
+        }
         RegistryError::TooLarge { .. } => {
             "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
              raise the cap, or try a smaller --chunk-size where the registry takes chunks"

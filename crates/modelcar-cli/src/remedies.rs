@@ -335,7 +335,10 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         CheckCode::TagTaken => {
             "the push overwrites the tag when it completes; if tags are immutable, the registry refuses that: use another tag"
         }
-        CheckCode::TagUnknown => "try again",
+        CheckCode::TagUnknown | CheckCode::ReadUnknown => "try again",
+        CheckCode::ReadRefused => {
+            "a push reads the image back: let the login read the repository too, or push with --no-verify-push"
+        }
         _ => return None,
     })
 }

@@ -83,8 +83,16 @@ pub enum CheckCode {
     TagMovable,
     /// `tag`: the tag points to an image. Whether it can be overwritten shows at the end of a push.
     TagTaken,
-    /// `tag`: the request for the tag failed.
+    /// `tag`: what the tag points to can't be read. A push replaces it.
+    TagUnreadable,
+    /// `tag`: the request for the tag got no answer.
     TagUnknown,
+    /// `read`: the registry lets the login read.
+    MayRead,
+    /// `read`: the login may push and not read. A push reads the image back.
+    ReadRefused,
+    /// `read`: whether the login may read could not be found out.
+    ReadUnknown,
     /// `limits`: size of layers, chunks and resuming, as documented for the registry's product.
     Limits,
 }
@@ -94,7 +102,7 @@ pub enum CheckCode {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Check {
-    /// Name of the check: `name`, `reach`, `login`, `push`, `tag`, `limits`.
+    /// Name of the check: `name`, `reach`, `login`, `push`, `tag`, `read`, `limits`.
     pub name: &'static str,
     /// What was found, for programs.
     pub code: CheckCode,
@@ -116,11 +124,12 @@ impl Check {
 
 impl Repository {
     /// Examines the repository as a push of `tag` would use it. Failures become checks, so that this function has no
-    /// error. Checks that depend on a failed check are left out: without a connection `push`, `tag` and `limits`;
-    /// without the permission to push `tag`.
+    /// error. Checks that depend on a failed check are left out: without a connection `push`, `tag`, `read`
+    /// and `limits`; without the permission to push `tag` and `read`.
     ///
-    /// The repository is left unchanged: the upload session that the check `push` opens is deleted. On ECR the check
-    /// `tag` uploads the tag's own manifest again, see [`taken_tag`](Self::taken_tag).
+    /// The images of the repository are left unchanged: the upload session that the check `push` opens is deleted. If
+    /// the answer about the tag leaves open whether the login may read, the check `read` uploads a blob of two bytes. On
+    /// ECR the check `tag` uploads the tag's own manifest again, see [`taken_tag`](Self::taken_tag).
     pub async fn examine(&self, tag: &Tag) -> Vec<Check> {
         let inner = self.inner();
         let mut checks = vec![self.examine_name(), reach(inner).await];
@@ -137,7 +146,9 @@ impl Repository {
         });
         checks.push(push);
         if may_push {
-            checks.push(self.examine_tag(tag).await);
+            let tag = self.examine_tag(tag).await;
+            let read = self.examine_read(tag.code).await;
+            checks.extend([tag, read]);
         }
         checks.push(limits(inner));
         checks
@@ -191,9 +202,30 @@ impl Repository {
             Ok(TagState::Taken(TakenTag { digest, movable: None })) => {
                 (CheckCode::TagTaken, Verdict::Warning, format!("`{tag}` points to `{digest}`"))
             }
-            Err(error) => (CheckCode::TagUnknown, Verdict::Unknown, chain(&error)),
+            Err(error) if error.is_silence() => (CheckCode::TagUnknown, Verdict::Unknown, chain(&error)),
+            Err(error) => {
+                let found = format!("can't read what `{tag}` holds, a push replaces it: {}", chain(&error));
+                (CheckCode::TagUnreadable, Verdict::Warning, found)
+            }
         };
         Check::new("tag", code, verdict, found)
+    }
+
+    /// Checks that the login may read, which the answer about the tag may have shown.
+    async fn examine_read(&self, tag: CheckCode) -> Check {
+        let is_shown = !matches!(tag, CheckCode::TagUntold | CheckCode::TagUnreadable | CheckCode::TagUnknown);
+        let (code, verdict, found) = if is_shown {
+            (CheckCode::MayRead, Verdict::Ok, "the registry answered the question about the tag".to_owned())
+        } else {
+            match self.check_read().await {
+                Ok(()) => (CheckCode::MayRead, Verdict::Ok, "a blob of two bytes was read".to_owned()),
+                Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Denied) => {
+                    (CheckCode::ReadRefused, Verdict::No, chain(&error))
+                }
+                Err(error) => (CheckCode::ReadUnknown, Verdict::Unknown, chain(&error)),
+            }
+        };
+        Check::new("read", code, verdict, found)
     }
 }
 

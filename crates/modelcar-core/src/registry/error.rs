@@ -168,6 +168,10 @@ pub enum RegistryError {
         /// The digest of the bytes that came, or that the registry names in `Docker-Content-Digest`.
         actual: Digest,
     },
+    /// The manifest is of Docker's schema 1, which registries and clients gave up. The field is the image's reference.
+    /// The digest of such an image is not the digest of the manifest's bytes.
+    #[error("`{0}` is a Docker schema 1 image, which is not supported")]
+    Schema1(String),
     /// The registry accepted an image and does not give back all of it. A pull would fail.
     #[error(
         "`{repository}` accepted image `{digest}` and does not give all of it back, so nothing of it should be deployed: \
@@ -338,10 +342,14 @@ impl ModelcarError for KeychainError {
 }
 
 impl RegistryError {
-    /// Makes the error for an image of `repository` that is not there. A digest follows `@`, a tag follows `:`.
+    /// Makes the error for an image of `repository` that is not there.
     pub(crate) fn not_found(repository: &str, selector: &str) -> Self {
-        let sign = if selector.contains(':') { '@' } else { ':' };
-        Self::ImageNotFound(format!("{repository}{sign}{selector}"))
+        Self::ImageNotFound(reference(repository, selector))
+    }
+
+    /// Makes the error for an image of `repository` that is of Docker's schema 1.
+    pub(super) fn schema1(repository: &str, selector: &str) -> Self {
+        Self::Schema1(reference(repository, selector))
     }
 
     /// Returns the registry error that `error` carries; `None` for an error of another origin, such as the source of a
@@ -371,6 +379,12 @@ impl RegistryError {
             _ => None,
         }
     }
+}
+
+/// Writes the reference of an image as people do: a digest follows `@`, a tag follows `:`.
+fn reference(repository: &str, selector: &str) -> String {
+    let sign = if selector.contains(':') { '@' } else { ':' };
+    format!("{repository}{sign}{selector}")
 }
 
 /// Says what a registry lacks that refuses a manifest.
@@ -403,9 +417,11 @@ impl ModelcarError for RegistryError {
             Self::Keychain { .. } | Self::NoLogin { .. } | Self::LoginRefused { .. } | Self::LoginExpired { .. } => {
                 ErrorKind::Auth
             }
-            Self::TooLarge { .. } | Self::NoChunks { .. } | Self::BadName { .. } | Self::TagTaken { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Self::TooLarge { .. }
+            | Self::NoChunks { .. }
+            | Self::BadName { .. }
+            | Self::Schema1(_)
+            | Self::TagTaken { .. } => ErrorKind::InvalidInput,
             Self::Client(_) => ErrorKind::Internal,
         }
     }

@@ -23,6 +23,8 @@ const MANIFEST_MAX_BYTES: usize = 4 << 20;
 /// Value of `Accept`: indexes and manifests of OCI, and the same documents of Docker.
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// Begins the media types of Docker's schema 1, signed and unsigned.
+const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+";
 
 impl Repository {
     /// Returns the manifest or index under `selector`, a tag or a digest; `None` when the registry answers 404. The
@@ -32,7 +34,8 @@ impl Repository {
     /// `Docker-Content-Digest` if the registry sends it.
     ///
     /// # Errors
-    /// [`RegistryError::WrongDigest`] when the digests differ; [`RegistryError::Protocol`] when the manifest is larger
+    /// [`RegistryError::WrongDigest`] when the digests differ; [`RegistryError::Schema1`] for an image of Docker's schema
+    /// 1; [`RegistryError::Protocol`] when the manifest is larger
     /// than 4 MiB or arrives too slowly; [`RegistryError::Request`] when the registry refuses the request or gives no
     /// answer; and when no credentials are found or accepted.
     pub async fn manifest(&self, selector: &str) -> Result<Option<ManifestBlob>, RegistryError> {
@@ -40,6 +43,10 @@ impl Repository {
         let Some((bytes, headers)) = self.get_manifest(&act, selector).await? else { return Ok(None) };
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
         let media_type = header("content-type").split(';').next().unwrap_or_default().trim().to_owned();
+        // Its digest is not that of the bytes, which hold signatures too.
+        if is_schema1(&media_type, &bytes) {
+            return Err(RegistryError::schema1(&self.name(), selector));
+        }
         let digest = Digest::of(&bytes);
         // Under a tag, only the registry's own header says which digest to expect.
         match selector.parse::<Digest>().or_else(|_| header("docker-content-digest").parse()) {
@@ -213,6 +220,20 @@ impl Repository {
 /// Returns the header `Accept` of a request for a manifest.
 fn accept() -> HeaderMap {
     [(ACCEPT, HeaderValue::from_static(MANIFEST_TYPES))].into_iter().collect()
+}
+
+/// Returns whether a manifest is of Docker's schema 1. Registries send it whatever the client accepts, and not all with
+/// its media type.
+fn is_schema1(media_type: &str, bytes: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stated {
+        schema_version: u64,
+        fs_layers: Vec<serde::de::IgnoredAny>,
+    }
+    media_type.starts_with(SCHEMA1)
+        || serde_json::from_slice::<Stated>(bytes)
+            .is_ok_and(|stated| stated.schema_version == 1 && !stated.fs_layers.is_empty())
 }
 
 /// Returns whether a registry refuses a manifest because it does not know what the manifest names. `MANIFEST_UNKNOWN` is
