@@ -1,6 +1,6 @@
 //! A registry with a certificate of a private authority, behind a proxy that wants a login.
 
-use modelcar_testkit::{Auth, ConnectProxy, FakeRegistry, PrivateCa, RegistryConfig, TlsFront};
+use modelcar_testkit::{Auth, ConnectProxy, FakeRegistry, Identity, PrivateCa, RegistryConfig, TlsFront};
 
 use super::{Env, fs, text};
 
@@ -62,4 +62,40 @@ fn the_password_is_not_an_argument_and_the_digest_file_is_tried_first() {
         env.answer(&["push", super::MODEL, &env.image("a:v1"), "--base", "scratch", "--digest-file", "digest"]);
     let digest = fs::read_to_string(&file).unwrap();
     assert_eq!(answer, format!("{}@{}", env.image("a"), digest.trim_end()));
+}
+
+#[test]
+fn each_fault_of_a_certificate_is_told_by_its_name() {
+    let env = Env::new();
+    let ca = PrivateCa::new();
+    let (own, foreign) = (Identity::self_signed(&["registry.test"]), Identity::self_signed(&["registry.test"]));
+    fs::write(env.dir.path().join("ca.pem"), format!("{}{}", ca.pem(), own.certificate)).unwrap();
+    let push = |identity: &Identity, host: &str| {
+        let front = TlsFront::start(env.registry.host().parse().unwrap(), identity);
+        let proxy = ConnectProxy::start(&[(&format!("{host}:443"), front.addr())], None);
+        let image = format!("{host}/acme/tiny:v1");
+        let mut push = env.command(&["push", super::MODEL, &image, "--base", "scratch", "--ca-file", "ca.pem"]);
+        push.env("https_proxy", proxy.url()).output().unwrap()
+    };
+    let pushed = push(&own, "registry.test");
+    assert!(pushed.status.success(), "the named certificate itself: {}", text(&pushed.stderr));
+    for (identity, host, said, hint) in [
+        (ca.certify_between(&["registry.test"], 2001, 2002), "registry.test", "has expired", "renew"),
+        (ca.certify_between(&["registry.test"], 2090, 2099), "registry.test", "is not valid yet", "correct the clock"),
+        (ca.certify(&["other.test"]), "registry.test", "is for another name", "name that the certificate is for"),
+        (own, "other.test", "is for another name", "name that the certificate is for"),
+        (foreign, "registry.test", "is self-signed and not trusted", "name its certificate with --ca-file"),
+        (
+            PrivateCa::new().certify(&["registry.test"]),
+            "registry.test",
+            "an authority that is not trusted",
+            "--ca-file",
+        ),
+    ] {
+        let refused = push(&identity, host);
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{said}: {stderr}");
+        assert!(stderr.contains("hint: ") && stderr.contains(hint), "{hint}: {stderr}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
@@ -47,17 +47,45 @@ impl PrivateCa {
 
     /// Certifies a server of these names or addresses.
     pub fn certify(&self, names: &[&str]) -> Identity {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.signed(params(names))
+    }
+
+    /// Certifies a server for the time between the first days of two years.
+    pub fn certify_between(&self, names: &[&str], first: i32, last: i32) -> Identity {
+        let mut params = params(names);
+        (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
+        self.signed(params)
+    }
+
+    fn signed(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
-        let params = CertificateParams::new(names).expect("the names are names");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
-        Identity {
+        Identity::new(&certificate, &key)
+    }
+}
+
+impl Identity {
+    /// Signs itself and may sign others, as `openssl req -x509` makes it.
+    pub fn self_signed(names: &[&str]) -> Self {
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        Self::new(&params.self_signed(&key).expect("a certificate can be made"), &key)
+    }
+
+    fn new(certificate: &Certificate, key: &KeyPair) -> Self {
+        Self {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             certificate_der: certificate.der().clone(),
             key_der: key.serialize_der(),
         }
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    CertificateParams::new(names).expect("the names are names")
 }
 
 /// Speaks TLS on a port of its own and passes what comes on to another server.

@@ -26,7 +26,7 @@ use modelcar_kserve::{check::CheckError, render::RenderError};
 use modelcar_env::EnvironmentError;
 
 use self::{
-    kind::{Object, UNTRUSTED, by_kind},
+    kind::{Object, by_kind, certificate_hint},
     source::source_hints,
 };
 
@@ -364,7 +364,7 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
                 .to_owned()
         }
         RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
-        RegistryError::Request { source, .. } if source.is_untrusted() => UNTRUSTED.to_owned(),
+        RegistryError::Request { source, .. } if source.is_untrusted() => certificate_hint(source).to_owned(),
         RegistryError::Request { source, .. } if source.is_without_tls() => {
             "the server does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
         }

@@ -317,6 +317,10 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         CheckCode::NoConnection => {
             "check the host's name, the network and, for TLS, the authority that signed its certificate (--ca-file)"
         }
+        CheckCode::BadCertificate => {
+            "mend the server's certificate or this machine's clock; an authority or a self-signed certificate that is not \
+             trusted here is named with --ca-file"
+        }
         CheckCode::Silent => "check the network and any proxy between",
         CheckCode::OddAnswer => "is this a registry? its API is expected at /v2/",
         CheckCode::NoLogin => "`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG",

@@ -4,6 +4,7 @@ mod failure;
 pub(crate) mod log;
 mod network;
 mod secret;
+mod verifier;
 
 #[cfg(any(feature = "hub", feature = "registry"))]
 pub(crate) use self::failure::header;
@@ -21,7 +22,7 @@ pub(crate) use self::secret::mask;
 #[cfg(any(feature = "hub", feature = "registry"))]
 pub(crate) use self::secret::of_login;
 pub use self::{
-    failure::HttpFailure,
+    failure::{CertificateFault, HttpFailure},
     network::{InvalidNetwork, Network},
     secret::{RedactedUrl, Secret},
 };

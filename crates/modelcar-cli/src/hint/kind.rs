@@ -1,9 +1,29 @@
 //! What the user can do about a failure of which no more is known than its kind and what it is about.
 
-use modelcar_core::ErrorKind;
+use modelcar_core::{
+    ErrorKind,
+    http::{CertificateFault, HttpFailure},
+};
 
 pub(super) const UNTRUSTED: &str = "the certificate is not from an authority that is trusted here: name that \
                                     authority's file with --ca-file or SSL_CERT_FILE";
+
+/// Returns what to do about the certificate of a server.
+pub(super) fn certificate_hint(failure: &HttpFailure) -> &'static str {
+    match failure.certificate_fault() {
+        Some(CertificateFault::Expired) => {
+            "renew the server's certificate; if its time is not over, correct the clock of this machine"
+        }
+        Some(CertificateFault::NotYetValid) => {
+            "correct the clock of this machine; if it is right, the server's certificate was made for later"
+        }
+        Some(CertificateFault::OtherName) => {
+            "use a name that the certificate is for, or give the server a certificate for this name"
+        }
+        Some(CertificateFault::SelfSigned) => "if the server is yours, name its certificate with --ca-file",
+        _ => UNTRUSTED,
+    }
+}
 
 /// What a failure is about, in the words of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use modelcar_core::{
 
 use modelcar_env::Environment;
 
-use super::kind::{Object, UNTRUSTED, by_kind};
+use super::kind::{Object, UNTRUSTED, by_kind, certificate_hint};
 
 pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
     if let Some(hint) = refusal_hint(error) {
@@ -15,7 +15,7 @@ pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
     }
     let hint = match error {
         SourceError::RevisionNotFound { .. } => "name a branch, a tag or a full commit after `@`",
-        SourceError::Http { source, .. } if source.is_untrusted() => UNTRUSTED,
+        SourceError::Http { source, .. } if source.is_untrusted() => certificate_hint(source),
         SourceError::InvalidName(_) | SourceError::Unknown(_) => {
             "a model is written owner/name[@revision], one in a store gs://BUCKET/PREFIX or s3://BUCKET/PREFIX, a directory \
              ./name"

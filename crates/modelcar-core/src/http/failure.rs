@@ -6,10 +6,14 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode, Url};
+use rustls::CertificateError;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::secret::{self, RedactedUrl, mask};
+use super::{
+    secret::{self, RedactedUrl, mask},
+    verifier,
+};
 use crate::{
     error::{ErrorKind, ModelcarError},
     text::{cut, excerpt},
@@ -47,6 +51,50 @@ pub struct HttpFailure {
     pub cause: Option<reqwest::Error>,
     /// Whether the time limit passed without an answer.
     pub silent: bool,
+}
+
+/// What is wrong with the certificate of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// The time in which the certificate is valid is over, by this machine's clock.
+    Expired,
+    /// The time in which the certificate is valid has not begun, by this machine's clock.
+    NotYetValid,
+    /// The certificate is for other names.
+    OtherName,
+    /// The certificate is signed by itself, and is not trusted.
+    SelfSigned,
+    /// The certificate is signed by an authority that is not trusted, or by itself.
+    UnknownAuthority,
+    /// The certificate can't be used for another reason.
+    Other,
+}
+
+impl CertificateFault {
+    fn of(error: &CertificateError) -> Self {
+        match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::OtherName,
+            // An authority of the same name with another key gives a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+            error if verifier::is_own_authority(error) => Self::SelfSigned,
+            _ => Self::Other,
+        }
+    }
+
+    /// Says what is wrong, as a message shows it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Expired => "the server's certificate has expired",
+            Self::NotYetValid => "the server's certificate is not valid yet",
+            Self::OtherName => "the server's certificate is for another name",
+            Self::SelfSigned => "the server's certificate is self-signed and not trusted here",
+            Self::UnknownAuthority => "the server's certificate is from an authority that is not trusted here",
+            Self::Other => "the server's certificate can't be used",
+        }
+    }
 }
 
 impl HttpFailure {
@@ -133,9 +181,17 @@ impl HttpFailure {
         self.code = self.code.as_deref().map(|text| cut(&safe(text), CODE_MAX_CHARS));
     }
 
+    /// Returns what is wrong with the server's certificate, if the request failed because of it.
+    pub fn certificate_fault(&self) -> Option<CertificateFault> {
+        match self.tls_error() {
+            Some(rustls::Error::InvalidCertificate(error)) => Some(CertificateFault::of(error)),
+            _ => None,
+        }
+    }
+
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
     pub fn is_untrusted(&self) -> bool {
-        matches!(self.tls_error(), Some(rustls::Error::InvalidCertificate(_)))
+        self.certificate_fault().is_some()
     }
 
     /// Returns whether the server does not speak TLS, for example because it speaks plain HTTP: its first bytes are no
@@ -202,10 +258,11 @@ impl ModelcarError for HttpFailure {
 impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.url)?;
-        match self.status {
-            Some(status) => write!(f, ": status {status}")?,
-            None if self.cause.is_some() => f.write_str(": no answer")?,
-            None => {}
+        match (self.status, self.certificate_fault()) {
+            (Some(status), _) => write!(f, ": status {status}")?,
+            (None, Some(fault)) => write!(f, ": {}", fault.text())?,
+            (None, None) if self.cause.is_some() => f.write_str(": no answer")?,
+            (None, None) => {}
         }
         if let Some(code) = &self.code {
             write!(f, " {code}")?;

@@ -5,7 +5,12 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 use reqwest::{Certificate, NoProxy, Proxy, Url, header::HeaderValue};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
+use super::verifier;
 use crate::error::{ErrorKind, ModelcarError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -18,7 +23,7 @@ const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 /// library) and of the web, and uses no proxy.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
-    roots: Vec<Certificate>,
+    roots: Vec<CertificateDer<'static>>,
     skip_tls_verify: bool,
     proxies: Vec<Proxy>,
 }
@@ -42,13 +47,16 @@ impl ModelcarError for InvalidNetwork {
 }
 
 impl Network {
-    /// Also trusts the authorities in `pem`.
+    /// Also trusts the authorities in `pem`. A self-signed certificate in `pem` is trusted for its own names, too.
     ///
     /// # Errors
     /// [`InvalidNetwork::Certificates`] when `pem` holds no valid certificate.
     pub fn with_roots(mut self, pem: &[u8]) -> Result<Self, InvalidNetwork> {
-        let roots = Certificate::from_pem_bundle(pem).map_err(|_| InvalidNetwork::Certificates)?;
-        if roots.is_empty() {
+        let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let roots = roots.map_err(|_| InvalidNetwork::Certificates)?;
+        let mut store = RootCertStore::empty();
+        let are_whole = roots.iter().all(|root| store.add(root.clone()).is_ok());
+        if roots.is_empty() || !are_whole {
             return Err(InvalidNetwork::Certificates);
         }
         self.roots.extend(roots);
@@ -112,17 +120,26 @@ fn proxy(address: &str, make: impl Fn(Url) -> reqwest::Result<Proxy>) -> Result<
 /// so that an empty container trusts public authorities, too.
 pub(crate) fn client_builder(network: &Network) -> reqwest::ClientBuilder {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+    let as_authorities = built_in.iter().chain(&network.roots).filter_map(|der| Certificate::from_der(der).ok());
     let builder = reqwest::Client::builder()
         .user_agent(concat!("modelcar/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .pool_max_idle_per_host(64)
-        .tls_certs_merge(built_in.chain(network.roots.iter().cloned()))
+        .tls_certs_merge(as_authorities)
         .tls_danger_accept_invalid_certs(network.skip_tls_verify)
         // Without this, reqwest would read proxies from the environment.
         .no_proxy();
-    network.proxies.iter().cloned().fold(builder, reqwest::ClientBuilder::proxy)
+    let builder = network.proxies.iter().cloned().fold(builder, reqwest::ClientBuilder::proxy);
+    if network.roots.is_empty() || network.skip_tls_verify {
+        return builder;
+    }
+    match verifier::trusting(built_in, &network.roots) {
+        Ok(tls) => builder.tls_backend_preconfigured(tls),
+        // Building the client then fails in the same way.
+        Err(_) => builder,
+    }
 }
 
 #[cfg(test)]

@@ -47,8 +47,10 @@ pub enum CheckCode {
     OddAnswer,
     /// `reach`: the server does not speak TLS; its first bytes are no TLS record.
     NoTls,
-    /// `reach`: no connection could be made, or the server's certificate is not trusted.
+    /// `reach`: no connection could be made.
     NoConnection,
+    /// `reach`: the server's certificate is expired, not valid yet, for another name or not trusted.
+    BadCertificate,
     /// `reach`: no answer came within 30 s.
     Silent,
     /// `login`: credentials were found. If `push` succeeded, these are the credentials that the registry accepted.
@@ -241,7 +243,11 @@ async fn reach(inner: &Inner) -> Check {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let failure = HttpFailure::transport(Method::GET, &url, error);
-            let code = if failure.is_without_tls() { CheckCode::NoTls } else { CheckCode::NoConnection };
+            let code = match failure.certificate_fault() {
+                Some(_) => CheckCode::BadCertificate,
+                None if failure.is_without_tls() => CheckCode::NoTls,
+                None => CheckCode::NoConnection,
+            };
             let found = format!("{place} gives no answer: {}", chain(&failure));
             return Check::new("reach", code, Verdict::Unknown, found);
         }
