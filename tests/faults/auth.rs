@@ -57,6 +57,9 @@ pub(crate) fn rows() -> Vec<Row> {
             .fault("PATCH", "uploads/", 999, basic())
             .check(|seen| demand(seen.all("PATCH").count() <= 10, || "a layer was tried too often".to_owned())),
         fails("wrong password", "401").config(|config| config.auth = Auth::bearer(USER, "other")).before_weights(),
+        at_the_root(401),
+        at_the_root(403),
+        at_the_root(404),
         Row::fails("login", "401 without a challenge", "401")
             .fault("POST", "uploads/", 999, RegistryAction::status(401))
             .before_weights(),
@@ -64,4 +67,14 @@ pub(crate) fn rows() -> Vec<Row> {
             .fault("POST", "uploads/", 999, basic())
             .before_weights(),
     ]
+}
+
+/// A registry that asks for a login at `/v2/` alone.
+fn at_the_root(code: u16) -> Row {
+    bearer(Row::survives("login", format!("{code} without a challenge, the challenge is at /v2/")))
+        .fault("POST", "uploads/", 1, RegistryAction::status(code))
+        .check(|seen| {
+            let asked = seen.all("GET").filter(|request| request.path == "/v2/").count();
+            demand(asked == 1, || format!("/v2/ was asked {asked} times"))
+        })
 }

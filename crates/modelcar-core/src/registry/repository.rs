@@ -12,6 +12,7 @@ use std::{
 };
 
 use reqwest::{Method, Response, Url};
+use tokio::sync::OnceCell;
 
 use super::{
     auth::{Auth, keychain::Keychain, token::TokenServer},
@@ -118,6 +119,8 @@ pub(super) struct Inner {
     pub(super) uploads: OpenUploads,
     /// Whether the registry tells which blobs it has. `false` once it gave no usable answer before a push.
     pub(super) tells_blobs: AtomicBool,
+    /// Whether `/v2/` asks for a login. Asked when the repository refuses a request and asks for none.
+    pub(super) root_asks: OnceCell<bool>,
     /// Size of chunks, in bytes. 0 while uploads are not chunked. All uploads share the size, so that a 413 for one
     /// layer changes the mode of the others.
     pub(super) chunk_bytes: AtomicU64,
@@ -168,6 +171,7 @@ impl Repository {
             quirks,
             retry,
             tells_blobs: AtomicBool::new(true),
+            root_asks: OnceCell::new(),
             chunk_bytes: AtomicU64::new(chunk_bytes),
             options,
             progress,

@@ -9,7 +9,7 @@ use reqwest::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{error::RegistryError, quirks, redirect, repository::Inner};
+use super::{auth::keychain::Refused, error::RegistryError, quirks, redirect, repository::Inner};
 use crate::{
     http::{self, HttpFailure},
     progress::Event,
@@ -111,7 +111,7 @@ impl Inner {
         Ok(headers)
     }
 
-    /// Reports the warnings in a response and stores the challenge of a 401. Returns whether the request is worth
+    /// Reports the warnings in a response and stores the challenge of a 401, or that of `/v2/` if a refusal has none. Returns whether the request is worth
     /// sending again with another token or other credentials. A challenge from another origin is ignored.
     ///
     /// # Errors
@@ -120,11 +120,47 @@ impl Inner {
         for warning in values(response, "warning") {
             self.warn(&warning);
         }
-        if response.status() != StatusCode::UNAUTHORIZED || !redirect::same_origin(&self.base, url) {
+        if !redirect::same_origin(&self.base, url) {
             return Ok(false);
         }
+        let challenges = values(response, "www-authenticate");
         let used = response.extensions().get::<SentLogin>().map(|SentLogin(header)| header);
-        self.auth.challenged(&self.base, &values(response, "www-authenticate"), used).await
+        let may_hide =
+            matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+        if may_hide && used.is_none() && challenges.is_empty() && self.ask_for_challenge().await? {
+            return Ok(true);
+        }
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(false);
+        }
+        self.auth.challenged(&self.base, &challenges, used).await
+    }
+
+    /// Asks `/v2/` for the challenge that a repository did not send, once and only if there is a login. Some registries
+    /// and proxies ask for a login there alone, because other clients begin with this request (distribution-spec
+    /// "Determining Support"). Returns whether there is a challenge.
+    ///
+    /// # Errors
+    /// When the challenge names a token server that must not be asked.
+    async fn ask_for_challenge(&self) -> Result<bool, RegistryError> {
+        let asking = async {
+            // A keychain that fails is told of when its login is needed.
+            if !matches!(self.keychain.resolve(&self.image, &Refused::default()).await, Ok(Some(_))) {
+                return Ok(false);
+            }
+            let mut url = self.base.clone();
+            url.set_path("/v2/");
+            let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
+            let span = http::log::request(&Method::GET, &url, 1, 0);
+            match http::log::answered(span, request.send()).await {
+                Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
+                    self.auth.challenged(&self.base, &values(&answer, "www-authenticate"), None).await
+                }
+                _ => Ok(false),
+            }
+        };
+        // Rare, so the future of every other request need not have room for it.
+        Box::pin(self.root_asks.get_or_try_init(|| asking)).await.copied()
     }
 
     /// Takes note of a login that is sent, so that no text of the registry can repeat it.
