@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelcar_testkit::{Auth, FaultRule, RegistryAction};
+use modelcar_testkit::{Auth, FakeRegistry, FaultRule, RegistryAction, RegistryConfig};
 
 use crate::run::{PASSWORD, Row, USER, demand};
 
@@ -57,6 +57,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .fault("PATCH", "uploads/", 999, basic())
             .check(|seen| demand(seen.all("PATCH").count() <= 10, || "a layer was tried too often".to_owned())),
         fails("wrong password", "401").config(|config| config.auth = Auth::bearer(USER, "other")).before_weights(),
+        elsewhere(),
         at_the_root(401),
         at_the_root(403),
         at_the_root(404),
@@ -76,5 +77,22 @@ fn at_the_root(code: u16) -> Row {
         .check(|seen| {
             let asked = seen.all("GET").filter(|request| request.path == "/v2/").count();
             demand(asked == 1, || format!("/v2/ was asked {asked} times"))
+        })
+}
+
+/// A registry whose uploads go to another host, which wants a login.
+fn elsewhere() -> Row {
+    let other =
+        FakeRegistry::start_blocking(RegistryConfig { auth: Auth::basic(USER, PASSWORD), ..RegistryConfig::default() });
+    let location = format!("http://{}/v2/team/models/tiny/blobs/uploads/1", other.host());
+    let fault = "uploads go to another host, which wants a login";
+    Row::fails("login", fault, "which wants a login and gets none")
+        .config(|config| config.auth = Auth::basic(USER, PASSWORD))
+        .rule(FaultRule::new("uploads/", RegistryAction::ReplaceLocation(location)).method("POST"))
+        .keeps_sessions()
+        .before_weights()
+        .check(move |_| {
+            let requests = other.requests();
+            demand(requests.iter().all(|request| request.method != "PATCH"), || format!("{requests:?}"))
         })
 }

@@ -25,6 +25,8 @@ use modelcar_kserve::{check::CheckError, render::RenderError};
 
 use modelcar_env::EnvironmentError;
 
+use crate::remedies;
+
 use self::{
     kind::{Object, by_kind, certificate_hint},
     source::source_hints,
@@ -452,6 +454,7 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
         RegistryError::HoldsLess { .. } => {
             "a proxy or the registry loses bytes of an upload: try a smaller --chunk-size, or without the proxy"
         }
+        RegistryError::UploadHost { .. } => remedies::UPLOAD_HOST,
         RegistryError::NoChunks { .. } => "leave out --chunk-size",
         RegistryError::TagTaken { .. } => "push under another tag",
         RegistryError::LoginExpired { .. } => {

@@ -29,6 +29,11 @@ const NUMERIC_USER: &str =
 /// For a pod that KServe's webhook has changed incompletely.
 const WEBHOOK_AGAIN: &str = "delete the pod, so that the webhook acts again";
 
+/// For a registry that names another host in the `Location` of its uploads.
+pub(crate) const UPLOAD_HOST: &str = "a login goes to the registry's own host alone: correct the external address of the \
+                                      registry (http.host of CNCF distribution, X-Forwarded-Host of a proxy), or push \
+                                      under the name of that host";
+
 /// Remedies for what the cluster tried to do and could not.
 fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
     Some(match finding {
@@ -326,6 +331,7 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         CheckCode::NoLogin => "`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG",
         CheckCode::LoginUnreadable => "repair the file or the helper it names",
         CheckCode::LoginRefused => "log in with an account that may push: the registry refused the credentials above",
+        CheckCode::UploadHost => UPLOAD_HOST,
         CheckCode::Denied => "the registry knows the account; grant it write access to this repository",
         CheckCode::NoRepository => "create the repository, or correct its name",
         CheckCode::RateLimited => "wait, then try again",

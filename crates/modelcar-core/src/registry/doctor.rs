@@ -63,6 +63,8 @@ pub enum CheckCode {
     MayPush,
     /// `push`: the registry refuses the credentials, or requires credentials and none were found.
     LoginRefused,
+    /// `push`: the uploads go to another host, which wants a login and gets none.
+    UploadHost,
     /// `push`: the account may not push to the repository.
     Denied,
     /// `push`: there is no such repository.
@@ -176,6 +178,7 @@ impl Repository {
         };
         let verdict = if error.kind() == ErrorKind::Network { Verdict::Unknown } else { Verdict::No };
         let code = match error.kind() {
+            _ if matches!(error, RegistryError::UploadHost { .. }) => CheckCode::UploadHost,
             ErrorKind::Auth => CheckCode::LoginRefused,
             ErrorKind::Denied => CheckCode::Denied,
             ErrorKind::NotFound => CheckCode::NoRepository,

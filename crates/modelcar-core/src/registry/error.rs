@@ -208,6 +208,14 @@ pub enum RegistryError {
         /// The answer to a request that reads.
         source: Box<Self>,
     },
+    /// The registry sends uploads to another host, and this host wants a login. A login goes to the registry alone.
+    #[error("uploads to `{repository}` go to `{host}`, which wants a login and gets none")]
+    UploadHost {
+        /// `registry/repository`.
+        repository: String,
+        /// The other host, as `host` or `host:port`.
+        host: String,
+    },
     /// A web page came in place of a registry's answer. The server is no registry, or a proxy asks for a login.
     #[error("{act} at `{repository}`: a web page came in place of a registry's answer (status {status})")]
     Page {
@@ -414,9 +422,11 @@ impl ModelcarError for RegistryError {
             Self::ImageNotFound(_) => ErrorKind::NotFound,
             Self::MayNotRead { .. } => ErrorKind::Denied,
             Self::Keychain { source: KeychainError::Other(error), .. } => error.kind(),
-            Self::Keychain { .. } | Self::NoLogin { .. } | Self::LoginRefused { .. } | Self::LoginExpired { .. } => {
-                ErrorKind::Auth
-            }
+            Self::Keychain { .. }
+            | Self::NoLogin { .. }
+            | Self::LoginRefused { .. }
+            | Self::UploadHost { .. }
+            | Self::LoginExpired { .. } => ErrorKind::Auth,
             Self::TooLarge { .. }
             | Self::NoChunks { .. }
             | Self::BadName { .. }

@@ -55,15 +55,17 @@ impl Repository {
     ///
     /// # Errors
     /// [`RegistryError::BadName`] when the name has a wrong form; otherwise the reason why the registry opens no
-    /// session: no credentials, refused credentials, a missing repository, or no answer.
+    /// session: no credentials, refused credentials, a missing repository, or no answer. [`RegistryError::UploadHost`]
+    /// when the uploads go to another host that wants a login.
     pub async fn check_push(&self) -> Result<(), RegistryError> {
         self.check_name()?;
         let session = self.inner().open_session("check the right to push").await?;
+        let taken = self.inner().check_upload_host(&session).await;
         // The session is deleted even when the caller drops this future.
         let inner = Arc::clone(self.inner());
         let closing = self.inner().uploads.opening.spawn(async move { inner.close_session(&session).await });
         let _a_session_more_or_less = closing.await;
-        Ok(())
+        taken
     }
 
     /// Asks once whether the registry tells which blobs it has. A registry that does not is asked no more: every blob is

@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 use super::{open::OpenUploads, range};
 use crate::{
     http::{self, HttpFailure},
-    registry::{error::RegistryError, repository::Inner, request::Scope},
+    registry::{error::RegistryError, redirect, repository::Inner, request::Scope},
 };
 
 /// Longest wait for one request that deletes a session.
@@ -84,6 +84,28 @@ impl Inner {
         let least_chunk = http::header(&response, "oci-chunk-min-length").and_then(|text| text.trim().parse().ok());
         self.uploads.add(&location);
         Ok(Session::new(location, least_chunk.unwrap_or(0)))
+    }
+
+    /// Asks a host other than the registry that takes the uploads whether it wants a login, which it does not get. Without
+    /// this question a push would learn it at its first layer.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadHost`] when the host answers 401. Other answers, and none, say nothing about an upload.
+    pub(in crate::registry) async fn check_upload_host(&self, session: &Session) -> Result<(), RegistryError> {
+        let url = session.location();
+        if redirect::same_origin(&self.base, &url) {
+            return Ok(());
+        }
+        let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
+        let span = http::log::request(&Method::GET, &url, 1, 0);
+        match http::log::answered(span, request.send()).await {
+            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
+                let host = url.host_str().unwrap_or_default();
+                let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+                Err(RegistryError::UploadHost { repository: self.name(), host })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns how many bytes of a session the registry holds, and moves the session to the location that the answer
