@@ -47,17 +47,40 @@ pub(super) struct Resolved {
 pub(super) async fn resolve(reader: &dyn ImageReader, selector: &str, image: &str) -> Result<Resolved, BaseError> {
     let tree = read_image(reader, selector, Extent { every_platform: false, configs: Configs::All }).await?;
     let missing = tree.missing.iter().map(|missing| missing.digest).collect();
-    let mut platforms: Vec<BasePlatform> = Vec::new();
-    for found in tree.images.iter().filter(|found| found.platform.is_usable()) {
-        if platforms.iter().any(|other| other.platform == found.platform) {
-            return Err(BaseError::DuplicatePlatform { image: image.to_owned(), platform: found.platform.clone() });
-        }
-        platforms.push(BasePlatform { platform: found.platform.clone(), layers: layers(found, image)? });
-    }
+    let chosen = one_for_each_platform(&tree.images, image)?;
+    let platforms = chosen
+        .into_iter()
+        .map(|found| Ok(BasePlatform { platform: found.platform.clone(), layers: layers(found, image)? }))
+        .collect::<Result<Vec<_>, BaseError>>()?;
     if platforms.is_empty() {
         return Err(BaseError::NoPlatform { image: image.to_owned(), missing });
     }
     Ok(Resolved { digest: tree.digest, platforms, missing })
+}
+
+/// Chooses the image of each usable platform. podman and buildah can list a platform twice, with the layers compressed
+/// with gzip and with zstd; more programs read the former.
+///
+/// # Errors
+/// [`BaseError::DuplicatePlatform`] when two images of a platform differ in another way.
+fn one_for_each_platform<'a>(images: &'a [TreeImage], image: &str) -> Result<Vec<&'a TreeImage>, BaseError> {
+    let mut chosen: Vec<&TreeImage> = Vec::new();
+    for found in images.iter().filter(|found| found.platform.is_usable()) {
+        match chosen.iter_mut().find(|other| other.platform == found.platform) {
+            None => chosen.push(found),
+            Some(other) if has_zstd(other) && !has_zstd(found) => *other = found,
+            Some(other) if !has_zstd(other) && has_zstd(found) => {}
+            Some(_) => {
+                return Err(BaseError::DuplicatePlatform { image: image.to_owned(), platform: found.platform.clone() });
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// Returns whether layers of an image are compressed with zstd.
+fn has_zstd(image: &TreeImage) -> bool {
+    image.manifest.layers.iter().any(|layer| layer.media_type.ends_with("zstd"))
 }
 
 /// Pairs the layers of a manifest with the diff ids of its config.

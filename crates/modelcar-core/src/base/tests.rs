@@ -224,3 +224,26 @@ async fn an_image_that_nothing_can_stand_on_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }
+
+#[tokio::test]
+async fn of_twins_the_one_without_zstd_is_taken_and_artifacts_are_passed_over() {
+    const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    let fixture = Fixture::new().await;
+    let inner = Digest::of("inner");
+    let gzip = fixture.image("amd64", DOCKER_GZIP, &[inner]).await;
+    let mut zstd = fixture.image("amd64", ZSTD, &[inner]).await;
+    zstd["annotations"] = json!({"io.github.containers.compression.zstd": "true"});
+    let signature = fixture.put("application/vnd.example.signature", "signed").await;
+    let artifact = json!({"schemaVersion": 2, "config": signature, "layers": null}).to_string();
+    let artifact = fixture.put(MANIFEST, artifact).await;
+    for twins in [[gzip.clone(), zstd.clone()], [zstd.clone(), gzip.clone()]] {
+        let nested = fixture.index(&twins).await;
+        let base = fixture.base(&fixture.index(&[nested, artifact.clone()]).await).await.unwrap();
+        let [only] = base.image.platforms.as_slice() else { panic!("{base:?}") };
+        assert_eq!(only.layers[0].media_type, "application/vnd.oci.image.layer.v1.tar+gzip");
+    }
+    let base = fixture.base(&fixture.index(&[zstd.clone()]).await).await.unwrap();
+    assert_eq!(base.image.platforms[0].layers[0].media_type, ZSTD, "alone it is good enough");
+    let error = fixture.base(&fixture.index(&[zstd.clone(), zstd]).await).await.unwrap_err();
+    assert!(error.to_string().ends_with("has linux/amd64 twice"), "{error}");
+}
