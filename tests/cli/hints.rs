@@ -27,7 +27,8 @@ fn an_image_that_is_read_is_neither_base_nor_output() {
         env.advises(args, &["the image did not respond or failed: check host name"], &OF_A_PUSH);
     }
     for args in [&["inspect", &missing][..], &["inspect", "--lint", &missing], &["render", &pinned]] {
-        env.advises(args, &["a/missing", "check the name, tag or path of the image"], &OF_A_PUSH);
+        let at = if args.contains(&&*pinned) { "a/missing@sha256:000" } else { "a/missing:v1" };
+        env.advises(args, &[at, "check the name, tag or path of the image"], &OF_A_PUSH);
     }
     for args in [&["inspect", "oci:nope"][..], &["inspect", "--lint", "oci:nope"]] {
         env.advises(args, &["nope", "check the name, tag or path of the image"], &OF_A_PUSH);
@@ -207,4 +208,13 @@ fn a_token_file_that_can_not_be_read_is_named_when_a_token_is_needed() {
     assert!(plan("hf://acme/tiny").status.success());
     let stderr = text(&plan("hf://acme/nope").stderr);
     assert!(stderr.contains("can't be read") && stderr.contains("make the token's file readable"), "{stderr}");
+}
+
+#[test]
+fn a_manifest_that_is_too_large_has_no_chunks() {
+    let env = Env::new();
+    env.registry.fault(FaultRule::new("/manifests/", RegistryAction::status(413)).method("PUT"));
+    let stderr = text(&env.run(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]).stderr);
+    assert!(stderr.contains("hint: ") && stderr.contains("client_max_body_size"), "{stderr}");
+    assert!(!stderr.contains("--chunk-size"), "{stderr}");
 }

@@ -99,3 +99,21 @@ fn each_fault_of_a_certificate_is_told_by_its_name() {
         assert!(stderr.contains("hint: ") && stderr.contains(hint), "{hint}: {stderr}");
     }
 }
+
+#[test]
+fn a_bare_name_on_docker_hub_is_in_its_library() {
+    let env = Env::new();
+    let ca = PrivateCa::new();
+    fs::write(env.dir.path().join("ca.pem"), ca.pem()).unwrap();
+    let front = TlsFront::start(env.registry.host().parse().unwrap(), &ca.certify(&["registry-1.docker.io"]));
+    let proxy = ConnectProxy::start(&[("registry-1.docker.io:443", front.addr())], None);
+    let run = |args: &[&str]| {
+        let output = env.command(args).arg("--ca-file").arg("ca.pem").env("https_proxy", proxy.url()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    run(&["push", super::MODEL, "docker.io/library/tiny:v1", "--base", "scratch"]);
+    assert_eq!(env.registry.tags()[0].0, "library/tiny");
+    for name in ["docker.io/tiny:v1", "docker.io/library/tiny:v1", "index.docker.io/tiny:v1"] {
+        run(&["inspect", name]);
+    }
+}
