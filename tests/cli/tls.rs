@@ -117,3 +117,27 @@ fn a_bare_name_on_docker_hub_is_in_its_library() {
         run(&["inspect", name]);
     }
 }
+
+#[test]
+fn a_registry_on_this_machine_may_speak_tls() {
+    let env = Env::new();
+    let ca = PrivateCa::new();
+    fs::write(env.dir.path().join("ca.pem"), ca.pem()).unwrap();
+    let front = TlsFront::start(env.registry.host().parse().unwrap(), &ca.certify(&["127.0.0.1", "localhost"]));
+    let run = |arguments: &[&str]| {
+        let login = [("MODELCAR_REGISTRY_USERNAME", "me"), ("MODELCAR_REGISTRY_PASSWORD", "hunter2")];
+        env.command(arguments).envs(login).output().unwrap()
+    };
+    let image = format!("{}/acme/tiny:v1", front.addr());
+    let refused = run(&["push", super::MODEL, &image, "--base", "scratch"]);
+    let stderr = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("an authority that is not trusted here") && stderr.contains("--ca-file"), "{stderr}");
+    assert!(env.registry.requests().is_empty(), "a bad certificate is no reason for plain HTTP");
+
+    for host in [front.addr().to_string(), format!("localhost:{}", front.addr().port()), env.registry.host()] {
+        let image = format!("{host}/acme/tiny:v1");
+        let pushed = run(&["push", super::MODEL, &image, "--base", "scratch", "--ca-file", "ca.pem"]);
+        assert!(pushed.status.success(), "{host}: {}", text(&pushed.stderr));
+    }
+}

@@ -103,7 +103,7 @@ pub(crate) struct RunArgs {
 /// How registries are spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
-    /// Use plain HTTP for registries; registries on loopback addresses get plain HTTP without this option
+    /// Use plain HTTP for registries; registries on loopback addresses get it without this option, unless they speak TLS
     #[arg(long)]
     pub(crate) plain_http: bool,
     /// Trust the certificate authorities in this PEM file too, for registries and the Hub (can be repeated)

@@ -84,7 +84,7 @@ impl Repository {
         size: u64,
     ) -> Result<Result<bool, RegistryError>, RegistryError> {
         let inner = self.inner();
-        let url = inner.url(&format!("blobs/{digest}"))?;
+        let url = inner.url(&format!("blobs/{digest}")).await?;
         let act = format!("look for blob `{digest}`");
         let response = match inner.send(&act, access.into(), Method::HEAD, &url, &HeaderMap::new(), None).await {
             // It was asked several times.
@@ -142,7 +142,7 @@ impl Inner {
     /// answers 202 and opens an upload session (distribution-spec "Mounting a blob from another repository"); that
     /// session is deleted.
     async fn post_mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
-        let mut url = self.url("blobs/uploads/")?;
+        let mut url = self.url("blobs/uploads/").await?;
         let from_path = quirks::api_repository(self.image.registry(), from);
         url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", &from_path);
         let act = format!("mount blob `{digest}` from `{from}`");
@@ -240,7 +240,7 @@ async fn get_blob(
 ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
     let inner = repository.inner();
     let act = format!("get blob `{digest}`");
-    let mut url = inner.url(&format!("blobs/{digest}"))?;
+    let mut url = inner.url(&format!("blobs/{digest}")).await?;
     for _hop in 0..REDIRECTS_MAX {
         let response = inner.send(&act, Scope::Pull, Method::GET, &url, &HeaderMap::new(), None).await?;
         if response.status().is_redirection() {

@@ -236,7 +236,7 @@ impl Repository {
 
 /// Asks for `/v2/` without credentials and without retries (distribution-spec "Determining Support").
 async fn reach(inner: &Inner) -> Check {
-    let mut url = inner.base.clone();
+    let mut url = inner.base().await.clone();
     url.set_path("/v2/");
     let span = http::log::request(&Method::GET, &url, 1, 0);
     let sending = http::log::answered(span, inner.client.get(url.clone()).send());

@@ -59,7 +59,7 @@ impl Repository {
     /// because a truncated manifest under a tag would pass for another manifest.
     async fn get_manifest(&self, act: &str, selector: &str) -> Result<Option<(Bytes, HeaderMap)>, RegistryError> {
         let inner = self.inner();
-        let mut url = inner.url(&format!("manifests/{selector}"))?;
+        let mut url = inner.url(&format!("manifests/{selector}")).await?;
         let headers = accept();
         let (mut attempt, mut hops) = (1, 0);
         loop {
@@ -166,7 +166,7 @@ impl Repository {
     async fn is_missing(&self, kind: &str, digest: &Digest) -> bool {
         let inner = self.inner();
         let (act, headers) = (format!("look for `{digest}`"), accept());
-        let Ok(url) = inner.url(&format!("{kind}/{digest}")) else { return false };
+        let Ok(url) = inner.url(&format!("{kind}/{digest}")).await else { return false };
         let answer = inner.send(&act, Scope::Push, Method::HEAD, &url, &headers, None).await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND)
     }
@@ -178,7 +178,7 @@ impl Repository {
     /// As [`put_manifest`](Self::put_manifest).
     pub(super) async fn send_manifest(&self, manifest: &ManifestBlob, selector: &str) -> Result<(), RegistryError> {
         let inner = self.inner();
-        let url = inner.url(&format!("manifests/{selector}"))?;
+        let url = inner.url(&format!("manifests/{selector}")).await?;
         let act = format!("put manifest `{selector}`");
         let mut headers = HeaderMap::new();
         let media_type =
@@ -210,7 +210,7 @@ impl Repository {
     /// # Errors
     /// When the request gets no answer, and when no credentials are found or accepted.
     pub(crate) async fn delete_manifest(&self, selector: &str) -> Result<StatusCode, RegistryError> {
-        let url = self.inner().url(&format!("manifests/{selector}"))?;
+        let url = self.inner().url(&format!("manifests/{selector}")).await?;
         let act = format!("delete manifest `{selector}`");
         let response = self.inner().send(&act, Scope::Delete, Method::DELETE, &url, &HeaderMap::new(), None).await?;
         Ok(response.status())

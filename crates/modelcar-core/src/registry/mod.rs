@@ -11,6 +11,7 @@ mod auth;
 mod blob;
 mod doctor;
 mod error;
+mod loopback;
 mod manifest;
 #[cfg(test)]
 mod parser_tests;

@@ -212,7 +212,7 @@ impl Repository {
             let range = HeaderValue::from_str(&format!("bytes={last}-{last}"));
             headers.insert(RANGE, range.map_err(|_| inner.protocol(&act, "the range is no valid header"))?);
         }
-        let mut url = inner.url(&format!("blobs/{digest}"))?;
+        let mut url = inner.url(&format!("blobs/{digest}")).await?;
         for _hop in 0..REDIRECTS_MAX {
             let response = inner.send(&act, Scope::Pull, Method::GET, &url, &headers, None).await?;
             match response.status() {

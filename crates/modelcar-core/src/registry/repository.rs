@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use super::{
     auth::{Auth, keychain::Keychain, token::TokenServer},
     error::RegistryError,
+    loopback,
     quirks::{self, Quirks},
     upload::open::OpenUploads,
 };
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
     /// Whether a registry on another machine is spoken to in plain HTTP, without TLS. A registry on this machine
-    /// (loopback) is always spoken to in plain HTTP.
+    /// (loopback) is spoken to in TLS if it answers so, else in plain HTTP; with this option in plain HTTP.
     pub plain_http: bool,
     /// Largest number of tries, the first one included, of one request. The upload of one blob is counted in the same
     /// way.
@@ -92,9 +93,8 @@ pub struct Repository(Arc<Inner>);
 pub(super) struct Inner {
     /// The image that the handle was made for. Requests use its registry and repository only.
     pub(super) image: ImageRef,
-    /// `https://HOST/v2/REPOSITORY/`, or `http://` for a registry in plain HTTP. Credentials are sent to this origin
-    /// only.
-    pub(super) base: Url,
+    /// Where the repository is, and by which protocol.
+    place: Place,
     /// HTTP/1.1 only: each upload has its own connection, and response headers may have hundreds of kilobytes (Artifact
     /// Registry's headers are larger than an HTTP/2 client accepts). The client follows no redirect by itself:
     /// `redirect` decides where a request may go.
@@ -126,6 +126,17 @@ pub(super) struct Inner {
     pub(super) chunk_bytes: AtomicU64,
 }
 
+/// Where a repository is.
+#[derive(Debug)]
+struct Place {
+    /// `https://HOST/v2/REPOSITORY/`, or `http://` for a registry in plain HTTP.
+    base: Url,
+    /// The same by `https://`, for a registry that may speak either: one on this machine.
+    by_tls: Option<Url>,
+    /// One of the two, once it is known.
+    known: OnceCell<Url>,
+}
+
 impl Repository {
     /// Returns a handle on the repository of `image`. No request is sent yet.
     ///
@@ -141,12 +152,15 @@ impl Repository {
         let plain = image.is_loopback() || options.plain_http;
         let host = quirks::api_host(image.registry());
         let path = quirks::api_repository(image.registry(), image.repository());
-        let base = format!("{}://{host}/v2/{path}/", if plain { "http" } else { "https" });
-        let base: Url = base.parse().map_err(|_| RegistryError::Protocol {
-            act: "make the URL".to_owned(),
-            repository: format!("{}/{}", image.registry(), image.repository()),
-            reason: "the name gives no valid URL".to_owned(),
-        })?;
+        let url = |scheme: &str| {
+            format!("{scheme}://{host}/v2/{path}/").parse::<Url>().map_err(|_| RegistryError::Protocol {
+                act: "make the URL".to_owned(),
+                repository: format!("{}/{}", image.registry(), image.repository()),
+                reason: "the name gives no valid URL".to_owned(),
+            })
+        };
+        let base = url(if plain { "http" } else { "https" })?;
+        let by_tls = (plain && !options.plain_http).then(|| url("https")).transpose()?;
         let builder = http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none()).http1_only();
         let client = builder.build().map_err(RegistryError::Client)?;
         let quirks = Quirks::of(options.behaves_like.as_deref().unwrap_or(image.registry()));
@@ -164,7 +178,7 @@ impl Repository {
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
-            base,
+            place: Place { base, by_tls, known: OnceCell::new() },
             client,
             auth,
             keychain,
@@ -222,13 +236,29 @@ impl Inner {
         format!("{}/{}", self.image.registry(), self.image.repository())
     }
 
+    /// Returns `https://HOST/v2/REPOSITORY/`, or `http://` for a registry in plain HTTP. Credentials are sent to this
+    /// origin only.
+    ///
+    /// A registry on this machine is asked first, once, whether it speaks TLS: a port-forward or a local cluster may.
+    pub(super) async fn base(&self) -> &Url {
+        let Place { base, by_tls, known } = &self.place;
+        let finding = async {
+            let Some(by_tls) = by_tls else { return base };
+            let host = by_tls.host_str().unwrap_or_default().trim_matches(['[', ']']);
+            let port = by_tls.port_or_known_default().unwrap_or_default();
+            if loopback::speaks_tls(host, port).await { by_tls } else { base }
+        };
+        // Waited for once, so the future of every other request need not have room for it.
+        Box::pin(known.get_or_init(|| async { finding.await.clone() })).await
+    }
+
     /// Returns the URL of an endpoint of the repository. `tail` is the path below `/v2/REPOSITORY/`, for example
     /// `blobs/uploads/`.
     ///
     /// # Errors
     /// [`RegistryError::Protocol`] when `tail` makes the URL invalid.
-    pub(super) fn url(&self, tail: &str) -> Result<Url, RegistryError> {
-        self.base.join(tail).map_err(|_| self.protocol("make the URL", "the name gives no valid URL"))
+    pub(super) async fn url(&self, tail: &str) -> Result<Url, RegistryError> {
+        self.base().await.join(tail).map_err(|_| self.protocol("make the URL", "the name gives no valid URL"))
     }
 
     /// Makes the error for an answer that breaks the protocol. `act` says what was tried.

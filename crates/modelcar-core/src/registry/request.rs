@@ -72,7 +72,7 @@ impl Inner {
             http::header(response, "location").ok_or_else(|| self.protocol(act, "the answer has no `Location`"))?;
         let refused = |(host, reason)| RegistryError::RefusedRedirect { repository: self.name(), host, reason };
         let target = redirect::follow(from, &location).map_err(refused)?;
-        redirect::check_addresses(&self.base, &target).await.map_err(refused)?;
+        redirect::check_addresses(self.base().await, &target).await.map_err(refused)?;
         Ok(target)
     }
 
@@ -84,7 +84,7 @@ impl Inner {
     /// When no credentials are found, all credentials are refused, or the keychain or the token server fails.
     pub(super) async fn authorization(&self, scope: Scope<'_>, url: &Url) -> Result<HeaderMap, RegistryError> {
         let mut headers = HeaderMap::new();
-        if redirect::same_origin(&self.base, url) {
+        if redirect::same_origin(self.base().await, url) {
             let path = |repository| quirks::api_repository(self.image.registry(), repository);
             let here = path(self.image.repository());
             let scope = match scope {
@@ -120,7 +120,7 @@ impl Inner {
         for warning in values(response, "warning") {
             self.warn(&warning);
         }
-        if !redirect::same_origin(&self.base, url) {
+        if !redirect::same_origin(self.base().await, url) {
             return Ok(false);
         }
         let challenges = values(response, "www-authenticate");
@@ -133,7 +133,7 @@ impl Inner {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(false);
         }
-        self.auth.challenged(&self.base, &challenges, used).await
+        self.auth.challenged(self.base().await, &challenges, used).await
     }
 
     /// Asks `/v2/` for the challenge that a repository did not send, once and only if there is a login. Some registries
@@ -148,13 +148,13 @@ impl Inner {
             if !matches!(self.keychain.resolve(&self.image, &Refused::default()).await, Ok(Some(_))) {
                 return Ok(false);
             }
-            let mut url = self.base.clone();
+            let mut url = self.base().await.clone();
             url.set_path("/v2/");
             let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
             let span = http::log::request(&Method::GET, &url, 1, 0);
             match http::log::answered(span, request.send()).await {
                 Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
-                    self.auth.challenged(&self.base, &values(&answer, "www-authenticate"), None).await
+                    self.auth.challenged(self.base().await, &values(&answer, "www-authenticate"), None).await
                 }
                 _ => Ok(false),
             }

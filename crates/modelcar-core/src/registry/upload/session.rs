@@ -75,7 +75,7 @@ impl Inner {
 
     /// Sends the POST that opens a session, and records the session as open. `OCI-Chunk-Min-Length` may be missing.
     async fn post_session(&self, act: &str) -> Result<Session, RegistryError> {
-        let url = self.url("blobs/uploads/")?;
+        let url = self.url("blobs/uploads/").await?;
         let response = self.send(act, Scope::Push, Method::POST, &url, &HeaderMap::new(), None).await?;
         if response.status() != StatusCode::ACCEPTED {
             return Err(self.refused(act, Method::POST, response).await);
@@ -93,7 +93,7 @@ impl Inner {
     /// [`RegistryError::UploadHost`] when the host answers 401. Other answers, and none, say nothing about an upload.
     pub(in crate::registry) async fn check_upload_host(&self, session: &Session) -> Result<(), RegistryError> {
         let url = session.location();
-        if redirect::same_origin(&self.base, &url) {
+        if redirect::same_origin(self.base().await, &url) {
             return Ok(());
         }
         let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
