@@ -18,11 +18,11 @@ MODELCAR ?= $(STATIC)
 # The release of KServe in the test cluster.
 KSERVE ?= 0.20.0
 
-.PHONY: help outside packages static static-env modelcar-build builder-image cloud-build model-and-image builder cluster-programs \
-	cluster-test cluster-up cluster-apply cluster-exec cluster-down
+.PHONY: help outside packages static static-env modelcar-build builder-image cloud-build model-and-image builder registry-programs \
+	cluster-programs cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 static: ## Build one static file that runs in an empty container: target/static/modelcar
 	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --locked -p modelcar-cli --profile $(PROFILE) --target $(TARGET)
@@ -61,6 +61,26 @@ model-and-image:
 
 builder:
 	@test -n '$(BUILDER)' || { echo 'say BUILDER=registry/repository, the image that holds the binary' >&2; exit 2; }
+
+# The registries and readers of the interop tests, each from the module that pins it.
+MODULES := tests/interop/modules
+REGISTRY_PROGRAMS := target/registry-programs
+go-program = cd $(MODULES)/$(1) && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
+	go build -p 2 -trimpath -ldflags '-s -w' -o '$(CURDIR)/$@' $(2)
+
+registry-programs: $(addprefix $(REGISTRY_PROGRAMS)/,distribution go-containerregistry crane oras) ## Build the registries and readers of the interop tests (Go, once)
+
+$(REGISTRY_PROGRAMS)/distribution: $(wildcard $(MODULES)/distribution/*)
+	$(call go-program,distribution,.)
+
+$(REGISTRY_PROGRAMS)/go-containerregistry: $(wildcard $(MODULES)/go-containerregistry/*)
+	$(call go-program,go-containerregistry,.)
+
+$(REGISTRY_PROGRAMS)/crane: $(wildcard $(MODULES)/go-containerregistry/go.*)
+	$(call go-program,go-containerregistry,github.com/google/go-containerregistry/cmd/crane)
+
+$(REGISTRY_PROGRAMS)/oras: $(wildcard $(MODULES)/oras/*)
+	$(call go-program,oras,oras.land/oras/cmd/oras)
 
 CLUSTER := cargo run --locked --quiet -p modelcar-cluster --
 

@@ -1,8 +1,9 @@
-//! Puts modelcar between real parts: Debian's registry and nginx, skopeo and umoci, four readers of tar, the Hub's Python
-//! client, podman, and KServe's own Python server and models.
+//! Puts modelcar between real parts: three registries, Debian's nginx, skopeo, umoci, crane and oras, four readers of tar,
+//! the Hub's Python client, podman, and KServe's own Python server and models.
 //!
 //! A test whose parts are not installed says `skipped: … is not installed` and passes; with
-//! `MODELCAR_REQUIRE_INTEROP=1`, as in CI, it fails. `MODELCAR_PYTHON` names a Python that has `huggingface_hub`,
+//! `MODELCAR_REQUIRE_INTEROP=1`, as in CI, it fails. `make registry-programs` builds two of the registries, crane and oras,
+//! from Go modules that are pinned in `modules/`. `MODELCAR_PYTHON` names a Python that has `huggingface_hub`,
 //! `safetensors`, `tokenizers` and `kserve`, and `MODELCAR_REAL_MODEL` the folder of a real model.
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +24,7 @@ mod manifests;
 mod nginx;
 mod parts;
 mod podman;
+mod registries;
 mod registry;
 mod reuse;
 mod serving;
@@ -58,7 +60,7 @@ use crate::{
 const LFS_BYTES: u64 = 10_000_000;
 const NINE_GIB: u64 = 9 << 30;
 
-fn fixture() -> PathBuf {
+pub(crate) fn fixture() -> PathBuf {
     parts::repository().join("fixtures/tiny-model")
 }
 

@@ -14,8 +14,16 @@ pub(crate) const BUSYBOX: &str = "/bin/busybox";
 /// Something that a test needs and a machine may lack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
-    /// The CNCF distribution.
+    /// The CNCF distribution 2.8.
     Registry,
+    /// The CNCF distribution 3.
+    Distribution,
+    /// The registry of go-containerregistry with its list of referrers.
+    GoContainerregistry,
+    /// Reads images as go-containerregistry does.
+    Crane,
+    /// Reads artifacts, and attaches them to images.
+    Oras,
     /// A proxy, one that ends TLS or caps requests.
     Nginx,
     /// The static binary of `make static`.
@@ -48,6 +56,10 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Registry => "docker-registry",
+            Self::Distribution => "CNCF distribution 3 (make registry-programs)",
+            Self::GoContainerregistry => "the registry of go-containerregistry (make registry-programs)",
+            Self::Crane => "crane (make registry-programs)",
+            Self::Oras => "oras (make registry-programs)",
             Self::Nginx => "nginx",
             Self::Static => "the static binary (make static)",
             Self::Skopeo => "skopeo",
@@ -67,6 +79,9 @@ impl Part {
     fn is_there(self) -> bool {
         match self {
             Self::Registry => answers(command("docker-registry").arg("--version")),
+            Self::Distribution => answers(command(registry_program(self)).arg("--version")),
+            Self::GoContainerregistry => registry_program(self).is_file(),
+            Self::Crane | Self::Oras => answers(command(registry_program(self)).arg("version")),
             Self::Nginx => answers(command("nginx").arg("-v")),
             Self::Static => answers(command(static_binary()).arg("--version")),
             Self::Skopeo => answers(command("skopeo").arg("--version")),
@@ -129,6 +144,21 @@ const FOREIGN: [&str; 18] = [
 /// The binary that runs in an empty container.
 pub(crate) fn static_binary() -> PathBuf {
     repository().join("target/static/modelcar")
+}
+
+/// A program of `make registry-programs`.
+///
+/// # Panics
+/// When the part is no such program.
+pub(crate) fn registry_program(part: Part) -> PathBuf {
+    let name = match part {
+        Part::Distribution => "distribution",
+        Part::GoContainerregistry => "go-containerregistry",
+        Part::Crane => "crane",
+        Part::Oras => "oras",
+        other => panic!("{other:?} is not built from a Go module"),
+    };
+    repository().join("target/registry-programs").join(name)
 }
 
 /// A command whose language and credentials are nobody's.

@@ -1,7 +1,6 @@
 //! Checkpoints and mounts at a real registry.
 
 use std::{
-    fs,
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     parts::{Part, available, modelcar, run},
-    registry::Registry,
+    registry::{Program, Registry, Settings},
 };
 
 const SHARD: u64 = 64 << 20;
@@ -35,34 +34,36 @@ fn push(hub: &FakeHub, home: &Path, image: &str, more: &[&str]) -> Command {
     push
 }
 
-fn ways(answer: &str) -> Vec<String> {
+pub(crate) fn ways(answer: &str) -> Vec<String> {
     let answer: Value = serde_json::from_str(answer).unwrap();
     let layers = answer["layers"].as_array().unwrap();
     layers.iter().map(|layer| layer["way"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The tags of a repository, as they lie in the registry's store.
-fn tags(registry: &Registry, repository: &str) -> Vec<String> {
-    let folder = registry.store().join("docker/registry/v2/repositories").join(repository).join("_manifests/tags");
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+#[test]
+fn a_real_registry_keeps_checkpoints_until_the_image_is_there() {
+    keeps_checkpoints(Program::Debian);
 }
 
 #[test]
-fn a_real_registry_keeps_checkpoints_until_the_image_is_there() {
-    if !available(&[Part::Registry]) {
+fn distribution_3_keeps_checkpoints_until_the_image_is_there() {
+    keeps_checkpoints(Program::Distribution);
+}
+
+fn keeps_checkpoints(program: Program) {
+    if !available(&[program.part()]) {
         return;
     }
     let hub = FakeHub::start_blocking(HubConfig::default());
     hub.add_repo("acme/model", "main", synthetic_model(4, SHARD));
-    let registry = Registry::start();
+    let registry = Registry::start_program(program);
     let [first, second, third] = [(); 3].map(|()| TempDir::new().unwrap());
     let image = format!("{}/team/model:v1", registry.address());
     let mut killed = push(&hub, first.path(), &image, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     // The first tag is that of a trial, which goes away at once.
     let checkpoints = || -> Vec<String> {
-        tags(&registry, "team/model").into_iter().filter(|tag| tag != "modelcar-part-trial").collect()
+        registry.tags("team/model").into_iter().filter(|tag| tag != "modelcar-part-trial").collect()
     };
     while checkpoints().is_empty() {
         assert!(begun.elapsed() < PATIENCE, "no checkpoint is written");
@@ -75,7 +76,7 @@ fn a_real_registry_keeps_checkpoints_until_the_image_is_there() {
     let again = run(&mut push(&hub, second.path(), &image, &[]));
     let done = ways(&again).iter().filter(|way| *way == "reuse").count();
     assert!(done >= left.len(), "{} checkpoints, {:?}", left.len(), ways(&again));
-    assert_eq!(tags(&registry, "team/model"), ["v1"], "checkpoints go away");
+    assert_eq!(registry.tags("team/model"), ["v1"], "checkpoints go away");
     let other = format!("{}/other/model:v1", registry.address());
     let mounted = run(&mut push(&hub, third.path(), &other, &["--reuse-from", &image]));
     assert!(ways(&mounted).iter().all(|way| way == "mount"), "{mounted}");
@@ -94,10 +95,10 @@ fn a_real_registry_without_deletes_gets_no_checkpoint() {
     }
     let hub = FakeHub::start_blocking(HubConfig::default());
     hub.add_repo("acme/model", "main", synthetic_model(2, SHARD));
-    let registry = Registry::start_without_deletes();
+    let registry = Registry::start_as(&Settings { deletes: false, ..Settings::DEFAULT });
     let home = TempDir::new().unwrap();
     let output = push(&hub, home.path(), &format!("{}/team/model:v1", registry.address()), &[]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.contains("it does not allow manifests to be deleted (405)"), "{stderr}");
-    assert_eq!(tags(&registry, "team/model"), ["v1"]);
+    assert_eq!(registry.tags("team/model"), ["v1"]);
 }

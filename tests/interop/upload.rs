@@ -19,10 +19,10 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_mins(2);
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A model of one large file in which no two stretches are equal.
-fn model(bytes: u64) -> TempDir {
+pub(crate) fn model(bytes: u64) -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut file = fs::File::create(dir.path().join("model.bin")).unwrap();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -40,7 +40,7 @@ fn model(bytes: u64) -> TempDir {
     dir
 }
 
-fn push(model: &Path, image: &str, work: &Path) -> std::process::Command {
+pub(crate) fn push(model: &Path, image: &str, work: &Path) -> std::process::Command {
     let mut push = modelcar(work);
     push.arg("push").arg(model).arg(image).args(["--base", "scratch", "--jobs", "1", "--format", "json"]);
     push.args(["--progress", "plain"]);
@@ -95,14 +95,14 @@ fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_a
 }
 
 /// Returns the size of the upload that is under way in a registry's store.
-fn uploaded(store: &Path) -> Option<u64> {
+pub(crate) fn uploaded(store: &Path) -> Option<u64> {
     let uploads = store.join("docker/registry/v2/repositories/team/model/_uploads");
     let sizes =
         fs::read_dir(uploads).ok()?.filter_map(|upload| Some(upload.ok()?.path().join("data").metadata().ok()?.len()));
     sizes.max()
 }
 
-fn wait_for(holds: impl Fn() -> bool) {
+pub(crate) fn wait_for(holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "it does not come so far");

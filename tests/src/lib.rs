@@ -41,7 +41,7 @@ pub use google::{FakeGoogle, GoogleCall};
 pub use hub::{FakeHub, HubAction, HubConfig, HubServer, LoggedRequest, RepoOptions};
 pub use logins::Logins;
 pub use object_store::{Dialect, FakeStore, StoreAction, StoreConfig, StoreRequest};
-pub use proxy::ConnectProxy;
+pub use proxy::{ConnectProxy, CuttingProxy};
 pub use registry::{
     Auth, BrokenPatch, FakeRegistry, FixedTags, LocationStyle, RegistryAction, RegistryConfig, RegistryRequest,
     StatusReply, Storage, StoredManifest,
