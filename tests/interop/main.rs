@@ -26,6 +26,7 @@ mod parts;
 mod podman;
 mod registries;
 mod registry;
+mod registry_settings;
 mod reuse;
 mod serving;
 mod upload;

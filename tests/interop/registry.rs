@@ -111,6 +111,13 @@ impl Registry {
         registry.wait().then_some(registry)
     }
 
+    /// Ends the registry and starts it with other settings, on its address and store.
+    pub(crate) fn start_again_as(&mut self, settings: &Settings<'_>) {
+        self.kill();
+        configure(self.store.path(), self.address, settings);
+        self.start_again();
+    }
+
     /// Kills the registry where it stands; its store stays as it is.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
