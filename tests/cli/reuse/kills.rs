@@ -168,6 +168,20 @@ fn a_registry_that_keeps_tags_gets_one_trial() {
 }
 
 #[test]
+fn a_registry_whose_tags_outlive_manifests_loses_the_tags_afterwards() {
+    let outlive = |config: &mut RegistryConfig| config.tags_go = false;
+    let (tags, said) = left_behind(outlive);
+    assert_eq!(tags, ["v1"]);
+    assert!(!said.contains("checkpoint"), "{said}");
+    let (tags, said) = left_behind(|config| {
+        outlive(config);
+        config.tag_deletes = false;
+    });
+    assert_eq!(tags, ["modelcar-part-trial", "v1"]);
+    assert!(said.contains("remains as `modelcar-part-trial`: the registry keeps the tag"), "{said}");
+}
+
+#[test]
 fn a_registry_that_deletes_nothing_gets_no_checkpoint() {
     let mut env = Env::new();
     env.hub.add_repo(MODEL, "main", synthetic_model(2, SHARD));

@@ -42,6 +42,9 @@ pub struct RegistryConfig {
     pub deletes: bool,
     /// Whether a manifest that has a tag can be deleted by its digest; Google's registries say no.
     pub tagged_deletes: bool,
+    /// Whether the tags of a manifest go with it when it is deleted by its digest; go-containerregistry's registry keeps
+    /// them.
+    pub tags_go: bool,
     /// Whether tags can be deleted by name.
     pub tag_deletes: bool,
     /// Redirect blob downloads to another port, which refuses `Authorization`.
@@ -90,6 +93,7 @@ impl Default for RegistryConfig {
             referrers: true,
             deletes: true,
             tagged_deletes: true,
+            tags_go: true,
             tag_deletes: true,
             redirect_blobs: false,
             check_images: true,

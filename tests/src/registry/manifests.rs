@@ -80,7 +80,11 @@ fn get(state: &State, call: &Call, repo: &str, reference: &str) -> Reply {
 fn delete(state: &State, repo: &str, reference: &str) -> Reply {
     let mut store = state.store();
     let held = store.repo(repo);
-    if is_digest(reference) && !state.config.tagged_deletes && held.tags.values().any(|digest| digest == reference) {
+    let tagged = is_digest(reference) && held.tags.values().any(|digest| digest == reference);
+    if tagged && !state.config.tags_go {
+        return empty(202);
+    }
+    if tagged && !state.config.tagged_deletes {
         return error(400, "GOOGLE_MANIFEST_DANGLING_TAG", "the manifest is still referenced by a tag");
     }
     if !is_digest(reference) && !state.config.tag_deletes {

@@ -151,13 +151,23 @@ impl Checkpoints {
 
     /// Deletes a checkpoint; returns why the checkpoint was not deleted. Most registries delete a manifest and its tags
     /// in one step, by digest only. Google's registries refuse to delete a manifest that has a tag
-    /// (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136): there the tag is deleted first.
+    /// (`GOOGLE_MANIFEST_DANGLING_TAG`, genuinetools/reg#136): there the tag is deleted first. go-containerregistry's
+    /// registry keeps the tag of a deleted manifest: there the tag is deleted afterwards.
     async fn delete(&self, digest: &Digest, tag: &str) -> Option<String> {
         if self.delete_by_digest(digest).await.is_some() {
             let _the_digest_tells = self.repository.delete_manifest(tag).await;
             return self.delete_by_digest(digest).await;
         }
+        if self.is_tagged(tag).await {
+            let _the_tag_tells = self.repository.delete_manifest(tag).await;
+            return self.is_tagged(tag).await.then(|| "the registry keeps the tag".to_owned());
+        }
         None
+    }
+
+    /// Returns whether a tag is there. A question without a clear answer counts as no: the digest was deleted.
+    async fn is_tagged(&self, tag: &str) -> bool {
+        matches!(self.repository.manifest(tag).await, Ok(Some(_)))
     }
 
     /// Deletes a manifest by its digest; returns why it was not deleted. A missing manifest counts as deleted.
