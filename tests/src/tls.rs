@@ -47,17 +47,17 @@ impl PrivateCa {
 
     /// Certifies a server of these names or addresses.
     pub fn certify(&self, names: &[&str]) -> Identity {
-        self.signed(params(names))
+        self.signed(&params(names))
     }
 
     /// Certifies a server for the time between the first days of two years.
     pub fn certify_between(&self, names: &[&str], first: i32, last: i32) -> Identity {
         let mut params = params(names);
         (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
-        self.signed(params)
+        self.signed(&params)
     }
 
-    fn signed(&self, params: CertificateParams) -> Identity {
+    fn signed(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
         Identity::new(&certificate, &key)
