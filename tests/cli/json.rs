@@ -64,10 +64,11 @@ const PODS: &str = r#"{"kind": "List", "items": [
             {"name": "mnt-models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": true}]}]},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}},
     {"kind": "Pod", "metadata": {"name": "q", "namespace": "n"}, "spec": {
-        "shareProcessNamespace": true,
+        "shareProcessNamespace": true, "securityContext": {"runAsUser": 1010},
         "volumes": [{"name": "kserve-provision-location", "emptyDir": {}}],
         "containers": [
-            {"name": "kserve-container", "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}]},
+            {"name": "kserve-container", "securityContext": {"runAsUser": 1},
+             "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}]},
             {"name": "modelcar", "image": "r.io/m:v1",
              "args": ["sh", "-c", "ln -s /proc/$$$$/root/models /mnt/models && sleep infinity"],
              "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}]}]}}]}"#;

@@ -216,13 +216,17 @@ fn check_waits_for_ready_and_prints_no_cursor() {
     };
     let (status, shown) = ask(with(json!({"conditions": [{"type": "Ready", "status": "True"}]})), &[]);
     assert_eq!(status, Some(0));
-    assert!(shown.starts_with("Pod n/p\n  ready   yes\n  mode    native\n") && shown.ends_with("\nok\n"), "{shown}");
+    assert!(
+        shown.starts_with("Pod n/p\n  state   ready\n  mode    native\n") && shown.ends_with("\nready\n"),
+        "{shown}"
+    );
     let waits = with(json!({"phase": "Pending", "conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}]}));
     let (status, shown) = ask(waits.clone(), &[]);
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(3));
     assert!(
-        shown.contains("  ready   no\n") && shown.contains("the scheduler says Unschedulable: 0/1 nodes"),
+        shown.contains("  waits: the scheduler finds no node for the pod: Unschedulable: 0/1 nodes")
+            && shown.ends_with("\nwaiting\n"),
         "{shown}"
     );
     assert!(!shown.contains('\u{1b}'), "{shown}");
@@ -232,7 +236,10 @@ fn check_waits_for_ready_and_prints_no_cursor() {
         "predictor": {"securityContext": {"runAsGroup": 0}, "model": {"storageUri": "oci://r.io/m:v1"}}}});
     let (status, shown) = ask(service, &[]);
     assert_eq!(status, Some(1));
-    assert!(shown.contains("runAsGroup 0 and no runAsUser") && !shown.contains("ready"), "{shown}");
+    assert!(
+        shown.contains("runAsGroup 0 and no runAsUser") && !shown.contains("ready") && shown.ends_with("\nfailing\n"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod cache;
+mod check;
 mod digests;
 mod doctor;
 mod download;

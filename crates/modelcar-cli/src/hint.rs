@@ -167,6 +167,10 @@ impl From<CheckError> for Failure {
             CheckError::NoPod(kind) if kind.ends_with("InferenceService") => {
                 "check its pods: kubectl get pod -l serving.kserve.io/inferenceservice=NAME -o json | modelcar check -"
             }
+            CheckError::NoPod(_) => {
+                "nothing of a model is in the document: look at the namespace (-n) and the label, and give it what `kubectl \
+                 get isvc,deploy,rs,pod,events,nodes -o json` prints"
+            }
             _ => "give it what `kubectl get pod NAME -o json` prints",
         };
         Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }

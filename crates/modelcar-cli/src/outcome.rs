@@ -10,6 +10,8 @@ pub(crate) enum Outcome {
     Answer(String),
     /// The answer, for stdout, of a check that found a problem. Exit status 1.
     No(String),
+    /// The answer, for stdout, of a check of something that is on its way. Exit status 3.
+    Waiting(String),
     /// The answer, for stdout, of a check that could not be made. Exit status 2.
     Unknown(String),
     /// The user stopped the command. It holds the names that were published by then, if any. Exit status 130.

@@ -2,203 +2,20 @@
 //!
 //! The libraries state facts and know no command line. The flags and commands that help are named here.
 
+mod check;
+
 use modelcar_core::registry::{Check, CheckCode};
 use modelcar_kserve::{
-    check::{Finding, PodReport, Severity},
     lint::LintFinding,
     render::{ImageRewrite, UnusedOption, Warning},
 };
 
-/// Returns what to do about a finding of `check`; `None` for mere information. `pod` gives the names for `kubectl`
-/// commands.
-pub(crate) fn of_check(pod: &PodReport, finding: &Finding) -> Option<String> {
-    if finding.severity() == Severity::Info {
-        return None;
-    }
-    cluster(pod, finding).or_else(|| injection(finding)).or_else(|| users(finding)).or_else(|| image(finding))
-}
-
-/// Remedies that belong to several findings.
-const DISK: &str = "give nodes a larger boot disk: `modelcar inspect IMAGE` prints the size that the image needs";
-/// For a namespace that enforces the Pod Security Standard `restricted`.
-const RESTRICTED: &str = "enforce `baseline` there, or serve the image by oci+native:// with the security context that \
-                          `restricted` asks for: `modelcar render --native` writes both (KServe 0.20)";
-/// For an image whose user is root, or has a name from which Kubernetes can't tell that it is not root.
-const NUMERIC_USER: &str =
-    "give the image a numeric user that is not 0: `modelcar inspect --lint IMAGE` shows its user";
-/// For a pod that KServe's webhook has changed incompletely.
-const WEBHOOK_AGAIN: &str = "delete the pod, so that the webhook acts again";
+pub(crate) use self::check::of_check;
 
 /// For a registry that names another host in the `Location` of its uploads.
 pub(crate) const UPLOAD_HOST: &str = "a login goes to the registry's own host alone: correct the external address of the \
                                       registry (http.host of CNCF distribution, X-Forwarded-Host of a proxy), or push \
                                       under the name of that host";
-
-/// Remedies for what the cluster tried to do and could not.
-fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
-    Some(match finding {
-        Finding::DiskFull { .. } | Finding::ImageTooLarge { .. } => DISK.to_owned(),
-        Finding::Evicted { .. } => "`kubectl describe node NODE` shows what the node ran short of: let the pods request it, \
-                                    or give the node more of it"
-            .to_owned(),
-        Finding::PodSecurityRefused { .. } | Finding::PodSecurityRestricted => RESTRICTED.to_owned(),
-        Finding::ImagePull { .. } => "the kubelet pulls this image, with imagePullSecrets or the node's own credentials and \
-                                      not with KServe's storage secrets: check both"
-            .to_owned(),
-        Finding::DownloadFailed { .. } => format!("read its log: `{} -c storage-initializer`", logs(pod)),
-        Finding::NoModelsOrEntrypoint => format!(
-            "see `modelcar inspect --lint IMAGE`, and `{} -c modelcar-init`: NOK there means the first reason",
-            logs(pod)
-        ),
-        Finding::ServerMemory { .. } => "give it more memory (`modelcar render --memory`); `modelcar inspect IMAGE` prints \
-                                         the size of the model"
-            .to_owned(),
-        Finding::ServerMemoryBefore { .. } => "give it more memory: `modelcar render --memory`".to_owned(),
-        Finding::ServerCrashes { container, .. } => format!(
-            "read its log: `{} -c {} --previous`. `Permission denied` under /mnt/models means that server and sidecar run \
-             as different users or groups",
-            logs(pod),
-            word(container, "CONTAINER")
-        ),
-        Finding::ServerRestarted { container, .. } => {
-            format!("read its log: `{} -c {} --previous`", logs(pod), word(container, "CONTAINER"))
-        }
-        Finding::SidecarRestarted { .. } => "restart the pod if the server can't find its files".to_owned(),
-        Finding::NotReady { unscheduled: true, .. } => {
-            "give the scheduler a node that has what the pod requests (`kubectl describe node`), or request less: `modelcar \
-             render --gpus`, `--cpu`, `--memory`"
-                .to_owned()
-        }
-        Finding::NotReady { .. } => format!(
-            "see `kubectl describe {}` and `{} --all-containers`; check again when it should be Ready, with the events: \
-             `kubectl get isvc,deploy,rs,pod,events{} -o json | modelcar check -`",
-            object(pod),
-            logs(pod),
-            namespace(pod)
-        ),
-        Finding::PodRefused { .. } => "mend what these words name (a quota, a limit, a webhook that is down, a policy); the \
-                                       controller then tries again by itself"
-            .to_owned(),
-        _ => return None,
-    })
-}
-
-/// Remedies for what KServe did not inject into the pod, or injected wrongly.
-fn injection(finding: &Finding) -> Option<String> {
-    let remedy = match finding {
-        Finding::OciDisabled => {
-            "set enableModelcar to true in the ConfigMap inferenceservice-config (key storageInitializer), then delete the \
-             pod"
-        }
-        Finding::TemplateAlone => {
-            "check the pods: `kubectl get pod -l serving.kserve.io/inferenceservice=NAME -o json | modelcar check -`"
-        }
-        Finding::NoModel => {
-            "check the pod of the service; with storageUris before KServe 0.19 nothing is injected, use storageUri"
-        }
-        Finding::NameTaken { .. } => "give that container another name",
-        Finding::NoLabel { .. } => "let an InferenceService make the pod",
-        Finding::ControlPlane { .. } => "use another namespace, or remove the label",
-        Finding::NativeOff => {
-            "set enableOciModelSupport or enableModelcar to true in the ConfigMap inferenceservice-config"
-        }
-        Finding::NotInjected => {
-            "see that the webhook inferenceservice.kserve-webhook-server.pod-mutator runs and covers the namespace (label \
-             control-plane excludes it), then delete the pod"
-        }
-        Finding::NoSharedProcesses => {
-            "delete the pod, so that the webhook acts again; find out what else changes pods after KServe did"
-        }
-        Finding::NoServer => "name the server's container kserve-container",
-        Finding::NoVolume { .. }
-        | Finding::VolumeKind { .. }
-        | Finding::MountsDiffer { .. }
-        | Finding::NotMounted { .. } => WEBHOOK_AGAIN,
-        Finding::HiddenLink { .. } => "mount it elsewhere",
-        Finding::RealPath { .. } => "let the server open /mnt/models itself, and not the real path of it",
-        Finding::NoPrefetch => "update KServe to 0.14 or later",
-        Finding::LinkNotForced => {
-            "update KServe to 0.15 or later; meanwhile delete a pod that hangs after a node's restart"
-        }
-        Finding::SubPath { .. } => "use Kubernetes 1.33 or later, which has sub-paths of image volumes",
-        Finding::Writable => "set readOnly for the mount",
-        _ => return None,
-    };
-    Some(remedy.to_owned())
-}
-
-/// Remedies for users and groups that keep the server from reading the files.
-fn users(finding: &Finding) -> Option<String> {
-    let remedy = match finding {
-        Finding::UsersDiffer { .. } => {
-            "remove runAsUser from the service, so that KServe's uidModelcar sets the user of both"
-        }
-        Finding::UsersUnknown { .. } => {
-            "set uidModelcar in the ConfigMap inferenceservice-config; on OpenShift the namespace sets both"
-        }
-        Finding::GroupsDiffer { .. } => "set runAsUser and runAsGroup for the pod, and no runAsGroup for the container",
-        Finding::RootWithoutCapabilities { .. } => {
-            "set uidModelcar in the ConfigMap inferenceservice-config to a user that is not root, such as 1010"
-        }
-        Finding::GroupWithoutUser { .. } => {
-            "write both into the securityContext of the service's pod, as `modelcar render` does (runAsUser 1010, \
-             runAsGroup 0), or neither"
-        }
-        Finding::InitUser | Finding::RunsAsRoot { .. } => NUMERIC_USER,
-        _ => return None,
-    };
-    Some(remedy.to_owned())
-}
-
-/// Remedies for a wrong image, or for something wrong in the image.
-fn image(finding: &Finding) -> Option<String> {
-    let remedy = match finding {
-        Finding::OtherImage { .. } => "delete the pod, so that it is made again with the image that is asked for",
-        Finding::UnexpectedDigest { .. } => "apply the manifests of the expected image again",
-        Finding::Unpinned { .. } => "pin the digest: `modelcar render --resolve`",
-        Finding::NoShell => "build the image on a base with a shell (modelcar's default), or use oci+native://",
-        Finding::NotStarted { .. } => {
-            "the image may have an entrypoint, which takes KServe's command as its arguments: `modelcar inspect --lint \
-             IMAGE` shows it"
-        }
-        Finding::ForeignExit { .. } => {
-            "the image has an entrypoint, which takes KServe's command as its arguments: `modelcar inspect --lint IMAGE` \
-             shows it"
-        }
-        Finding::SidecarMemory { .. } => "raise memoryModelcar in the ConfigMap inferenceservice-config",
-        Finding::SidecarCrashes { .. } => {
-            "an entrypoint in the image or an old link (KServe before 0.15) are the usual causes: see `modelcar inspect \
-             --lint IMAGE`"
-        }
-        Finding::NoModels => "see `modelcar inspect --lint IMAGE`; /models must hold the files and be readable for all",
-        _ => return None,
-    };
-    Some(remedy.to_owned())
-}
-
-/// Returns the command that prints the pod's log, without a container.
-fn logs(pod: &PodReport) -> String {
-    format!("kubectl logs {}{}", word(&pod.name, "POD"), namespace(pod))
-}
-
-/// Returns the pod as `kubectl describe` wants it named.
-fn object(pod: &PodReport) -> String {
-    format!("pod {}{}", word(&pod.name, "POD"), namespace(pod))
-}
-
-/// Returns the option for the pod's namespace, with a space before it; nothing if the document states no namespace.
-fn namespace(pod: &PodReport) -> String {
-    if pod.namespace.is_empty() { String::new() } else { format!(" -n {}", word(&pod.namespace, "NAMESPACE")) }
-}
-
-/// Returns `name` if it is safe in a command that the user may copy into a shell, and `otherwise` if not.
-///
-/// Names come from a document that anybody may have written: they can hold spaces, `;` or `$(…)`.
-fn word<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain);
-    if is_name { name } else { otherwise }
-}
 
 /// Returns what to do about a finding of `inspect --lint`; `None` when the finding says so itself.
 pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
@@ -351,30 +168,4 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         }
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use modelcar_kserve::check::{Mode, VersionRange};
-
-    #[test]
-    fn a_command_names_the_pod_and_no_shell_obeys_a_document() {
-        let pod = |name: &str| PodReport {
-            kind: "Pod".to_owned(),
-            namespace: "team".to_owned(),
-            name: name.to_owned(),
-            mode: Mode::Modelcar,
-            ready: Some(false),
-            image: None,
-            kserve: VersionRange::default(),
-            findings: Vec::new(),
-        };
-        let crashes = Finding::ServerRestarted { container: "kserve-container".to_owned(), restarts: 9 };
-        let remedy = |name: &str| of_check(&pod(name), &crashes).unwrap();
-        assert_eq!(remedy("m-0"), "read its log: `kubectl logs m-0 -n team -c kserve-container --previous`");
-        for evil in ["", "-x", "a;reboot", "a`b`", "$(b)", "a b"] {
-            assert!(remedy(evil).contains("logs POD -n team"), "{evil}");
-        }
-    }
 }

@@ -40,6 +40,7 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     match result {
         Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
         Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
+        Ok(Outcome::Waiting(text)) => print(&text, ExitCode::from(3)),
         Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
         Ok(Outcome::Interrupted(published)) => {
             say(&format!("interrupted: {}", hint::published(published.as_ref())));

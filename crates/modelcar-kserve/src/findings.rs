@@ -29,13 +29,14 @@ impl fmt::Display for Severity {
 }
 
 /// Declares an enum of findings. Each row is a variant with its values, its code, and its sentence as `format!` takes it.
+/// The code is a text, or asks one of the values for the text.
 macro_rules! findings {
     (
         $(#[$of_enum:meta])*
         pub enum $name:ident {
             $(
                 $(#[$of_variant:meta])*
-                $variant:ident $({ $($(#[$of_field:meta])* $field:ident: $type:ty),+ $(,)? })? => $code:literal, $($sentence:expr),+;
+                $variant:ident $({ $($(#[$of_field:meta])* $field:ident: $type:ty),+ $(,)? })? => $code:expr, $($sentence:expr),+;
             )+
         }
     ) => {
@@ -48,10 +49,10 @@ macro_rules! findings {
 
         impl $name {
             /// Returns the name of the kind of finding, for programs. Kinds that a program need not tell apart share one.
-            #[allow(clippy::match_same_arms, reason = "each row of the table has its own arm")]
+            #[allow(clippy::match_same_arms, unused_variables, reason = "each row has its own arm, with all of its values")]
             pub fn code(&self) -> &'static str {
                 match self {
-                    $(Self::$variant { .. } => $code,)+
+                    $(Self::$variant $({ $($field),+ })? => $code,)+
                 }
             }
         }

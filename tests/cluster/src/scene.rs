@@ -173,7 +173,7 @@ impl<'a> Scene<'a> {
 
     /// Runs `modelcar check` on everything of this namespace.
     pub(crate) fn check(&self, args: &[&str]) -> Result<Checked> {
-        let kinds = "isvc,llmisvc,deploy,rs,pod,events";
+        let kinds = "isvc,llmisvc,deploy,rs,pod,events,nodes";
         let documents = self.kubectl(&["get", kinds, "-o", "json"])?;
         self.check_document(documents.as_bytes(), args)
     }
@@ -190,18 +190,27 @@ impl<'a> Scene<'a> {
 
     /// Waits until `modelcar check` names one of `codes` as an error, and returns what it says.
     pub(crate) fn fails_with(&self, codes: &[&str], words: &str) -> Result<String> {
+        self.says("error", 1, codes, words)
+    }
+
+    /// Waits until `modelcar check` says that a pod waits for one of `codes`, and returns what it says.
+    pub(crate) fn waits_for(&self, codes: &[&str], words: &str) -> Result<String> {
+        self.says("warning", 3, codes, words)
+    }
+
+    fn says(&self, severity: &'static str, status: i32, codes: &[&str], words: &str) -> Result<String> {
         slowly(&format!("check to say {codes:?}"), 180, || {
             // A list without a pod is nothing that can be checked, and pods take a moment to be made.
             let checked = match self.check(&[]) {
                 Ok(checked) => checked,
                 Err(error) => return Ok(Look::NotYet(error.to_string())),
             };
-            let found = checked.findings("error").find(|finding| {
+            let found = checked.findings(severity).find(|finding| {
                 let (code, message) = (finding["code"].as_str(), finding["message"].as_str());
                 code.is_some_and(|code| codes.contains(&code)) && message.is_some_and(|said| said.contains(words))
             });
             Ok(match found {
-                Some(finding) if checked.status == 1 => {
+                Some(finding) if checked.status == status => {
                     Look::Done(finding["message"].as_str().unwrap_or_default().to_owned())
                 }
                 _ => Look::NotYet(format!("{} {:?}: {}", checked.status, checked.errors(), checked.first_error())),

@@ -10,7 +10,7 @@ use std::{
 
 use clap::Args;
 use modelcar_core::{Digest, ImageRef, files, text::one_line};
-use modelcar_kserve::check::{self, CheckReport, Expected};
+use modelcar_kserve::check::{self, CheckReport, Expected, State};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -22,9 +22,13 @@ const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
+  kubectl get isvc,deploy,rs,pod,events,nodes -o json | modelcar check -
   kubectl get pod -l serving.kserve.io/inferenceservice=qwen -o json | modelcar check -
-  kubectl get isvc,deploy,rs,pod,events -o json | modelcar check -
-  modelcar check pod.json --expect sha256:… --format json";
+  modelcar check pod.json --expect sha256:… --format json
+  kubectl create --dry-run=server -o json -f pod.yaml | modelcar check --admission -
+
+The exit status is 0 for pods that are Ready, 1 for pods that fail, and 3 for pods that wait for something. The worst pod
+decides. A manifest that no cluster has tried is judged by what is wrong in it: 0 or 1. Nothing that can be checked is 2.";
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -33,21 +37,29 @@ pub(crate) struct CheckArgs {
     /// Digest that the pods should run, or an image that names it
     #[arg(long, value_name = "DIGEST")]
     pub(crate) expect: Option<String>,
+    /// Judge only what KServe's webhook injected, as the answer of a dry run shows it
+    #[arg(long)]
+    pub(crate) admission: bool,
     /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Checks. The exit status is 0 if nothing is wrong, and 1 otherwise.
+/// Checks. The exit status is 0 if nothing is wrong, 3 if something is waited for, and 1 otherwise.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
-    let expected = Expected { digest: args.expect.as_deref().map(digest).transpose()? };
+    let digest = args.expect.as_deref().map(digest).transpose()?;
+    let expected = Expected { digest, injection_alone: args.admission };
     let json = read(&args.file).map_err(|error| Failure::new(error, format!("read `{}`", args.file)))?;
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),
         Format::Json => super::document(with_remedies(&report), json!({"ok": report.is_ok()}))?,
     };
-    Ok(if report.is_ok() { Outcome::Answer(text) } else { Outcome::No(text) })
+    Ok(match report.state {
+        None | Some(State::Ready) => Outcome::Answer(text),
+        Some(State::Waiting) => Outcome::Waiting(text),
+        Some(State::Failing) => Outcome::No(text),
+    })
 }
 
 /// Parses a digest, alone or at the end of a reference, with or without `oci://`.
@@ -82,8 +94,8 @@ fn table(report: &CheckReport) -> String {
     for pod in &report.pods {
         let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
         let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name));
-        if let Some(ready) = pod.ready {
-            let _infallible = writeln!(text, "  ready   {}", if ready { "yes" } else { "no" });
+        if let Some(state) = pod.state {
+            let _infallible = writeln!(text, "  state   {state}");
         }
         let _infallible = writeln!(text, "  mode    {}", pod.mode);
         let _infallible = writeln!(text, "  kserve  {}", pod.kserve);
@@ -92,12 +104,13 @@ fn table(report: &CheckReport) -> String {
         }
         for finding in &pod.findings {
             let message = one_line(&finding.to_string());
-            let _infallible = writeln!(text, "  {}: {message} [{}]", finding.severity(), finding.code());
+            let label = if finding.is_waiting() { "waits".to_owned() } else { finding.severity().to_string() };
+            let _infallible = writeln!(text, "  {label}: {message} [{}]", finding.code());
             if let Some(remedy) = remedies::of_check(pod, finding) {
                 let _infallible = writeln!(text, "    do: {}", one_line(&remedy));
             }
         }
     }
-    text.push_str(if report.is_ok() { "ok" } else { "not ok" });
-    text
+    let verdict = report.state.map_or_else(|| "ok".to_owned(), |state| state.to_string());
+    text + &verdict
 }

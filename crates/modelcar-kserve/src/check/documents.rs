@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::{
     events::Event,
     groups,
+    node::Node,
     pod::{Metadata, Pod, SERVICE_LABEL, SOURCE_ANNOTATION, Spec, Status},
+    service::ServiceObject,
 };
 
 /// Why nothing can be checked.
@@ -71,6 +73,8 @@ pub(super) struct Documents {
     pub(super) pods: Vec<Pod>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
     pub(super) events: Vec<Event>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) services: Vec<ServiceObject>,
 }
 
 pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
@@ -105,8 +109,21 @@ impl Documents {
         }
     }
 
+    /// Forgets what the cluster did with pods, as if nobody had tried them.
+    pub(super) fn forget_status(&mut self) {
+        for pod in &mut self.pods {
+            pod.status = Status::default();
+            pod.is_stored = false;
+        }
+        self.services.clear();
+    }
+
     fn with_pods(self, kind: &str) -> Result<Self, CheckError> {
-        if self.pods.is_empty() { Err(CheckError::NoPod(kind.to_owned())) } else { Ok(self) }
+        if self.pods.is_empty() && self.services.is_empty() {
+            Err(CheckError::NoPod(kind.to_owned()))
+        } else {
+            Ok(self)
+        }
     }
 
     fn add(&mut self, object: &Value, list: &str) -> Result<(), CheckError> {
@@ -138,6 +155,7 @@ impl Documents {
             }
             // Words that explain; one that can't be read explains nothing.
             "Event" => self.events.extend(serde_json::from_value(object.clone()).ok()),
+            "Node" => self.nodes.push(Node::new(&metadata.name, object)),
             "InferenceService" => self.service(object, kind, &metadata, &SERVICE_PARTS)?,
             "LLMInferenceService" => self.service(object, kind, &metadata, &LLM_PARTS)?,
             _ => {}
@@ -145,9 +163,10 @@ impl Documents {
         Ok(())
     }
 
-    /// Adds the pods that a service wishes for where they can't be made as they are wished for. Nothing else of them
-    /// shows in a service: KServe's webhook acts on pods.
+    /// Adds what a service says of itself, and the pods that it wishes for where they can't be made as they are wished
+    /// for. Nothing else of them shows in a service: KServe's webhook acts on pods.
     fn service(&mut self, object: &Value, kind: &str, owner: &Metadata, parts: &[Part]) -> Result<(), CheckError> {
+        self.services.extend(ServiceObject::new(kind, owner, &object["status"]));
         for Part { spec, uri } in parts {
             let Some(wish) = object.pointer(spec) else { continue };
             let security = Spec { security_context: part(object, &wish["securityContext"], kind)?, ..Spec::default() };
@@ -189,6 +208,8 @@ impl Documents {
             spec,
             status,
             is_template,
+            created: owner.creation_timestamp.clone(),
+            replicas: object["spec"]["replicas"].as_u64(),
             is_stored: !owner.resource_version.is_empty(),
             is_terminating: !owner.deletion_timestamp.is_empty(),
         });

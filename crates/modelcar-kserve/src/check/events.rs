@@ -22,9 +22,16 @@ pub(super) struct Event {
     reason: Option<String>,
     #[serde(alias = "note")]
     message: Option<String>,
+    #[serde(alias = "deprecatedCount")]
     count: Option<u64>,
     #[serde(alias = "reportingController")]
     reporting_component: Option<String>,
+    #[serde(alias = "deprecatedFirstTimestamp")]
+    first_timestamp: Option<String>,
+    #[serde(alias = "deprecatedLastTimestamp")]
+    last_timestamp: Option<String>,
+    #[serde(rename = "eventTime")]
+    observed: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -43,21 +50,38 @@ impl Event {
     pub(super) fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
     }
+
+    /// Returns when it was seen first, as the cluster writes times; empty where nobody says.
+    pub(super) fn since(&self) -> &str {
+        self.first_timestamp.as_deref().or(self.observed.as_deref()).unwrap_or_default()
+    }
+
+    fn last(&self) -> &str {
+        self.last_timestamp.as_deref().or(self.observed.as_deref()).unwrap_or_default()
+    }
+
+    fn is_warning(&self) -> bool {
+        self.kind.as_deref() == Some("Warning")
+    }
 }
 
-/// The warnings of a document, by the object that they are about.
+/// The events of a document, by the object that they are about.
 #[derive(Debug, Default)]
-pub(super) struct Warnings<'a> {
+pub(super) struct Events<'a> {
     of: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a Event>>,
 }
 
-impl<'a> Warnings<'a> {
+impl<'a> Events<'a> {
     pub(super) fn new(events: &'a [Event]) -> Self {
         let mut of: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
         let text = |part: &'a Option<String>| part.as_deref().unwrap_or_default();
-        for event in events.iter().filter(|event| event.kind.as_deref() == Some("Warning")) {
+        for event in events {
             let object = &event.involved_object;
             of.entry((text(&object.kind), text(&object.namespace), text(&object.name))).or_default().push(event);
+        }
+        // A list is sorted by names; those without a time keep their order.
+        for events in of.values_mut() {
+            events.sort_by_key(|event| event.last());
         }
         Self { of }
     }
@@ -75,9 +99,12 @@ impl<'a> Warnings<'a> {
 }
 
 /// Tells what the cluster warned of, the latest of each reason, as far as the findings do not have these words already.
-pub(super) fn tell(pod: &Pod, warnings: &Warnings<'_>, found: &mut Vec<Finding>) {
+pub(super) fn tell(pod: &Pod, events: &Events<'_>, found: &mut Vec<Finding>) {
     let mut told: Vec<&str> = NO_CAUSE.to_vec();
-    for event in warnings.about(pod) {
+    // The scheduler's condition has the words of its event.
+    told.extend(pod.condition("PodScheduled").map(|_| "FailedScheduling"));
+    let quiet = told.len();
+    for event in events.about(pod).filter(|event| event.is_warning()) {
         let said = words::cut(event.message());
         let is_told = told.contains(&event.reason()) || found.iter().any(|finding| finding.to_string().contains(&said));
         if is_told || repeats_state(&said) {
@@ -91,7 +118,7 @@ pub(super) fn tell(pod: &Pod, warnings: &Warnings<'_>, found: &mut Vec<Finding>)
             count: event.count.unwrap_or(1),
             said,
         });
-        if told.len() == NO_CAUSE.len() + MOST {
+        if told.len() == quiet + MOST {
             break;
         }
     }

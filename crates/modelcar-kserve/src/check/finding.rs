@@ -1,10 +1,11 @@
 //! What a check finds, a row for each finding.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer, ser::SerializeStruct};
-
-use crate::findings::{Severity, findings};
+use super::{
+    cause::{Eviction, PullFault, Refusal},
+    ending::{Ending, after_colon},
+    wait::Wait,
+};
+use crate::findings::findings;
 
 findings! {
     /// Something wrong with a pod or a template, or worth knowing.
@@ -12,45 +13,111 @@ findings! {
     /// `said` is what the cluster says: the kubelet, the scheduler, a container. It is cut, may be empty, and has no
     /// value of a variable of the pod's environment. Names come from the document as they are.
     pub enum Finding {
-        /// The node's disk is full.
-        DiskFull {
+        /// The kubelet ended the pod, or refused it.
+        Ended {
+            /// Why.
+            why: Eviction,
             /// What the kubelet says.
             said: String,
-        } => "disk", "the node's disk is full: {said}";
-        /// The kubelet has no room for an image.
-        ImageTooLarge {
-            /// The container whose image it is.
-            container: String,
-        } => "disk", "the image of `{container}` does not fit on the node";
-        /// The kubelet evicted the pod, and not for want of disk.
-        Evicted {
-            /// What the kubelet says.
+        } => why.code(), "{why}{}", after_colon(Some(said));
+        /// The API server refuses the pods of a template.
+        Refused {
+            /// Why.
+            why: Refusal,
+            /// What the controller says.
             said: String,
-        } => "evicted", "the kubelet evicted the pod: {said}";
-        /// Pod Security refuses the pod.
-        PodSecurityRefused {
-            /// What the API server says, where it is known.
-            said: Option<String>,
-        } => "pod-security", "the namespace's Pod Security level refuses the pod{}", after_colon(said.as_deref());
+        } => why.code(), "{why}, so there is none: {said}";
         /// The namespace enforces `restricted`, and the model is in a sidecar.
         PodSecurityRestricted
             => "pod-security", "the namespace enforces the Pod Security level `restricted`, which refuses KServe's sidecar";
-        /// An image can't be pulled.
-        ImagePull {
-            /// The container whose image it is.
+        /// An image is not on the node.
+        Pull {
+            /// The container that waits for the image.
             container: String,
+            /// The image, as the pod names it; empty where it is not known.
+            image: String,
+            /// Whether the image is a model's, and not a server's.
+            of_model: bool,
+            /// Why.
+            why: PullFault,
             /// What the kubelet says.
             said: String,
-        } => "image-pull", "the image of `{container}` can't be pulled: {said}";
+        } => why.code(), "`{container}` does not get {}: {why}{}", image_of(image), after_colon(Some(said));
         /// The kubelet refuses a container because it would run as root.
         RunsAsRoot {
             /// The container.
             container: String,
-        } => "init-user", "`{container}` would run as root, which the pod forbids";
+            /// Its image.
+            image: String,
+        } => "runs-as-root", "`{container}` would run as root, the user of its image `{image}`, which the pod forbids";
+        /// The kubelet can't tell that the user of an image is not root.
+        NamedUser {
+            /// The container.
+            container: String,
+            /// Its image.
+            image: String,
+            /// What the kubelet says.
+            said: String,
+        } => "named-user", "the user of the image `{image}` of `{container}` has a name and no number, so that the kubelet \
+                            can't tell that it is not root, which the pod forbids: {said}";
         /// The pod must not run as root, and the user of an init container is not known.
         InitUser => "init-user", "the pod must not run as root, and modelcar-init runs as the user of its image";
-        /// The image has no shell.
-        NoShell => "no-shell", "the image has no shell, which KServe's sidecar runs";
+        /// The image has no shell, or none that its user may run.
+        NoShell {
+            /// The container.
+            container: String,
+            /// What the container runtime says.
+            said: String,
+        } => "no-shell", "the image of `{container}` has no shell that its user may run, and KServe's sidecar runs one: {said}";
+        /// A program in the image is for another processor.
+        Processor {
+            /// The container.
+            container: String,
+            /// Its image.
+            image: String,
+            /// What the container runtime says.
+            said: String,
+        } => "exec-format", "the programs in `{image}` are for another processor than the node's: `{container}` can't run \
+                             (exec format error): {said}";
+        /// The node's runtime does not know image volumes, or not their sub-paths.
+        NativeRuntime {
+            /// The runtime with its version where the document has the node, else empty.
+            runtime: String,
+            /// What the runtime says; empty where nobody tried.
+            said: String,
+        } => "native-runtime", "the node's container runtime{} does not mount the folder /models of an image volume{}",
+            quoted_or_nothing(runtime), after_colon(Some(said));
+        /// A volume can't be mounted at its place.
+        MountFails {
+            /// The container.
+            container: String,
+            /// What the container runtime says.
+            said: String,
+        } => "mount-fails", "the container runtime can't mount a volume of `{container}`; a volume below an image volume or \
+                             below the model's link has no place: {said}";
+        /// A volume is mounted below the place of the model.
+        MountBelow {
+            /// The server's container.
+            server: String,
+            /// The volume.
+            volume: String,
+            /// Where it is mounted.
+            path: String,
+        } => "mount-below", "`{server}` mounts `{volume}` at {path}, below the model: the model's files do not appear beside it";
+        /// A container can't be made or started.
+        NotCreated {
+            /// The container.
+            container: String,
+            /// The kubelet's reason, as one word.
+            reason: String,
+            /// What the kubelet says.
+            said: String,
+        } => "create-container", "`{container}` can't be created ({reason}){}", after_colon(Some(said));
+        /// The pod gets no sandbox.
+        Sandbox {
+            /// What the kubelet says.
+            said: String,
+        } => "sandbox", "the container runtime makes no sandbox for the pod, so nothing in the pod starts: {said}";
         /// A container of the model's image can't be started.
         NotStarted {
             /// The container.
@@ -70,17 +137,35 @@ findings! {
             /// The sidecar.
             container: String,
         } => "sidecar-memory", "`{container}` ran out of memory";
-        /// The init container says that there are no files.
-        NoModels => "no-models", "modelcar-init found no files in /models of the image, or may not read them";
+        /// The image has no files in /models.
+        NoModels {
+            /// The container that found none.
+            container: String,
+        } => "no-models", "`{container}` found no files in /models of the image, or may not read them";
         /// The init container ended with 1 and did not say why.
-        NoModelsOrEntrypoint
-            => "no-models", "modelcar-init failed, for one of two reasons: the image has no files in /models that it may \
-                            read, or the image has an entrypoint, which takes KServe's command as its arguments";
+        NoModelsOrEntrypoint {
+            /// The init container.
+            container: String,
+        } => "no-models", "`{container}` failed, for one of two reasons: the image has no files in /models that it may read, \
+                           or the image has an entrypoint, which takes KServe's command as its arguments";
         /// The storage initializer fails.
         DownloadFailed {
-            /// What the kubelet says.
+            /// Its last words, or what the kubelet says.
             said: String,
         } => "download-failed", "the storage initializer fails{}", after_colon(Some(said));
+        /// The sidecar can't make its link.
+        Link {
+            /// The sidecar.
+            container: String,
+            /// Its last words.
+            said: String,
+        } => "link", "`{container}` can't make the link to the model: {said}";
+        /// The sidecar ended without an error.
+        SidecarEnded {
+            /// The sidecar.
+            container: String,
+        } => "sidecar-ended", "`{container}` ended with 0. It must never end: as long as it runs, the server sees the model. \
+                               The usual cause is an image with an entrypoint, which takes KServe's command as its arguments";
         /// A sidecar or its init container keeps failing.
         SidecarCrashes {
             /// The container.
@@ -90,6 +175,37 @@ findings! {
             /// What the kubelet says.
             said: String,
         } => "sidecar-crashes", "{}", crash(container, ended.as_ref(), said);
+        /// The server may not read the model.
+        ModelDenied {
+            /// The server's container.
+            container: String,
+            /// How it ended.
+            ended: Ending,
+        } => "model-denied", "`{container}` may not read the model: it ended with {ended}";
+        /// The server does not find the model.
+        ModelUnseen {
+            /// The server's container.
+            container: String,
+            /// How it ended.
+            ended: Ending,
+        } => "model-unseen", "`{container}` does not find the model: it ended with {ended}";
+        /// The GPU has too little memory.
+        GpuMemory {
+            /// The server's container.
+            container: String,
+            /// Its last words.
+            said: String,
+        } => "gpu-memory", "the GPU of `{container}` has too little memory: {said}";
+        /// The kubelet kills the server because a probe fails.
+        ProbeKills {
+            /// The container.
+            container: String,
+            /// How often it was restarted.
+            restarts: u64,
+            /// What the kubelet says of the probe; may be empty.
+            said: String,
+        } => "probe-killed", "`{container}` was killed and restarted {} (restarts: {restarts}){}", killed(said),
+            after_colon(Some(said));
         /// A server keeps failing.
         ServerCrashes {
             /// The container.
@@ -99,6 +215,13 @@ findings! {
             /// What the kubelet says.
             said: String,
         } => "server-crashes", "{}", crash(container, ended.as_ref(), said);
+        /// A container fails because of what another finding tells.
+        Symptom {
+            /// The container.
+            container: String,
+            /// How its last run ended.
+            ended: Option<Ending>,
+        } => "symptom", "`{container}` does not stay up{}, which follows from the errors", ended_with(ended.as_ref());
         /// A server was killed for want of memory, and is not ready.
         ServerMemory {
             /// The container.
@@ -290,6 +413,50 @@ findings! {
             /// Where it is mounted.
             path: String,
         } => "mount-beside", "`{server}` mounts `{volume}` at {path}, beside the model";
+        /// KServe's own cache of models is mounted over the link.
+        LocalModelCache {
+            /// The server's container.
+            server: String,
+            /// Where it is mounted.
+            path: String,
+        } => "local-model", "`{server}` mounts the volume of KServe's local model cache at {path}: it hides the model of the image";
+        /// Only one of server and sidecar has a level of `SELinux`.
+        SeLinux {
+            /// The server's container.
+            server: String,
+            /// The sidecar.
+            sidecar: String,
+        } => "selinux", "`{server}` and `{sidecar}` have different SELinux levels: on nodes that enforce SELinux the server \
+                         may not look into the sidecar";
+        /// The server can't write anywhere.
+        NoTmp {
+            /// The server's container.
+            server: String,
+        } => "no-tmp", "`{server}` has a read-only root and no volume at /tmp: most servers write there";
+        /// `STORAGE_URI` stands at a container that KServe does not look at.
+        UriElsewhere {
+            /// The container.
+            container: String,
+        } => "uri-elsewhere", "STORAGE_URI stands at `{container}`, and KServe gives a model only to a container named \
+                               kserve-container, worker-container or main";
+        /// A container for a model that says nothing of a model.
+        NoUri {
+            /// The container.
+            container: String,
+        } => "no-uri", "the service's own container `{container}` has no STORAGE_URI, so KServe gives it no model";
+        /// Another pod of a rollout has the expected digest.
+        OldDigest {
+            /// The digest it is pinned to.
+            digest: String,
+        } => "not-counted", "the pod is of the revision before, pinned to {digest}; another one has the expected digest, so this \
+                             one does not count";
+        /// The image comes from another repository than was asked for, and nothing shows that it is the same.
+        Mirrored {
+            /// The image that runs.
+            runs: String,
+            /// The image that is asked for.
+            wanted: String,
+        } => "mirrored", "the pod runs `{runs}` where `{wanted}` is asked for: a policy or a mirror may have changed the name";
         /// This release does not pull the image before the server starts.
         NoPrefetch
             => "no-prefetch", "this KServe has no modelcar-init: the server may start before the image is pulled";
@@ -308,20 +475,37 @@ findings! {
         } => "sub-path", "the image is mounted with the sub-path `{sub_path}`, not `models`";
         /// The image volume may be written to.
         Writable => "writable", "the image volume is not mounted read-only";
-        /// The pod is not Ready, and the cluster's own words are all that is known.
-        NotReady {
-            /// Its phase, or that it is being deleted.
-            phase: String,
-            /// Whether the scheduler finds no node for it.
-            unscheduled: bool,
-            /// What scheduler, kubelet and containers say.
-            said: String,
-        } => "not-ready", "the pod is not Ready ({phase}): {said}";
-        /// The API server refuses the pods of a template.
-        PodRefused {
+        /// The pod is on its way, and waits for something.
+        Waits {
+            /// For what.
+            what: Wait,
+        } => what.code(), "{what}";
+        /// The rollout took longer than its deadline.
+        ProgressDeadline {
+            /// Whether the rollout is given up, as Knative does.
+            given_up: bool,
             /// What the controller says.
             said: String,
-        } => "pod-refused", "the API server refuses the pod, so there is none: {said}";
+        } => "progress-deadline", "the rollout took longer than its progress deadline{}: {said}",
+            if *given_up { ", so it was given up" } else { "; it goes on all the same" };
+        /// The service is stopped by its annotation.
+        Stopped => "stopped", "the service is stopped: its annotation serving.kserve.io/stop is `true`";
+        /// The service has no pods and needs none at the moment.
+        ScaledToZero => "scaled-to-zero", "the service wishes for no pod at the moment: it is scaled to zero";
+        /// The service is Ready, and the document has no pod of it.
+        ServiceReady => "look-at-pods", "the service is Ready, and the document has no pod of it";
+        /// The service is not Ready, and the document has no pod of it.
+        ServiceNotReady {
+            /// Whether it was given up.
+            given_up: bool,
+            /// What its conditions say.
+            said: String,
+        } => "service-not-ready", "the service is not Ready, and the document has no pod of it{}", after_colon(Some(said));
+        /// KServe says that the model failed.
+        ModelFailed {
+            /// What KServe says.
+            said: String,
+        } => "model-failed", "KServe says that the model failed: {said}";
         /// A warning among the document's events.
         Event {
             /// Who warned.
@@ -333,8 +517,12 @@ findings! {
             /// The words.
             said: String,
         } => "event", "{actor} says {reason}{}: {said}", times(*count);
-        /// The pod is being deleted, and another one is there.
-        BeingDeleted => "not-counted", "the pod is being deleted, so it does not count";
+        /// The pod is being deleted.
+        BeingDeleted {
+            /// Whether no other pod is there.
+            is_last: bool,
+        } => "not-counted", "the pod is being deleted{}",
+            if *is_last { ", and the document has no other pod of the model" } else { ", so it does not count" };
         /// The pod has completed, and another one is there.
         Completed => "not-counted", "the pod has completed, so it does not count";
         /// The pod has failed, and another one of its service is Ready.
@@ -342,95 +530,31 @@ findings! {
     }
 }
 
-/// How a container ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// Its exit status.
-    pub exit_code: i64,
-    /// The kubelet's reason, as one word; may be empty.
-    pub reason: String,
-    /// Its last words; may be empty.
-    pub said: String,
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.exit_code)?;
-        if !self.reason.is_empty() {
-            write!(f, " ({})", self.reason)?;
-        }
-        f.write_str(&after_colon(Some(&self.said)))
-    }
-}
-
-impl Finding {
-    /// Returns how bad it is.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::StartRace { .. }
-            | Self::TemplateOfPod
-            | Self::TemplateWithoutPod
-            | Self::ModelElsewhere
-            | Self::StorageUri
-            | Self::MountBeside { .. }
-            | Self::Event { .. }
-            | Self::BeingDeleted
-            | Self::Completed
-            | Self::Replaced => Severity::Info,
-            Self::ServerMemoryBefore { .. }
-            | Self::SidecarRestarted { .. }
-            | Self::ServerRestarted { .. }
-            | Self::Unpinned { expected: None, .. }
-            | Self::InitUser
-            | Self::UsersUnknown { .. }
-            | Self::RealPath { .. }
-            | Self::NoPrefetch
-            | Self::LinkNotForced
-            | Self::Writable => Severity::Warning,
-            _ => Severity::Error,
-        }
-    }
-
-    /// Returns the words of the cluster in it.
-    pub(super) fn said_mut(&mut self) -> Vec<&mut String> {
-        match self {
-            Self::DiskFull { said }
-            | Self::Evicted { said }
-            | Self::PodSecurityRefused { said: Some(said) }
-            | Self::ImagePull { said, .. }
-            | Self::NotStarted { said, .. }
-            | Self::DownloadFailed { said }
-            | Self::PodRefused { said } => vec![said],
-            Self::NotReady { phase, said, .. } => vec![phase, said],
-            Self::Event { actor, reason, said, .. } => vec![actor, reason, said],
-            Self::SidecarCrashes { ended, said, .. } | Self::ServerCrashes { ended, said, .. } => {
-                ended.iter_mut().flat_map(|ended| [&mut ended.reason, &mut ended.said]).chain([said]).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-}
-
-impl Serialize for Finding {
-    /// Writes severity, code and sentence.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Finding", 3)?;
-        fields.serialize_field("severity", &self.severity())?;
-        fields.serialize_field("code", self.code())?;
-        fields.serialize_field("message", &self.to_string())?;
-        fields.end()
-    }
-}
-
-fn after_colon(said: Option<&str>) -> String {
-    said.filter(|said| !said.is_empty()).map(|said| format!(": {said}")).unwrap_or_default()
-}
-
 /// How a container ended, and what the kubelet does about it.
 fn crash(container: &str, ended: Option<&Ending>, said: &str) -> String {
     let ended = ended.map(|ended| format!(": it ended with {ended}")).unwrap_or_default();
     let said = if said.is_empty() { String::new() } else { format!(". The kubelet says: {said}") };
     format!("`{container}` keeps failing{ended}{said}")
+}
+
+fn image_of(image: &str) -> String {
+    if image.is_empty() { "its image".to_owned() } else { format!("the image `{image}`") }
+}
+
+fn quoted_or_nothing(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" `{text}`") }
+}
+
+fn ended_with(ended: Option<&Ending>) -> String {
+    ended.map(|ended| format!(" (it ended with {ended})")).unwrap_or_default()
+}
+
+fn killed(said: &str) -> &'static str {
+    if said.is_empty() {
+        "again and again, not for want of memory: most likely its startup or liveness probe does not pass"
+    } else {
+        "because its probe does not pass"
+    }
 }
 
 fn quoted(images: &[String]) -> String {

@@ -1,11 +1,12 @@
 //! What is wrong with a pod's specification, before it runs.
 
-use modelcar_core::Digest;
+use modelcar_core::{Digest, ImageRef};
 
 use super::{
     documents::Namespace,
     evidence::{Evidence, MODEL_FOLDER, ModelImage, ModelVolume, Sidecar},
     finding::Finding,
+    node::Node,
     pod::{Container, Pod, SERVICE_LABEL},
     report::Mode,
 };
@@ -18,6 +19,8 @@ const CONTROL_PLANE_LABEL: &str = "control-plane";
 pub struct Expected {
     /// Digest of the image.
     pub digest: Option<Digest>,
+    /// Whether only what KServe injected is judged, and not what became of the pod: for the answer of a dry run.
+    pub injection_alone: bool,
 }
 
 /// What is known beside the pod.
@@ -27,23 +30,35 @@ pub(super) struct Around<'a> {
     pub(super) expected: &'a Expected,
     /// Whether another pod of the document shows the model that this one does not.
     pub(super) is_shown: bool,
+    /// Whether another pod of the same service has the expected digest, which this one may not have.
+    pub(super) is_replaced: bool,
+    /// The node that the pod is on.
+    pub(super) node: Option<&'a Node>,
 }
 
 pub(super) fn find(pod: &Pod, evidence: &Evidence<'_>, around: Around<'_>, found: &mut Vec<Finding>) {
-    let Around { namespace, expected, is_shown } = around;
-    mode(pod, evidence, namespace, is_shown, found);
-    image(pod, evidence, expected, found);
+    let namespace = around.namespace;
+    mode(pod, evidence, namespace, around.is_shown, found);
+    image(pod, evidence, around, found);
     match evidence.mode {
         Mode::Modelcar => {
             sharing(pod, evidence, found);
             users(pod, evidence, found);
+            selinux(pod, evidence, found);
             mounts(evidence, found);
+            folder_for_temporary_files(evidence, found);
             releases(evidence, found);
             if namespace.and_then(|namespace| namespace.labels.get(ENFORCE_LABEL)).is_some_and(|l| l == "restricted") {
                 found.push(Finding::PodSecurityRestricted);
             }
         }
-        Mode::Native => evidence.volumes.iter().for_each(|volume| native(volume, found)),
+        Mode::Native => {
+            evidence.volumes.iter().for_each(|volume| native(volume, evidence, found));
+            // One that is Ready shows what its runtime can do.
+            let node = around.node.filter(|node| node.lacks_sub_paths() && !pod.is_ready());
+            found
+                .extend(node.map(|node| Finding::NativeRuntime { runtime: node.runtime.clone(), said: String::new() }));
+        }
         _ => {}
     }
 }
@@ -55,9 +70,31 @@ fn mode(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>, is_sh
         Mode::Deferred if is_shown => Finding::TemplateOfPod,
         Mode::None if is_shown => Finding::ModelElsewhere,
         Mode::Deferred => Finding::TemplateAlone,
-        Mode::None => Finding::NoModel,
+        Mode::None => without_model(pod, evidence),
         Mode::Missed => missed(pod, evidence, namespace),
     });
+}
+
+/// Why a pod has no wish for a model: a container of the user's own says it by `STORAGE_URI`, and only where KServe looks.
+fn without_model(pod: &Pod, evidence: &Evidence<'_>) -> Finding {
+    let says = |container: &&Container| {
+        container.env.iter().any(|variable| variable.name == "STORAGE_URI" && variable.value.starts_with("oci"))
+    };
+    let containers = &pod.spec.containers;
+    if let Some(container) = containers.iter().find(says).filter(|_| evidence.target.is_none()) {
+        return Finding::UriElsewhere { container: container.name.clone() };
+    }
+    match evidence.target.filter(|_| pod.labels.contains_key(SERVICE_LABEL)) {
+        Some(target) if reads_model(target) => Finding::NoUri { container: target.name.clone() },
+        _ => Finding::NoModel,
+    }
+}
+
+/// Returns whether a container is told to read the folder that KServe puts models into.
+fn reads_model(container: &Container) -> bool {
+    let words = container.command.iter().chain(&container.args);
+    let values = container.env.iter().map(|variable| &variable.value);
+    words.chain(values).any(|word| word.contains("/mnt/models"))
 }
 
 /// Why the webhook did nothing.
@@ -77,39 +114,71 @@ fn missed(pod: &Pod, evidence: &Evidence<'_>, namespace: Option<&Namespace>) -> 
     Finding::NotInjected
 }
 
-fn image(pod: &Pod, evidence: &Evidence<'_>, expected: &Expected, found: &mut Vec<Finding>) {
+fn image(pod: &Pod, evidence: &Evidence<'_>, around: Around<'_>, found: &mut Vec<Finding>) {
     let images = evidence.images();
-    if let (Mode::Modelcar | Mode::Native, Some(wanted)) = (evidence.mode, evidence.wanted)
-        && !images.iter().any(|image| is_wanted(image.reference, wanted.image))
-    {
-        let runs = images.iter().map(|image| image.reference.to_owned()).collect();
-        found.push(Finding::OtherImage { runs, wanted: wanted.image.to_owned() });
-    }
-    let pinned = |image: &ModelImage<'_>| image.reference.split_once('@').map(|(_, digest)| digest.to_owned());
-    // One of several images is the expected one, the others are not.
-    let missed = expected.digest.map(|digest| digest.to_string()).filter(|expected| {
-        let runs = |image: &ModelImage<'_>| pinned(image).or_else(|| running_digest(pod, image.container?));
-        !images.iter().any(|image| runs(image).as_ref() == Some(expected))
-    });
-    for image in &images {
-        match (pinned(image), &missed) {
-            (Some(digest), Some(expected)) => {
-                found.push(Finding::UnexpectedDigest { digest, expected: expected.clone() });
+    if let (Mode::Modelcar | Mode::Native, Some(wanted)) = (evidence.mode, evidence.wanted) {
+        let same = images.iter().map(|image| sameness(image.reference, wanted.image));
+        let is_expected = around.expected.digest.is_some() && !misses(pod, &images, around.expected);
+        match same.max().unwrap_or(Sameness::Other) {
+            Sameness::Same => {}
+            Sameness::Mirror if is_expected => {}
+            Sameness::Mirror => {
+                let runs = images.first().map(|image| image.reference.to_owned()).unwrap_or_default();
+                found.push(Finding::Mirrored { runs, wanted: wanted.image.to_owned() });
             }
+            Sameness::Other => {
+                let runs = images.iter().map(|image| image.reference.to_owned()).collect();
+                found.push(Finding::OtherImage { runs, wanted: wanted.image.to_owned() });
+            }
+        }
+    }
+    // One of several images is the expected one, the others are not.
+    let missed = around.expected.digest.filter(|_| misses(pod, &images, around.expected));
+    for image in &images {
+        match (pinned(image), missed.map(|digest| digest.to_string())) {
+            (Some(digest), Some(_)) if around.is_replaced => found.push(Finding::OldDigest { digest }),
+            (Some(digest), Some(expected)) => found.push(Finding::UnexpectedDigest { digest, expected }),
             (Some(_), None) => {}
-            (None, missed) => found.push(unpinned(image.reference, missed.clone())),
+            (None, missed) => found.push(unpinned(image.reference, missed)),
         }
     }
 }
 
-/// Returns whether a pod that runs `image` runs what it wants. A policy of the cluster may have pinned a tag to its digest.
-fn is_wanted(image: &str, wanted: &str) -> bool {
-    let Some((name, _)) = image.split_once('@').filter(|_| !wanted.contains('@')) else { return image == wanted };
-    let repository = |name: &str| match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
-        _ => name.to_owned(),
+fn pinned(image: &ModelImage<'_>) -> Option<String> {
+    image.reference.split_once('@').map(|(_, digest)| digest.to_owned())
+}
+
+/// Returns whether none of a pod's images is known to have the expected digest.
+pub(super) fn misses(pod: &Pod, images: &[ModelImage<'_>], expected: &Expected) -> bool {
+    let Some(expected) = expected.digest.map(|digest| digest.to_string()) else { return false };
+    let runs = |image: &ModelImage<'_>| pinned(image).or_else(|| running_digest(pod, image.container?));
+    !images.iter().any(|image| runs(image).as_ref() == Some(&expected))
+}
+
+/// How far two names of images mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sameness {
+    Other,
+    /// The same path in another registry or project, and no digest shows whether it is the same image.
+    Mirror,
+    Same,
+}
+
+/// Compares the image that a pod runs with the one that is wanted. Policies of clusters pin tags to digests, and send
+/// images to mirrors; a digest names the same bytes everywhere.
+fn sameness(runs: &str, wanted: &str) -> Sameness {
+    let (Ok(a), Ok(b)) = (runs.parse::<ImageRef>(), wanted.parse::<ImageRef>()) else {
+        return if runs == wanted { Sameness::Same } else { Sameness::Other };
     };
-    name == wanted || name == repository(wanted)
+    let in_place = a.registry() == b.registry() && a.repository() == b.repository();
+    let last = |image: &ImageRef| image.repository().rsplit('/').next().unwrap_or_default().to_owned();
+    match (a.digest(), b.digest()) {
+        (Some(a), Some(b)) if a == b => Sameness::Same,
+        (None, None) if in_place && a.tag_or_latest() == b.tag_or_latest() => Sameness::Same,
+        (Some(_), None) if in_place && (a.tag().is_none() || a.tag_or_latest() == b.tag_or_latest()) => Sameness::Same,
+        (_, None) if !in_place && last(&a) == last(&b) => Sameness::Mirror,
+        _ => Sameness::Other,
+    }
 }
 
 fn unpinned(image: &str, expected: Option<String>) -> Finding {
@@ -228,11 +297,48 @@ fn beside(target: &Container, sidecar: &Sidecar<'_>, evidence: &Evidence<'_>, fo
     for mount in target.volume_mounts.iter().filter(|mount| !own(&mount.name)) {
         let at = mount.mount_path.trim_end_matches('/');
         let (server, volume, path_of) = (target.name.clone(), mount.name.clone(), at.to_owned());
-        if at == path || at == parent {
+        if at == path && is_model_cache(&mount.name) {
+            found.push(Finding::LocalModelCache { server, path: path_of });
+        } else if at == path || at == parent {
             found.push(Finding::HiddenLink { server, volume, path: path_of });
+        } else if at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) {
+            found.push(Finding::MountBelow { server, volume, path: path_of });
         } else if at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
             found.push(Finding::MountBeside { server, volume, path: path_of });
         }
+    }
+}
+
+/// Returns whether a volume is the one that KServe mounts for a service with a `LocalModelCache`.
+fn is_model_cache(volume: &str) -> bool {
+    volume == "kserve-pvc-source"
+}
+
+/// The level of a container's own `SELinux` options, else the pod's; the runtime gives both the same where neither says.
+fn selinux(pod: &Pod, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
+    let Some(target) = evidence.target else { return };
+    let of_pod = pod.spec.security_context.se_linux_options.as_ref();
+    let level = |container: &Container| {
+        let own = container.security_context.as_ref().and_then(|own| own.se_linux_options.as_ref());
+        own.or(of_pod).map(|options| options.level.clone()).filter(|level| !level.is_empty())
+    };
+    let differs = |sidecar: &&Sidecar<'_>| level(sidecar.container) != level(target);
+    found.extend(
+        evidence
+            .sidecars
+            .iter()
+            .find(differs)
+            .map(|sidecar| Finding::SeLinux { server: target.name.clone(), sidecar: sidecar.container.name.clone() }),
+    );
+}
+
+/// Whether a server with a read-only root has a place to write to.
+fn folder_for_temporary_files(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
+    let Some(target) = evidence.target else { return };
+    let is_read_only = target.security_context.as_ref().is_some_and(|own| own.read_only_root_filesystem);
+    let is_tmp = |path: &str| path.trim_end_matches('/') == "/tmp";
+    if is_read_only && !target.volume_mounts.iter().any(|mount| is_tmp(&mount.mount_path)) {
+        found.push(Finding::NoTmp { server: target.name.clone() });
     }
 }
 
@@ -245,7 +351,7 @@ fn releases(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn native(volume: &ModelVolume<'_>, found: &mut Vec<Finding>) {
+fn native(volume: &ModelVolume<'_>, evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
     let Some(mount) = volume.mount else {
         return found.push(Finding::NotMounted { volume: volume.volume.name.clone() });
     };
@@ -254,5 +360,23 @@ fn native(volume: &ModelVolume<'_>, found: &mut Vec<Finding>) {
     }
     if !mount.read_only {
         found.push(Finding::Writable);
+    }
+    let Some(server) = evidence.target else { return };
+    let at = mount.mount_path.trim_end_matches('/');
+    for other in server.volume_mounts.iter().filter(|other| other.name != mount.name) {
+        let path = other.mount_path.trim_end_matches('/');
+        if path == at {
+            found.push(Finding::HiddenLink {
+                server: server.name.clone(),
+                volume: other.name.clone(),
+                path: path.to_owned(),
+            });
+        } else if path.strip_prefix(at).is_some_and(|rest| rest.starts_with('/')) {
+            found.push(Finding::MountBelow {
+                server: server.name.clone(),
+                volume: other.name.clone(),
+                path: path.to_owned(),
+            });
+        }
     }
 }

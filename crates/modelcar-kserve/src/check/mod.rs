@@ -7,29 +7,39 @@
 //! A pod that a cluster tried counts when it has a model, wishes for one or is KServe's; then it must be Ready. A
 //! manifest, and what a dry run answers, is judged by what was injected alone.
 
+mod cause;
 mod documents;
+mod ending;
 mod events;
 mod evidence;
 mod finding;
 mod groups;
 mod hazards;
+mod node;
 mod pod;
-mod readiness;
+mod progress;
 mod refusals;
 mod report;
 mod seen;
+mod service;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tried;
+mod verdict;
+mod wait;
 mod words;
 
 use serde_json::Value;
 
 pub use self::{
+    cause::{Eviction, PullFault, Refusal},
     documents::CheckError,
-    finding::{Ending, Finding},
+    ending::Ending,
+    finding::Finding,
     hazards::Expected,
-    report::{CheckReport, Mode, PodReport, VersionRange},
+    report::{CheckReport, Mode, PodReport, State, VersionRange},
+    wait::Wait,
 };
 use self::{documents::Documents, seen::Seen};
 pub use crate::findings::Severity;
@@ -39,7 +49,7 @@ pub use crate::findings::Severity;
 /// # Errors
 /// When `json` is not what `kubectl get -o json` prints, or holds no pod.
 pub fn check(json: &[u8], expected: &Expected) -> Result<CheckReport, CheckError> {
-    Ok(report(&documents::read(json)?, expected))
+    Ok(report(documents::read(json)?, expected))
 }
 
 /// Checks every pod and pod template among `objects`, as a client of Kubernetes has them: whole lists, or single
@@ -58,9 +68,12 @@ pub fn check(json: &[u8], expected: &Expected) -> Result<CheckReport, CheckError
 /// # Ok::<(), modelcar_kserve::check::CheckError>(())
 /// ```
 pub fn check_value(objects: &[Value], expected: &Expected) -> Result<CheckReport, CheckError> {
-    Ok(report(&documents::of(objects)?, expected))
+    Ok(report(documents::of(objects)?, expected))
 }
 
-fn report(documents: &Documents, expected: &Expected) -> CheckReport {
-    CheckReport { schema_version: 1, pods: Seen::new(documents).reports(expected) }
+fn report(mut documents: Documents, expected: &Expected) -> CheckReport {
+    if expected.injection_alone {
+        documents.forget_status();
+    }
+    CheckReport::new(Seen::new(&documents, expected).reports())
 }

@@ -14,6 +14,10 @@ pub(super) struct Pod {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) spec: Spec,
     pub(super) status: Status,
+    /// When it was made, as the cluster writes times.
+    pub(super) created: String,
+    /// How many pods the object of a template wishes for, where it says so.
+    pub(super) replicas: Option<u64>,
     /// Whether it is a template, on which the webhook has not acted.
     pub(super) is_template: bool,
     /// Whether the API server has stored the object: what it answers to a dry run has no version.
@@ -38,6 +42,12 @@ const COMPONENT_LABEL: &str = "component";
 pub(super) struct Service<'a> {
     namespace: &'a str,
     name: Option<&'a str>,
+}
+
+impl<'a> Service<'a> {
+    pub(super) fn new(namespace: &'a str, name: &'a str) -> Self {
+        Self { namespace, name: Some(name) }
+    }
 }
 
 impl Pod {
@@ -98,7 +108,7 @@ impl Status {
 
 impl ContainerStatus {
     /// Returns whether the kubelet came as far as this container.
-    fn was_tried(&self) -> bool {
+    pub(super) fn was_tried(&self) -> bool {
         let begins = |reason: &Reason| matches!(reason.reason.as_str(), "" | "PodInitializing" | "ContainerCreating");
         let state = &self.state;
         state.running.is_some()
@@ -113,12 +123,12 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -
 }
 
 macro_rules! parsed {
-    ($($name:ident { $($field:ident: $type:ty),+ $(,)? })+) => {$(
+    ($($name:ident { $($(#[$meta:meta])* $field:ident: $type:ty),+ $(,)? })+) => {$(
         #[derive(Debug, Clone, Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         #[allow(clippy::struct_field_names, reason = "the names are those of Kubernetes")]
         pub(super) struct $name {
-            $(#[serde(deserialize_with = "nullable")] pub(super) $field: $type,)+
+            $($(#[$meta])* #[serde(deserialize_with = "nullable")] pub(super) $field: $type,)+
         }
     )+};
 }
@@ -127,6 +137,7 @@ parsed! {
     Metadata {
         name: String,
         resource_version: String,
+        creation_timestamp: String,
         deletion_timestamp: String,
         namespace: String,
         labels: BTreeMap<String, String>,
@@ -138,14 +149,21 @@ parsed! {
         init_containers: Vec<Container>,
         containers: Vec<Container>,
         volumes: Vec<Volume>,
+        node_name: String,
     }
     Container {
         name: String,
         image: String,
+        command: Vec<String>,
         args: Vec<String>,
         env: Vec<EnvVar>,
         volume_mounts: Vec<VolumeMount>,
         security_context: Option<SecurityContext>,
+        resources: Resources,
+    }
+    Resources {
+        requests: BTreeMap<String, serde_json::Value>,
+        limits: BTreeMap<String, serde_json::Value>,
     }
     EnvVar {
         name: String,
@@ -162,7 +180,12 @@ parsed! {
         run_as_group: Option<u64>,
         run_as_non_root: Option<bool>,
         allow_privilege_escalation: Option<bool>,
+        read_only_root_filesystem: bool,
+        se_linux_options: Option<SeLinux>,
         capabilities: Option<Capabilities>,
+    }
+    SeLinux {
+        level: String,
     }
     Capabilities {
         drop: Vec<String>,
@@ -182,30 +205,29 @@ parsed! {
         init_container_statuses: Vec<ContainerStatus>,
         container_statuses: Vec<ContainerStatus>,
         conditions: Vec<Condition>,
+        start_time: String,
     }
     State {
-        running: Option<serde_json::Value>,
+        running: Option<Running>,
         waiting: Option<Reason>,
         terminated: Option<Reason>,
+    }
+    Running {
+        started_at: String,
     }
     Reason {
         reason: String,
         message: String,
         exit_code: i64,
+        finished_at: String,
     }
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Condition {
-    #[serde(rename = "type", deserialize_with = "nullable")]
-    pub(super) kind: String,
-    #[serde(deserialize_with = "nullable")]
-    pub(super) status: String,
-    #[serde(deserialize_with = "nullable")]
-    pub(super) reason: String,
-    #[serde(deserialize_with = "nullable")]
-    pub(super) message: String,
+    Condition {
+        #[serde(rename = "type")] kind: String,
+        status: String,
+        reason: String,
+        message: String,
+        last_transition_time: String,
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -7,20 +7,49 @@ use serde::Serialize;
 use super::finding::Finding;
 use crate::findings::Severity;
 
+/// What became of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The pod is Ready, and nothing is wrong.
+    Ready,
+    /// The pod is on its way, and waits for something.
+    Waiting,
+    /// Something is wrong, which somebody has to mend.
+    Failing,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Failing => "failing",
+        })
+    }
+}
+
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
     /// Version of this document's form.
     pub schema_version: u32,
-    /// One report for each pod or pod template.
+    /// State of the worst pod; `None` where no pod was tried and nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// One report for each pod or pod template, and for each service without any.
     pub pods: Vec<PodReport>,
 }
 
 impl CheckReport {
-    /// Returns whether nothing is wrong.
+    pub(super) fn new(pods: Vec<PodReport>) -> Self {
+        Self { schema_version: 1, state: pods.iter().filter_map(|pod| pod.state).max(), pods }
+    }
+
+    /// Returns whether nothing is wrong and nothing is waited for.
     pub fn is_ok(&self) -> bool {
-        self.pods.iter().all(|pod| pod.findings.iter().all(|finding| finding.severity() != Severity::Error))
+        matches!(self.state, None | Some(State::Ready))
     }
 }
 
@@ -36,8 +65,11 @@ pub struct PodReport {
     pub name: String,
     /// How the model gets to the server.
     pub mode: Mode,
-    /// Whether the pod is Ready; `None` where nobody tried it (a template, a manifest, a dry run) and for a pod that does
-    /// not count, because it is on its way out.
+    /// What became of the pod. `None` where nobody tried it and nothing is wrong (a template, a manifest, a dry run), and
+    /// for a pod that does not count: it is on its way out, or has nothing to do with the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Whether the pod is Ready; `None` where nobody tried it, and for a pod that does not count.
     pub ready: Option<bool>,
     /// The image with the model, as the pod names it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +78,19 @@ pub struct PodReport {
     pub kserve: VersionRange,
     /// What is wrong or worth knowing, the worst first.
     pub findings: Vec<Finding>,
+}
+
+impl PodReport {
+    /// Returns the state that findings and readiness make.
+    pub(super) fn state_of(ready: Option<bool>, findings: &[Finding]) -> Option<State> {
+        if findings.iter().any(|finding| finding.severity() == Severity::Error) {
+            return Some(State::Failing);
+        }
+        if ready == Some(false) || findings.iter().any(Finding::is_waiting) {
+            return Some(State::Waiting);
+        }
+        ready.map(|_| State::Ready)
+    }
 }
 
 /// How a model gets to the server.

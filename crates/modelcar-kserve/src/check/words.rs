@@ -20,6 +20,15 @@ pub(super) fn cut(text: &str) -> String {
     format!("{start} … {end}")
 }
 
+/// Returns a one-word reason and its message as one text, or the one of them that is there.
+pub(super) fn reason_and_message(reason: &str, message: &str) -> String {
+    match (cut(reason), cut(message)) {
+        (reason, message) if message.is_empty() => reason,
+        (reason, message) if reason.is_empty() => message,
+        (reason, message) => format!("{reason}: {message}"),
+    }
+}
+
 /// Writes `$NAME` in place of the value of a variable that somebody's message repeats: it may be a password.
 ///
 /// Paths, addresses of images, and whatever is a part of the pod's own name, containers or images are what the messages

@@ -122,7 +122,7 @@ fn has_model(pod: &Value) -> bool {
 /// Compares what `check` says of an admitted pod with what is in the pod.
 fn compare(scene: &Scene<'_>, name: &str, pod: &Value, expected: Injected) -> Result {
     let admitted = admit(scene, pod)?;
-    let checked = scene.check_document(admitted.to_string().as_bytes(), &[])?;
+    let checked = scene.check_document(admitted.to_string().as_bytes(), &["--admission"])?;
     let mode = checked.report["pods"][0]["mode"].as_str().unwrap_or_default().to_owned();
     let says = ["modelcar", "native"].contains(&mode.as_str());
     let is_right = match expected {

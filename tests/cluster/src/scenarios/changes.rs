@@ -20,7 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("no-gpu-free", |scene, models| {
             let args = ["--name", "model", "--custom-container", SERVER, "--gpus", "1000"];
             scene.apply(&scene.render(&models.tiny, &args)?)?;
-            let words = scene.fails_with(&["not-ready"], "Insufficient nvidia.com/gpu")?;
+            let words = scene.waits_for(&["unschedulable"], "Insufficient nvidia.com/gpu")?;
             Ok(Outcome::Refused { by: "scheduler", why: words })
         }),
         Scenario::new("unknown-digest", unknown_digest),
@@ -55,7 +55,7 @@ fn rollout_one_gpu(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let args = ["--custom-container", SERVER, "--gpu-resource", "amd.com/gpu", "--gpus", "1"];
     serve(scene, &models.tiny, &args)?;
     scene.apply(&scene.render(&models.revised, &[&["--name", "model"], &args[..]].concat())?)?;
-    let why = scene.fails_with(&["not-ready"], "Insufficient amd.com/gpu")?;
+    let why = scene.waits_for(&["unschedulable"], "Insufficient amd.com/gpu")?;
     let old = scene.pods(&service_label("model"))?.into_iter().filter(is_ready).count();
     if old != 1 {
         return Err(format!("{old} pods serve while the new one waits").into());
@@ -95,7 +95,7 @@ fn unknown_digest(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let manifests = scene.render(&models.tiny, &["--name", "model", "--custom-container", SERVER])?;
     let unknown = format!("sha256:{}", "0".repeat(64));
     scene.apply(&manifests.replace(models.tiny.digest(), &unknown))?;
-    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["image-pull"], "not found")? })
+    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["image-not-found"], "not found")? })
 }
 
 /// containerd and the kubelet stop and start again: pods go on, and what they serve stays the same.

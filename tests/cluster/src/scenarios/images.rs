@@ -21,7 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("image-entrypoint-that-ends", |scene, models| {
             let config = Run { user: "1010", entrypoint: &["/bin/true"] };
             let image = changed(scene, models, |tag| scene.cluster.images.configure(tag, config))?;
-            refused(scene, &image, "entrypoint", &["sidecar-crashes", "entrypoint"])
+            refused(scene, &image, "entrypoint", &["sidecar-ended"])
         }),
         Scenario::new("image-entrypoint-harmless", |scene, models| {
             // env runs the command that it is given: the lint warns of any entrypoint, the cluster does not mind this one.
@@ -127,7 +127,7 @@ fn other_platform(scene: &Scene<'_>, _: &Models) -> Result<Outcome> {
         return Err(format!("inspect --lint ended with {status} and {codes:?}, not platform").into());
     }
     scene.apply(&scene.render(&image, &["--name", "model", "--custom-container", SERVER])?)?;
-    let words = scene.fails_with(&["image-pull"], "no match for platform")?;
+    let words = scene.fails_with(&["image-platform"], "no match for platform")?;
     Ok(Outcome::Refused { by: "a warning of inspect --lint", why: format!("platform; in the cluster: {words}") })
 }
 

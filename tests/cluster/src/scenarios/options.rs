@@ -282,7 +282,7 @@ fn prepull_options(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
 /// Without the secret the kubelet can't pull; `check` has its words.
 fn pull_secret_missing(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     scene.apply(&render_private(scene, models, &["--custom-container", SERVER])?)?;
-    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["image-pull"], "no basic auth credentials")? })
+    Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["pull-denied"], "no basic auth credentials")? })
 }
 
 /// On a tainted node only the service that tolerates the taint gets a place.
@@ -291,7 +291,7 @@ fn toleration(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     kubectl.run(&["taint", "node", crate::node::NODE, "spot=yes:NoSchedule"])?;
     let tried = (|| {
         scene.apply(&scene.render(&models.tiny, &["--name", "without", "--custom-container", SERVER])?)?;
-        let why = scene.fails_with(&["not-ready"], "taint")?;
+        let why = scene.waits_for(&["unschedulable"], "taint")?;
         scene.kubectl(&["delete", "isvc", "without"])?;
         let with = ["--name", "model", "--custom-container", SERVER, "--toleration", "spot=yes:NoSchedule"];
         scene.apply(&scene.render(&models.tiny, &with)?)?;

@@ -90,11 +90,11 @@ fn what_is_ready_is_ok_and_what_is_not_is_not() {
         (report.pods[0].ready, codes(&report))
     };
     assert_eq!(shown(ready("p")), (Some(true), vec![]));
-    assert_eq!(shown(pending("p")), (Some(false), vec!["!not-ready".to_owned()]));
+    assert_eq!(shown(pending("p")), (Some(false), vec!["?setting-up".to_owned()]));
     // Stored a moment ago: nobody has looked at it yet.
     let new = tried("p", json!({"phase": "Pending"}));
     assert_eq!(shown(new.clone()).0, Some(false));
-    says(&[new], "not-ready", &["Pending", "the kubelet has not said why yet"]);
+    says(&[new], "not-scheduled", &["no scheduler has looked at the pod yet"]);
     assert_eq!(shown(with(modern(), "/status", json!({"phase": "Unknown"}))).0, Some(false));
 }
 
@@ -114,23 +114,24 @@ fn the_scheduler_is_quoted() {
     let words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.";
     let scheduled = condition("PodScheduled", "False", "Unschedulable", words);
     let pod = tried("p", json!({"phase": "Pending", "conditions": [scheduled]}));
-    says(from_ref(&pod), "not-ready", &["the scheduler says Unschedulable", words]);
+    says(from_ref(&pod), "unschedulable", &["Unschedulable", words.trim_end_matches('.')]);
     // The event has the same words: once is enough.
-    assert_eq!(found(&[pod, event("Pod", "p", "FailedScheduling", words)]), ["!not-ready"]);
+    assert_eq!(found(&[pod, event("Pod", "p", "FailedScheduling", words)]), ["?unschedulable"]);
 }
 
 #[test]
 fn the_kubelet_is_quoted() {
     let secret = server(waiting("CreateContainerConfigError", "secret \"hf\" not found"), json!({}), 0);
-    says(&[secret], "not-ready", &["`kserve-container` waits: CreateContainerConfigError: secret \"hf\" not found"]);
+    says(&[secret], "missing-secret", &["`kserve-container` needs the Secret `hf`", "secret \"hf\" not found"]);
     let probed = server(json!({"running": {}}), ended("Error", 137, ""), 5);
-    says(&[probed], "not-ready", &["runs and is not ready", "ended with 137 (Error)", "restarts: 5"]);
+    says(&[probed], "probe-killed", &["`kserve-container` was killed", "restarts: 5"]);
     let exits = server(waiting("CrashLoopBackOff", "back-off 20s"), ended("Error", 3, "no such file"), 2);
     says(&[exits], "server-crashes", &["ended with 3 (Error): no such file", "back-off 20s"]);
     let gate = condition("example.com/gate", "False", "Waits", "for the balancer");
-    says(&[tried("p", json!({"conditions": [gate]}))], "not-ready", &["Waits: for the balancer"]);
+    let scheduled = condition("PodScheduled", "True", "", "");
+    says(&[tried("p", json!({"conditions": [scheduled, gate]}))], "readiness-gate", &["Waits: for the balancer"]);
     let shut = json!({"phase": "Failed", "reason": "NodeShutdown", "message": "imminent node shutdown"});
-    says(&[tried("p", shut)], "not-ready", &["phase Failed", "NodeShutdown: imminent node shutdown"]);
+    says(&[tried("p", shut)], "node-shutdown", &["the node shut down: imminent node shutdown"]);
 }
 
 #[test]
@@ -163,21 +164,21 @@ fn what_was_foreseen_and_happened_is_said_once() {
     let root = waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root");
     let init = json!({"name": "modelcar-init", "ready": false, "restartCount": 0, "imageID": "", "state": root});
     let pod = tried("p", json!({"phase": "Pending", "initContainerStatuses": [init]}));
-    assert_eq!(found(&[with(pod, "/spec/securityContext", json!({"runAsNonRoot": true}))]), ["!init-user"]);
+    assert_eq!(found(&[with(pod, "/spec/securityContext", json!({"runAsNonRoot": true}))]), ["!runs-as-root"]);
 }
 
 #[test]
 fn events_of_a_pod_are_told_while_it_is_not_ready() {
-    let mount = event("Pod", "p", "FailedMount", "configmap \"c\" not found");
+    let mount = event("Pod", "p", "FailedToRetrieveImagePullSecret", "unable to retrieve some secrets");
     let items = [pending("p"), mount.clone()];
-    assert_eq!(found(&items), ["!not-ready", "event"]);
-    says(&items, "event", &["kubelet says FailedMount, 3 times: configmap \"c\" not found"]);
+    assert_eq!(found(&items), ["?setting-up", "event"]);
+    says(&items, "event", &["kubelet says FailedToRetrieveImagePullSecret, 3 times: unable to retrieve some secrets"]);
     assert_eq!(found(&[ready("p"), mount.clone()]), [""; 0]);
-    assert_eq!(found(&[pending("q"), mount.clone()]), ["!not-ready"]);
+    assert_eq!(found(&[pending("q"), mount.clone()]), ["?setting-up"]);
     let elsewhere = with(mount.clone(), "/involvedObject/namespace", json!("other"));
-    assert_eq!(found(&[pending("p"), elsewhere]), ["!not-ready"]);
+    assert_eq!(found(&[pending("p"), elsewhere]), ["?setting-up"]);
     let normal = with(mount.clone(), "/type", json!("Normal"));
-    assert_eq!(found(&[pending("p"), normal]), ["!not-ready"]);
+    assert_eq!(found(&[pending("p"), normal]), ["?setting-up"]);
     // The latest of each reason; nothing that is said of every pod, or by the container's state.
     let noise = [
         event("Pod", "p", "MissingClusterDNS", "kubelet does not have ClusterDNS IP configured"),
@@ -186,13 +187,13 @@ fn events_of_a_pod_are_told_while_it_is_not_ready() {
         json!({"kind": "Event", "type": 7}),
         json!({"kind": "Event", "type": "Warning", "involvedObject": {}}),
     ];
-    let later = event("Pod", "p", "FailedMount", "timed out");
+    let later = event("Pod", "p", "FailedToRetrieveImagePullSecret", "timed out");
     let items: Vec<Value> = [pending("p"), mount, later].into_iter().chain(noise).collect();
-    assert_eq!(found(&items), ["!not-ready", "event"]);
+    assert_eq!(found(&items), ["?setting-up", "event"]);
     says(&items, "event", &["timed out"]);
     let many = (0..9).map(|at| event("Pod", "p", &format!("R{at}"), &format!("m{at}")));
     let items: Vec<Value> = std::iter::once(pending("p")).chain(many).collect();
-    assert_eq!(found(&items), ["!not-ready", "event", "event", "event"]);
+    assert_eq!(found(&items), ["?setting-up", "event", "event", "event"]);
 }
 
 #[test]
@@ -209,11 +210,11 @@ fn strangers_do_not_count() {
     let transformer = json!({"kind": "Pod", "metadata": {"name": "t", "namespace": "team", "labels": label},
         "spec": {"containers": [{"name": "kserve-container"}]}, "status": {"phase": "Pending", "conditions": [
             condition("PodScheduled", "False", "Unschedulable", "no node")]}});
-    assert_eq!(found(&[ready("p"), transformer]), ["!not-ready", "no-model"]);
+    assert_eq!(found(&[ready("p"), transformer]), ["?unschedulable", "no-model"]);
     let llm = json!({"app.kubernetes.io/part-of": "llminferenceservice", "app.kubernetes.io/name": "m"});
     let scheduler =
         json!({"kind": "Pod", "metadata": {"name": "s", "labels": llm, "resourceVersion": "4"}, "spec": {}});
-    assert_eq!(found(&[ready("p"), scheduler]), ["!not-ready", "no-model"]);
+    assert_eq!(found(&[ready("p"), scheduler]), ["?not-scheduled", "no-model"]);
 }
 
 #[test]
@@ -226,10 +227,11 @@ fn pods_on_their_way_out_do_not_count_beside_others() {
         assert_eq!(report(&list(json!([ready("p"), out]))).pods[1].ready, None);
     }
     // An old pod does not speak for the new one, and alone it serves nothing.
-    assert_eq!(found(&[pending("p"), going.clone()]), ["!not-ready", "not-counted"]);
-    assert_eq!(found(&[pending("p"), evicted.clone()]), ["!not-ready", "!evicted"]);
-    assert_eq!(found(&[going]), ["!not-ready"]);
-    assert_eq!(found(&[done]), ["!not-ready"]);
+    assert_eq!(found(&[pending("p"), going.clone()]), ["?setting-up", "not-counted"]);
+    assert_eq!(found(&[pending("p"), evicted.clone()]), ["?setting-up", "!evicted"]);
+    assert_eq!(found(from_ref(&going)), ["not-counted"]);
+    assert_eq!(report(&going).state, Some(State::Waiting));
+    assert_eq!(found(&[done]), ["?not-ready"]);
     // Ready in its place is a pod of the same service and the same part of it.
     let label = |pod: Value, key: &str, name: &str| with(pod, &format!("/metadata/labels/{key}"), json!(name));
     let other = label(ready("p"), "serving.kserve.io~1inferenceservice", "other");
@@ -241,26 +243,26 @@ fn pods_on_their_way_out_do_not_count_beside_others() {
 #[test]
 fn every_replica_must_be_ready() {
     assert_eq!(found(&[ready("a"), ready("b")]), [""; 0]);
-    assert_eq!(found(&[ready("a"), pending("b")]), ["!not-ready"]);
+    assert_eq!(found(&[ready("a"), pending("b")]), ["?setting-up"]);
 }
 
 #[test]
 fn a_pod_that_was_refused_is_told_in_the_words_of_its_controller() {
     let quota = "pods \"m-1\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0";
     let both = [owner("Deployment", refused(quota)), owner("ReplicaSet", refused(quota))];
-    assert_eq!(found(&both), ["!pod-refused", "look-at-pods"]);
-    says(&both, "pod-refused", &["FailedCreate", quota]);
+    assert_eq!(found(&both), ["!quota", "look-at-pods"]);
+    says(&both, "quota", &["FailedCreate", quota]);
     // A Deployment learns of it late, and an old ReplicaSet has only its event.
     let set = owner("ReplicaSet", json!([]));
     let told = [owner("Deployment", json!([])), set.clone(), event("ReplicaSet", "m", "FailedCreate", quota)];
-    assert_eq!(found(&told), ["look-at-pods", "!pod-refused"]);
+    assert_eq!(found(&told), ["look-at-pods", "!quota"]);
     let psa = [owner("ReplicaSet", refused("violates PodSecurity \"restricted:latest\": runAsNonRoot != true"))];
     assert_eq!(found(&psa), ["!pod-security"]);
     says(&psa, "pod-security", &["runAsNonRoot != true"]);
     // What an event says may be over; what a condition says is not.
     let over = event("ReplicaSet", "m", "FailedCreate", quota);
     assert_eq!(found(&[set, ready("p"), over]), ["look-at-pods"]);
-    assert_eq!(found(&[owner("ReplicaSet", refused(quota)), ready("p")]), ["!pod-refused"]);
+    assert_eq!(found(&[owner("ReplicaSet", refused(quota)), ready("p")]), ["!quota"]);
     let solved = json!([condition("ReplicaFailure", "False", "", "")]);
     assert_eq!(found(&[owner("ReplicaSet", solved), ready("p")]), ["look-at-pods"]);
     // Strangers are refused too.
@@ -272,7 +274,7 @@ fn a_pod_that_was_refused_is_told_in_the_words_of_its_controller() {
 #[test]
 fn templates_are_silent_beside_the_pod_they_are_of() {
     let missed = with(bare(), "/metadata/resourceVersion", json!("7"));
-    assert_eq!(found(&[owner("Deployment", json!([])), missed]), ["look-at-pods", "!not-injected", "!not-ready"]);
+    assert_eq!(found(&[owner("Deployment", json!([])), missed]), ["look-at-pods", "!not-injected", "?not-scheduled"]);
     let wish = "internal.serving.kserve.io/storage-initializer-sourceuri";
     let wishless = without(bare(), "/metadata/annotations", wish);
     assert_eq!(found(&[template("Deployment", &wishless), wishless]), ["look-at-pods", "!no-model"]);
@@ -320,24 +322,24 @@ fn a_group_without_its_user_is_the_cause_after() {
     says(&items, "event", &[NO_SANDBOX]);
     // A runtime that made the sandbox took it; what else is wrong has its own words.
     assert_eq!(found(&[of(ready("p"))]), [""; 0]);
-    assert_eq!(found(&[of(server(ended("Error", 1, ""), json!({}), 1))]), ["!not-ready"]);
+    assert_eq!(found(&[of(server(ended("Error", 1, ""), json!({}), 1))]), ["?restarting"]);
     let made = condition("PodReadyToStartContainers", "True", "", "");
-    assert_eq!(found(&[of(tried("p", json!({"phase": "Pending", "conditions": [made]})))]), ["!not-ready"]);
+    assert_eq!(found(&[of(tried("p", json!({"phase": "Pending", "conditions": [made]})))]), ["?not-scheduled"]);
     let scheduled = condition("PodScheduled", "False", "Unschedulable", "no node");
     let pod = of(tried("p", json!({"phase": "Pending", "conditions": [scheduled]})));
-    assert_eq!(found(&[pod]), ["!group-without-user", "!not-ready"]);
+    assert_eq!(found(&[pod]), ["!group-without-user", "?unschedulable"]);
 }
 
 #[test]
 fn words_of_others_are_cut_and_hold_no_values() {
     let long = format!("begin {} the cause", "x ".repeat(5_000));
-    let told = message(&[server(waiting("CreateContainerError", &long), json!({}), 0)], "not-ready");
+    let told = message(&[server(waiting("CreateContainerError", &long), json!({}), 0)], "create-container");
     assert!(told.chars().count() < 1_000 && told.contains("begin") && told.contains("the cause"), "{told}");
     let secret = server(ended("Error", 1, "login as hunter2hunter2 failed"), json!({}), 1);
     let secret = with(secret, "/spec/containers/0/env/9", json!({"name": "TOKEN", "value": "hunter2hunter2"}));
     let secret = with(secret, "/spec/containers/0/env/9", json!({"name": "SERVICE", "value": "m-predictor-0"}));
     let secret = with(secret, "/metadata/name", json!("m-predictor-0-x"));
-    says(from_ref(&secret), "not-ready", &["login as $TOKEN failed"]);
+    says(from_ref(&secret), "restarting", &["login as $TOKEN failed"]);
     // The user that `render` writes has the sidecar's name.
     let secret = with(secret, "/spec/containers/0/env/10", json!({"name": "USER", "value": "modelcar"}));
     let event = event("Pod", "m-predictor-0-x", "Failed", "m-predictor-0 of modelcar-init with hunter2hunter2");
