@@ -24,6 +24,7 @@ mod manifests;
 mod nginx;
 mod parts;
 mod podman;
+mod reasons;
 mod registries;
 mod registry;
 mod registry_settings;

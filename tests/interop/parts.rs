@@ -49,6 +49,7 @@ pub(crate) enum Part {
     /// The folder of a real model.
     RealModel,
     /// The right to change owners and root folders.
+    KubernetesSources,
     Root,
 }
 
@@ -72,6 +73,9 @@ impl Part {
             Self::Podman => "podman with runc and catatonit",
             Self::KservePackages => "a Python with kserve (MODELCAR_PYTHON)",
             Self::RealModel => "a real model (MODELCAR_REAL_MODEL)",
+            Self::KubernetesSources => {
+                "Go and the sources of Kubernetes (in tests/cluster/modules/kubernetes: go mod download)"
+            }
             Self::Root => "root",
         }
     }
@@ -100,9 +104,28 @@ impl Part {
             Self::RealModel => {
                 env::var_os("MODELCAR_REAL_MODEL").is_some_and(|dir| Path::new(&dir).join("config.json").is_file())
             }
+            Self::KubernetesSources => go_module("k8s.io/kubernetes").is_some(),
             Self::Root => files::is_root(),
         }
     }
+}
+
+/// Returns the folder with the sources of a module of Kubernetes, in the version that the cluster of the tests runs.
+/// Downloads them if need be.
+pub(crate) fn go_module(name: &str) -> Option<PathBuf> {
+    let modules = repository().join("tests/cluster/modules/kubernetes");
+    let go = |arguments: &[&str]| {
+        let mut go = Command::new("go");
+        let output =
+            go.args(arguments).current_dir(&modules).env("GOFLAGS", "-mod=readonly").stderr(Stdio::null()).output();
+        output
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    go(&["mod", "download", name])?;
+    let folder = go(&["list", "-m", "-f", "{{.Dir}}", name])?;
+    Some(PathBuf::from(folder.trim())).filter(|folder| folder.is_dir())
 }
 
 /// Returns whether all parts are there, and says which is not.

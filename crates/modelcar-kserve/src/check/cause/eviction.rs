@@ -32,7 +32,7 @@ findings! {
 }
 
 /// Reasons of a kubelet that refuses a pod on its arrival: `OutOf` and a resource come beside them.
-const REJECTED: [&str; 14] = [
+const REJECTED: &[&str] = &[
     "UnexpectedAdmissionError",
     "InvalidNodeInfo",
     "NodeAffinity",
@@ -44,19 +44,16 @@ const REJECTED: [&str; 14] = [
     "TopologyAffinityError",
     "AppArmor",
     "SysctlForbidden",
+    "UnexpectedPredicateFailureType",
     "UnknownReason",
     "PodLevelResourcesNotSupported",
     "VolumeAttachmentLimitExceeded",
-];
-/// The same, of kubelets that say which of their features a pod lacks or asks for.
-const REJECTED_LATER: [&str; 5] = [
     "PodOSSelectorNodeLabelDoesNotMatch",
     "PodOSNotSupported",
     "InitContainerRestartPolicyForbidden",
     "SupplementalGroupsPolicyNotSupported",
     "PodFeatureUnsupported",
 ];
-
 /// Returns why a pod failed, by its own reason and message; nothing for a pod that did not.
 pub(in super::super) fn of_eviction(reason: &str, message: &str) -> Option<Eviction> {
     let words = Words::new(message);
@@ -68,15 +65,11 @@ pub(in super::super) fn of_eviction(reason: &str, message: &str) -> Option<Evict
         "NodeLost" => Eviction::Lost,
         "Preempting" | "Preempted" => Eviction::Preempted,
         "DeadlineExceeded" => Eviction::Deadline,
-        reason if reason.starts_with("OutOf") || is_rejection(reason) => Eviction::Rejected,
+        reason if reason.starts_with("OutOf") || REJECTED.contains(&reason) => Eviction::Rejected,
         _ if words.any(&["pod was rejected", "predicate"]) => Eviction::Rejected,
         _ if words.any(&["no space left on device"]) => Eviction::NodeDisk,
         _ => Eviction::Other,
     })
-}
-
-fn is_rejection(reason: &str) -> bool {
-    REJECTED.contains(&reason) || REJECTED_LATER.contains(&reason)
 }
 
 /// The kubelet writes one word for all evictions; its message says of what.
