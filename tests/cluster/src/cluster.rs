@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     pub(crate) images: Images,
     /// The `modelcar` that is tried.
     pub(crate) modelcar: PathBuf,
+    /// Where the documents of pods that fail are written to.
+    pub(crate) documents: Option<PathBuf>,
     programs: Mutex<Programs>,
     node: Node,
 }
@@ -70,6 +72,7 @@ impl Cluster {
                 state,
                 images,
                 modelcar: modelcar.to_owned(),
+                documents: None,
                 programs: Mutex::new(programs),
                 node,
             }),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod control_plane;
+mod documents;
 mod images;
 mod kserve;
 mod kubectl;
@@ -90,6 +91,9 @@ struct TestArgs {
     /// Scenarios side by side
     #[arg(long, value_name = "N", default_value_t = 8)]
     jobs: usize,
+    /// Write the documents of the pods that fail into this folder, with what is right to say of them
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// Break something that the scenarios must notice
     #[arg(long, value_enum)]
     sabotage: Option<Sabotage>,
@@ -179,6 +183,7 @@ fn inside_test(args: &TestArgs, choice: &Choice, modelcar: &Path) -> Vec<String>
     let mut words = inside("inside-test", choice, modelcar);
     words.extend(args.only.iter().map(|text| format!("--only={text}")));
     words.push(format!("--jobs={}", args.jobs));
+    words.extend(args.documents.as_ref().map(|folder| format!("--documents={}", folder.display())));
     words.extend(args.sabotage.map(|sabotage| format!("--sabotage={}", sabotage.name())));
     words
 }
@@ -223,7 +228,8 @@ fn stay(parts: &Parts, space: &Space, modelcar: Option<&Path>) -> Result<ExitCod
 }
 
 fn test(parts: &Parts, args: &TestArgs, modelcar: Option<&Path>) -> Result<ExitCode> {
-    let cluster = Cluster::start(parts, modelcar.unwrap_or(Path::new("modelcar")))?;
+    let mut cluster = Cluster::start(parts, modelcar.unwrap_or(Path::new("modelcar")))?;
+    cluster.documents.clone_from(&args.documents);
     let passed = scenarios::run(&cluster, &args.only, args.jobs, args.sabotage);
     cluster.end();
     if !passed? {

@@ -49,6 +49,18 @@ impl Checked {
         self.findings("error").filter_map(|finding| finding["code"].as_str()).collect()
     }
 
+    /// Returns the codes of everything that is no information, the worst first.
+    pub(crate) fn codes(&self) -> Vec<String> {
+        let worst = ["error", "warning"].into_iter().flat_map(|severity| self.findings(severity));
+        worst.filter_map(|finding| finding["code"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Returns the worst finding in words.
+    pub(crate) fn first(&self) -> String {
+        let mut worst = ["error", "warning"].into_iter().flat_map(|severity| self.findings(severity));
+        worst.find_map(|finding| finding["message"].as_str()).unwrap_or("nothing").to_owned()
+    }
+
     /// Returns the first error in words.
     pub(crate) fn first_error(&self) -> String {
         let mut messages = self.findings("error").filter_map(|finding| finding["message"].as_str());
@@ -171,11 +183,14 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// Returns everything of this namespace, and the nodes.
+    pub(crate) fn documents(&self) -> Result<String> {
+        self.kubectl(&["get", "isvc,llmisvc,deploy,rs,pod,events,nodes", "-o", "json"])
+    }
+
     /// Runs `modelcar check` on everything of this namespace.
     pub(crate) fn check(&self, args: &[&str]) -> Result<Checked> {
-        let kinds = "isvc,llmisvc,deploy,rs,pod,events,nodes";
-        let documents = self.kubectl(&["get", kinds, "-o", "json"])?;
-        self.check_document(documents.as_bytes(), args)
+        self.check_document(self.documents()?.as_bytes(), args)
     }
 
     /// Runs `modelcar check` on a document.

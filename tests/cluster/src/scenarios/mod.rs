@@ -2,6 +2,7 @@
 
 mod admission;
 mod changes;
+mod failing;
 mod images;
 mod kinds;
 mod models;
@@ -100,6 +101,7 @@ pub(crate) fn run(cluster: &Cluster, only: &[String], jobs: usize, sabotage: Opt
         admission::scenarios(),
         changes::scenarios(),
         users::scenarios(),
+        failing::scenarios(),
     ]
     .into_iter()
     .flatten()

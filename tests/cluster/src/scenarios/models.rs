@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cluster::Cluster,
-    images::real_parts,
+    images::{Run, real_parts},
     registry,
     scene::{Model, push, push_to},
     wait::Result,
@@ -28,6 +28,10 @@ pub(super) struct Models {
     pub(super) scratch: Model,
     /// One file in GGUF.
     pub(super) gguf: Model,
+    /// Images with a shell and no model: of user 1010, of root, and of a user with a name.
+    pub(super) shell: String,
+    pub(super) root: String,
+    pub(super) named: String,
     /// A sentence embedder that works, or why there is none.
     pub(super) real: std::result::Result<Real, String>,
 }
@@ -67,9 +71,18 @@ impl Models {
             private: push_to(cluster, &tiny, registry::PRIVATE, "tiny", &SHELL)?,
             scratch: push(cluster, &tiny, "scratch", &["--base", "scratch"])?,
             gguf: push(cluster, &gguf, "gguf", &SHELL)?,
+            shell: bare(cluster, "shell", "1010")?,
+            root: bare(cluster, "as-root", "0")?,
+            named: bare(cluster, "as-nobody", "nobody")?,
             real,
         })
     }
+}
+
+/// Pushes an image with a shell and without a model.
+fn bare(cluster: &Cluster, tag: &str, user: &str) -> Result<String> {
+    cluster.images.derive(tag, "huggingface", Run { user, entrypoint: &[] })?;
+    cluster.images.push(tag, &format!("{}/models/{tag}:v1", registry::OPEN))
 }
 
 fn copy(from: &Path, to: &Path) -> Result {
