@@ -88,10 +88,12 @@ fn with_remedies(report: &CheckReport) -> serde_json::Result<Value> {
     Ok(document)
 }
 
-/// Returns the report as text: each pod with its findings, and what to do about them.
+/// Returns the report as text: each pod with its findings, and what to do about them. The worst pods come first.
 fn table(report: &CheckReport) -> String {
     let mut text = String::new();
-    for pod in &report.pods {
+    let mut pods: Vec<_> = report.pods.iter().collect();
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.state));
+    for pod in pods {
         let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
         let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name));
         if let Some(state) = pod.state {

@@ -26,7 +26,7 @@ findings! {
             why: Refusal,
             /// What the controller says.
             said: String,
-        } => why.code(), "{why}, so there is none: {said}";
+        } => why.code(), "{why}, so there is no pod: {said}";
         /// The namespace enforces `restricted`, and the model is in a sidecar.
         PodSecurityRestricted
             => "pod-security", "the namespace enforces the Pod Security level `restricted`, which refuses KServe's sidecar";
