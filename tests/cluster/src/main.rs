@@ -15,6 +15,7 @@ mod program;
 mod registry;
 mod scenarios;
 mod scene;
+mod slow;
 mod space;
 mod wait;
 

@@ -11,8 +11,10 @@ use crate::{
 pub(crate) const OPEN: &str = "127.0.0.1:5000";
 /// The registry that asks for a login.
 pub(crate) const PRIVATE: &str = "127.0.0.1:5001";
+/// The open registry behind a slow line.
+pub(crate) const SLOW: &str = "127.0.0.1:5002";
 /// All of them.
-pub(crate) const ADDRESSES: [&str; 2] = [OPEN, PRIVATE];
+pub(crate) const ADDRESSES: [&str; 3] = [OPEN, PRIVATE, SLOW];
 /// The image that holds a pod's namespaces.
 pub(crate) const PAUSE: &str = "127.0.0.1:5000/pause:1";
 /// The login of the private registry.

@@ -8,8 +8,10 @@ use super::{
     models::Models,
 };
 use crate::{
+    registry,
     scene::{Model, Scene, is_ready, pause, restarts, service_label},
-    wait::{Look, Result, slowly},
+    slow,
+    wait::{Look, Result, slowly, soon},
 };
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -24,6 +26,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             Ok(Outcome::Refused { by: "scheduler", why: words })
         }),
         Scenario::new("unknown-digest", unknown_digest),
+        Scenario::new("slow-pull", slow_pull),
         Scenario::alone("node-restarted", node_restarted),
     ]
 }
@@ -36,6 +39,34 @@ fn rollout(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let pod = runs(scene, &models.revised)?;
     agrees(scene, &models.revised)?;
     Ok(Outcome::Ready { files: files(scene, &pod, &models.revised)? })
+}
+
+/// A pull that takes a while: `check` in a loop shows each stage, and never a failure.
+fn slow_pull(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
+    slow::start()?;
+    let slow =
+        Model { image: models.slow.image.replace(registry::OPEN, registry::SLOW), files: models.slow.files.clone() };
+    scene.apply(&scene.render(&slow, &["--name", "model", "--custom-container", SERVER])?)?;
+    let mut stages: Vec<String> = Vec::new();
+    soon("the service to be Ready", 240, || {
+        // A service without a status is nothing that can be checked yet.
+        let Ok(checked) = scene.check(&[]) else { return Ok(Look::NotYet("nothing to check".to_owned())) };
+        let stage = match (checked.status, checked.codes().first()) {
+            (0, _) => "ready".to_owned(),
+            (3, Some(code)) => code.clone(),
+            (status, _) => return Err(format!("{stages:?}, then {status}: {}", checked.first()).into()),
+        };
+        if stages.last() != Some(&stage) {
+            stages.push(stage);
+        }
+        Ok(if checked.status == 0 { Look::Done(()) } else { Look::NotYet(format!("{stages:?}")) })
+    })?;
+    match stages.iter().position(|stage| stage == "pulling") {
+        Some(pulling) if stages[pulling..].iter().any(|stage| stage == "probe") => {
+            Ok(Outcome::As(format!("check in a loop says: {}", stages.join(", "))))
+        }
+        _ => Err(format!("check in a loop says only: {}", stages.join(", ")).into()),
+    }
 }
 
 /// Waits until the one pod that is not about to go has an image and is Ready.

@@ -26,6 +26,8 @@ pub(super) struct Models {
     pub(super) private: Model,
     /// The first one without anything below its weights.
     pub(super) scratch: Model,
+    /// The first one with a file of its own, which no node has.
+    pub(super) slow: Model,
     /// One file in GGUF.
     pub(super) gguf: Model,
     /// Images with a shell and no model: of user 1010, of root, and of a user with a name.
@@ -54,6 +56,9 @@ impl Models {
             *last ^= 1;
         }
         fs::write(shard, bytes)?;
+        let slow = cluster.state.join("models/slow");
+        copy(&tiny, &slow)?;
+        fs::write(slow.join("notes.txt"), noise(6 << 20))?;
         fs::create_dir_all(&gguf)?;
         fs::write(gguf.join("tiny-Q4_K_M.gguf"), gguf_bytes())?;
         fs::copy(tiny.join("config.json"), gguf.join("config.json"))?;
@@ -70,6 +75,7 @@ impl Models {
             revised: push(cluster, &revised, "tiny", &SHELL)?,
             private: push_to(cluster, &tiny, registry::PRIVATE, "tiny", &SHELL)?,
             scratch: push(cluster, &tiny, "scratch", &["--base", "scratch"])?,
+            slow: push(cluster, &slow, "slow", &SHELL)?,
             gguf: push(cluster, &gguf, "gguf", &SHELL)?,
             shell: bare(cluster, "shell", "1010")?,
             root: bare(cluster, "as-root", "0")?,
@@ -97,6 +103,18 @@ fn copy(from: &Path, to: &Path) -> Result {
         }
     }
     Ok(())
+}
+
+/// Returns bytes that no other file has and that no runtime can make smaller.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[3]
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 /// Returns the header of a GGUF file with one entry and no tensors, and bytes behind it.
