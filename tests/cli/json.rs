@@ -10,6 +10,7 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     let base = env.image("base/tools:v1");
     env.registry.add_base_image("base/tools", "v1", &["linux/amd64", "linux/arm64"]);
     fs::write(env.dir.path().join("pods.json"), PODS).unwrap();
+    fs::write(env.dir.path().join("model.yaml"), "storageUri: oci://r.io/m:v1\n").unwrap();
     tiny_model().write_to(&env.dir.path().join("model")).unwrap();
     let json = |args: &[&str]| {
         let output = env.run(&[args, &["--format", "json"]].concat());
@@ -26,7 +27,7 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
             assert_eq!(plan, document["lock"]["plan"]);
         }
         assert_eq!(document["schemaVersion"], json!(if heading == "plan" { 2 } else { 1 }), "{args:?}");
-        let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "check");
+        let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "pin --check" | "check");
         assert_eq!(document.get("ok"), is_verdict.then_some(&json!(ok)), "{args:?}");
         answers.push((heading, document));
     };
@@ -45,6 +46,10 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     env.answer(&["push", MODEL, &env.image("a/scratch:v1"), "--base", "scratch"]);
     add("inspect --lint", &["inspect", "--lint", &env.image("a/scratch:v1")]);
     add("doctor", &["doctor", &image]);
+    let pin = format!("r.io/m@sha256:{}", "1".repeat(64));
+    add("pin --check", &["pin", "--check", &pin, "model.yaml"]);
+    add("pin", &["pin", &pin, "model.yaml"]);
+    add("pin --check", &["pin", "--check", &pin, "model.yaml"]);
     add("check", &["check", "pods.json", "--expect", &format!("sha256:{}", "1".repeat(64))]);
     add("plan --check", &["plan", "--check", "plan.json"]);
     let config = std::sync::Arc::clone(tiny_model().get("config.json").unwrap());

@@ -20,6 +20,7 @@ mod interrupt;
 mod json;
 mod kserve;
 mod log;
+mod pin;
 mod reuse;
 mod shown;
 mod stores;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs};
 use super::{code, product_files, workspace};
 
 const LIBRARIES: [&str; 4] = ["modelcar-core", "modelcar-kserve", "modelcar-env", "twin-sha256"];
-const COMMANDS: [&str; 8] = ["push", "plan", "build", "download", "inspect", "doctor", "render", "check"];
+const COMMANDS: [&str; 9] = ["push", "plan", "build", "download", "inspect", "doctor", "render", "pin", "check"];
 /// Files that write the arguments of servers into manifests: a literal that is an argument and nothing else.
 const SERVERS: [&str; 2] = ["modelcar-kserve/src/render/pods.rs", "modelcar-kserve/src/render/services.rs"];
 

@@ -50,7 +50,7 @@ const ORDER: [&str; 30] = [
 ];
 
 /// Modules that know no runtime, network, file system or clock, with their crates.
-const PURE: [(&str, &str); 12] = [
+const PURE: [(&str, &str); 13] = [
     ("modelcar-core", "text"),
     ("modelcar-core", "digest"),
     ("modelcar-core", "path"),
@@ -62,6 +62,7 @@ const PURE: [(&str, &str); 12] = [
     ("modelcar-core", "reuse/decide"),
     ("modelcar-kserve", "render"),
     ("modelcar-kserve", "check"),
+    ("modelcar-kserve", "pin"),
     ("modelcar-kserve", "sizing"),
 ];
 

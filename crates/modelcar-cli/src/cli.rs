@@ -5,7 +5,7 @@
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::{build, check, doctor, download, inspect, plan, push, render};
+use crate::commands::{build, check, doctor, download, inspect, pin, plan, push, render};
 
 /// What stands at the end of the long help: examples, and the environment variables that are read. A test below
 /// compares the variables with the list in `modelcar-env`.
@@ -100,6 +100,14 @@ pub(crate) enum Command {
     /// IMAGE is pinned: REGISTRY/REPOSITORY@sha256:…; with --resolve a tag will do.
     #[command(after_long_help = render::EXAMPLES)]
     Render(Box<render::RenderArgs>),
+    /// Write the digest of an image into manifests in place
+    ///
+    /// References to IMAGE's repository get its digest in place of their tag or digest; every other byte of the files stays.
+    /// Reads `storageUri`, `storageUris`, `STORAGE_URI`, the model.uri of an `LLMInferenceService`, image volumes, kustomizations and
+    /// patches: docs/pin.md. Asks no registry. Exit status: 0 all references are pinned, 1 with --check one is not, 2 error
+    /// or no reference to the repository; nothing is changed then.
+    #[command(after_long_help = pin::EXAMPLES)]
+    Pin(pin::PinArgs),
     /// Check pods: are they Ready, why not, and how did KServe inject the model
     ///
     /// Reads the JSON that kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that

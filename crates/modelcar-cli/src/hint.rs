@@ -3,6 +3,7 @@
 //! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
 mod kind;
+mod pin;
 mod source;
 
 use std::fmt;
@@ -21,14 +22,16 @@ use modelcar_core::{
     source::SourceError,
     text::one_line,
 };
-use modelcar_kserve::{check::CheckError, render::RenderError};
+use modelcar_kserve::{check::CheckError, pin::PinError, render::RenderError};
 
 use modelcar_env::EnvironmentError;
 
 use crate::remedies;
 
+pub(crate) use self::pin::VALUES;
 use self::{
     kind::{Object, by_kind, certificate_hint},
+    pin::pin_hint,
     source::source_hints,
 };
 
@@ -174,6 +177,13 @@ impl From<CheckError> for Failure {
             _ => "give it what `kubectl get pod NAME -o json` prints",
         };
         Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        let hint = pin_hint(&error).to_owned();
+        Self { error: error.into(), act: None, hints: vec![hint] }
     }
 }
 

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 ///
 /// A command that writes nothing outside this machine can be stopped anywhere ([`stoppable`]). `push`, `build` and
 /// `doctor` wait for the interrupt themselves, because they have to remove upload sessions or unfinished files.
-/// `check` waits for no network and is ended by the signal itself.
+/// `check` and `pin` wait for no network and are ended by the signal itself.
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,
@@ -66,6 +66,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Inspect(args) => stoppable(Box::pin(commands::inspect::run(args))).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Render(args) => stoppable(Box::pin(commands::render::run(*args))).await,
+        Command::Pin(args) => commands::pin::run(&args),
         Command::Check(args) => commands::check::run(&args),
     }
 }

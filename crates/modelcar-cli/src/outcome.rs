@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Waiting(String),
     /// The answer, for stdout, of a check that could not be made. Exit status 2.
     Unknown(String),
+    /// The answer, for stdout, and what failed after the answer was certain. Exit status 2.
+    Late(String, Failure),
     /// The user stopped the command. It holds the names that were published by then, if any. Exit status 130.
     Interrupted(Option<Published>),
 }

@@ -42,6 +42,11 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
         Ok(Outcome::Waiting(text)) => print(&text, ExitCode::from(3)),
         Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
+        Ok(Outcome::Late(text, failure)) => {
+            let status = print(&text, ExitCode::from(2));
+            say(&failure.to_string());
+            status
+        }
         Ok(Outcome::Interrupted(published)) => {
             say(&format!("interrupted: {}", hint::published(published.as_ref())));
             ExitCode::from(INTERRUPTED)
@@ -54,9 +59,9 @@ pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
 }
 
 /// Prints the answer and returns `status`. If stdout can't be written, that is a failure, except for a broken pipe:
-/// the program that reads the answer, such as `head`, needs no more of it.
+/// the program that reads the answer, such as `head`, needs no more of it. A diff may end in spaces, which stay.
 fn print(answer: &str, status: ExitCode) -> ExitCode {
-    match writeln!(io::stdout().lock(), "{}", answer.trim_end()) {
+    match writeln!(io::stdout().lock(), "{}", answer.trim_end_matches('\n')) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             // The answer may be the digest of an image that is published by now.
             say(answer.trim_end());

@@ -8,6 +8,7 @@
 pub mod check;
 mod findings;
 pub mod lint;
+pub mod pin;
 pub mod render;
 #[cfg(test)]
 mod send_tests;

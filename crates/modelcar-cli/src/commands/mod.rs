@@ -12,6 +12,8 @@ pub(crate) mod inspect;
 mod lint;
 mod lock;
 mod lock_check;
+mod manifests;
+pub(crate) mod pin;
 mod place;
 pub(crate) mod plan;
 pub(crate) mod push;

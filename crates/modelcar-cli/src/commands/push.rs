@@ -10,12 +10,17 @@ use std::{
 };
 
 use clap::Args;
-use modelcar_core::push::Push;
+use modelcar_core::{Digest, ImageRef, push::Push};
+use modelcar_kserve::pin::PinTarget;
 use serde_json::json;
 
-use super::{Made, Outcome, build_options, contents, reuse, with_speed};
+use super::{
+    Made, Outcome, build_options, contents,
+    manifests::{self, Manifest},
+    pin, reuse, with_speed,
+};
 use crate::{
-    args::{Format, LoginArgs, PlannedArgs, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
+    args::{Format, LoginArgs, PlannedArgs, ProgressMode, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
     clients::Clients,
     hint::Failure,
     interrupt::interrupt,
@@ -45,6 +50,11 @@ pub(crate) struct PushArgs {
     /// The file is emptied when the push begins, so that one that fails leaves no digest of an earlier one.
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
+    /// Write the digest into the references to IMAGE in this manifest, once the image is there (can be repeated)
+    ///
+    /// As `modelcar pin` does. The push is refused at once if the manifest has no such reference or can't be written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin: Vec<PathBuf>,
     /// Don't read the image back before the answer, for a login that may not read
     ///
     /// A registry may accept what it does not have. Without the check a push of such an image succeeds, and a pull fails.
@@ -72,6 +82,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     // All names are read first: a mistake in one should cost no request.
     let image = resolve::target(&args.image)?;
     let tags = resolve::tags(&args.tag)?;
+    check_pins(&args.pin, &image)?;
     let progress = ui::progress(args.run.progress);
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let reuse = reuse::policy(&args.reuse)?;
@@ -99,10 +110,49 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         file.write(&pushed.built.digest.to_string())?;
     }
     ui::summary(args.run.progress, &made.source.to_string(), &pushed);
-    Ok(Outcome::Answer(match args.run.format {
+    let answer = match args.run.format {
         Format::Text => pushed.image.to_string(),
         Format::Json => made.report(&pushed.built, pushed.elapsed, ("image", json!(pushed.image)))?,
-    }))
+    };
+    Ok(match write_pins(&args.pin, &pushed.image, args.run.progress) {
+        Ok(()) => Outcome::Answer(answer),
+        Err(failure) => Outcome::Late(answer, failure),
+    })
+}
+
+/// Checks that each manifest of `--pin` names the repository and can be written. The digest is not known yet: any will do
+/// for the check.
+fn check_pins(files: &[PathBuf], image: &ImageRef) -> Result<(), Failure> {
+    let planned = manifests::plan(files, &PinTarget::new(&image.with_digest(&Digest::of("")))?)?;
+    each_has_references(&planned, image)?;
+    manifests::check_writable(&planned)
+}
+
+/// Checks that each manifest has a reference to the repository of `image`.
+fn each_has_references(manifests: &[Manifest], image: &ImageRef) -> Result<(), Failure> {
+    match manifests.chunks(1).find(|manifest| !manifests::has_references(manifest)) {
+        Some(without) => Err(pin::none(without, image)),
+        None => Ok(()),
+    }
+}
+
+/// Writes the digest into the manifests of `--pin`, as they are now. The image is published by then, and a failure says
+/// so.
+fn write_pins(files: &[PathBuf], image: &ImageRef, mode: ProgressMode) -> Result<(), Failure> {
+    let write = || {
+        let planned = manifests::plan(files, &PinTarget::new(image)?)?;
+        each_has_references(&planned, image)?;
+        manifests::write(&planned)?;
+        Ok(planned)
+    };
+    let planned = write().map_err(|failure: Failure| {
+        let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+        failure.hint(format!("the image is pushed; pin it: `modelcar pin {image} {}`", names.join(" ")))
+    })?;
+    for manifest in planned.iter().filter(|_| mode != ProgressMode::None) {
+        manifest.pinned.references.iter().for_each(|reference| ui::say(&pin::line(manifest, reference)));
+    }
+    Ok(())
 }
 
 /// The file of `--digest-file`.
