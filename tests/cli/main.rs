@@ -14,6 +14,7 @@ mod digests;
 mod doctor;
 mod download;
 mod front;
+mod guide;
 mod hints;
 mod images;
 mod interrupt;

@@ -67,8 +67,15 @@ fn every_finding_of_a_check_that_is_no_information_has_a_remedy() {
 
 #[test]
 fn the_page_lists_the_codes_of_doctor() {
-    let file = |path: &str| fs::read_to_string(workspace().join(path)).unwrap();
-    let text = file("crates/modelcar-core/src/registry/doctor.rs");
+    let codes = codes_of_doctor();
+    let page = fs::read_to_string(workspace().join("docs/json.md")).unwrap();
+    let listed = page.split_once("## Codes of doctor").unwrap().1.split('`').skip(1).step_by(2);
+    assert_eq!(codes, listed.filter(|word| *word != "doctor").map(str::to_owned).collect());
+}
+
+/// Returns the codes of the checks of `doctor`.
+pub(crate) fn codes_of_doctor() -> BTreeSet<String> {
+    let text = fs::read_to_string(workspace().join("crates/modelcar-core/src/registry/doctor.rs")).unwrap();
     let variants = text.split_once("pub enum CheckCode {").unwrap().1.split_once("\n}\n").unwrap().0;
     let variants =
         variants.lines().filter(|line| line.ends_with(',') && !line.contains("//")).map(|line| name(line.trim()));
@@ -77,10 +84,7 @@ fn the_page_lists_the_codes_of_doctor() {
             variant.chars().map(|c| if c.is_uppercase() { format!("-{}", c.to_ascii_lowercase()) } else { c.into() });
         dashed.collect::<String>().trim_start_matches('-').to_owned()
     };
-    let codes: BTreeSet<String> = variants.map(kebab).collect();
-    let page = file("docs/json.md");
-    let listed = page.split_once("## Codes of doctor").unwrap().1.split('`').skip(1).step_by(2);
-    assert_eq!(codes, listed.filter(|word| *word != "doctor").map(str::to_owned).collect());
+    variants.map(kebab).collect()
 }
 
 /// Returns the variant that a row of the table begins with.

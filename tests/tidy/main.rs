@@ -6,6 +6,7 @@ mod circles;
 mod contracts;
 mod features;
 mod flags;
+mod guide;
 mod imports;
 mod messages;
 

@@ -7,6 +7,7 @@ mod documents;
 mod early;
 mod healthy;
 mod late;
+mod page;
 
 use serde_json::Value;
 use tempfile::TempDir;
