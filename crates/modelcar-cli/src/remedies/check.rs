@@ -132,8 +132,8 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String
         }
         PullFault::NotFound => format!("correct the image of the server in the service or its runtime: `{image}`"),
         PullFault::Platform if of_model => {
-            "push the model for the node's platform too: `modelcar push --platform linux/amd64,linux/arm64` shares the \
-             weights between them"
+            "push the model for the node's platform too: `modelcar push --platform linux/amd64 --platform linux/arm64` \
+             shares the weights between them"
                 .to_owned()
         }
         PullFault::Platform => "use an image of the server for the node's platform, or nodes of the image's".to_owned(),
@@ -384,7 +384,8 @@ fn image(pod: &PodReport, finding: &Finding) -> Option<String> {
                 .to_owned()
         }
         Finding::Processor { image, .. } if pod.image.as_deref() == Some(image) => {
-            "push the model for the node's platform: `modelcar push --platform linux/amd64,linux/arm64`".to_owned()
+            "push the model for the node's platform: `modelcar push --platform linux/amd64 --platform linux/arm64`"
+                .to_owned()
         }
         Finding::Processor { .. } => "use an image of the server for the node's platform".to_owned(),
         Finding::NotStarted { .. } => format!(
