@@ -155,8 +155,8 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String
             .to_owned(),
         PullFault::RegistryFails => "wait: the kubelet tries again by itself; if it stays so, ask who runs the registry".to_owned(),
         PullFault::Cancelled | PullFault::Deadline => {
-            "the node was too slow: a faster disk, and for containerd a longer image_pull_progress_timeout; smaller layers \
-             help (`modelcar push --max-layer-size`). The kubelet tries again by itself"
+            "the node was too slow: give nodes a faster disk, and containerd a longer image_pull_progress_timeout. The \
+             kubelet tries again by itself"
                 .to_owned()
         }
         PullFault::NoSpace => {
