@@ -34,8 +34,29 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
         | LintFinding::NoModels
         | LintFinding::ModelsNoFolder
         | LintFinding::ModelsLink { .. } => "put the model's files into a folder /models; `modelcar push` does",
-        LintFinding::Unreadable { .. } => "make files and folders in /models readable for all",
-        LintFinding::AbsoluteLink { .. } => "put the file itself in the place of the link",
+        LintFinding::Unreadable { .. } | LintFinding::Unlisted { .. } => {
+            "make files and folders in /models readable for all"
+        }
+        LintFinding::OwnerOnly { user, .. } => {
+            return Some(format!(
+                "make them readable for all, or run the server as that user: `modelcar render --native --kserve-uid {user}`"
+            ));
+        }
+        LintFinding::ClosedFolder { .. } => "let everybody enter the folder (mode 755)",
+        LintFinding::AbsoluteLink { .. } | LintFinding::OutsideLink { .. } | LintFinding::DanglingLink { .. } => {
+            "put the file itself in the place of the link"
+        }
+        LintFinding::SpecialFile { .. } => "leave it out of the image",
+        LintFinding::Pointer { .. } => "fetch the file with git-lfs (`git lfs pull`), and build the image again",
+        LintFinding::MissingShards { .. } => "build the image again with every file that the index names",
+        LintFinding::AdapterAlone => {
+            "merge the adapter into its base model, or serve both: `modelcar render BASE --lora NAME=IMAGE`"
+        }
+        LintFinding::HubCache { .. } => {
+            "copy the files of snapshots/COMMIT, links followed, into /models; `modelcar push hf-cache://OWNER/NAME` does"
+        }
+        LintFinding::HiddenOnly => "put the model's files into /models",
+        LintFinding::Nested { .. } => "put the files into /models itself, or name the folder in the server's arguments",
         LintFinding::Entrypoint { .. } => "build the image without an entrypoint, or serve it by oci+native://",
         LintFinding::RootUser | LintFinding::NamedUser { .. } => {
             "give the image a numeric user that is not 0, such as 1010"

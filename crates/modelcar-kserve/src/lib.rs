@@ -12,8 +12,12 @@ pub mod pin;
 pub mod render;
 #[cfg(test)]
 mod send_tests;
+mod sidecar_user;
 pub mod sizing;
 mod version;
 
-pub use self::findings::Severity;
-pub use self::version::{InvalidVersion, KserveVersion};
+pub use self::{
+    findings::Severity,
+    sidecar_user::{InvalidUser, SidecarUser},
+    version::{InvalidVersion, KserveVersion},
+};

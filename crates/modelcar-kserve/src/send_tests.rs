@@ -14,8 +14,8 @@ fn is_send(future: impl Future + Send) {
 /// What the futures are of; never called, since the compiler is the one who checks.
 fn of_lint(repository: Repository, image: ImageRef, path: PathBuf) {
     is_send(async move {
-        drop(lint::registry(&repository, &image, lint::Depth::Names).await);
-        drop(lint::layout(&path, None, lint::Depth::All).await);
+        drop(lint::registry(&repository, &image, lint::LintOptions::default()).await);
+        drop(lint::layout(&path, None, lint::LintOptions::default()).await);
     });
 }
 

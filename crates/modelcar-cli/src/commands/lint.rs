@@ -7,7 +7,10 @@ use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 use modelcar_core::text::one_line;
-use modelcar_kserve::lint::{self, Depth, LintFinding, LintReport, ServingMode};
+use modelcar_kserve::{
+    SidecarUser,
+    lint::{self, Depth, LintFinding, LintOptions, LintReport, ServingMode},
+};
 use serde_json::{Value, json};
 
 use super::{Outcome, place::Place};
@@ -38,15 +41,21 @@ pub(crate) struct LintArgs {
     /// With --lint: read every layer to its end, weights too
     #[arg(long, requires = "lint")]
     pub(crate) all: bool,
+    /// With --lint: the user of KServe's sidecars, uidModelcar of its configuration
+    ///
+    /// `none` if KServe sets no user: the sidecar then runs as the image's user.
+    #[arg(long, requires = "lint", value_name = "N|none", default_value_t, allow_hyphen_values = true)]
+    pub(crate) kserve_uid: SidecarUser,
 }
 
 /// Checks the image. The exit status is 0 if the image can be served in every mode that `--mode` names, and 1
 /// otherwise.
 pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
+    let options = LintOptions { depth, user: args.kserve_uid };
     let report = match place {
-        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), depth).await,
-        Place::Registry { repository, image } => lint::registry(&repository, &image, depth).await,
+        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), options).await,
+        Place::Registry { repository, image } => lint::registry(&repository, &image, options).await,
     };
     let report = report.map_err(|error| Failure::of_image(error, image))?;
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));

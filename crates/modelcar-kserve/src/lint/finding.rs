@@ -36,7 +36,10 @@ impl fmt::Display for ServingMode {
 
 const ALL: &[ServingMode] = &ServingMode::ALL;
 const SIDECAR: &[ServingMode] = &[ServingMode::Sidecar];
+const NATIVE: &[ServingMode] = &[ServingMode::Native];
 const FETCH: &[ServingMode] = &[ServingMode::Fetch];
+/// Modes in which the server sees /models without what lies beside it.
+const MOVED: &[ServingMode] = &[ServingMode::Native, ServingMode::Fetch];
 /// Modes in which the container runtime makes the files appear.
 const MOUNTED: &[ServingMode] = &[ServingMode::Sidecar, ServingMode::Native];
 
@@ -136,6 +139,87 @@ findings! {
             /// Its mode.
             mode: u32,
         } => "unreadable", "`/{path}` has mode {mode:o}: the server may not read it";
+        /// A file that only one user may read.
+        OwnerOnly {
+            /// Its path.
+            path: String,
+            /// Its mode.
+            mode: u32,
+            /// The user.
+            user: u64,
+        } => "owner-only", "`/{path}` has mode {mode:o}: beside an image volume only a server that runs as user {user} may read it";
+        /// The init container may not list the folder.
+        Unlisted {
+            /// Its mode.
+            mode: u32,
+            /// The image's user.
+            user: u64,
+        } => "unreadable", "`/models` has mode {mode:o}: KServe's init container runs as the image's user {user}, who may not list it";
+        /// A folder that the sidecar's user may not enter.
+        ClosedFolder {
+            /// Its path; empty for the uppermost folder.
+            path: String,
+            /// Its mode.
+            mode: u32,
+        } => "closed-folder", "the folder `/{path}` has mode {mode:o}: the user of KServe's sidecar may not enter it, and so reaches \
+                               neither its programs nor the model";
+        /// A relative link that leads out of `/models`.
+        OutsideLink {
+            /// Its path.
+            path: String,
+            /// What it points to.
+            target: String,
+            /// Whether the image has no such file.
+            lost: bool,
+        } => "outside-link", "`/{path}` is a link to `{target}`, which leads out of /models{}",
+            if *lost { ", and the image has no such file" } else { ": an image volume does not have it, and KServe's download refuses it" };
+        /// A link to a file that is not there.
+        DanglingLink {
+            /// Its path.
+            path: String,
+            /// What it points to.
+            target: String,
+            /// Whether servers need the file.
+            is_needed: bool,
+        } => "dangling-link", "`/{path}` is a link to `{target}`, and the image has no such file";
+        /// A device, a pipe or a socket.
+        SpecialFile {
+            /// Its path.
+            path: String,
+        } => "special-file", "`/{path}` is neither a file nor a folder nor a link: KServe's download refuses the image";
+        /// A git-lfs pointer in the place of a file.
+        Pointer {
+            /// Its path.
+            path: String,
+        } => "lfs-pointer", "`/{path}` is a git-lfs pointer, not the file itself: no server can load the model";
+        /// Shards that an index names and that are not there.
+        MissingShards {
+            /// The index.
+            index: String,
+            /// The first of them.
+            first: String,
+            /// How many are missing.
+            missing: usize,
+            /// How many the index names.
+            of: usize,
+        } => "missing-shards", "`/{index}` names {of} files, and {missing} of them are not there, such as `{first}`: no server can \
+                                load the model";
+        /// `/models` holds an adapter.
+        AdapterAlone => "adapter", "/models holds an adapter (adapter_config.json) without its base model: a server can't load it alone";
+        /// `/models` holds a cache of the Hub.
+        HubCache {
+            /// The first folder.
+            folder: String,
+        } => "hub-cache", "/models holds a cache of the Hub (`{folder}`), and not the files of a model: servers look for config.json in \
+                           /mnt/models itself";
+        /// Nothing but hidden files.
+        HiddenOnly => "hidden-only", "every file in /models is hidden: no server finds a model there";
+        /// The model is in a folder of its own.
+        Nested {
+            /// The folder.
+            folder: String,
+        } => "nested", "/models holds folders only, such as `{folder}`: most servers look for the model's files in /mnt/models itself, \
+                        and need /mnt/models/{folder} as the path of the model";
         /// A link that leads out of the image.
         AbsoluteLink {
             /// Its path.
@@ -196,7 +280,9 @@ impl LintFinding {
     /// Returns how bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::OnePlatform | Self::PartlyRead { .. } | Self::OwnerNames { .. } => Severity::Info,
+            Self::OnePlatform | Self::PartlyRead { .. } | Self::OwnerNames { .. } | Self::Nested { .. } => {
+                Severity::Info
+            }
             Self::Unpinned
             | Self::Doubtful { .. }
             | Self::MissingManifest { .. }
@@ -204,6 +290,11 @@ impl LintFinding {
             | Self::NoStreaming
             | Self::Whiteout { .. }
             | Self::NoModelsSeen
+            | Self::OwnerOnly { .. }
+            | Self::DanglingLink { is_needed: false, .. }
+            | Self::AdapterAlone
+            | Self::HubCache { .. }
+            | Self::HiddenOnly
             | Self::RootUser
             | Self::NamedUser { .. }
             | Self::UserGroup { .. }
@@ -222,9 +313,14 @@ impl LintFinding {
             | Self::LayerType { .. }
             | Self::Names { .. }
             | Self::Whiteout { .. }
+            | Self::SpecialFile { .. }
             | Self::HardLink { .. } => FETCH,
+            Self::OwnerOnly { .. } => NATIVE,
+            Self::OutsideLink { lost: false, .. } => MOVED,
             Self::Unreadable { .. } => MOUNTED,
             Self::Entrypoint { .. }
+            | Self::Unlisted { .. }
+            | Self::ClosedFolder { .. }
             | Self::RootUser
             | Self::NamedUser { .. }
             | Self::UserGroup { .. }

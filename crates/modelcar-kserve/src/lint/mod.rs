@@ -2,8 +2,11 @@
 //!
 //! Manifests, configs and the names in layers are read; weights are not, unless all is asked for.
 
+mod access;
 mod bounded;
+mod content;
 mod finding;
+mod models;
 mod read;
 mod report;
 mod rules;
@@ -23,28 +26,37 @@ pub use self::{
     read::Depth,
     report::{LintReport, PlatformLint},
 };
-use crate::findings::Severity;
+use crate::{SidecarUser, findings::Severity};
+
+/// How an image is linted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LintOptions {
+    /// How much is read.
+    pub depth: Depth,
+    /// The user that KServe's configuration gives to sidecars.
+    pub user: SidecarUser,
+}
 
 /// Lints an image in a registry: `repository` is the `Repository` of `modelcar_core::registry`, or any other reader.
 ///
 /// # Errors
 /// When the image is not there or can't be read.
-pub async fn registry(repository: &dyn ImageReader, image: &ImageRef, depth: Depth) -> Result<LintReport> {
-    lint(repository, &image.selector(), image.digest().is_some(), depth).await
+pub async fn registry(repository: &dyn ImageReader, image: &ImageRef, options: LintOptions) -> Result<LintReport> {
+    lint(repository, &image.selector(), image.digest().is_some(), options).await
 }
 
 /// Lints an image in a layout directory; `name` chooses one of several.
 ///
 /// # Errors
 /// When the directory is no layout, or holds no such image.
-pub async fn layout(dir: &Path, name: Option<&str>, depth: Depth) -> Result<LintReport> {
+pub async fn layout(dir: &Path, name: Option<&str>, options: LintOptions) -> Result<LintReport> {
     let (layout, digest) = reader::open_layout(dir, name).await?;
     // A directory has no tags that could move.
-    lint(&*layout, &digest.to_string(), true, depth).await
+    lint(&*layout, &digest.to_string(), true, options).await
 }
 
-async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, depth: Depth) -> Result<LintReport> {
-    let image = read::image(reader, selector, depth).await?;
+async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, options: LintOptions) -> Result<LintReport> {
+    let image = read::image(reader, selector, options.depth).await?;
     let mut findings = Vec::new();
     rules::image(&image, pinned, &mut findings);
     let platforms: Vec<PlatformLint> = image
@@ -52,7 +64,7 @@ async fn lint(reader: &dyn ImageReader, selector: &str, pinned: bool, depth: Dep
         .iter()
         .map(|platform| {
             let mut findings = Vec::new();
-            rules::platform(platform, &mut findings);
+            rules::platform(platform, options.user, &mut findings);
             findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
             PlatformLint { platform: platform.name.clone(), layers: platform.layers.len(), findings }
         })

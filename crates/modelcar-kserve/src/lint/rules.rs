@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{
+    access::Reader,
     finding::LintFinding,
+    models::Models,
     read::{Image, Platform},
-    tree::{Kind, LayerNames, Tree},
+    tree::{Entry, LayerNames, Tree},
 };
+use crate::SidecarUser;
 
-/// Users that the sidecar runs as, unless an administrator says otherwise.
-const DEFAULT_USER: &str = "1010";
 /// Container runtimes stack that many layers.
 const LAYERS_MAX: usize = 127;
 /// What KServe's own download unpacks.
@@ -48,7 +49,7 @@ pub(super) fn image(image: &Image, pinned: bool, found: &mut Vec<LintFinding>) {
 }
 
 /// Rules about the image of one platform.
-pub(super) fn platform(platform: &Platform, found: &mut Vec<LintFinding>) {
+pub(super) fn platform(platform: &Platform, user: SidecarUser, found: &mut Vec<LintFinding>) {
     if platform.is_artifact {
         return found.push(LintFinding::Artifact { kind: platform.config_type.clone() });
     }
@@ -60,10 +61,16 @@ pub(super) fn platform(platform: &Platform, found: &mut Vec<LintFinding>) {
     let unread = platform.layers.iter().filter(|layer| !layer.names.as_ref().is_some_and(|names| names.complete));
     let unread = unread.count();
     layers(platform, &names, found);
-    models(&tree, unread > 0, found);
+    let own = own_user(platform);
+    // Where KServe sets no user the sidecar has the image's, and the server another one that is not known.
+    let (reader, runner) = match user.uid() {
+        Some(uid) => (Some(uid.into()), Some(uid.into())),
+        None => (None, own),
+    };
+    Models { tree: &tree, partly: unread > 0, reader: Reader { user: reader }, own }.find(found);
     config(platform, found);
-    shell(platform, &tree, unread > 0, found);
-    groups(platform, &names, found);
+    shell(platform, &tree, unread > 0, Reader { user: runner }, found);
+    groups(platform, &names, user, found);
     if unread > 0 {
         found.push(LintFinding::PartlyRead { unread, layers: platform.layers.len() });
     }
@@ -109,40 +116,6 @@ fn is_dotted(name: &str) -> bool {
     (plain == "models" || plain.starts_with("models/")) && !name.starts_with("models")
 }
 
-/// The folder with the model.
-fn models(tree: &Tree<'_>, partly: bool, found: &mut Vec<LintFinding>) {
-    let is_empty = tree.below("models").next().is_none();
-    match tree.get("models").map(|entry| &entry.kind) {
-        Some(Kind::Symlink(target)) => {
-            return found.push(LintFinding::ModelsLink { target: target.clone() });
-        }
-        Some(Kind::Folder) | None if !is_empty => {}
-        Some(Kind::Folder) | None if partly => return found.push(LintFinding::NoModelsSeen),
-        Some(Kind::Folder) => return found.push(LintFinding::EmptyModels),
-        None => return found.push(LintFinding::NoModels),
-        Some(_) => return found.push(LintFinding::ModelsNoFolder),
-    }
-    let folder = tree.get("models").into_iter().map(|entry| ("models", entry));
-    for (path, entry) in folder.chain(tree.below("models")) {
-        // The server is in group 0 and owns nothing.
-        let bits = if entry.group == 0 { entry.mode | entry.mode >> 3 } else { entry.mode };
-        let needed = if entry.kind == Kind::Folder { 0o5 } else { 0o4 };
-        let is_link = matches!(entry.kind, Kind::Symlink(_) | Kind::HardLink(_));
-        if !is_link && bits & needed != needed {
-            found.push(LintFinding::Unreadable { path: path.to_owned(), mode: entry.mode & 0o7777 });
-            break;
-        }
-    }
-    if let Some((path, _)) =
-        tree.below("models").find(|(_, entry)| matches!(&entry.kind, Kind::Symlink(to) if to.starts_with('/')))
-    {
-        found.push(LintFinding::AbsoluteLink { path: path.to_owned() });
-    }
-    if let Some((path, _)) = tree.below("models").find(|(_, entry)| matches!(entry.kind, Kind::HardLink(_))) {
-        found.push(LintFinding::HardLink { path: path.to_owned() });
-    }
-}
-
 /// How a container of the image runs.
 fn config(platform: &Platform, found: &mut Vec<LintFinding>) {
     let config = &platform.config;
@@ -165,17 +138,38 @@ fn config(platform: &Platform, found: &mut Vec<LintFinding>) {
     }
 }
 
-/// The programs that KServe's commands call.
-fn shell(platform: &Platform, tree: &Tree<'_>, partly: bool, found: &mut Vec<LintFinding>) {
+/// The user of the image, if it is a number.
+fn own_user(platform: &Platform) -> Option<u64> {
+    platform.config.user.as_deref()?.split(':').next()?.parse().ok()
+}
+
+/// The programs that KServe's commands call, and whether the sidecar's user can reach them and `/models`.
+fn shell(platform: &Platform, tree: &Tree<'_>, partly: bool, reader: Reader, found: &mut Vec<LintFinding>) {
     let variables = platform.config.env.iter().flatten();
     let path = variables.filter_map(|variable| variable.strip_prefix("PATH=")).next_back().unwrap_or(DEFAULT_PATH);
-    let is_there = |tool: &str| {
-        let folders = path.split(':').filter(|folder| folder.starts_with('/'));
-        folders
-            .into_iter()
-            .any(|folder| tree.file(&format!("{folder}/{tool}")).is_some_and(|file| file.mode & 0o111 != 0))
+    let closed = |way: &str| -> Option<(String, u32)> {
+        let closed = tree.folders(way).find(|(_, entry)| !reader.may(1, entry));
+        closed.map(|(path, entry)| (path.to_owned(), entry.mode & 0o7777))
     };
-    let missing: Vec<&'static str> = TOOLS.into_iter().filter(|tool| !is_there(tool)).collect();
+    let mut doors: Vec<(String, u32)> = closed("models").into_iter().collect();
+    let mut missing = Vec::new();
+    for tool in TOOLS {
+        let folders = path.split(':').filter(|folder| folder.starts_with('/'));
+        let programs = folders.filter_map(|folder| tree.file(&format!("{folder}/{tool}")));
+        let mut programs = programs.filter(|(file, _): &(&Entry, _)| reader.may(1, file)).peekable();
+        if programs.peek().is_none() {
+            missing.push(tool);
+            continue;
+        }
+        let doors_of: Vec<_> = programs.map(|(_, ways)| ways.iter().find_map(|way| closed(way))).collect();
+        // One program that can be reached is enough.
+        if doors_of.iter().all(Option::is_some) {
+            doors.extend(doors_of.into_iter().flatten());
+        }
+    }
+    if let Some((path, mode)) = doors.into_iter().next() {
+        found.push(LintFinding::ClosedFolder { path, mode });
+    }
     if missing.is_empty() {
         return;
     }
@@ -200,7 +194,7 @@ fn has_base(platform: &Platform) -> bool {
 }
 
 /// A user with an entry in the image's passwd file gets the group there, unless the pod names one.
-fn groups(platform: &Platform, names: &[&LayerNames], found: &mut Vec<LintFinding>) {
+fn groups(platform: &Platform, names: &[&LayerNames], sidecar: SidecarUser, found: &mut Vec<LintFinding>) {
     let Some(passwd) = names.iter().rev().find_map(|names| names.passwd.as_ref()) else { return };
     let user = platform.config.user.as_deref().unwrap_or_default().split(':').next().unwrap_or_default();
     let mut own = None;
@@ -212,7 +206,7 @@ fn groups(platform: &Platform, names: &[&LayerNames], found: &mut Vec<LintFindin
         }
         let told =
             |is_default| LintFinding::PasswdGroup { user: (*id).to_owned(), group: (*group).to_owned(), is_default };
-        if *id == DEFAULT_USER {
+        if sidecar.uid().is_some_and(|uid| id.parse() == Ok(uid)) {
             return found.push(told(true));
         }
         let is_own = !user.is_empty() && (*id == user || *name == user);

@@ -1,3 +1,5 @@
+mod cases;
+
 use std::{collections::BTreeMap, io::Write};
 
 use async_trait::async_trait;
@@ -26,24 +28,27 @@ struct Image {
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// One entry of an archive.
+#[derive(Clone, Copy)]
 struct Member<'a> {
     name: &'a str,
     kind: tar::EntryType,
     link: &'a str,
     mode: u32,
+    /// User and group.
+    owner: u64,
     content: &'a str,
 }
 
 fn file(name: &str) -> Member<'_> {
-    Member { name, kind: tar::EntryType::Regular, link: "", mode: 0o644, content: "x" }
+    Member { name, kind: tar::EntryType::Regular, link: "", mode: 0o644, owner: 0, content: "x" }
 }
 
 fn folder(name: &str) -> Member<'_> {
-    Member { name, kind: tar::EntryType::Directory, link: "", mode: 0o755, content: "" }
+    Member { name, kind: tar::EntryType::Directory, link: "", mode: 0o755, owner: 0, content: "" }
 }
 
 fn link<'a>(kind: tar::EntryType, name: &'a str, link: &'a str) -> Member<'a> {
-    Member { name, kind, link, mode: 0o777, content: "" }
+    Member { name, kind, link, mode: 0o777, owner: 0, content: "" }
 }
 
 fn archive(members: &[Member<'_>]) -> Vec<u8> {
@@ -52,8 +57,8 @@ fn archive(members: &[Member<'_>]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(member.kind);
         header.set_mode(member.mode);
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(member.owner);
+        header.set_gid(member.owner);
         header.set_size(member.content.len() as u64);
         // The setter of names would clean them.
         header.as_old_mut().name[..member.name.len()].copy_from_slice(member.name.as_bytes());
@@ -117,7 +122,11 @@ impl Image {
         self.layers.push(layer);
     }
 
-    async fn lint(mut self) -> LintReport {
+    async fn lint(self) -> LintReport {
+        self.lint_with(LintOptions::default()).await
+    }
+
+    async fn lint_with(mut self, options: LintOptions) -> LintReport {
         let mut manifests = Vec::new();
         for platform in self.platforms.clone() {
             let config = json!({"os": "linux", "architecture": platform, "config": self.config});
@@ -130,7 +139,7 @@ impl Image {
             manifests.push(manifest);
         }
         let index = self.store(json!({"schemaVersion": 2, "manifests": manifests}).to_string().into_bytes());
-        lint(&self, index["digest"].as_str().unwrap(), true, Depth::Names).await.unwrap()
+        lint(&self, index["digest"].as_str().unwrap(), true, options).await.unwrap()
     }
 }
 

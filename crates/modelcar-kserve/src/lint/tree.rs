@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use super::bounded::{Allowance, Bounded};
+use super::{
+    bounded::{Allowance, Bounded},
+    content::Content,
+};
 
 /// Longest `/etc/passwd` that is read.
 const PASSWD_MAX_BYTES: u64 = 64 << 10;
@@ -28,7 +31,8 @@ impl Room {
             Kind::Symlink(target) | Kind::HardLink(target) => target.len(),
             Kind::File | Kind::Folder | Kind::Other => 0,
         };
-        self.0 = self.0.checked_sub(size_of::<Entry>() + entry.name.len() + link)?;
+        let content = entry.content.as_ref().map_or(0, Content::memory);
+        self.0 = self.0.checked_sub(size_of::<Entry>() + entry.name.len() + link + content)?;
         Some(())
     }
 }
@@ -40,8 +44,11 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) mode: u32,
+    pub(super) owner: u64,
     pub(super) group: u64,
     pub(super) has_owner_name: bool,
+    /// What its content tells, where it is read.
+    pub(super) content: Option<Content>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +86,10 @@ impl LayerNames {
         for entry in archive.entries().ok()? {
             let mut entry = entry.ok()?;
             allow(&allowance, &entry);
-            let read = Entry::read(&entry)?;
+            let mut read = Entry::read(&entry)?;
+            if read.kind == Kind::File {
+                read.content = Content::read(&plain(&read.name), entry.size(), entry.by_ref());
+            }
             room.take(&read)?;
             if plain(&read.name) == "etc/passwd" && read.kind == Kind::File {
                 let mut text = String::new();
@@ -116,8 +126,10 @@ impl Entry {
             name: String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
             kind,
             mode: header.mode().ok()?,
+            owner: header.uid().ok()?,
             group: header.gid().ok()?,
             has_owner_name: named(header.username_bytes()) || named(header.groupname_bytes()),
+            content: None,
         })
     }
 }
@@ -203,25 +215,47 @@ impl<'a> Tree<'a> {
         from.take_while(move |(path, _)| path.starts_with(&prefix)).map(|(path, entry)| (path.as_str(), *entry))
     }
 
-    /// Follows links from `path` to a file.
-    pub(super) fn file(&self, path: &str) -> Option<&Entry> {
-        let mut wanted = plain(path);
+    /// Follows links from `path` to a file. Returns the file, and the paths that lead to it.
+    pub(super) fn file(&self, path: &str) -> Option<(&'a Entry, Vec<String>)> {
+        let mut ways = vec![plain(path)];
         for _ in 0..HOPS_MAX {
-            match self.step(&wanted)? {
-                Step::Found(entry) => return Some(entry),
-                Step::Elsewhere(path) => wanted = path,
+            match self.step(ways.last()?)? {
+                Step::Found(entry) => return Some((entry, ways)),
+                Step::Elsewhere(path) => ways.push(path),
             }
         }
         None
     }
 
+    /// Returns whether a link at `path` leads to a file or a folder.
+    pub(super) fn leads_somewhere(&self, path: &str) -> bool {
+        let mut wanted = plain(path);
+        for _ in 0..HOPS_MAX {
+            match self.step(&wanted) {
+                Some(Step::Elsewhere(path)) => wanted = path,
+                Some(Step::Found(_)) => return true,
+                None => return self.0.contains_key(&wanted) || self.below(&wanted).next().is_some(),
+            }
+        }
+        false
+    }
+
+    /// Returns the folders that lead to `path`, the uppermost (`""`) first, as far as layers state them.
+    pub(super) fn folders<'b>(&self, path: &'b str) -> impl Iterator<Item = (&'b str, &'a Entry)> {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let parts = std::iter::once("").chain(ends.map(|end| path.split_at(end).0));
+        parts
+            .filter_map(|part| self.get(part).map(|entry| (part, entry)))
+            .filter(|(_, entry)| entry.kind == Kind::Folder)
+    }
+
     /// Follows the first link on the way to `path`.
-    fn step(&self, path: &str) -> Option<Step<'_>> {
+    fn step(&self, path: &str) -> Option<Step<'a>> {
         let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
         ends.push(path.len());
         for end in ends {
             let (part, rest) = path.split_at(end);
-            let Some(entry) = self.0.get(part) else { continue };
+            let Some(entry) = self.get(part) else { continue };
             let target = match &entry.kind {
                 Kind::Symlink(target) => target,
                 Kind::HardLink(target) if rest.is_empty() => return Some(Step::Elsewhere(plain(target))),
@@ -241,7 +275,8 @@ enum Step<'a> {
     Elsewhere(String),
 }
 
-fn resolve_dots(path: &str) -> String {
+/// Returns a path without `.` and `..`. Above the uppermost folder there is that folder again.
+pub(super) fn resolve_dots(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

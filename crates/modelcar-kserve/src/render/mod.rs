@@ -25,7 +25,7 @@ use serde::Serialize;
 pub use self::{
     error::RenderError,
     objects::Object,
-    options::{Autoscaler, DeploymentMode, InvalidToleration, InvalidUser, Kind, RenderOptions, SidecarUser},
+    options::{Autoscaler, DeploymentMode, InvalidToleration, Kind, RenderOptions},
     served_image::ServedImage,
     warning::{ImageRewrite, UnusedOption, Warning},
 };
@@ -34,6 +34,7 @@ use self::{
     objects::Namespace,
     resolved::Resolved,
 };
+pub use crate::{InvalidUser, SidecarUser};
 
 /// Rendered manifests.
 #[derive(Debug, Clone, PartialEq)]

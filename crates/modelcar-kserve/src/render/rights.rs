@@ -2,9 +2,9 @@
 
 use super::{
     objects::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext},
-    options::SidecarUser,
     resolved::Resolved,
 };
+use crate::SidecarUser;
 
 /// What the container runtime gives a user without an entry in `/etc/passwd`.
 const GROUP: u32 = 0;

@@ -3,10 +3,11 @@
 mod server;
 
 use super::{
-    options::{Autoscaler, DeploymentMode, Kind, SidecarUser},
+    options::{Autoscaler, DeploymentMode, Kind},
     resolved::{Family, Resolved},
     warning::{UnusedOption, Warning},
 };
+use crate::SidecarUser;
 use modelcar_core::text::one_line;
 
 /// Memory of the GPU types that GKE offers, in GiB, by their node label.
