@@ -50,6 +50,7 @@ fn facts_are_part_of_the_lock_file() {
     let plan: Value =
         serde_json::from_str(&env.answer(&["plan", MODEL, "--base", "scratch", "--format", "json"])).unwrap();
     assert_eq!(plan["nodeDisk"]["gke"]["gib"], json!(30));
+    assert_eq!(plan["pullTime"]["defaultSeconds"], json!(1));
     assert!(env.answer(&["plan", MODEL, "--base", "scratch"]).contains("boot disk of 30 GiB"));
 }
 
@@ -88,7 +89,13 @@ fn render_refuses_what_can_not_work() {
     refused(&[], &["no shell", "hint:", "--native"]);
     refused(&["--native", "--kserve-version", "0.19"], &["came with 0.20", "hint:"]);
     refused(&["--native", "--name", "A"], &["not a Kubernetes name", "--name"]);
-    refused(&["--kserve-version", "0.3"], &["between 0.15 and 0.20"]);
+    refused(&["--kserve-version", "0.3"], &["between 0.15 and 0.21"]);
+    // Values are looked at before the image is.
+    refused(&["--cpu", "four"], &["`four` is not an amount of CPU", "hint: correct --cpu"]);
+    refused(&["--memory", "16GB"], &["is not an amount of memory", "--memory"]);
+    refused(&["--label", "a b=c"], &["is not a part of a label", "--label"]);
+    refused(&["--custom-container", "Vllm:v1"], &["is not an image", "--custom-container"]);
+    refused(&["--native", "--lora", "a=nothing.invalid/a:1", "--kserve-version", "0.19"], &["nothing.invalid"]);
     for bad in ["-1", "2147483648", "root", ""] {
         refused(&["--kserve-uid", bad], &["`", "is not a user: write a number from 0 to 2147483647, or none"]);
     }
@@ -141,6 +148,10 @@ fn lint_answers_with_its_status() {
     assert!(table.contains("sidecar can't serve") && table.contains("native  can serve"), "{table}");
     assert!(table.contains("no-shell; sidecar"), "{table}");
     assert_eq!(lint(&["--mode", "native", "--mode", "fetch"]).0, Some(0));
+    for scheme in ["oci", "oci+native", "oci+fetch"] {
+        let named = format!("{scheme}://{pinned}");
+        assert!(env.answer(&["inspect", &named]).contains("a/m@sha256:"), "{named}");
+    }
     let (_, document) = lint(&["--format", "json"]);
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!(document["serves"], json!(["native", "fetch"]));

@@ -17,6 +17,7 @@ KINDS = {
     "LLMInferenceService": models.V1alpha2LLMInferenceService,
     "DaemonSet": client.V1DaemonSet,
     "Namespace": client.V1Namespace,
+    "Pod": client.V1Pod,
 }
 
 
@@ -33,6 +34,8 @@ def through(value, model, path):
             return value
         if model == "object":
             return value
+        # KServe's SDK writes this one with the name of its package.
+        model = model.replace("K8sIoApiAppsV1", "V1")
         named = getattr(models, model, None) or getattr(client, model, None)
         if named is None and model == "V1alpha2LLMInferenceServiceSpec":
             # The SDK has the object and not what is in it; the schema's test reads that.

@@ -16,7 +16,8 @@ fn manifests_are_read_by_the_python_models() {
     let (home, registry) = (TempDir::new().unwrap(), Registry::start());
     let image = format!("{}/m/tiny:v1", registry.address());
     let image = run(modelcar(home.path()).arg("push").arg(fixture()).args([&image, "--base-binary", BUSYBOX]));
-    let sets: [&[&str]; 9] = [
+    let lora = format!("--lora=sql={}", image.trim());
+    let sets: [&[&str]; 17] = [
         &[],
         &["--native"],
         &["--storage-uris", "--min-replicas=1", "--max-replicas=2"],
@@ -26,6 +27,14 @@ fn manifests_are_read_by_the_python_models() {
         &["--kind=smoke-test", "--stop", "--image-pull-secret=s"],
         &["--kind=prepull"],
         &["--kserve-version=0.15", "--autoscaler=none", "--min-replicas=0"],
+        &["--kserve-version=0.21"],
+        &["--kserve-version=0.21", "--fetch", "--label=team=a", "--annotation=x.io/y=z"],
+        &["--kserve-version=0.21", "--native", "--deployment-strategy=no-surge"],
+        &["--kserve-version=0.21", "--gpus=8", "--pipeline-parallel=2", "--deployment-strategy=recreate"],
+        &["--kserve-version=0.21", &lora],
+        &["--kserve-version=0.21", "--mode=knative"],
+        &["--kserve-version=0.21", "--kind=llm-inference-service", "--no-scheduler"],
+        &["--kserve-version=0.21", "--kind=admission-pod"],
     ];
     let mut kinds = Vec::new();
     for (index, options) in sets.iter().enumerate() {
@@ -35,7 +44,25 @@ fn manifests_are_read_by_the_python_models() {
     }
     let service = "InferenceService";
     let namespaced = "Namespace InferenceService";
-    let expected =
-        [service, service, service, service, service, "LLMInferenceService", namespaced, "DaemonSet", service];
+    let llm = "LLMInferenceService";
+    let expected = [
+        service,
+        service,
+        service,
+        service,
+        service,
+        llm,
+        namespaced,
+        "DaemonSet",
+        service,
+        service,
+        service,
+        service,
+        service,
+        service,
+        service,
+        llm,
+        "Pod",
+    ];
     assert_eq!(kinds, expected);
 }

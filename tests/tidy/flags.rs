@@ -7,8 +7,14 @@ use super::{code, product_files, workspace};
 
 const LIBRARIES: [&str; 4] = ["modelcar-core", "modelcar-kserve", "modelcar-env", "twin-sha256"];
 const COMMANDS: [&str; 9] = ["push", "plan", "build", "download", "inspect", "doctor", "render", "pin", "check"];
-/// Files that write the arguments of servers into manifests: a literal that is an argument and nothing else.
-const SERVERS: [&str; 2] = ["modelcar-kserve/src/render/pods.rs", "modelcar-kserve/src/render/services.rs"];
+/// Files that read or write the arguments of servers: a literal that is an argument and nothing else.
+const SERVERS: [&str; 5] = [
+    "modelcar-kserve/src/render/pods.rs",
+    "modelcar-kserve/src/render/services.rs",
+    "modelcar-kserve/src/render/conflicts.rs",
+    "modelcar-kserve/src/render/resolved.rs",
+    "modelcar-kserve/src/render/warnings/server.rs",
+];
 
 #[test]
 fn libraries_name_no_option_and_no_command() {

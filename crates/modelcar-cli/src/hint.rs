@@ -4,6 +4,7 @@
 
 mod kind;
 mod pin;
+mod render;
 mod source;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use modelcar_core::{
     source::SourceError,
     text::one_line,
 };
-use modelcar_kserve::{check::CheckError, pin::PinError, render::RenderError};
+use modelcar_kserve::{check::CheckError, pin::PinError};
 
 use modelcar_env::EnvironmentError;
 
@@ -140,27 +141,6 @@ impl From<PushError> for Failure {
                 Self { error: error.into(), act: None, hints }
             }
         }
-    }
-}
-
-impl From<RenderError> for Failure {
-    fn from(error: RenderError) -> Self {
-        let hint = match &error {
-            RenderError::Unsupported { .. } => "name another --kserve-version, or leave the option out",
-            RenderError::NoShell => {
-                "push it again with a base that has a shell (leave --base out), or serve it as an image volume with \
-                 --native"
-            }
-            RenderError::Incomplete(_) => "push the whole model, or render all the same with --allow-incomplete",
-            RenderError::BadName(_) => "choose another one with --name",
-            RenderError::BadNamespace(_) => "choose another one with --namespace",
-            RenderError::UnsafeFile { .. } => "rename the file in the model, and push the model again",
-            RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
-            RenderError::Template(_) => "docs/kserve.md lists the values that a template can use",
-            RenderError::Conflict(..) => "leave one of them out",
-            _ => "this is a defect of modelcar, please report it",
-        };
-        Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }
     }
 }
 

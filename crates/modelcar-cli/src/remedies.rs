@@ -25,6 +25,7 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
         LintFinding::Doubtful { .. } => "`modelcar plan SOURCE` tells what looks wrong",
         LintFinding::MissingManifest { .. } => "push the image again, with all of its platforms",
         LintFinding::PartlyRead { .. } => "read them with --all",
+        LintFinding::LargeLayer { .. } => "see the settings of containerd in docs/node-sizing.md",
         LintFinding::Zstd
         | LintFinding::LayerType { .. }
         | LintFinding::Names { .. }
@@ -48,7 +49,9 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
         }
         LintFinding::SpecialFile { .. } => "leave it out of the image",
         LintFinding::Pointer { .. } => "fetch the file with git-lfs (`git lfs pull`), and build the image again",
-        LintFinding::MissingShards { .. } => "build the image again with every file that the index names",
+        LintFinding::MissingShards { .. } | LintFinding::NoShards { .. } => {
+            "build the image again with every file that the index names"
+        }
         LintFinding::AdapterAlone => {
             "merge the adapter into its base model, or serve both: `modelcar render BASE --lora NAME=IMAGE`"
         }
@@ -97,6 +100,12 @@ fn of_service(warning: &Warning) -> Option<&'static str> {
             _ => "Update KServe, or leave --autoscaler none out",
         },
         Warning::GpuMemory { .. } => "Take more GPUs (--gpus) or lower --max-model-len",
+        Warning::ManyGpus { .. } => "Spread the model over several pods: --gpus 8 --pipeline-parallel N",
+        Warning::ProgressDeadline { .. } => {
+            "Pull the image before (--kind prepull), or use nodes with a faster disk (docs/node-sizing.md)"
+        }
+        Warning::LargeLayer { .. } => "docs/node-sizing.md has the settings of containerd",
+        Warning::Fetch => "Use the sidecar or --native where the pin must hold",
         Warning::Root => "Set uidModelcar to 1010 in the ConfigMap inferenceservice-config, and leave --kserve-uid out",
         Warning::PodSecurity { has_native: true } => "Use `baseline`, or --native",
         Warning::PodSecurity { has_native: false } => "Use `baseline`",
@@ -112,10 +121,18 @@ fn of_server(warning: &Warning) -> Option<String> {
             let flags: Vec<&str> = options.iter().map(|option| flag(*option)).collect();
             return Some(format!("Leave out {}", flags.join(" and ")));
         }
+        Warning::RemoteCode => "Read the code, then add --trust-remote-code",
+        Warning::TrustedCode => "Put such code into the model's folder, and push the model again",
+        Warning::NoChatTemplate => "vLLM's argument --chat-template names a file with one, which --arg adds",
+        Warning::Adapter { .. } => {
+            "Render the image of the base model with --lora NAME=IMAGE, or merge the adapter into the base model"
+        }
+        Warning::AdapterOfOther { .. } => "Name an adapter of this model with --lora",
+        Warning::GgufGone => "Use vLLM up to 0.23, or a server of your own that can (--custom-container)",
         Warning::ServedName => "--served-name does nothing here: name the model with --arg",
         Warning::UnknownTask { .. } => "--model-format, --runtime, --gpus and --arg say otherwise",
         Warning::EncoderDecoder => "Leave --custom-container and --kind out, or use --runtime kserve-huggingfaceserver",
-        Warning::GgufOnVllm => "vLLM's argument --tokenizer names it, which --arg adds",
+        Warning::GgufOnVllm { .. } => "vLLM's argument --tokenizer names it, which --arg adds",
         Warning::GgufOnHuggingFace => {
             "Name a server that can with --custom-container or --runtime, or render for KServe 0.20 (--kserve-version)"
         }

@@ -44,8 +44,16 @@ pub(crate) fn base(image: &ImageArgs) -> Result<BaseRef, Failure> {
     if let Some(path) = &image.base_binary {
         return Ok(BaseRef::Binary(path.clone()));
     }
-    BaseRef::parse(&image.base)
+    BaseRef::parse(without_scheme(&image.base))
         .map_err(|error| Failure::from(error).during(format!("use --base `{}`", image.base)).or_meant(&image.base))
+}
+
+/// Schemes by which KServe names an image in a registry.
+const KSERVE_SCHEMES: [&str; 4] = ["oci://", "oci+native://", "oci+fetch://", "oci+modelcar://"];
+
+/// Returns an image's name without the scheme that KServe's manifests have before it.
+pub(crate) fn without_scheme(text: &str) -> &str {
+    KSERVE_SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text)
 }
 
 /// Parses the IMAGE that a push goes to.
@@ -53,7 +61,7 @@ pub(crate) fn base(image: &ImageArgs) -> Result<BaseRef, Failure> {
 /// # Errors
 /// When the text is no reference, or has a digest: the digest is the result of the push.
 pub(crate) fn target(text: &str) -> Result<ImageRef, Failure> {
-    let image: ImageRef = text.parse()?;
+    let image: ImageRef = without_scheme(text).parse()?;
     if image.digest().is_some() { Err(PushError::DigestAsTarget(image).into()) } else { Ok(image) }
 }
 

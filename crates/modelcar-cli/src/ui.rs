@@ -18,7 +18,7 @@ use modelcar_core::{
     reuse::LayerAction,
     text::one_line,
 };
-use modelcar_kserve::sizing::NodeDisk;
+use modelcar_kserve::sizing::{NodeDisk, PullTime};
 
 use self::{bars::Bars, lines::Lines, stderr::on_screen};
 pub(crate) use self::{
@@ -142,4 +142,17 @@ pub(crate) fn node_disk(disk: &NodeDisk) -> String {
         gke.eviction_gib,
         gke.allocatable_gib,
     )
+}
+
+/// Returns how long a node takes to pull the image, as text: one line, and a second one if a single layer decides it.
+pub(crate) fn pull_time(pull: &PullTime) -> String {
+    let large = if pull.has_large_layer() {
+        format!(
+            "        one layer has {}: only a node that downloads layers in chunks pulls it faster\n",
+            size(pull.largest_layer_bytes)
+        )
+    } else {
+        String::new()
+    };
+    format!("pull    {pull} (docs/node-sizing.md)\n{large}")
 }

@@ -1,7 +1,11 @@
-//! The disk that a node needs for an image. `docs/node-sizing.md` has the reasons and worked examples.
+//! The disk that a node needs for an image, and the time that the node takes to pull it. `docs/node-sizing.md` has the reasons and worked examples.
+
+mod pull_time;
 
 use modelcar_core::{Plan, inspect::Inspection};
 use serde::Serialize;
+
+pub use self::pull_time::{LARGE_LAYER_BYTES, PullTime};
 
 const GIB: u64 = 1 << 30;
 /// The operating system, system images and a server's image without CUDA.

@@ -22,8 +22,10 @@ impl ModelcarError for InvalidVersion {
 impl KserveVersion {
     /// The first one that is rendered for.
     pub const FIRST: Self = Self(15);
-    /// The last one whose source was read.
-    pub const LATEST: Self = Self(20);
+    /// The last one.
+    pub const LATEST: Self = Self(21);
+    /// The last one whose source was read. Of later ones only the packages for Python were.
+    pub const LAST_READ: Self = Self(20);
 
     /// Returns every version that is rendered for, oldest first.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -49,6 +51,21 @@ impl KserveVersion {
     /// Returns whether there are image volumes (`oci+native://`, 0.20).
     pub(crate) fn has_native(self) -> bool {
         self.0 >= 20
+    }
+
+    /// Returns whether KServe downloads images itself (`oci+fetch://`, 0.21).
+    pub(crate) fn has_fetch(self) -> bool {
+        self.0 >= 21
+    }
+
+    /// Returns whether a pod may have several OCI images (0.20). Before, the second was dropped.
+    pub(crate) fn has_several_images(self) -> bool {
+        self.0 >= 20
+    }
+
+    /// Returns whether the pods of one model on several nodes get an OCI image (0.17).
+    pub(crate) fn has_images_on_nodes(self) -> bool {
+        self.0 >= 17
     }
 
     /// Returns whether the runtime `kserve-vllmserver` is part of the release (0.20).
@@ -85,7 +102,7 @@ impl KserveVersion {
 
 impl Default for KserveVersion {
     fn default() -> Self {
-        Self::LATEST
+        Self::LAST_READ
     }
 }
 
@@ -115,10 +132,10 @@ mod tests {
 
     #[test]
     fn versions_are_written_in_several_ways() {
-        for (text, expected) in [("0.20", 20), ("v0.20", 20), ("v0.15.2", 15), ("0.18.1", 18)] {
+        for (text, expected) in [("0.20", 20), ("v0.20", 20), ("v0.15.2", 15), ("0.18.1", 18), ("0.21", 21)] {
             assert_eq!(text.parse(), Ok(KserveVersion(expected)), "{text}");
         }
-        for bad in ["", "20", "0.14", "0.21", "1.20", "v0.20.1.1", "0.x"] {
+        for bad in ["", "20", "0.14", "0.22", "1.20", "v0.20.1.1", "0.x"] {
             assert!(bad.parse::<KserveVersion>().is_err(), "{bad}");
         }
     }

@@ -7,7 +7,7 @@ use modelcar_core::{
     inspect::{self, Inspection},
     text::one_line,
 };
-use modelcar_kserve::sizing::{ImageBytes, NodeDisk};
+use modelcar_kserve::sizing::{ImageBytes, NodeDisk, PullTime};
 use serde_json::json;
 
 use super::{
@@ -59,7 +59,11 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
         Format::Text => table(&args.image, &inspection),
         Format::Json => super::document(
             serde_json::to_value(&inspection),
-            json!({"image": args.image, "nodeDisk": node_disk(&inspection)}),
+            json!({
+                "image": args.image,
+                "nodeDisk": node_disk(&inspection),
+                "pullTime": PullTime::of_largest(&inspection),
+            }),
         )?,
     }))
 }
@@ -81,6 +85,9 @@ fn table(name: &str, inspection: &Inspection) -> String {
     }
     if let Some(disk) = node_disk(inspection) {
         text.push_str(&ui::node_disk(&disk));
+    }
+    if let Some(pull) = PullTime::of_largest(inspection) {
+        text.push_str(&ui::pull_time(&pull));
     }
     for manifest in &inspection.manifests {
         let total = manifest.layers.iter().map(|layer| layer.size).sum();

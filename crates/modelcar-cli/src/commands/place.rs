@@ -12,7 +12,7 @@ use crate::{
     args::{LoginArgs, RegistryArgs},
     clients::Clients,
     hint::Failure,
-    resolve::Output,
+    resolve::{self, Output},
 };
 
 /// Where an image is.
@@ -26,6 +26,7 @@ pub(super) enum Place {
 impl Place {
     /// Parses a reference or `oci:DIR[:NAME]`. For a registry, credentials are read; no request is sent.
     pub(super) fn parse(image: &str, registry: &RegistryArgs, login: &LoginArgs) -> Result<Self, Failure> {
+        let image = resolve::without_scheme(image);
         if image.starts_with("oci:") {
             let Output::Layout { dir, name } = Output::parse(image)? else {
                 return Err(Failure::say(format!("`{image}` is not a layout")));

@@ -13,7 +13,7 @@ use modelcar_core::{
     reuse::{Decision, LayerAction},
     text::one_line,
 };
-use modelcar_kserve::sizing::NodeDisk;
+use modelcar_kserve::sizing::{NodeDisk, PullTime};
 use serde_json::{Value, json};
 
 use super::{Outcome, lock_check, planned, reuse};
@@ -183,6 +183,7 @@ fn document(lock: &LockFile, flaws: &[Flaw], decided: Option<&Decided>) -> Resul
         "contentBytes": lock.plan.content_bytes(),
         "layerBytes": lock.plan.layer_bytes(),
         "nodeDisk": NodeDisk::of_plan(&lock.plan),
+        "pullTime": PullTime::of_plan(&lock.plan),
         "flaws": flaws.iter().map(|flaw| json!({
             "code": flaw.code(),
             "broken": flaw.is_broken(),
@@ -218,6 +219,7 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     );
     text.push('\n');
     text.push_str(&ui::node_disk(&NodeDisk::of_plan(plan)));
+    text.push_str(&ui::pull_time(&PullTime::of_plan(plan)));
     if let Some(decided) = decided {
         let _infallible = if decided.published {
             write!(text, "\n{} is this image already: nothing to do", decided.image)

@@ -13,8 +13,8 @@ use modelcar_core::{
 use modelcar_kserve::{
     KserveVersion,
     render::{
-        self, Autoscaler, DeploymentMode, Kind, RenderError, RenderOptions, Rendered, ServedImage, SidecarUser,
-        objects::Toleration,
+        self, Autoscaler, Commands, Delivery, DeploymentMode, DeploymentStrategy, Kind, Lora, RenderError,
+        RenderOptions, Rendered, ServedImage, SidecarUser, objects::Toleration,
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
     args::{LoginArgs, RegistryArgs, key_value, utf8},
     clients::Clients,
     hint::Failure,
-    remedies, ui,
+    remedies, resolve, ui,
 };
 
 /// What stands at the end of the help.
@@ -31,7 +31,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
   modelcar render $IMAGE --kind smoke-test --runtime-version v0.23.0
-  modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native";
+  modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native
+  modelcar render $IMAGE --kind admission-pod | kubectl create --dry-run=server -o json -f - | modelcar check --admission -";
 
 /// What is rendered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -45,6 +46,19 @@ pub(crate) enum RenderKind {
     SmokeTest,
     /// A daemon set that pulls the image on labelled nodes
     Prepull,
+    /// A pod for a dry run, which shows what KServe's webhook injects; it is never created
+    AdmissionPod,
+    /// Settings of containerd and other container runtimes for fast pulls; no manifest
+    NodeConfig,
+}
+
+/// How the pods of a Deployment are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderStrategy {
+    /// All old pods end before new ones start
+    Recreate,
+    /// One after another: an old pod ends before its new one starts (maxSurge 0)
+    NoSurge,
 }
 
 /// How KServe deploys an `InferenceService`.
@@ -79,7 +93,7 @@ pub(crate) struct RenderArgs {
     /// What to render
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: RenderKind,
-    /// Release of KServe to render for, 0.15 to 0.20
+    /// Release of KServe to render for, 0.15 to 0.21
     #[arg(long, value_name = "VERSION", default_value_t)]
     pub(crate) kserve_version: KserveVersion,
     /// Pin a tag to the digest that it points to now
@@ -96,9 +110,15 @@ pub(crate) struct RenderArgs {
     /// Mount the image as a volume, oci+native:// (KServe 0.20, Kubernetes 1.35)
     #[arg(long)]
     pub(crate) native: bool,
+    /// Let KServe download the image, oci+fetch:// (KServe 0.21); it checks no digest
+    #[arg(long, conflicts_with = "native")]
+    pub(crate) fetch: bool,
     /// Write storageUris instead of storageUri (KServe 0.19)
     #[arg(long)]
     pub(crate) storage_uris: bool,
+    /// Adapter to serve beside the model, from an image of its own (KServe 0.20, vLLM; can be repeated)
+    #[arg(long, value_name = "NAME=IMAGE", value_parser = key_value)]
+    pub(crate) lora: Vec<(String, String)>,
     /// Name of the service; default: from the model's name
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -114,6 +134,9 @@ pub(crate) struct RenderArgs {
     /// What sets the number of replicas (standard mode)
     #[arg(long, value_enum)]
     pub(crate) autoscaler: Option<RenderAutoscaler>,
+    /// How a Deployment replaces its pods, for clusters without a spare GPU (standard mode)
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) deployment_strategy: Option<RenderStrategy>,
     /// Least number of replicas
     #[arg(long, value_name = "N")]
     pub(crate) min_replicas: Option<u32>,
@@ -135,6 +158,9 @@ pub(crate) struct RenderArgs {
     /// Number of GPUs; default: 1 for models that generate text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1024))]
     pub(crate) gpus: Option<u32>,
+    /// Pods that share the model's layers, each with --gpus GPUs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) pipeline_parallel: u32,
     /// GPU type as GKE labels nodes, for example nvidia-l4
     #[arg(long, value_name = "TYPE")]
     pub(crate) gpu_type: Option<String>,
@@ -147,12 +173,21 @@ pub(crate) struct RenderArgs {
     /// Memory; default: by weights and GPUs
     #[arg(long)]
     pub(crate) memory: Option<String>,
+    /// Request for disk that the server writes to; default: 10Gi
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) ephemeral_storage: Option<String>,
     /// Label of the nodes that may run the pods (can be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) node_selector: Vec<(String, String)>,
     /// Taint to tolerate: KEY or KEY=VALUE, optionally with :EFFECT (can be repeated)
     #[arg(long, value_name = "TAINT")]
     pub(crate) toleration: Vec<Toleration>,
+    /// Label of the objects (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) label: Vec<(String, String)>,
+    /// Annotation of the objects (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) annotation: Vec<(String, String)>,
     /// User of KServe's sidecars: uidModelcar of its configuration
     ///
     /// It stands in the `ConfigMap` inferenceservice-config. The pod gets it, with group 0. `none` writes neither, for
@@ -174,6 +209,15 @@ pub(crate) struct RenderArgs {
     /// Longest sequence in tokens; default: the model's own
     #[arg(long, value_name = "TOKENS")]
     pub(crate) max_model_len: Option<u64>,
+    /// How the server reads the weights, in its own words, for example `runai_streamer`
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) load_format: Option<String>,
+    /// Let the server run Python code that the model brings
+    #[arg(long)]
+    pub(crate) trust_remote_code: bool,
+    /// Leave the scheduler out of an LLM inference service
+    #[arg(long)]
+    pub(crate) no_scheduler: bool,
     /// Create the service stopped (annotation serving.kserve.io/stop)
     #[arg(long)]
     pub(crate) stop: bool,
@@ -187,7 +231,7 @@ pub(crate) struct RenderArgs {
 }
 
 impl RenderArgs {
-    /// Returns the library's options. No value is checked here.
+    /// Returns the library's options, without the adapters, whose images have to be read. No value is checked here.
     pub(crate) fn options(&self) -> RenderOptions {
         RenderOptions {
             kind: match self.kind {
@@ -195,14 +239,22 @@ impl RenderArgs {
                 RenderKind::LlmInferenceService => Kind::LlmInferenceService,
                 RenderKind::SmokeTest => Kind::SmokeTest,
                 RenderKind::Prepull => Kind::Prepull,
+                RenderKind::AdmissionPod => Kind::AdmissionPod,
+                // No manifest: `run` answers it before these options count.
+                RenderKind::NodeConfig => Kind::default(),
             },
             version: self.kserve_version,
             name: self.name.clone(),
             namespace: self.namespace.clone(),
             served_name: self.served_name.clone(),
             custom_container: self.custom_container.clone(),
-            native: self.native,
+            delivery: match (self.native, self.fetch) {
+                (true, _) => Delivery::Native,
+                (false, true) => Delivery::Fetch,
+                (false, false) => Delivery::Sidecar,
+            },
             storage_uris: self.storage_uris,
+            loras: Vec::new(),
             mode: match self.mode {
                 RenderMode::Standard => DeploymentMode::Standard,
                 RenderMode::Knative => DeploymentMode::Knative,
@@ -213,6 +265,10 @@ impl RenderArgs {
                 RenderAutoscaler::External => Autoscaler::External,
                 RenderAutoscaler::None => Autoscaler::None,
             }),
+            deployment_strategy: self.deployment_strategy.map(|strategy| match strategy {
+                RenderStrategy::Recreate => DeploymentStrategy::Recreate,
+                RenderStrategy::NoSurge => DeploymentStrategy::NoSurge,
+            }),
             min_replicas: self.min_replicas,
             max_replicas: self.max_replicas,
             runtime: self.runtime.clone(),
@@ -220,18 +276,25 @@ impl RenderArgs {
             runtime_image: self.runtime_image.clone(),
             runtime_version: self.runtime_version.clone(),
             gpus: self.gpus,
+            pipeline_parallel: self.pipeline_parallel,
             gpu_resource: self.gpu_resource.clone(),
             gpu_type: self.gpu_type.clone(),
             cpu: self.cpu.clone(),
             memory: self.memory.clone(),
+            ephemeral_storage: self.ephemeral_storage.clone(),
             node_selector: self.node_selector.iter().cloned().collect(),
             tolerations: self.toleration.clone(),
+            labels: self.label.iter().cloned().collect(),
+            annotations: self.annotation.iter().cloned().collect(),
             kserve_uid: self.kserve_uid,
             service_account: self.service_account.clone(),
             image_pull_secrets: self.image_pull_secret.clone(),
             args: self.arg.clone(),
             env: self.env.clone(),
             max_model_len: self.max_model_len,
+            load_format: self.load_format.clone(),
+            trust_remote_code: self.trust_remote_code,
+            no_scheduler: self.no_scheduler,
             stop: self.stop,
             allow_incomplete: self.allow_incomplete,
         }
@@ -240,22 +303,25 @@ impl RenderArgs {
 
 /// Renders. A tag is refused without `--resolve`, because the pods would change when somebody moves the tag.
 pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
-    let image: ImageRef = args.image.trim_start_matches("oci://").parse()?;
+    let mut options = args.options();
+    options.check()?;
     let template = args.template.as_ref().map(|file| {
         fs::read_to_string(file).map_err(|error| Failure::new(error, format!("read template `{}`", file.display())))
     });
     let template = template.transpose()?;
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
-    let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
-    let repository = connection.repository(&image, &progress)?;
-    let inspection = inspect::registry(&repository, &image).await;
-    let inspection = inspection.map_err(|error| Failure::of_image(error, &args.image))?;
-    if image.digest().is_none() && !args.resolve {
-        let pinned = image.with_digest(&inspection.digest);
-        return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
-            .hint(format!("name the digest it points to now, {pinned}, or let --resolve pin it")));
+    let served = read(&args.image, &args).await?;
+    if args.kind == RenderKind::NodeConfig {
+        return match template {
+            Some(_) => {
+                Err(Failure::say("`node-config` is no manifest, and fills no template").hint("leave --template out"))
+            }
+            None => Ok(Outcome::Answer(render::node_config(&served))),
+        };
     }
-    let rendered = rendered(&ServedImage::new(&image, &inspection), &args)?;
+    for (name, image) in &args.lora {
+        options.loras.push(Lora { name: name.clone(), image: read(image, &args).await? });
+    }
+    let rendered = rendered(&served, &options)?;
     for warning in &rendered.warnings {
         let remedy = remedies::of_render(warning).map(|remedy| format!(". {remedy}")).unwrap_or_default();
         ui::warn(&format!("{warning}{remedy}"));
@@ -266,10 +332,54 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// Renders what the arguments ask for. The comment in the YAML names options and commands of `modelcar`.
-fn rendered(subject: &ServedImage, args: &RenderArgs) -> Result<Rendered, RenderError> {
-    let check = format!("modelcar check - --expect {}", subject.digest);
-    Ok(render::render(subject, &args.options())?.with_check_command(&check).with_remedies(remedies::of_render))
+/// Reads what an image says of itself, and pins it.
+async fn read(name: &str, args: &RenderArgs) -> Result<ServedImage, Failure> {
+    let image: ImageRef = resolve::without_scheme(name).parse()?;
+    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
+    let repository = connection.repository(&image, &progress)?;
+    let inspection = inspect::registry(&repository, &image).await;
+    let inspection = inspection.map_err(|error| Failure::of_image(error, name))?;
+    if image.digest().is_none() && !args.resolve {
+        let pinned = image.with_digest(&inspection.digest);
+        return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
+            .hint(format!("name the digest it points to now, {pinned}, or let --resolve pin it")));
+    }
+    Ok(ServedImage::new(&image, &inspection))
+}
+
+/// Renders what the options ask for. The comment in the YAML names options and commands of `modelcar`.
+fn rendered(served: &ServedImage, options: &RenderOptions) -> Result<Rendered, RenderError> {
+    let rendered = render::render(served, options)?;
+    let commands = commands(served, options);
+    Ok(rendered.with_commands(&commands).with_remedies(remedies::of_render))
+}
+
+/// Returns the commands that try what is rendered. Everything in them was checked: it holds nothing that a shell acts on.
+fn commands(served: &ServedImage, options: &RenderOptions) -> Commands {
+    let image = served.image.with_digest(&served.digest);
+    let name = options.name.as_ref().map(|name| format!(" --name {name}")).unwrap_or_default();
+    // The namespace of a smoke test is made for it.
+    let own_name = || options.name.clone().unwrap_or_else(|| served.default_name());
+    let made = (options.kind == Kind::SmokeTest).then(|| format!("smoke-{}", own_name()));
+    let namespace = options.namespace.clone().or(made);
+    let there = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let delivery = match options.delivery {
+        Delivery::Sidecar => "",
+        Delivery::Native => " --native",
+        Delivery::Fetch => " --fetch",
+    };
+    let version = match options.version {
+        version if version == KserveVersion::default() => String::new(),
+        version => format!(" --kserve-version {version}"),
+    };
+    Commands {
+        check: format!("modelcar check - --expect {}", served.digest),
+        admission: format!(
+            "modelcar render {image} --kind admission-pod{name}{there}{delivery}{version} | kubectl create{there} \
+             --dry-run=server -o json -f - | modelcar check --admission -"
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use modelcar_core::{
 
 use modelcar_env::Environment;
 
-use crate::{args::ReuseArgs, hint::Failure};
+use crate::{args::ReuseArgs, hint::Failure, resolve};
 
 /// Returns where a push looks for layers; `None` when every layer is to be sent.
 ///
@@ -19,7 +19,11 @@ pub(crate) fn policy(args: &ReuseArgs) -> Result<Option<ReusePolicy>, Failure> {
     }
     let cache = args.cache_dir.as_deref().map(Cache::new).or_else(Environment::cache);
     let mut policy = ReusePolicy::default();
-    policy.images = args.reuse_from.iter().map(|name| Ok(name.parse()?)).collect::<Result<_, Failure>>()?;
+    policy.images = args
+        .reuse_from
+        .iter()
+        .map(|name| Ok(resolve::without_scheme(name).parse()?))
+        .collect::<Result<_, Failure>>()?;
     policy.copy = args.copy;
     policy.checkpoints = !args.no_checkpoint;
     policy.cache = cache.filter(|_| !args.no_cache);

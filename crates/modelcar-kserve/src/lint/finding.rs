@@ -95,6 +95,14 @@ findings! {
             /// As many can be stacked.
             most: usize,
         } => "layer-count", "{layers} layers are more than container runtimes stack ({most})";
+        /// One layer decides how long the pull takes.
+        LargeLayer {
+            /// Its digest.
+            digest: Digest,
+            /// Its size in GiB.
+            gib: u64,
+        } => "large-layer", "layer `{digest}` has {gib} GiB: one connection downloads the layer and one core unpacks it, unless the node \
+                             downloads layers in chunks";
         /// A compression that the download refuses.
         Zstd => "zstd", "layers are compressed with zstd, which KServe's download refuses";
         /// A type of layer that the download does not know.
@@ -202,8 +210,15 @@ findings! {
             missing: usize,
             /// How many the index names.
             of: usize,
-        } => "missing-shards", "`/{index}` names {of} files, and {missing} of them are not there, such as `{first}`: no server can \
+        } => "missing-shards", "`/{index}` names {of} files, and the image lacks {missing} of them, such as `{first}`: no server can \
                                 load the model";
+        /// No shard that an index names is there.
+        NoShards {
+            /// The index.
+            index: String,
+            /// How many the index names.
+            of: usize,
+        } => "missing-shards", "`/{index}` names {of} files, and the image has none of them";
         /// `/models` holds an adapter.
         AdapterAlone => "adapter", "/models holds an adapter (adapter_config.json) without its base model: a server can't load it alone";
         /// `/models` holds a cache of the Hub.
@@ -288,10 +303,12 @@ impl LintFinding {
             | Self::MissingManifest { .. }
             | Self::NoAmd64 { .. }
             | Self::NoStreaming
+            | Self::LargeLayer { .. }
             | Self::Whiteout { .. }
             | Self::NoModelsSeen
             | Self::OwnerOnly { .. }
             | Self::DanglingLink { is_needed: false, .. }
+            | Self::NoShards { .. }
             | Self::AdapterAlone
             | Self::HubCache { .. }
             | Self::HiddenOnly

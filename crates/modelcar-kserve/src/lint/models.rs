@@ -127,7 +127,10 @@ impl<'a> Models<'a> {
                 continue;
             }
             let missing: Vec<&String> = shards.iter().filter(|shard| !is_there(shard)).collect();
-            if let Some(first) = missing.first() {
+            if missing.len() == shards.len() {
+                // The index of weights that were left out; others may be there.
+                found.push(LintFinding::NoShards { index: path.to_owned(), of: shards.len() });
+            } else if let Some(first) = missing.first() {
                 let (index, first) = (path.to_owned(), (*first).clone());
                 found.push(LintFinding::MissingShards { index, first, missing: missing.len(), of: shards.len() });
             }

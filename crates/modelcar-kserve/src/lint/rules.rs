@@ -9,7 +9,7 @@ use super::{
     read::{Image, Platform},
     tree::{Entry, LayerNames, Tree},
 };
-use crate::SidecarUser;
+use crate::{SidecarUser, sizing::LARGE_LAYER_BYTES};
 
 /// Container runtimes stack that many layers.
 const LAYERS_MAX: usize = 127;
@@ -80,6 +80,11 @@ pub(super) fn platform(platform: &Platform, user: SidecarUser, found: &mut Vec<L
 fn layers(platform: &Platform, names: &[&LayerNames], found: &mut Vec<LintFinding>) {
     if platform.layers.len() > LAYERS_MAX {
         found.push(LintFinding::LayerCount { layers: platform.layers.len(), most: LAYERS_MAX });
+    }
+    if let Some(layer) =
+        platform.layers.iter().max_by_key(|layer| layer.size).filter(|layer| layer.size > LARGE_LAYER_BYTES)
+    {
+        found.push(LintFinding::LargeLayer { digest: layer.digest, gib: layer.size.div_ceil(1 << 30) });
     }
     let types: BTreeSet<&str> = platform.layers.iter().map(|layer| layer.media_type.as_str()).collect();
     for kind in types {

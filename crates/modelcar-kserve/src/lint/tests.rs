@@ -268,6 +268,9 @@ async fn layers_must_be_of_a_known_kind() {
     let mut artifact = Image::good();
     artifact.config_type = "application/vnd.cncf.model.config.v1+json";
     check("artifact", artifact, &["artifact"], "").await;
+    let mut large = Image::good();
+    large.layers[1]["size"] = json!(10_000_000_001_u64);
+    check("large", large, &["large-layer"], EVERYWHERE).await;
     let mut arm = Image::good();
     arm.platforms = vec!["arm64"];
     check("one platform", arm, &["platform"], EVERYWHERE).await;

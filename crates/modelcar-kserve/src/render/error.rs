@@ -1,5 +1,7 @@
 //! Why nothing can be rendered.
 
+use std::fmt;
+
 use modelcar_core::{ErrorKind, ModelcarError, text::excerpt};
 
 use crate::KserveVersion;
@@ -57,6 +59,25 @@ pub enum RenderError {
          characters"
     )]
     BadNamespace(String),
+    /// A value that Kubernetes does not take.
+    #[error("`{}` is not {setting}", excerpt(.value))]
+    BadValue {
+        /// What it was set for.
+        setting: Setting,
+        /// The value.
+        value: String,
+    },
+    /// The server would refuse sequences of that length.
+    #[error("the model was made for sequences of {most} tokens, and its server does not start for {tokens}")]
+    TooLong {
+        /// What is asked for.
+        tokens: u64,
+        /// The longest sequence of the model.
+        most: u64,
+    },
+    /// A server is asked for sequences without tokens.
+    #[error("a server needs room for one token at least")]
+    NoTokens,
     /// The objects can't be written as YAML.
     #[error("write the manifests as YAML")]
     Yaml(#[source] serde_saphyr::ser::Error),
@@ -73,4 +94,47 @@ impl ModelcarError for RenderError {
             _ => ErrorKind::InvalidInput,
         }
     }
+}
+
+macro_rules! settings {
+    ($($name:ident $doc:literal $rule:literal;)+) => {
+        /// What a value is for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Setting {
+            $(#[doc = $doc] $name,)+
+        }
+
+        impl fmt::Display for Setting {
+            /// Writes what the value should be.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => $rule,)+
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    Cpu "CPUs." "an amount of CPU above 0: write a number such as 4, 1.5 or 500m";
+    Memory "Memory." "an amount of memory: write whole bytes with a unit of Kubernetes, such as 16Gi or 500M";
+    EphemeralStorage "Disk that the server writes to." "an amount of disk: write whole bytes with a unit of Kubernetes, such as 10Gi";
+    GpuResource "Resource that counts GPUs." "a resource that a node counts: write DOMAIN/NAME, such as nvidia.com/gpu";
+    GpuType "Type of the GPUs." "a GPU type as a label of nodes: letters, digits, `-`, `_` and `.`, at most 63, such as nvidia-l4";
+    ServiceAccount "Service account." "the name of a service account: lower-case letters, digits, `-` and `.`";
+    PullSecret "Secret that the kubelet pulls with." "the name of a secret: lower-case letters, digits, `-` and `.`";
+    Runtime "Runtime." "the name of a serving runtime: lower-case letters, digits, `-` and `.`";
+    ModelFormat "Model format." "a model format: letters, digits, `-`, `_` and `.`";
+    ServedName "Name of the model in requests." "a name for requests: no space, no quote, no backslash, no `{{`, `}}` or `$(`";
+    LoadFormat "How the server reads the weights." "a load format: letters, digits, `-`, `_` and `.`";
+    Variable "Variable of the environment." "the name of a variable: letters, digits, `_`, `-` and `.`, and no digit first";
+    CustomContainer "Image of the server." "an image: write [REGISTRY/]NAME[:TAG][@sha256:DIGEST], in lower-case letters and without a scheme";
+    RuntimeImage "Image in place of the runtime's." "an image: write [REGISTRY/]NAME[:TAG][@sha256:DIGEST], in lower-case letters and without a scheme";
+    RuntimeVersion "Tag of the runtime's image." "a tag of an image: letters, digits, `_`, `-` and `.`, at most 128";
+    NodeSelector "Label of nodes." "a part of a node's label: letters, digits, `-`, `_` and `.`, at most 63, and a domain before the key's `/`";
+    Toleration "Taint." "a part of a taint: letters, digits, `-`, `_` and `.`, at most 63, and a domain before the key's `/`";
+    Label "Label." "a part of a label: letters, digits, `-`, `_` and `.`, at most 63, and a domain before the key's `/`";
+    Annotation "Annotation." "the key of an annotation that can be added: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/`; the keys deploymentMode, autoscalerClass and stop of serving.kserve.io have settings of their own";
+    Lora "Name of an adapter." "a name for an adapter: lower-case letters, digits and `-`, at most 63";
 }

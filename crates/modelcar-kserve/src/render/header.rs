@@ -2,24 +2,39 @@
 
 use modelcar_core::text::one_line;
 
-use super::{options::Kind, resolved::Resolved, warning::Warning};
+use super::{
+    options::Kind,
+    resolved::{Family, Resolved},
+    warning::Warning,
+};
 use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
 
 const GIB: u64 = 1 << 30;
+
+/// Shell commands of the caller for the comment, where objects are tried. They name a program of the caller's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// Reads pods as JSON from its stdin and says whether they serve.
+    pub check: String,
+    /// Asks KServe's webhook what it injects into a pod of the service, in the namespace of the service.
+    pub admission: String,
+}
 
 /// The comment, but for its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comment {
     facts: Vec<String>,
-    commands: Commands,
+    steps: Vec<Step>,
 }
 
-/// Commands to try what is rendered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Commands {
-    lines: Vec<String>,
-    /// The line that shows the pods.
-    shows_pods: Option<usize>,
+/// A line of the commands to try what is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Line(String),
+    /// A line that prints pods, for the caller's check to read.
+    Pods(String),
+    /// The place of the caller's question to the webhook, with what stands before it and what stands there otherwise.
+    Admission(&'static str, String),
 }
 
 impl Comment {
@@ -27,16 +42,22 @@ impl Comment {
         let mut facts = vec![title(resolved)];
         facts.extend(model(resolved));
         facts.extend(gpu(resolved));
-        facts.extend(disk(resolved));
+        if resolved.options.kind != Kind::AdmissionPod {
+            facts.extend(disk(resolved));
+            facts.push(format!("Pull: {}.", resolved.served.pull));
+        }
         facts.push(format!("For KServe {}.", resolved.options.version));
-        Self { facts, commands: commands(resolved) }
+        Self { facts, steps: steps(resolved) }
     }
 
-    /// Lets the line that shows the pods hand them to `command`.
-    pub(super) fn check_with(&mut self, command: &str) {
-        let commands = &mut self.commands;
-        if let Some(line) = commands.shows_pods.take().and_then(|at| commands.lines.get_mut(at)) {
-            *line = format!("{line} -o json | {command}");
+    /// Puts the caller's commands into their places.
+    pub(super) fn check_with(&mut self, commands: &Commands) {
+        for step in &mut self.steps {
+            *step = Step::Line(match step {
+                Step::Line(line) => std::mem::take(line),
+                Step::Pods(line) => format!("{line} -o json | {}", commands.check),
+                Step::Admission(before, _) => format!("{before}{}", commands.admission),
+            });
         }
     }
 
@@ -48,7 +69,7 @@ impl Comment {
             let remedy = remedy.map(|remedy| format!(" {}.", one_line(remedy))).unwrap_or_default();
             wrap(&format!("Warning: {warning}.{remedy}"), &mut lines);
         }
-        lines.extend(self.commands.lines.iter().cloned());
+        lines.extend(self.steps.iter().map(Step::text));
         lines
     }
 }
@@ -84,13 +105,18 @@ fn model(resolved: &Resolved<'_>) -> Option<String> {
 }
 
 fn gpu(resolved: &Resolved<'_>) -> Option<String> {
-    let need = resolved.gpu_memory().filter(|_| resolved.gpus > 0 && resolved.options.kind != Kind::Prepull)?;
+    let need = resolved.gpu_memory().filter(|_| resolved.gpus > 0 && resolved.has_server())?;
     let cache = match (need.cache, resolved.sequence()) {
         (1.., Some(tokens)) => format!(" + {} cache of one sequence of {tokens} tokens", gib(need.cache)),
         _ => String::new(),
     };
+    let gpus = match resolved.all_gpus() {
+        1 => String::new(),
+        gpus => format!(" on {gpus} GPUs"),
+    };
+    let percent = resolved.gpu_percent();
     Some(format!(
-        "GPU memory: {} = {} weights{cache} + {} runtime.",
+        "GPU memory: {} = {} weights{cache} + {} runtime{gpus}; the server takes {percent} % of the GPUs' memory.",
         gib(need.total()),
         gib(need.weights),
         gib(need.runtime)
@@ -125,46 +151,98 @@ fn disk(resolved: &Resolved<'_>) -> Vec<String> {
     lines
 }
 
-fn commands(resolved: &Resolved<'_>) -> Commands {
-    match resolved.options.kind {
-        Kind::InferenceService | Kind::LlmInferenceService => Commands::default(),
-        Kind::SmokeTest => smoke_test(resolved),
-        Kind::Prepull => prepull(resolved),
+impl Step {
+    fn text(&self) -> String {
+        match self {
+            Self::Line(line) | Self::Pods(line) => line.clone(),
+            Self::Admission(before, otherwise) => format!("{before}{otherwise}"),
+        }
     }
 }
 
-fn smoke_test(resolved: &Resolved<'_>) -> Commands {
-    let name = &resolved.name;
-    let namespace = resolved.namespace.as_deref().unwrap_or_default();
-    let pod = format!("kubectl get pod -n {namespace} -l serving.kserve.io/inferenceservice={name}");
-    let lines = vec![
-        String::new(),
-        "Try it:".to_owned(),
-        "  kubectl apply -f FILE".to_owned(),
-        format!("  kubectl wait -n {namespace} --for=condition=Ready --timeout=30m isvc/{name}"),
-        format!("  {pod}"),
-        format!("  kubectl port-forward -n {namespace} $({pod} -o name | head -n 1) 8080:8080 &"),
-        "  curl http://127.0.0.1:8080/v1/models".to_owned(),
-        "Remove it:".to_owned(),
-        if resolved.is_scratch {
-            format!("  kubectl delete namespace {namespace}")
-        } else {
-            format!("  kubectl delete isvc/{name} -n {namespace}")
-        },
-    ];
-    Commands { lines, shows_pods: Some(4) }
+fn steps(resolved: &Resolved<'_>) -> Vec<Step> {
+    let lines = match resolved.options.kind {
+        Kind::InferenceService => return told(service(resolved, "isvc")),
+        Kind::LlmInferenceService => return told(service(resolved, "llmisvc")),
+        Kind::SmokeTest => return smoke_test(resolved),
+        Kind::AdmissionPod => {
+            let ask = "kubectl create --dry-run=server -o json -f FILE".to_owned();
+            return vec![Step::Line(String::new()), Step::Admission("Ask KServe's webhook:  ", ask)];
+        }
+        Kind::Prepull => prepull(resolved),
+    };
+    told(lines)
 }
 
-fn prepull(resolved: &Resolved<'_>) -> Commands {
+fn told(lines: Vec<String>) -> Vec<Step> {
+    lines.into_iter().map(Step::Line).collect()
+}
+
+/// Returns ` -n NAMESPACE`, where one is named.
+fn there(resolved: &Resolved<'_>) -> String {
+    resolved.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default()
+}
+
+/// The commands of a service's life; `kind` is its short name.
+fn service(resolved: &Resolved<'_>, kind: &str) -> Vec<String> {
+    let (name, there) = (&resolved.name, there(resolved));
+    vec![
+        String::new(),
+        "Validate:  kubectl apply --dry-run=server -f FILE".to_owned(),
+        format!("Pause:  kubectl annotate {kind}/{name}{there} serving.kserve.io/stop=true --overwrite"),
+        format!("Resume:  kubectl annotate {kind}/{name}{there} serving.kserve.io/stop-"),
+    ]
+}
+
+/// The injection is looked at first: it takes a second, and needs neither the image nor a GPU.
+fn smoke_test(resolved: &Resolved<'_>) -> Vec<Step> {
+    let (name, there) = (&resolved.name, there(resolved));
+    let pod = format!("kubectl get pod{there} -l serving.kserve.io/inferenceservice={name}");
+    let minutes = resolved.served.pull.minutes_to_ready(resolved.server_bytes() > 0);
+    let mut steps = told(vec![String::new(), "Try it:".to_owned(), "  kubectl apply -f FILE".to_owned()]);
+    steps.push(Step::Admission("  ", pod.clone()));
+    steps.push(Step::Line(format!("  kubectl wait{there} --for=condition=Ready --timeout={minutes}m isvc/{name}")));
+    steps.push(Step::Pods(format!("  {pod}")));
+    steps.extend(told(vec![
+        format!("  kubectl port-forward{there} $({pod} -o name | head -n 1) 8080:8080 &"),
+        format!("  curl {}", request(resolved)),
+        "Remove it:".to_owned(),
+        if resolved.is_scratch {
+            format!("  kubectl delete namespace {}", resolved.namespace.as_deref().unwrap_or_default())
+        } else {
+            format!("  kubectl delete isvc/{name}{there}")
+        },
+    ]));
+    steps
+}
+
+/// Returns the request that tries the model, as `curl` takes it: a chat where the model can, or else the list of models.
+fn request(resolved: &Resolved<'_>) -> String {
+    let host = "http://127.0.0.1:8080";
+    let chats = resolved.served.facts.chat_template == Some(true) && resolved.runs_vllm();
+    if !chats {
+        return format!("{host}/v1/models");
+    }
+    // KServe's own server has the paths of OpenAI below one of its own.
+    let root = if resolved.server.family == Family::HuggingFace { "/openai" } else { "" };
+    let message = r#""messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16"#;
+    let name = &resolved.served_name;
+    format!(
+        "{host}{root}/v1/chat/completions -H 'Content-Type: application/json' -d '{{\"model\": \"{name}\", {message}}}'"
+    )
+}
+
+fn prepull(resolved: &Resolved<'_>) -> Vec<String> {
     let mut lines = vec![String::new()];
     if resolved.node_selector().is_empty() {
         lines.push("Choose nodes:  kubectl label node NODE modelcar.io/prepull=true".to_owned());
     }
-    let there = resolved.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    let set = format!("daemonset/prepull-{}{there}", resolved.name);
-    lines.push(format!("Wait for it:  kubectl rollout status {set} --timeout=60m"));
+    let set = format!("daemonset/prepull-{}{}", resolved.name, there(resolved));
+    let minutes = resolved.served.pull.minutes_to_ready(false).max(60);
+    lines.push(format!("See that nodes fit (DESIRED is not 0):  kubectl get {set}"));
+    lines.push(format!("Wait for it:  kubectl rollout status {set} --timeout={minutes}m"));
     lines.push(format!("Remove it:  kubectl delete {set}"));
-    Commands { lines, shows_pods: None }
+    lines
 }
 
 /// Widest line of the comment, without `# `.

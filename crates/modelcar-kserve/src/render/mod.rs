@@ -3,8 +3,11 @@
 //! Objects are structs; the YAML is what they serialise to, under a comment that says what a node and a GPU need. What
 //! does not go together is an error, what may surprise is a warning. Options of a command line are named by its caller.
 
+mod conflicts;
 mod error;
 mod header;
+mod helpers;
+mod node_config;
 pub mod objects;
 mod options;
 mod pods;
@@ -16,23 +19,26 @@ mod services;
 mod template;
 #[cfg(test)]
 mod tests;
+mod values;
 mod warning;
 mod warnings;
 
 use modelcar_core::text::one_line;
 use serde::Serialize;
 
-pub use self::{
-    error::RenderError,
-    objects::Object,
-    options::{Autoscaler, DeploymentMode, InvalidToleration, Kind, RenderOptions},
-    served_image::ServedImage,
-    warning::{ImageRewrite, UnusedOption, Warning},
-};
 use self::{
     error::{MAX_NAME, MAX_NAMESPACE},
     objects::Namespace,
     resolved::Resolved,
+};
+pub use self::{
+    error::{RenderError, Setting},
+    header::Commands,
+    node_config::node_config,
+    objects::Object,
+    options::{Autoscaler, Delivery, DeploymentMode, DeploymentStrategy, InvalidToleration, Kind, Lora, RenderOptions},
+    served_image::ServedImage,
+    warning::{ImageRewrite, UnusedOption, Warning},
 };
 pub use crate::{InvalidUser, SidecarUser};
 
@@ -57,16 +63,21 @@ pub struct Rendered {
 /// # Errors
 /// When options contradict each other or what the release or the image can do.
 pub fn render(served: &ServedImage, options: &RenderOptions) -> Result<Rendered, RenderError> {
-    check(served, options)?;
+    options.check()?;
+    conflicts::check(served, options)?;
     let served = &served.in_lines();
     let resolved = Resolved::new(served, options);
+    if let Some((one, other)) = resolved.conflict() {
+        return Err(RenderError::Conflict(one, other));
+    }
     if !is_name(&resolved.name) {
         return Err(RenderError::BadName(resolved.name));
     }
-    if let Some(namespace) = resolved.namespace.as_ref().filter(|namespace| !is_label(namespace, MAX_NAMESPACE)) {
+    if let Some(namespace) = resolved.namespace.as_ref().filter(|namespace| !values::is_label(namespace, MAX_NAMESPACE))
+    {
         return Err(RenderError::BadNamespace(namespace.clone()));
     }
-    if let Some((file, found)) = resolved.hostile_file().filter(|_| options.kind != Kind::Prepull) {
+    if let Some((file, found)) = resolved.hostile_file().filter(|_| resolved.has_server()) {
         return Err(RenderError::UnsafeFile { file: file.to_owned(), found });
     }
     let objects = match options.kind {
@@ -75,7 +86,8 @@ pub fn render(served: &ServedImage, options: &RenderOptions) -> Result<Rendered,
         }
         Kind::InferenceService | Kind::SmokeTest => vec![services::inference_service(&resolved)],
         Kind::LlmInferenceService => vec![services::llm_inference_service(&resolved)],
-        Kind::Prepull => vec![pods::prepull(&resolved)],
+        Kind::Prepull => vec![helpers::prepull(&resolved)],
+        Kind::AdmissionPod => vec![helpers::admission(&resolved)],
     };
     let warnings = warnings::find(&resolved);
     let comment = header::Comment::new(&resolved);
@@ -105,11 +117,10 @@ impl Rendered {
         self
     }
 
-    /// Returns the same with a shell command in the comment of a smoke test, which reads the pods as JSON from its stdin
-    /// and says whether they serve.
+    /// Returns the same with the caller's commands in the comment, where the objects are tried.
     #[must_use]
-    pub fn with_check_command(mut self, command: &str) -> Self {
-        self.comment.check_with(command);
+    pub fn with_commands(mut self, commands: &Commands) -> Self {
+        self.comment.check_with(commands);
         self.header = self.comment.lines(&self.warnings, &self.remedies);
         self
     }
@@ -153,61 +164,9 @@ fn yaml(object: &impl Serialize) -> Result<String, RenderError> {
     Ok(text)
 }
 
-fn check(served: &ServedImage, options: &RenderOptions) -> Result<(), RenderError> {
-    let version = options.version;
-    let llm = options.kind == Kind::LlmInferenceService;
-    let prepull = options.kind == Kind::Prepull;
-    let unsupported = |what, since| Err(RenderError::Unsupported { version, what, since });
-    if options.native && !version.has_native() {
-        return unsupported("image volumes (`oci+native://`)", "0.20");
-    }
-    if llm && !version.has_llm_v1alpha2() {
-        return unsupported("LLMInferenceService v1alpha2", "0.17");
-    }
-    if options.storage_uris && !version.has_oci_storage_uris() {
-        return unsupported("`storageUris` that mount OCI images", "0.19");
-    }
-    let custom = options.custom_container.is_some();
-    let conflicts = [
-        (custom && llm, "a custom container", "an LLMInferenceService"),
-        (options.storage_uris && llm, "`storageUris`", "an LLMInferenceService"),
-        (custom && options.runtime.is_some(), "a custom container", "a runtime"),
-        (custom && options.runtime_version.is_some(), "a custom container", "a runtime version"),
-        (custom && options.runtime_image.is_some(), "a custom container", "a runtime image"),
-        (options.runtime_image.is_some() && options.runtime_version.is_some(), "a runtime image", "a runtime version"),
-        (llm && options.runtime.is_some(), "an LLMInferenceService", "a runtime"),
-        (llm && options.runtime_version.is_some(), "an LLMInferenceService", "a runtime version"),
-        (options.mode == DeploymentMode::Knative && options.autoscaler.is_some(), "Knative", "an autoscaler"),
-        // The kubelet refuses a root that must not be root, which beside an image volume stands in the pod.
-        (options.native && options.kserve_uid == SidecarUser::Uid(0) && !prepull, "an image volume", "the user root"),
-        (options.min_replicas > options.max_replicas.or(options.min_replicas), "these smallest", "largest replicas"),
-    ];
-    if let Some((_, one, other)) = conflicts.into_iter().find(|(conflict, ..)| *conflict) {
-        return Err(RenderError::Conflict(one, other));
-    }
-    if llm && resolved::is_gguf(served) {
-        return Err(RenderError::LlmGguf);
-    }
-    if served.facts.is_broken() && !options.allow_incomplete {
-        let flaws: Vec<&str> = served.facts.flaws.iter().map(String::as_str).collect();
-        return Err(RenderError::Incomplete(flaws.join(", ")));
-    }
-    if served.has_base == Some(false) && !options.native {
-        return Err(RenderError::NoShell);
-    }
-    Ok(())
-}
-
 /// Labels of RFC 1035, which is what an `InferenceService` must be named by.
 fn is_name(name: &str) -> bool {
-    is_label(name, MAX_NAME) && name.starts_with(|c: char| c.is_ascii_lowercase())
-}
-
-/// Labels of RFC 1123, which may begin with a digit.
-fn is_label(name: &str, max: usize) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edge = |c: char| c != '-' && inner(c);
-    name.starts_with(edge) && name.ends_with(edge) && name.chars().all(inner) && name.len() <= max
+    values::is_label(name, MAX_NAME) && name.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn scratch_namespace(resolved: &Resolved<'_>) -> Object {

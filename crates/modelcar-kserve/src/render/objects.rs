@@ -17,6 +17,8 @@ pub enum Object {
     LlmInferenceService(Box<LlmInferenceService>),
     /// A daemon set.
     DaemonSet(Box<DaemonSet>),
+    /// A pod.
+    Pod(Box<Pod>),
 }
 
 macro_rules! objects {
@@ -132,6 +134,8 @@ objects! {
         node_selector: BTreeMap<String, String>,
         /// Taints it stands.
         tolerations: Vec<Toleration>,
+        /// How a Deployment replaces its pods.
+        deployment_strategy: Option<Strategy>,
         /// Users and groups of all containers.
         security_context: Option<PodSecurityContext>,
         /// Where the model comes from, in place of a model's `storageUri` (0.16).
@@ -142,6 +146,52 @@ objects! {
         containers: Vec<Container>,
         /// Volumes of the pod.
         volumes: Vec<Volume>,
+        /// Further pods that share the model.
+        worker_spec: Option<Workers>,
+    }
+    /// How a Deployment replaces its pods.
+    Strategy {
+        /// `Recreate` or `RollingUpdate`.
+        strategy: &'static str = "type",
+        /// How many at a time.
+        rolling_update: Option<RollingUpdate>,
+    }
+    /// How many pods are replaced at a time.
+    RollingUpdate {
+        /// Pods above the number that is wanted.
+        max_surge: u32,
+        /// Pods below it.
+        max_unavailable: u32,
+    }
+    /// Further pods that share the model of an inference service.
+    Workers {
+        /// All pods, the first one included.
+        pipeline_parallel_size: u32,
+        /// GPUs of each pod.
+        tensor_parallel_size: u32,
+        /// Service account.
+        service_account_name: Option<String>,
+        /// Secrets that the kubelet pulls with.
+        image_pull_secrets: Vec<LocalObjectReference>,
+        /// Labels of the nodes that may run them.
+        node_selector: BTreeMap<String, String>,
+        /// Taints they stand.
+        tolerations: Vec<Toleration>,
+        /// Users and groups of all containers.
+        security_context: Option<PodSecurityContext>,
+        /// Containers, over those of the runtime.
+        containers: Vec<Container>,
+    }
+    /// A pod.
+    Pod {
+        /// `v1`.
+        api_version: &'static str,
+        /// `Pod`.
+        kind: &'static str,
+        /// Name, labels and annotations.
+        metadata: ObjectMeta,
+        /// What it is.
+        spec: PodSpec,
     }
     /// A model with its runtime.
     Model {
@@ -363,7 +413,7 @@ objects! {
         /// A route made by KServe.
         route: Empty,
         /// The scheduler that spreads requests.
-        scheduler: Empty,
+        scheduler: Option<Empty>,
     }
     /// A daemon set.
     DaemonSet {
@@ -395,7 +445,7 @@ objects! {
         /// The pod.
         spec: PodSpec,
     }
-    /// A pod.
+    /// What a pod is.
     PodSpec {
         /// Service account.
         service_account_name: Option<String>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use modelcar_core::{ErrorKind, ModelcarError};
 
-use super::objects::Toleration;
+use super::{objects::Toleration, served_image::ServedImage};
 use crate::{KserveVersion, SidecarUser};
 
 /// What is rendered.
@@ -19,6 +19,48 @@ pub enum Kind {
     SmokeTest,
     /// A `DaemonSet` that pulls the image on chosen nodes and keeps it there.
     Prepull,
+    /// A `Pod` that is only shown to KServe's webhook, by a dry run: what comes back shows what the webhook injects.
+    AdmissionPod,
+}
+
+/// How the model gets from the image to the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// A sidecar of the image holds it (`oci://`).
+    #[default]
+    Sidecar,
+    /// An image volume (`oci+native://`).
+    Native,
+    /// An init container of KServe downloads it (`oci+fetch://`).
+    Fetch,
+}
+
+impl Delivery {
+    pub(super) fn scheme(self) -> &'static str {
+        match self {
+            Self::Sidecar => "oci",
+            Self::Native => "oci+native",
+            Self::Fetch => "oci+fetch",
+        }
+    }
+}
+
+/// How the pods of a Deployment are replaced by new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentStrategy {
+    /// All old pods end before new ones start.
+    Recreate,
+    /// One after another, an old pod ends before its new one starts.
+    NoSurge,
+}
+
+/// An adapter that is served beside the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lora {
+    /// Its name in requests.
+    pub name: String,
+    /// The image that holds it.
+    pub image: ServedImage,
 }
 
 /// How KServe deploys an `InferenceService`.
@@ -71,14 +113,18 @@ pub struct RenderOptions {
     pub served_name: Option<String>,
     /// Image of a server that is run in place of a runtime.
     pub custom_container: Option<String>,
-    /// Mount the image as a volume (`oci+native://`) in place of the sidecar.
-    pub native: bool,
+    /// How the model gets to the server.
+    pub delivery: Delivery,
     /// Write `storageUris` in place of a model's `storageUri`.
     pub storage_uris: bool,
+    /// Adapters that are served beside the model.
+    pub loras: Vec<Lora>,
     /// How KServe deploys it.
     pub mode: DeploymentMode,
     /// What sets the number of replicas; KServe's default.
     pub autoscaler: Option<Autoscaler>,
+    /// How pods are replaced in the standard mode; KServe's default.
+    pub deployment_strategy: Option<DeploymentStrategy>,
     /// Fewest replicas.
     pub min_replicas: Option<u32>,
     /// Most replicas.
@@ -93,6 +139,8 @@ pub struct RenderOptions {
     pub runtime_version: Option<String>,
     /// Number of GPUs; 1 for models that generate, else 0.
     pub gpus: Option<u32>,
+    /// Pods that share the layers of the model, each with the number of GPUs; 1.
+    pub pipeline_parallel: u32,
     /// Resource that counts GPUs.
     pub gpu_resource: String,
     /// GPU type, as GKE labels its nodes.
@@ -101,10 +149,16 @@ pub struct RenderOptions {
     pub cpu: Option<String>,
     /// Memory request and limit; by weights and GPUs.
     pub memory: Option<String>,
+    /// Request for disk that the server writes to; 10 GiB.
+    pub ephemeral_storage: Option<String>,
     /// Labels of the nodes that may run it.
     pub node_selector: BTreeMap<String, String>,
     /// Taints it stands.
     pub tolerations: Vec<Toleration>,
+    /// Further labels of the objects.
+    pub labels: BTreeMap<String, String>,
+    /// Further annotations of the objects.
+    pub annotations: BTreeMap<String, String>,
     /// The user that KServe's configuration gives to sidecars; beside an image volume the server's user.
     pub kserve_uid: SidecarUser,
     /// Service account.
@@ -117,6 +171,12 @@ pub struct RenderOptions {
     pub env: Vec<(String, String)>,
     /// Longest sequence in tokens; the model's own.
     pub max_model_len: Option<u64>,
+    /// How the server reads the weights, in its own words.
+    pub load_format: Option<String>,
+    /// Let the server run code that the model brings.
+    pub trust_remote_code: bool,
+    /// Leave out the scheduler of an `LLMInferenceService`.
+    pub no_scheduler: bool,
     /// Create it stopped.
     pub stop: bool,
     /// Render for an image that says that files of its model are missing or broken.
@@ -124,19 +184,21 @@ pub struct RenderOptions {
 }
 
 impl Default for RenderOptions {
-    /// An `InferenceService` for the latest release, everything else derived.
+    /// An `InferenceService` for the release that is tested most, everything else derived.
     fn default() -> Self {
         Self {
             kind: Kind::default(),
-            version: KserveVersion::LATEST,
+            version: KserveVersion::default(),
             name: None,
             namespace: None,
             served_name: None,
             custom_container: None,
-            native: false,
+            delivery: Delivery::default(),
             storage_uris: false,
+            loras: Vec::new(),
             mode: DeploymentMode::default(),
             autoscaler: None,
+            deployment_strategy: None,
             min_replicas: None,
             max_replicas: None,
             runtime: None,
@@ -144,18 +206,25 @@ impl Default for RenderOptions {
             runtime_image: None,
             runtime_version: None,
             gpus: None,
+            pipeline_parallel: 1,
             gpu_resource: "nvidia.com/gpu".to_owned(),
             gpu_type: None,
             cpu: None,
             memory: None,
+            ephemeral_storage: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             kserve_uid: SidecarUser::default(),
             service_account: None,
             image_pull_secrets: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
             max_model_len: None,
+            load_format: None,
+            trust_remote_code: false,
+            no_scheduler: false,
             stop: false,
             allow_incomplete: false,
         }

@@ -1,17 +1,15 @@
-//! Parts of pods: environment, resources, arguments; and the daemon set that pulls an image.
+//! Parts of pods: environment, resources, arguments.
 
 use std::collections::BTreeMap;
 
 use super::{
-    objects::{
-        Container, DaemonSet, DaemonSetSpec, EmptyDir, EnvVar, ImageVolume, LocalObjectReference, Object, ObjectMeta,
-        PodSpec, PodTemplate, Resources, Selector, Volume, VolumeMount,
-    },
-    options::Kind,
+    objects::{EmptyDir, EnvVar, LocalObjectReference, Resources, Volume, VolumeMount},
+    options::{Delivery, Kind, Lora},
     resolved::{Family, MODEL_PATH, Resolved},
-    rights,
 };
 use modelcar_core::facts::{ModelFacts, Task};
+
+use crate::sizing::PODS_BYTES;
 
 /// Variables of every server: nothing is fetched, and a user without an entry in `/etc/passwd` has a home to write to.
 ///
@@ -29,22 +27,44 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("TRITON_CACHE_DIR", "/tmp/triton"),
 ];
 
+/// Variables of servers that are vLLM or hold it: it tells nobody that it is used. Unless told otherwise, it sends the
+/// model's architecture and the machine's kind to its makers at every start.
+const WITHOUT_STATISTICS: [(&str, &str); 2] = [("VLLM_NO_USAGE_STATS", "1"), ("DO_NOT_TRACK", "1")];
+
+/// Disk that a server writes to: caches and logs. `docs/node-sizing.md` counts with it.
+const WRITTEN_BYTES: u64 = PODS_BYTES;
+
 /// Returns the environment, with what the user sets in place of what is set by itself.
 pub(super) fn environment(resolved: &Resolved<'_>) -> Vec<EnvVar> {
     let own = &resolved.options.env;
     let replaced = |name: &str| own.iter().any(|(own, _)| own == name);
-    let fixed = ENVIRONMENT.iter().filter(|(name, _)| !replaced(name)).map(|(name, value)| EnvVar::new(*name, *value));
+    let statistics = WITHOUT_STATISTICS.iter().filter(|_| resolved.server.family != Family::Other);
+    let fixed = ENVIRONMENT
+        .iter()
+        .chain(statistics)
+        .filter(|(name, _)| !replaced(name))
+        .map(|(name, value)| EnvVar::new(*name, *value));
     fixed.chain(own.iter().map(|(name, value)| EnvVar::new(name, value))).collect()
 }
 
-/// Returns equal requests and limits.
+/// Returns equal requests and limits; of disk a request alone, because a pod that writes more than a limit is evicted.
 pub(super) fn resources(resolved: &Resolved<'_>) -> Resources {
     let mut amounts =
         BTreeMap::from([("cpu".to_owned(), resolved.cpu.clone()), ("memory".to_owned(), resolved.memory.clone())]);
     if resolved.gpus > 0 {
         amounts.insert(resolved.options.gpu_resource.clone(), resolved.gpus.to_string());
     }
-    Resources { requests: amounts.clone(), limits: amounts }
+    let limits = amounts.clone();
+    amounts.insert("ephemeral-storage".to_owned(), disk(resolved));
+    Resources { requests: amounts, limits }
+}
+
+/// Returns the disk that the pod asks for. A model that KServe downloads lies in the pod too.
+fn disk(resolved: &Resolved<'_>) -> String {
+    const GIB: u64 = 1 << 30;
+    let model = if resolved.options.delivery == Delivery::Fetch { resolved.served.bytes.unpacked } else { 0 };
+    let bytes = WRITTEN_BYTES.saturating_add(model);
+    resolved.options.ephemeral_storage.clone().unwrap_or_else(|| format!("{}Gi", bytes.div_ceil(GIB)))
 }
 
 /// Returns the server's arguments that follow from the model, and the user's after them.
@@ -68,6 +88,8 @@ pub(super) fn arguments(resolved: &Resolved<'_>) -> Vec<String> {
             if let Some(len) = resolved.options.max_model_len {
                 args.push(format!("--max-model-len={len}"));
             }
+            args.extend(resolved.options.trust_remote_code.then(|| "--trust-remote-code".to_owned()));
+            args.extend(lora_arguments(resolved));
         }
         Family::HuggingFace => {
             args.extend(task_arguments(facts).into_iter().map(str::to_owned));
@@ -77,14 +99,44 @@ pub(super) fn arguments(resolved: &Resolved<'_>) -> Vec<String> {
             if let Some(len) = resolved.options.max_model_len {
                 args.push(format!("--max_model_len={len}"));
             }
-            if resolved.gpus > 1 {
+            // For several pods KServe tells the server itself.
+            if resolved.gpus > 1 && !resolved.is_spread() {
                 args.push(format!("--tensor-parallel-size={}", resolved.gpus));
             }
+            args.extend(resolved.options.trust_remote_code.then(|| "--trust_remote_code".to_owned()));
         }
-        Family::Other => {}
+        // Whoever brings the server knows whether it takes this.
+        Family::Other => args.extend(resolved.options.trust_remote_code.then(|| "--trust-remote-code".to_owned())),
+    }
+    if let Some(format) = &resolved.options.load_format {
+        args.push(format!("--load-format={format}"));
     }
     args.extend(resolved.options.args.iter().cloned());
     args
+}
+
+/// Ranks of adapters that vLLM has room for; it makes room for 16 by itself.
+const LORA_RANKS: [u64; 6] = [32, 64, 128, 256, 320, 512];
+
+/// Returns the arguments that name the adapters.
+fn lora_arguments(resolved: &Resolved<'_>) -> Vec<String> {
+    let loras = &resolved.options.loras;
+    if loras.is_empty() {
+        return Vec::new();
+    }
+    let mut args = vec!["--enable-lora".to_owned()];
+    let rank = loras.iter().filter_map(|lora| lora.image.facts.adapter_rank).max().unwrap_or_default();
+    if let Some(room) = LORA_RANKS.iter().find(|room| rank > 16 && **room >= rank) {
+        args.push(format!("--max-lora-rank={room}"));
+    }
+    args.push("--lora-modules".to_owned());
+    args.extend(loras.iter().map(|lora| format!("{}={}", lora.name, lora_path(lora))));
+    args
+}
+
+/// Returns where the server sees an adapter. KServe mounts each image's parent folder, which no two images may share.
+pub(super) fn lora_path(lora: &Lora) -> String {
+    format!("/mnt/adapters/{}/adapter", lora.name)
 }
 
 /// Returns the name in requests where the runtime would give another one: that of the service.
@@ -110,63 +162,6 @@ fn task_arguments(facts: &ModelFacts) -> Vec<&'static str> {
 
 pub(super) fn pull_secrets(resolved: &Resolved<'_>) -> Vec<LocalObjectReference> {
     resolved.options.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect()
-}
-
-/// The label of the nodes that pull, unless others are named.
-const PREPULL_LABEL: &str = "modelcar.io/prepull";
-/// Runs nothing; part of every cluster.
-const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
-
-/// Returns a daemon set whose pods hold the image: the kubelet removes no image that a container uses.
-pub(super) fn prepull(resolved: &Resolved<'_>) -> Object {
-    let name = format!("prepull-{}", resolved.name);
-    let labels = BTreeMap::from([("app.kubernetes.io/name".to_owned(), name.clone())]);
-    let amounts = BTreeMap::from([("cpu".to_owned(), "10m".to_owned()), ("memory".to_owned(), "15Mi".to_owned())]);
-    let mut holder = Container {
-        name: "hold".to_owned(),
-        resources: Some(Resources { requests: amounts.clone(), limits: amounts }),
-        security_context: Some(rights::of_holder(resolved)),
-        ..Container::default()
-    };
-    let mut volumes = Vec::new();
-    let reference = resolved.served.pinned();
-    if resolved.is_sidecar() {
-        holder.image = Some(reference);
-        holder.command = vec!["sleep".to_owned(), "infinity".to_owned()];
-    } else {
-        holder.image = Some(PAUSE_IMAGE.to_owned());
-        holder.volume_mounts =
-            vec![VolumeMount { name: "model".to_owned(), mount_path: MODEL_PATH.to_owned(), read_only: Some(true) }];
-        let image = Some(ImageVolume { reference, pull_policy: "IfNotPresent" });
-        volumes.push(Volume { name: "model".to_owned(), empty_dir: None, image });
-    }
-    let mut node_selector = resolved.node_selector();
-    if node_selector.is_empty() {
-        node_selector.insert(PREPULL_LABEL.to_owned(), "true".to_owned());
-    }
-    let spec = PodSpec {
-        service_account_name: resolved.options.service_account.clone(),
-        automount_service_account_token: Some(false),
-        image_pull_secrets: pull_secrets(resolved),
-        node_selector,
-        tolerations: resolved.options.tolerations.clone(),
-        security_context: None,
-        termination_grace_period_seconds: Some(0),
-        containers: vec![holder],
-        volumes,
-    };
-    let template = PodTemplate { metadata: ObjectMeta { labels: labels.clone(), ..ObjectMeta::default() }, spec };
-    Object::DaemonSet(Box::new(DaemonSet {
-        api_version: "apps/v1",
-        kind: "DaemonSet",
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: resolved.namespace.clone(),
-            labels: labels.clone(),
-            annotations: BTreeMap::new(),
-        },
-        spec: DaemonSetSpec { selector: Selector { match_labels: labels }, template },
-    }))
 }
 
 /// Returns the shared memory that processes of one server talk through.

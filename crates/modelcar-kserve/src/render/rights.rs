@@ -17,7 +17,7 @@ const SECCOMP: SeccompProfile = SeccompProfile { profile: "RuntimeDefault" };
 /// any case. A container runtime takes no group without a user, so both are written or neither. KServe writes its
 /// `uidModelcar` over the user of both containers, so they stay equal where the configuration has another one.
 ///
-/// With an image volume: what the Pod Security level `restricted` asks for and KServe's runtimes leave out.
+/// With an image volume or a download: what the Pod Security level `restricted` asks for and KServe's runtimes leave out.
 ///
 /// Knative takes none unless a feature flag is set: [`at_container`] has the same.
 pub(super) fn at_pod(resolved: &Resolved<'_>) -> Option<PodSecurityContext> {

@@ -2,7 +2,7 @@
 
 use modelcar_core::{Digest, ImageRef, facts::ModelFacts, inspect::Inspection, text::one_line};
 
-use crate::sizing::ImageBytes;
+use crate::sizing::{ImageBytes, PullTime};
 
 /// An image to render for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct ServedImage {
     pub facts: ModelFacts,
     /// Bytes of the largest platform.
     pub bytes: ImageBytes,
+    /// How long a node takes to pull it.
+    pub pull: PullTime,
     /// Whether there is anything below the weights that may have a shell; `None` when the image does not tell.
     pub has_base: Option<bool>,
     /// The platforms, as `os/architecture`; empty when the image does not tell.
@@ -42,6 +44,7 @@ impl ServedImage {
             revision: annotation("revision"),
             facts: ModelFacts::from_annotations(&inspection.annotations),
             bytes: ImageBytes::of_largest(inspection).unwrap_or_default(),
+            pull: PullTime::of_largest(inspection).unwrap_or_default(),
             has_base: ours.then(|| layers.any(|layer| layer.files.is_empty())),
             platforms: platforms.filter(|name| name != UNKNOWN).collect(),
         }
@@ -60,6 +63,7 @@ impl ServedImage {
                 dtype: line(&self.facts.dtype),
                 quantization: line(&self.facts.quantization),
                 file: line(&self.facts.file),
+                adapter_base: line(&self.facts.adapter_base),
                 ..self.facts.clone()
             },
             platforms: self.platforms.iter().map(|name| one_line(name)).collect(),
@@ -70,6 +74,11 @@ impl ServedImage {
     /// Returns `registry/repository@digest`.
     pub(super) fn pinned(&self) -> String {
         self.image.with_digest(&self.digest).to_string()
+    }
+
+    /// Returns the name of the objects that are made for the image, where none is given.
+    pub fn default_name(&self) -> String {
+        self.in_lines().kubernetes_name()
     }
 
     /// Returns a name for Kubernetes: from the title without its owner, or the repository's last part.

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use super::{
     objects::{
         Container, Empty, EnvVar, HttpGet, InferenceService, InferenceServiceSpec, LlmInferenceService, LlmModel,
-        LlmSpec, Model, ModelFormat, Object, ObjectMeta, Parallelism, PodSpec, Port, Predictor, Probe, Router,
-        StorageUri,
+        LlmSpec, Model, ModelFormat, Object, ObjectMeta, Parallelism, PodSpec, Port, Predictor, Probe, RollingUpdate,
+        Router, StorageUri, Strategy, Workers,
     },
-    options::DeploymentMode,
+    options::{Autoscaler, DeploymentMode, DeploymentStrategy},
     pods,
     resolved::{MODEL_PATH, Resolved},
     rights,
 };
 
 /// The container that KServe looks for.
-const CONTAINER: &str = "kserve-container";
+pub(super) const CONTAINER: &str = "kserve-container";
+/// The container of the further pods that share a model.
+const WORKER_CONTAINER: &str = "worker-container";
 /// The container that an `LLMInferenceService` is merged into.
 const LLM_CONTAINER: &str = "main";
 const PORT: u32 = 8080;
@@ -29,12 +31,12 @@ pub(super) fn inference_service(resolved: &Resolved<'_>) -> Object {
         image_pull_secrets: pods::pull_secrets(resolved),
         node_selector: resolved.node_selector(),
         tolerations: options.tolerations.clone(),
+        deployment_strategy: options.deployment_strategy.map(strategy),
         security_context: rights::at_pod(resolved),
+        storage_uris: storage_uris(resolved),
+        worker_spec: resolved.is_spread().then(|| workers(resolved)),
         ..Predictor::default()
     };
-    if options.storage_uris {
-        predictor.storage_uris = vec![StorageUri { uri: resolved.uri.clone(), mount_path: MODEL_PATH.to_owned() }];
-    }
     match &options.custom_container {
         Some(image) => custom_container(resolved, image, &mut predictor),
         None => predictor.model = Some(model(resolved)),
@@ -47,6 +49,51 @@ pub(super) fn inference_service(resolved: &Resolved<'_>) -> Object {
     }))
 }
 
+fn strategy(wanted: DeploymentStrategy) -> Strategy {
+    match wanted {
+        DeploymentStrategy::Recreate => Strategy { strategy: "Recreate", rolling_update: None },
+        DeploymentStrategy::NoSurge => Strategy {
+            strategy: "RollingUpdate",
+            rolling_update: Some(RollingUpdate { max_surge: 0, max_unavailable: 1 }),
+        },
+    }
+}
+
+/// Returns the model and its adapters, where they are not named by `storageUri`.
+fn storage_uris(resolved: &Resolved<'_>) -> Vec<StorageUri> {
+    if !resolved.has_storage_uris() {
+        return Vec::new();
+    }
+    let scheme = resolved.options.delivery.scheme();
+    let mut uris = vec![StorageUri { uri: resolved.uri.clone(), mount_path: MODEL_PATH.to_owned() }];
+    uris.extend(resolved.options.loras.iter().map(|lora| StorageUri {
+        uri: format!("{scheme}://{}", lora.image.pinned()),
+        mount_path: pods::lora_path(lora),
+    }));
+    uris
+}
+
+/// Returns the further pods that share the model: like the first one, under the names that KServe gives them.
+fn workers(resolved: &Resolved<'_>) -> Workers {
+    let options = resolved.options;
+    Workers {
+        pipeline_parallel_size: options.pipeline_parallel,
+        tensor_parallel_size: resolved.gpus,
+        service_account_name: options.service_account.clone(),
+        image_pull_secrets: pods::pull_secrets(resolved),
+        node_selector: resolved.node_selector(),
+        tolerations: options.tolerations.clone(),
+        security_context: rights::at_pod(resolved),
+        containers: vec![Container {
+            name: WORKER_CONTAINER.to_owned(),
+            image: options.runtime_image.clone(),
+            env: pods::environment(resolved),
+            resources: Some(pods::resources(resolved)),
+            ..Container::default()
+        }],
+    }
+}
+
 fn model(resolved: &Resolved<'_>) -> Model {
     let options = resolved.options;
     Model {
@@ -54,7 +101,7 @@ fn model(resolved: &Resolved<'_>) -> Model {
         runtime: resolved.server.runtime.clone(),
         runtime_version: options.runtime_version.clone(),
         image: options.runtime_image.clone(),
-        storage_uri: (!options.storage_uris).then(|| resolved.uri.clone()),
+        storage_uri: (!resolved.has_storage_uris()).then(|| resolved.uri.clone()),
         args: pods::arguments(resolved),
         env: pods::environment(resolved),
         resources: Some(pods::resources(resolved)),
@@ -65,7 +112,7 @@ fn model(resolved: &Resolved<'_>) -> Model {
 /// KServe mounts the model and leaves the arguments to whoever brings the image.
 fn custom_container(resolved: &Resolved<'_>, image: &str, predictor: &mut Predictor) {
     let mut env = pods::environment(resolved);
-    if !resolved.options.storage_uris {
+    if !resolved.has_storage_uris() {
         env.insert(0, EnvVar::new("STORAGE_URI", &resolved.uri));
     }
     let mut args = vec![
@@ -129,7 +176,11 @@ pub(super) fn llm_inference_service(resolved: &Resolved<'_>) -> Object {
             model: LlmModel { uri: resolved.uri.clone(), name: Some(resolved.served_name.clone()) },
             replicas: options.min_replicas,
             parallelism: (resolved.gpus > 1).then_some(Parallelism { tensor: resolved.gpus }),
-            router: Some(Router { gateway: Empty {}, route: Empty {}, scheduler: Empty {} }),
+            router: Some(Router {
+                gateway: Empty {},
+                route: Empty {},
+                scheduler: (!options.no_scheduler).then_some(Empty {}),
+            }),
             template,
         },
     }))
@@ -139,8 +190,9 @@ fn metadata(resolved: &Resolved<'_>, annotations: BTreeMap<String, String>) -> O
     ObjectMeta {
         name: Some(resolved.name.clone()),
         namespace: resolved.namespace.clone(),
-        labels: BTreeMap::new(),
-        annotations,
+        labels: resolved.options.labels.clone(),
+        // What the user names comes before what follows from the model.
+        annotations: annotations.into_iter().chain(resolved.options.annotations.clone()).collect(),
     }
 }
 
@@ -154,8 +206,14 @@ fn mode_annotations(resolved: &Resolved<'_>) -> BTreeMap<String, String> {
     };
     let mut annotations = stop_annotation(resolved);
     annotations.insert("serving.kserve.io/deploymentMode".to_owned(), mode.to_owned());
-    if let Some(autoscaler) = options.autoscaler {
+    // Several pods of one model are not scaled, and KServe refuses to try.
+    let autoscaler = options.autoscaler.or(resolved.is_spread().then_some(Autoscaler::None));
+    if let Some(autoscaler) = autoscaler {
         annotations.insert("serving.kserve.io/autoscalerClass".to_owned(), autoscaler.name().to_owned());
+    }
+    if resolved.is_knative() {
+        let minutes = resolved.served.pull.minutes_to_ready(resolved.server_bytes() > 0);
+        annotations.insert("serving.knative.dev/progress-deadline".to_owned(), format!("{minutes}m"));
     }
     annotations
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use modelcar_core::facts::ModelFacts;
 
-use crate::sizing::NodeDisk;
+use crate::sizing::{NodeDisk, PullTime};
 
 /// What a template can use. `docs/kserve.md` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +34,7 @@ pub(super) struct Values {
     resources: Resources,
     model: ModelFacts,
     disk: NodeDisk,
+    pull: PullTime,
     warnings: Vec<Told>,
     objects: Vec<Object>,
 }
@@ -81,6 +82,7 @@ impl Values {
             resources: pods::resources(resolved),
             model: served.facts.clone(),
             disk: NodeDisk::beside(served.bytes, resolved.server_bytes()),
+            pull: served.pull,
             warnings: told(warnings, &[]),
             objects: objects.to_vec(),
         }

@@ -1,13 +1,18 @@
 //! Every kind and option against the schemas of KServe, and the YAML to look at.
 
+mod cases;
 mod hostile;
+mod node_config;
 mod rights;
 mod schema;
 mod server;
 mod snapshots;
 
 use super::{objects::Toleration, *};
-use crate::{KserveVersion, sizing::ImageBytes};
+use crate::{
+    KserveVersion,
+    sizing::{ImageBytes, PullTime},
+};
 use modelcar_core::{
     Digest,
     facts::{ModelFacts, Task, WeightFormat},
@@ -37,6 +42,7 @@ fn qwen() -> ServedImage {
             ..ModelFacts::default()
         },
         bytes: ImageBytes { blobs: 1_002_000_000, unpacked: 1_004_000_000 },
+        pull: PullTime::of_layers(&[12_000_000, 990_000_000]),
         has_base: Some(true),
         platforms: vec!["linux/amd64".into(), "linux/arm64".into()],
     }
@@ -109,6 +115,22 @@ fn all_options(version: KserveVersion) -> RenderOptions {
     })
 }
 
+fn delivery(native: bool) -> Delivery {
+    if native { Delivery::Native } else { Delivery::Sidecar }
+}
+
+fn pair(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+/// An adapter of the model.
+fn lora(name: &str, adapter_rank: Option<u64>) -> Lora {
+    let mut image = qwen();
+    image.image = "europe-docker.pkg.dev/my-project/adapters/some".parse().unwrap();
+    image.facts = ModelFacts { adapter_base: qwen().title, adapter_rank, ..ModelFacts::default() };
+    Lora { name: name.to_owned(), image }
+}
+
 fn codes(rendered: &Rendered) -> Vec<&'static str> {
     rendered.warnings.iter().map(Warning::code).collect()
 }
@@ -145,14 +167,14 @@ fn what_does_not_go_together_is_refused() {
         assert!(error.contains(said), "{error}");
     };
     let old = |minor: &str| minor.parse::<KserveVersion>().unwrap();
-    refused(&qwen(), &|o| (o.native, o.version) = (true, old("0.19")), "came with 0.20");
+    refused(&qwen(), &|o| (o.delivery, o.version) = (Delivery::Native, old("0.19")), "came with 0.20");
     refused(&qwen(), &|o| (o.kind, o.version) = (Kind::LlmInferenceService, old("0.16")), "came with 0.17");
     refused(&qwen(), &|o| (o.storage_uris, o.version) = (true, old("0.18")), "came with 0.19");
     refused(&qwen(), &|o| (o.custom_container, o.runtime) = (Some("i".into()), Some("r".into())), "go together");
     refused(&qwen(), &|o| (o.mode, o.autoscaler) = (DeploymentMode::Knative, Some(Autoscaler::Hpa)), "go together");
     refused(&qwen(), &|o| (o.min_replicas, o.max_replicas) = (Some(3), Some(2)), "go together");
     refused(&qwen(), &|o| (o.runtime_image, o.runtime_version) = (Some("i".into()), Some("v".into())), "go together");
-    refused(&qwen(), &|o| (o.native, o.kserve_uid) = (true, SidecarUser::Uid(0)), "go together");
+    refused(&qwen(), &|o| (o.delivery, o.kserve_uid) = (Delivery::Native, SidecarUser::Uid(0)), "go together");
     refused(&gguf(), &|o| o.kind = Kind::LlmInferenceService, "GGUF");
     for name in ["", "Qwen", "1qwen", "a.b", "a-", "-a", &"a".repeat(54)] {
         refused(&qwen(), &|o| o.name = Some(name.into()), "is not a Kubernetes name");
@@ -164,7 +186,7 @@ fn what_does_not_go_together_is_refused() {
     assert!(render(&qwen(), &longest).is_ok());
     let scratch = ServedImage { has_base: Some(false), ..qwen() };
     refused(&scratch, &|_| (), "no shell");
-    let native = options(|options| options.native = true);
+    let native = options(|options| options.delivery = Delivery::Native);
     assert!(yaml(&scratch, &native).contains("oci+native://"));
 }
 
@@ -174,7 +196,10 @@ fn warnings_are_those_that_apply() {
         |served: &ServedImage, change: &dyn Fn(&mut RenderOptions)| codes(&render(served, &options(change)).unwrap());
     assert_eq!(told(&qwen(), &|_| ()), ["runtime-version", "pod-security"]);
     assert_eq!(told(&qwen(), &|o| o.runtime_version = Some("v0.23.0".into())), ["pod-security"]);
-    assert_eq!(told(&qwen(), &|o| (o.native, o.runtime_image) = (true, Some("i:1".into()))), ["image-volume"]);
+    assert_eq!(
+        told(&qwen(), &|o| (o.delivery, o.runtime_image) = (Delivery::Native, Some("i:1".into()))),
+        ["image-volume"]
+    );
     assert_eq!(told(&gguf(), &|o| o.runtime_version = Some("v1".into())), ["gguf", "pod-security"]);
     assert_eq!(told(&stranger(), &|_| ()), ["no-facts", "runtime-version", "pod-security", "platform"]);
     assert_eq!(told(&qwen(), &|o| o.custom_container = Some("i:1".into())), ["pod-security", "real-path"]);
@@ -307,7 +332,7 @@ fn a_digest_is_part_of_every_document() {
     let digest: Digest = DIGEST.parse().unwrap();
     for kind in [Kind::InferenceService, Kind::LlmInferenceService, Kind::SmokeTest, Kind::Prepull] {
         for native in [false, true] {
-            let text = yaml(&qwen(), &options(|options| (options.kind, options.native) = (kind, native)));
+            let text = yaml(&qwen(), &options(|options| (options.kind, options.delivery) = (kind, delivery(native))));
             let pinned = format!("europe-docker.pkg.dev/my-project/models/qwen@{digest}");
             assert!(text.contains(&pinned), "{kind:?}: {text}");
         }
@@ -320,9 +345,10 @@ fn a_caller_says_what_to_do_in_its_own_words() {
     let alone = render(&qwen(), &options).unwrap();
     let text = alone.to_yaml().unwrap();
     assert!(text.contains("refuses KServe's sidecar.\n") && !text.contains("-o json"), "{text}");
+    let commands = Commands { check: "look -".into(), admission: "ask".into() };
     let remedy = |warning: &Warning| (warning.code() == "pod-security").then(|| "Press\nthe button".to_owned());
-    let told = alone.clone().with_remedies(remedy).with_check_command("look -");
-    assert_eq!(told, alone.with_check_command("look -").with_remedies(remedy));
+    let told = alone.clone().with_remedies(remedy).with_commands(&commands);
+    assert_eq!(told, alone.with_commands(&commands).with_remedies(remedy));
     let text = told.to_yaml().unwrap();
     assert!(text.contains(" -o json | look -\n"), "{text}");
     let comment = text.lines().filter_map(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");

@@ -55,13 +55,74 @@ findings! {
         GpuMemory {
             /// What is needed.
             need_gib: u64,
+            /// What the server takes of all GPUs.
+            usable_gib: u64,
             /// What all GPUs have.
             have_gib: u64,
             /// Number of GPUs.
             gpus: u32,
             /// Their type, as GKE labels nodes.
             gpu_type: String,
-        } => "gpu-memory", "about {need_gib} GiB of GPU memory are needed, and {gpus} × {gpu_type} has {have_gib} GiB";
+        } => "gpu-memory", "about {need_gib} GiB of GPU memory are needed, and the server takes {usable_gib} GiB of the {have_gib} GiB \
+                            that {gpus} × {gpu_type} has";
+        /// No GPU of that type is known.
+        UnknownGpuType {
+            /// The type.
+            gpu_type: String,
+            /// Types that are known.
+            known: Vec<&'static str>,
+        } => "gpu-type", "the memory of the GPU type `{gpu_type}` is not known; known types are {}", known.join(", ");
+        /// More GPUs than a node has.
+        ManyGpus {
+            /// Number of GPUs.
+            gpus: u32,
+        } => "many-gpus", "one pod asks for {gpus} GPUs, and most nodes have 8 at most: the pod stays Pending if no node has as many";
+        /// What the release does was not read.
+        UnreadRelease {
+            /// The release.
+            version: KserveVersion,
+        } => "release", "the source code of KServe {version} was not read, only its Python packages: the manifests are those for \
+                         KServe {}", KserveVersion::LAST_READ;
+        /// A pull takes longer than a Deployment may take to proceed.
+        ProgressDeadline {
+            /// Minutes of the pull on a slow disk.
+            minutes: u64,
+        } => "progress-deadline", "on a disk of 125 MiB/s the image takes about {minutes} min, and KServe's Deployment has 10 min to \
+                                   proceed: the Deployment then reports ProgressDeadlineExceeded, undoes nothing, and becomes \
+                                   available when the pod is Ready";
+        /// One layer decides how long the pull takes.
+        LargeLayer {
+            /// Its size.
+            gib: u64,
+        } => "large-layer", "one layer has {gib} GiB: one connection downloads the layer and one core unpacks it, unless the node \
+                             downloads layers in chunks";
+        /// The model brings code.
+        RemoteCode => "remote-code", "the model brings Python code of its own (auto_map), and a server runs the code only if the server \
+                                      is told to trust it";
+        /// The code is trusted.
+        TrustedCode => "trusted-code", "the server runs Python code of the model. The server is offline: code that the model names in \
+                                        another repository (`owner/repository--module`) can't be fetched";
+        /// The model can't chat.
+        NoChatTemplate => "no-chat-template", "the model has no chat template: the server answers /v1/completions, and refuses \
+                                               /v1/chat/completions";
+        /// The image holds an adapter.
+        Adapter {
+            /// The model that the adapter belongs to, where it says so.
+            base: Option<String>,
+        } => "adapter", "the image holds an adapter{} and no model: a server can't load the adapter alone",
+            base.as_ref().map(|base| format!(" of `{base}`")).unwrap_or_default();
+        /// An adapter of another model.
+        AdapterOfOther {
+            /// The adapter.
+            name: String,
+            /// The model that it belongs to.
+            base: String,
+            /// The model that is served.
+            served: String,
+        } => "adapter-base", "the adapter `{name}` was trained on `{base}`, and the image holds `{served}`";
+        /// KServe's download proves nothing.
+        Fetch => "fetch", "KServe's download checks no digest: the server may load other bytes than those of the pinned image. Every new \
+                           pod downloads the image again";
         /// No user is written beside a sidecar.
         NoUserOfSidecar
             => "no-user", "no user is written: the server runs as the user of its image and the sidecar as that of the model's \
@@ -93,7 +154,8 @@ findings! {
         /// What image volumes need.
         ImageVolume
             => "image-volume", "image volumes with a sub-path need Kubernetes 1.35, or 1.33 with the feature gate ImageVolume, and \
-                                containerd 2.0 or CRI-O 1.31";
+                                containerd 2.2 or CRI-O 1.33. containerd 2.1 ignores the sub-path silently, and the server then sees \
+                                the image's root folder at /mnt/models";
         /// The image is not for the nodes that most clusters have.
         Platform {
             /// The platforms that it is for.
@@ -119,9 +181,14 @@ findings! {
         /// vLLM can't serve such a model.
         EncoderDecoder
             => "encoder-decoder", "vLLM does not serve models that rewrite text by an encoder and a decoder, such as T5 and BART";
-        /// vLLM and GGUF.
-        GgufOnVllm
-            => "gguf", "vLLM's support of GGUF is experimental, and wants the tokenizer of the original model";
+        /// vLLM and GGUF, where the version is not known or old enough.
+        GgufOnVllm {
+            /// Whether the version of vLLM is known.
+            is_known: bool,
+        } => "gguf", "vLLM's support of GGUF is experimental, and wants the tokenizer of the original model{}",
+            if *is_known { "" } else { "; vLLM's image has no such support from version 0.24 on" };
+        /// vLLM without GGUF.
+        GgufGone => "gguf", "vLLM's image can't load GGUF from version 0.24 on";
         /// The runtime can't load GGUF.
         GgufOnHuggingFace => "gguf", "{HUGGINGFACE_RUNTIME} can't load GGUF; KServe 0.20 brings {VLLM_RUNTIME}, which can";
         /// No version of the server is named.

@@ -3,11 +3,11 @@
 mod server;
 
 use super::{
-    options::{Autoscaler, DeploymentMode, Kind},
+    options::{Autoscaler, Delivery, DeploymentMode, Kind},
     resolved::{Family, Resolved},
     warning::{UnusedOption, Warning},
 };
-use crate::SidecarUser;
+use crate::{KserveVersion, SidecarUser};
 use modelcar_core::text::one_line;
 
 /// Memory of the GPU types that GKE offers, in GiB, by their node label.
@@ -27,20 +27,21 @@ const GPU_GIB: [(&str, u64); 11] = [
 
 pub(super) fn find(resolved: &Resolved<'_>) -> Vec<Warning> {
     let mut found = Vec::new();
-    if resolved.options.kind != Kind::Prepull {
+    if resolved.has_server() {
         replicas(resolved, &mut found);
         knative(resolved, &mut found);
         left_out(resolved, &mut found);
         scratch(resolved, &mut found);
         server::find(resolved, &mut found);
-        memory(resolved, &mut found);
+        gpus(resolved, &mut found);
         users(resolved, &mut found);
     }
     release(resolved, &mut found);
-    if resolved.is_sidecar() {
-        sidecar(resolved, &mut found);
-    } else {
-        found.push(Warning::ImageVolume);
+    pull(resolved, &mut found);
+    match resolved.options.delivery {
+        Delivery::Sidecar => sidecar(resolved, &mut found),
+        Delivery::Native => found.push(Warning::ImageVolume),
+        Delivery::Fetch => found.push(Warning::Fetch),
     }
     if !resolved.served.platforms.is_empty() && !resolved.served.platforms.iter().any(|name| name == "linux/amd64") {
         found.push(Warning::Platform { offered: resolved.served.platforms.clone() });
@@ -74,7 +75,7 @@ fn knative(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     if !options.tolerations.is_empty() {
         features.push("kubernetes.podspec-tolerations");
     }
-    if options.storage_uris && resolved.is_sidecar() {
+    if resolved.has_storage_uris() && resolved.is_sidecar() {
         features.extend(["kubernetes.podspec-init-containers", "kubernetes.podspec-share-process-namespace"]);
     }
     if !features.is_empty() {
@@ -93,7 +94,7 @@ fn left_out(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
         (options.autoscaler.is_some(), UnusedOption::Autoscaler),
         (options.model_format.is_some(), UnusedOption::ModelFormat),
         // Beside an image volume the user is that of KServe's template.
-        (options.native && options.kserve_uid != SidecarUser::default(), UnusedOption::User),
+        (options.delivery == Delivery::Native && options.kserve_uid != SidecarUser::default(), UnusedOption::User),
     ];
     let options: Vec<UnusedOption> = given.into_iter().filter(|(given, _)| *given).map(|(_, option)| option).collect();
     if !options.is_empty() {
@@ -115,7 +116,10 @@ fn scratch(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
 /// What single patches of a release lack.
 fn release(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     let options = resolved.options;
-    if options.version.serves_images_by_default() || options.kind == Kind::Prepull {
+    if options.version > KserveVersion::LAST_READ {
+        found.push(Warning::UnreadRelease { version: options.version });
+    }
+    if options.version.serves_images_by_default() || !resolved.has_server() {
         return;
     }
     found.push(Warning::OciDisabled);
@@ -125,13 +129,41 @@ fn release(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     }
 }
 
-fn memory(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
-    let known = |name: &str| GPU_GIB.iter().find(|(known, _)| *known == name).map(|(_, gib)| *gib);
-    let Some(gpu) = resolved.options.gpu_type.as_deref() else { return };
-    let (Some(gib), Some(need)) = (known(gpu), resolved.gpu_memory()) else { return };
-    let (need_gib, have_gib) = (need.total().div_ceil(1 << 30), gib * u64::from(resolved.gpus));
-    if need_gib > have_gib {
-        found.push(Warning::GpuMemory { need_gib, have_gib, gpus: resolved.gpus, gpu_type: gpu.to_owned() });
+/// How long nodes take to pull the image.
+fn pull(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    const DEPLOYMENT_SECONDS: u64 = 600;
+    let pull = resolved.served.pull;
+    // Knative's deadline is written; an LLMInferenceService may be a set of another kind.
+    let has_deployment = resolved.has_server() && !resolved.is_knative();
+    if has_deployment && pull.slow_disk_seconds > DEPLOYMENT_SECONDS {
+        found.push(Warning::ProgressDeadline { minutes: pull.slow_disk_seconds.div_ceil(60) });
+    }
+    if pull.has_large_layer() && resolved.options.kind != Kind::AdmissionPod {
+        found.push(Warning::LargeLayer { gib: pull.largest_layer_bytes.div_ceil(1 << 30) });
+    }
+}
+
+/// Whether the GPUs are enough, and nodes have as many.
+fn gpus(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    const NODE_GPUS: u32 = 8;
+    /// Nodes with this type have up to 16.
+    const TYPE_OF_16: &str = "nvidia-tesla-a100";
+    let gpu_type = resolved.options.gpu_type.as_deref();
+    let most = if gpu_type == Some(TYPE_OF_16) { 2 * NODE_GPUS } else { NODE_GPUS };
+    if resolved.gpus > most {
+        found.push(Warning::ManyGpus { gpus: resolved.gpus });
+    }
+    let Some(gpu_type) = gpu_type else { return };
+    let Some((_, gib)) = GPU_GIB.iter().find(|(known, _)| *known == gpu_type) else {
+        let known = GPU_GIB.iter().map(|(known, _)| *known).collect();
+        return found.push(Warning::UnknownGpuType { gpu_type: gpu_type.to_owned(), known });
+    };
+    let Some(need) = resolved.gpu_memory() else { return };
+    let gpus = resolved.all_gpus();
+    let (need_gib, have_gib) = (need.total().div_ceil(1 << 30), gib * u64::from(gpus));
+    let usable_gib = have_gib * resolved.gpu_percent() / 100;
+    if need_gib > usable_gib {
+        found.push(Warning::GpuMemory { need_gib, usable_gib, have_gib, gpus, gpu_type: gpu_type.to_owned() });
     }
 }
 
@@ -154,7 +186,9 @@ fn sidecar(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     found.push(Warning::PodSecurity { has_native: resolved.options.version.has_native() });
     if resolved.options.kind == Kind::LlmInferenceService {
         found.push(Warning::RealPathOfLlm);
-    } else if resolved.options.custom_container.is_some() || resolved.server.family == Family::Other {
+    } else if resolved.has_server()
+        && (resolved.options.custom_container.is_some() || resolved.server.family == Family::Other)
+    {
         found.push(Warning::RealPath);
     }
 }

@@ -2,7 +2,10 @@
 
 use clap::Parser;
 use modelcar_core::facts::{ModelFacts, Task, WeightFormat};
-use modelcar_kserve::{render::ServedImage, sizing::ImageBytes};
+use modelcar_kserve::{
+    render::ServedImage,
+    sizing::{ImageBytes, PullTime},
+};
 
 use super::RenderArgs;
 use crate::cli::{Cli, Command};
@@ -39,6 +42,7 @@ fn qwen(args: &RenderArgs) -> ServedImage {
             ..ModelFacts::default()
         },
         bytes: ImageBytes { blobs: 1_002_000_000, unpacked: 1_004_000_000 },
+        pull: PullTime::of_layers(&[12_000_000, 990_000_000]),
         has_base: Some(true),
         platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
     }
@@ -49,6 +53,6 @@ fn the_readme_shows_what_its_command_prints() {
     let command = block("render-command").replace("\\\n", " ");
     let words: Vec<&str> = command.split_whitespace().collect();
     let Command::Render(args) = Cli::try_parse_from(words).unwrap().command else { panic!("{command}") };
-    let printed = super::rendered(&qwen(&args), &args).unwrap().to_yaml().unwrap();
+    let printed = super::rendered(&qwen(&args), &args.options()).unwrap().to_yaml().unwrap();
     assert!(printed == block("render-yaml"), "README.md should show\n{printed}");
 }

@@ -97,6 +97,8 @@ async fn l07_a_shard_that_is_not_there() {
     check("missing", with(&[]), &["missing-shards"], "").await;
     check("there", with(&["models/m-2-of-2.safetensors"]), &[], EVERYWHERE).await;
     check("one file beside", with(&["models/model.safetensors"]), &[], EVERYWHERE).await;
+    let left_out = [file("models/m.gguf"), holds(index, file("models/model.safetensors.index.json"))];
+    check("all left out", Image::with(&left_out), &["missing-shards"], EVERYWHERE).await;
     let other = holds("{\"weight_map\": 3}", file("models/model.safetensors.index.json"));
     check("no index", Image::with(&[file("models/c"), other]), &[], EVERYWHERE).await;
 }

@@ -97,7 +97,7 @@ fn users_that_may_not_do_are_warned_of() {
     assert!(told(&|o| o.kserve_uid = SidecarUser::Uid(0)).contains("drops its capabilities"));
     let own = told(&|o| (o.custom_container, o.kserve_uid) = (Some("i:1".into()), SidecarUser::Uid(0)));
     assert!(own.contains("run as root"), "{own}");
-    assert!(told(&|o| (o.native, o.kserve_uid) = (true, none)).contains("numeric user that is not root"));
+    assert!(told(&|o| (o.delivery, o.kserve_uid) = (Delivery::Native, none)).contains("numeric user that is not root"));
     for user in [none, SidecarUser::Uid(0)] {
         assert_eq!(told(&|o| (o.kind, o.kserve_uid) = (Kind::Prepull, user)), "");
     }
@@ -107,10 +107,10 @@ fn users_that_may_not_do_are_warned_of() {
 #[test]
 fn an_image_volume_is_admitted_where_the_sidecar_is_not() {
     let restricted = json!({"runAsUser": 1010, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    assert_eq!(at(&object(&|o| o.native = true), &PODS), restricted);
-    let knative = object(&|o| (o.native, o.mode) = (true, DeploymentMode::Knative));
+    assert_eq!(at(&object(&|o| o.delivery = Delivery::Native), &PODS), restricted);
+    let knative = object(&|o| (o.delivery, o.mode) = (Delivery::Native, DeploymentMode::Knative));
     assert_eq!((at(&knative, &PODS), at(&knative, &CONTAINERS)), (Value::Null, restricted.clone()));
-    let of = |user| at(&object(&|o| (o.native, o.kserve_uid) = (true, user)), &PODS);
+    let of = |user| at(&object(&|o| (o.delivery, o.kserve_uid) = (Delivery::Native, user)), &PODS);
     assert_eq!(of(SidecarUser::Uid(2000))["runAsUser"], json!(2000));
     assert_eq!(of(SidecarUser::None), json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}));
 }
@@ -119,8 +119,9 @@ fn an_image_volume_is_admitted_where_the_sidecar_is_not() {
 fn what_holds_an_image_on_a_node_has_no_rights() {
     let mut whole = json!({"runAsUser": 1010, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"},
         "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
-    let of =
-        |native, user| at(&object(&|o| (o.kind, o.native, o.kserve_uid) = (Kind::Prepull, native, user)), &CONTAINERS);
+    let of = |native, user| {
+        at(&object(&|o| (o.kind, o.delivery, o.kserve_uid) = (Kind::Prepull, delivery(native), user)), &CONTAINERS)
+    };
     for native in [true, false] {
         for uid in [1010, 2000, 0] {
             assert_eq!(of(native, SidecarUser::Uid(uid)), whole);

@@ -110,10 +110,10 @@ type Change = (&'static str, fn(&mut RenderOptions));
 /// Every kind with every option that goes with it, for a release.
 fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
     let mut sets = Vec::new();
-    let kinds = [Kind::InferenceService, Kind::LlmInferenceService, Kind::SmokeTest, Kind::Prepull];
-    let changes: [Change; 20] = [
+    let kinds = [Kind::InferenceService, Kind::LlmInferenceService, Kind::SmokeTest, Kind::Prepull, Kind::AdmissionPod];
+    let changes: [Change; 30] = [
         ("nothing", |_| ()),
-        ("native", |o| o.native = true),
+        ("native", |o| o.delivery = Delivery::Native),
         ("storage URIs", |o| o.storage_uris = true),
         ("custom", |o| o.custom_container = Some("i:1".into())),
         ("custom, storage URIs", |o| (o.custom_container, o.storage_uris) = (Some("i:1".into()), true)),
@@ -123,14 +123,24 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
         ("external", |o| o.autoscaler = Some(Autoscaler::External)),
         ("none", |o| (o.autoscaler, o.min_replicas) = (Some(Autoscaler::None), Some(0))),
         ("runtime", |o| (o.runtime, o.model_format) = (Some("r".into()), Some("f".into()))),
-        ("runtime image", |o| o.runtime_image = Some("i@sha256:1".into())),
+        ("runtime image", |o| o.runtime_image = Some(format!("i@{DIGEST}"))),
         ("runtime version", |o| o.runtime_version = Some("v1".into())),
         ("no GPU", |o| o.gpus = Some(0)),
         ("8 GPUs", |o| (o.gpus, o.gpu_type) = (Some(8), Some("nvidia-l4".into()))),
         ("stopped", |o| o.stop = true),
         ("no user", |o| o.kserve_uid = SidecarUser::None),
-        ("no user, native", |o| (o.kserve_uid, o.native) = (SidecarUser::None, true)),
+        ("no user, native", |o| (o.kserve_uid, o.delivery) = (SidecarUser::None, Delivery::Native)),
         ("root", |o| (o.kserve_uid, o.custom_container) = (SidecarUser::Uid(0), Some("i:1".into()))),
+        ("fetch", |o| o.delivery = Delivery::Fetch),
+        ("adapters", |o| o.loras = vec![lora("sql", Some(64)), lora("law", None)]),
+        ("adapters, native", |o| (o.loras, o.delivery) = (vec![lora("sql", None)], Delivery::Native)),
+        ("recreate", |o| o.deployment_strategy = Some(DeploymentStrategy::Recreate)),
+        ("no surge", |o| o.deployment_strategy = Some(DeploymentStrategy::NoSurge)),
+        ("several pods", |o| (o.pipeline_parallel, o.gpus, o.gpu_type) = (3, Some(8), Some("nvidia-l4".into()))),
+        ("no scheduler", |o| o.no_scheduler = true),
+        ("load format", |o| o.load_format = Some("runai_streamer".into())),
+        ("trusted code", |o| o.trust_remote_code = true),
+        ("labels", |o| (o.labels, o.annotations) = ([pair("team", "a")].into(), [pair("x.io/Y", "any text")].into())),
         ("all", |o| *o = RenderOptions { kind: o.kind, ..all_options(o.version) }),
     ];
     for served in [qwen(), minilm(), gguf(), stranger()] {
@@ -139,6 +149,8 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
                 let wanted = options(|options| {
                     (options.version, options.kind) = (version, kind);
                     change(options);
+                    // No server starts for more than the model was made for.
+                    options.max_model_len = options.max_model_len.min(served.facts.context_length.or(Some(u64::MAX)));
                 });
                 match render(&served, &wanted) {
                     Ok(rendered) => sets.push((format!("{:?} {kind:?} {name}", served.title), rendered)),

@@ -1,6 +1,9 @@
 //! Warnings about the server: its image, and whether it can serve such a model.
 
-use modelcar_core::{facts::Task, text::one_line};
+use modelcar_core::{
+    facts::{Library, Task},
+    text::one_line,
+};
 
 use crate::render::{
     resolved::{Family, HUGGINGFACE_RUNTIME, Resolved, VLLM_RUNTIME, is_gguf, is_onnx},
@@ -9,6 +12,7 @@ use crate::render::{
 
 pub(super) fn find(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     model(resolved, found);
+    particulars(resolved, found);
     image(resolved, found);
     let options = resolved.options;
     if resolved.has_runtime() && resolved.server.family == Family::Other && options.served_name.is_some() {
@@ -31,9 +35,57 @@ fn model(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
         _ => {}
     }
     match family {
-        Family::Vllm if is_gguf(resolved.served) => found.push(Warning::GgufOnVllm),
+        Family::Vllm if is_gguf(resolved.served) => found.push(gguf(vllm_version(resolved))),
         Family::HuggingFace if is_gguf(resolved.served) => found.push(Warning::GgufOnHuggingFace),
         _ => {}
+    }
+}
+
+/// The first release of vLLM whose image can't load GGUF.
+const WITHOUT_GGUF: (u32, u32) = (0, 24);
+
+fn gguf(version: Option<(u32, u32)>) -> Warning {
+    match version {
+        Some(version) if version >= WITHOUT_GGUF => Warning::GgufGone,
+        version => Warning::GgufOnVllm { is_known: version.is_some() },
+    }
+}
+
+/// Returns the version of vLLM that a tag of the user's names, such as `v0.24.0`.
+fn vllm_version(resolved: &Resolved<'_>) -> Option<(u32, u32)> {
+    let options = resolved.options;
+    let image = options.custom_container.as_deref().or(options.runtime_image.as_deref());
+    let tag_of = |image: &str| {
+        let name = image.split('@').next()?;
+        name.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag.to_owned())
+    };
+    let tag = options.runtime_version.clone().or_else(|| image.and_then(tag_of))?;
+    let mut parts = tag.strip_prefix('v').unwrap_or(&tag).split(['.', '-']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// What a server needs to be told of the model, or can't do with it.
+fn particulars(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
+    let (facts, options) = (&resolved.served.facts, resolved.options);
+    let is_trusted =
+        options.trust_remote_code || options.args.iter().any(|arg| arg.replace('_', "-") == "--trust-remote-code");
+    match (facts.remote_code, is_trusted) {
+        (Some(true), false) => found.push(Warning::RemoteCode),
+        (Some(true), true) => found.push(Warning::TrustedCode),
+        _ => {}
+    }
+    let is_named = options.args.iter().any(|arg| arg.replace('_', "-").starts_with("--chat-template"));
+    if facts.chat_template == Some(false) && resolved.runs_vllm() && !is_named {
+        found.push(Warning::NoChatTemplate);
+    }
+    if facts.library == Some(Library::Peft) || facts.adapter_base.is_some() {
+        found.push(Warning::Adapter { base: facts.adapter_base.clone() });
+    }
+    for lora in &options.loras {
+        let base = lora.image.facts.adapter_base.as_deref().map(one_line);
+        if let Some((base, served)) = base.zip(resolved.served.title.clone()).filter(|(base, served)| base != served) {
+            found.push(Warning::AdapterOfOther { name: lora.name.clone(), base, served });
+        }
     }
 }
 
