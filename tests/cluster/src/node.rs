@@ -26,7 +26,8 @@ const BRIDGE: &str = "cni0";
 /// Registries whose images the test registry has, as nodes in closed networks are set up.
 const MIRRORED: [&str; 4] = ["docker.io", "ghcr.io", "registry.k8s.io", "quay.io"];
 /// GPUs and other devices, which the node only claims to have.
-const DEVICES: [(&str, &str); 3] = [("nvidia.com/gpu", "64"), ("amd.com/gpu", "1"), ("example.com/gpu", "64")];
+const DEVICES: [(&str, &str); 4] =
+    [("nvidia.com/gpu", "64"), ("amd.com/gpu", "1"), ("intel.com/gpu", "1"), ("example.com/gpu", "64")];
 
 /// The node's files and programs.
 #[derive(Debug, Clone)]

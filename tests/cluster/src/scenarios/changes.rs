@@ -1,5 +1,7 @@
 //! What happens to a service that runs: a new digest, a sidecar that dies, a node whose programs restart.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     models::Models,
 };
 use crate::{
+    program::run,
     registry,
     scene::{Model, Scene, is_ready, pause, restarts, service_label},
     slow,
@@ -18,6 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("rollout", rollout),
         Scenario::new("rollout-one-gpu", rollout_one_gpu),
+        Scenario::new("pin-rollout-one-gpu", pin_rollout_one_gpu),
         Scenario::new("sidecar-killed", sidecar_killed),
         Scenario::new("no-gpu-free", |scene, models| {
             let args = ["--name", "model", "--custom-container", SERVER, "--gpus", "1000"];
@@ -38,6 +42,44 @@ fn rollout(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     scene.apply(&scene.render(&models.revised, &[&["--name", "model"], &args[..]].concat())?)?;
     let pod = runs(scene, &models.revised)?;
     agrees(scene, &models.revised)?;
+    Ok(Outcome::Ready { files: files(scene, &pod, &models.revised)? })
+}
+
+/// A new digest is pinned in the manifest that is there, and rolled out on one GPU by a strategy that ends the old pod first.
+fn pin_rollout_one_gpu(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
+    let args = [
+        "--custom-container",
+        SERVER,
+        "--gpu-resource",
+        "intel.com/gpu",
+        "--gpus",
+        "1",
+        "--deployment-strategy",
+        "recreate",
+    ];
+    let file = scene.cluster.state.join("pinned.yaml");
+    let before = scene.render(&models.tiny, &[&["--name", "model"], &args[..]].concat())?;
+    fs::write(&file, &before)?;
+    scene.apply(&before)?;
+    runs(scene, &models.tiny)?;
+    run(scene.cluster.modelcar().arg("pin").arg(&models.revised.image).arg(&file))?;
+    let after = fs::read_to_string(&file)?;
+    if after != before.replace(models.tiny.digest(), models.revised.digest()) {
+        return Err("pin changed more than the digest".into());
+    }
+    scene.apply(&after)?;
+    let mut stages: Vec<i32> = Vec::new();
+    soon("the new digest to be Ready", 240, || {
+        let checked = scene.check(&["--expect", models.revised.digest()])?;
+        if stages.last() != Some(&checked.status) {
+            stages.push(checked.status);
+        }
+        Ok(if checked.status == 0 { Look::Done(()) } else { Look::NotYet(format!("{stages:?}: {}", checked.first())) })
+    })?;
+    let pod = runs(scene, &models.revised)?;
+    if !stages.contains(&3) {
+        return Err(format!("check never waited: {stages:?}").into());
+    }
     Ok(Outcome::Ready { files: files(scene, &pod, &models.revised)? })
 }
 
