@@ -12,13 +12,16 @@ STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 STATIC := target/static/modelcar
 BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelcar
 
+# How long each target of `make fuzz` runs.
+FUZZ_SECONDS ?= 5
+
 # What pushes: `make modelcar-build MODELCAR=modelcar …` takes an installed one.
 MODELCAR ?= $(STATIC)
 
 # The release of KServe in the test cluster.
 KSERVE ?= 0.20.0
 
-.PHONY: help outside packages static static-env modelcar-build builder-image cloud-build model-and-image builder registry-programs \
+.PHONY: help outside fuzz packages static static-env modelcar-build builder-image cloud-build model-and-image builder registry-programs \
 	cluster-programs cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
@@ -34,6 +37,10 @@ static-env: ## Print, for a shell's eval, what makes other builds share their pa
 outside: ## Check and test the programs beside the workspace, as somebody who uses the library has them
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo clippy --locked --all-targets -- -D warnings
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --locked
+
+fuzz: ## Fuzz the parsers of bytes that others wrote, each for a few seconds: FUZZ_SECONDS=5
+	cd tests/fuzz && cargo fmt --check
+	tests/fuzz/run $(FUZZ_SECONDS)
 
 # With the workspace's profile, so that what both depend on is compiled once.
 packages: ## Test the core as it is published: unpacked, without the test kit of this repository

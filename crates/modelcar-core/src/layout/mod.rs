@@ -7,6 +7,9 @@
 mod archive;
 mod copy;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod lock;
 mod read;
 mod temporary;

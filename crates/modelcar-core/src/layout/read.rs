@@ -77,8 +77,8 @@ impl Layout {
         let dir = self.dir.clone();
         blocking(move || {
             let path = dir.join(INDEX_FILE);
-            let Some(mut json) = read_index(&dir)? else { return Ok(Vec::new()) };
-            serde_json::from_value(json["manifests"].take()).map_err(|error| not_valid(&path, error))
+            let Some(json) = read_index(&dir)? else { return Ok(Vec::new()) };
+            listed(json, &path)
         })
         .await
     }
@@ -224,7 +224,13 @@ pub(super) fn check_layout_file(dir: &Path) -> Result<(), LayoutError> {
     if !path.exists() {
         return Err(LayoutError::NotALayout { path: dir.to_owned() });
     }
-    let json: Value = serde_json::from_slice(&read_bounded(&path)?).map_err(|error| not_valid(&path, error))?;
+    let bytes = read_bounded(&path)?;
+    check_version(&bytes, path)
+}
+
+/// Checks the content of `oci-layout`, the file at `path`.
+pub(super) fn check_version(bytes: &[u8], path: PathBuf) -> Result<(), LayoutError> {
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| not_valid(&path, error))?;
     match json["imageLayoutVersion"].as_str() {
         Some("1.0.0") => Ok(()),
         other => Err(LayoutError::Invalid {
@@ -246,12 +252,22 @@ pub(super) fn read_index(dir: &Path) -> Result<Option<Value>, LayoutError> {
         Err(LayoutError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let json: Value = serde_json::from_slice(&bytes).map_err(|error| not_valid(&path, error))?;
+    parse_index(&bytes, path).map(Some)
+}
+
+/// Parses the content of `index.json`, the file at `path`.
+pub(super) fn parse_index(bytes: &[u8], path: PathBuf) -> Result<Value, LayoutError> {
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| not_valid(&path, error))?;
     if !json["manifests"].is_array() {
         let reason = "it has no list `manifests`".to_owned();
         return Err(LayoutError::Invalid { path, reason, source: None });
     }
-    Ok(Some(json))
+    Ok(json)
+}
+
+/// Returns the entries of `index.json`, the file at `path`.
+pub(super) fn listed(mut index: Value, path: &Path) -> Result<Vec<Descriptor>, LayoutError> {
+    serde_json::from_value(index["manifests"].take()).map_err(|error| not_valid(path, error))
 }
 
 /// Reads a file of at most [`MAX_JSON_BYTES`], so that a hostile layout can't fill the memory.

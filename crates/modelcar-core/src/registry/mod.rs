@@ -11,6 +11,9 @@ mod auth;
 mod blob;
 mod doctor;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod loopback;
 mod manifest;
 #[cfg(test)]

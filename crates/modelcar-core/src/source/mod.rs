@@ -30,6 +30,9 @@ use sha2::Digest as _;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::dir::UNFINISHED;
+#[cfg(all(fuzzing, feature = "hub"))]
+#[doc(hidden)]
+pub use self::hub::fuzz;
 #[cfg(feature = "object-store")]
 pub use self::store::{Contents, StoreFailure, StoreOptions, StoreSource, StoreTrouble};
 pub use self::{

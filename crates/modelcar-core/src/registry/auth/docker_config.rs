@@ -126,10 +126,17 @@ async fn read(path: &PathBuf) -> Result<Option<Value>, KeychainError> {
         Err(error) => return Err(failed(error)),
     }
     let text = files::read_aside(path, FILE_MAX_BYTES).await.map_err(failed)?;
+    parse(&text).map(Some).map_err(invalid)
+}
+
+/// Parses a login file.
+///
+/// # Errors
+/// What the file is instead, without its content.
+pub(in crate::registry) fn parse(text: &[u8]) -> Result<Value, String> {
     // Only the position: serde's message may repeat a part of the file.
-    let config: Value =
-        serde_json::from_slice(&text).map_err(|error| invalid(format!("is not JSON (line {})", error.line())))?;
-    if config.is_object() { Ok(Some(config)) } else { Err(invalid("is not a JSON object".to_owned())) }
+    let config: Value = serde_json::from_slice(text).map_err(|error| format!("is not JSON (line {})", error.line()))?;
+    if config.is_object() { Ok(config) } else { Err("is not a JSON object".to_owned()) }
 }
 
 /// A place in a login file that may have credentials for the registry.
@@ -202,7 +209,7 @@ fn keys(image: &ImageRef) -> Vec<String> {
 ///
 /// # Errors
 /// What is wrong with the member `auth`.
-fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
+pub(in crate::registry) fn entry_credential(entry: &Value) -> Result<Option<Credential>, &'static str> {
     let text = |key| entry.get(key).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
     if let Some(token) = text("registrytoken") {
         return Ok(Some(Credential::RegistryToken(token.into())));

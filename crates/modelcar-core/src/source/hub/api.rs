@@ -86,13 +86,34 @@ pub(super) struct ModelInfo {
     pub(super) license: Option<String>,
 }
 
+/// The Hub's description as it came, not checked yet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawInfo {
+pub(super) struct RawInfo {
     id: String,
     sha: String,
     #[serde(default)]
     card_data: Lenient<Card>,
+}
+
+impl RawInfo {
+    /// Checks that the Hub describes `revision` of `repo`.
+    pub(super) fn check(self, repo: &str, revision: &str) -> Result<ModelInfo, SourceError> {
+        let id: ModelId = self.id.parse().map_err(|_| {
+            refused(repo, format!("the Hub names the model `{}`, which is not a valid name", text::excerpt(&self.id)))
+        })?;
+        if id.revision().is_some() || !is_commit(&self.sha) {
+            return Err(refused(
+                repo,
+                format!("the Hub answers revision `{revision}` with `{}`", text::excerpt(&self.sha)),
+            ));
+        }
+        if is_commit(revision) && revision != self.sha {
+            return Err(refused(repo, format!("commit {revision} was asked for and {} answered", self.sha)));
+        }
+        let license = license(&self.card_data.0);
+        Ok(ModelInfo { repository: id.repository().to_owned(), commit: self.sha, license })
+    }
 }
 
 /// The licence in the metadata of a model card.
@@ -179,20 +200,7 @@ impl Hub {
         let url = self.endpoint.url(&format!("api/models/{repo}/revision/{}?blobs=true", segment(revision)))?;
         let page = self.get(url, &asked).await?;
         let info: RawInfo = self.parse(&page, &asked)?;
-        let id: ModelId = info.id.parse().map_err(|_| {
-            refused(repo, format!("the Hub names the model `{}`, which is not a valid name", text::excerpt(&info.id)))
-        })?;
-        if id.revision().is_some() || !is_commit(&info.sha) {
-            return Err(refused(
-                repo,
-                format!("the Hub answers revision `{revision}` with `{}`", text::excerpt(&info.sha)),
-            ));
-        }
-        if is_commit(revision) && revision != info.sha {
-            return Err(refused(repo, format!("commit {revision} was asked for and {} answered", info.sha)));
-        }
-        let license = license(&info.card_data.0);
-        Ok(ModelInfo { repository: id.repository().to_owned(), commit: info.sha, license })
+        info.check(repo, revision)
     }
 
     /// Gets one JSON document, with retries.

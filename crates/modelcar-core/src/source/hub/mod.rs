@@ -6,6 +6,8 @@
 mod address;
 mod api;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod headers;
 mod lenient;
 mod listing;

@@ -27,9 +27,9 @@ const LISTING_STALLS: u32 = 30;
 
 /// The files in a model's description.
 #[derive(Deserialize)]
-struct Siblings {
+pub(super) struct Siblings {
     #[serde(default)]
-    siblings: Vec<TreeEntry>,
+    pub(super) siblings: Vec<TreeEntry>,
 }
 
 impl Hub {
