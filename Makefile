@@ -14,6 +14,7 @@ BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelc
 
 # How long each target of `make fuzz` runs.
 FUZZ_SECONDS ?= 5
+comma := ,
 
 # What pushes: `make modelcar-build MODELCAR=modelcar …` takes an installed one.
 MODELCAR ?= $(STATIC)
@@ -21,11 +22,11 @@ MODELCAR ?= $(STATIC)
 # The release of KServe in the test cluster.
 KSERVE ?= 0.20.0
 
-.PHONY: help outside fuzz packages static static-env modelcar-build builder-image cloud-build model-and-image builder registry-programs \
+.PHONY: help outside fuzz packages static static-env modelcar-build push-image cloud-build model-and-image builder registry-programs \
 	cluster-programs cluster-test cluster-up cluster-apply cluster-exec cluster-down
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 static: ## Build one static file that runs in an empty container: target/static/modelcar
 	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --locked -p modelcar-cli --profile $(PROFILE) --target $(TARGET)
@@ -43,8 +44,9 @@ fuzz: ## Fuzz the parsers of bytes that others wrote, each for a few seconds: FU
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 # With the workspace's profile, so that what both depend on is compiled once.
-packages: ## Test the core as it is published: unpacked, without the test kit of this repository
-	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core
+packages: ## Pack the published crates, and test the core as it is published: without the test kit of this repository
+	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core \
+		-p modelcar-env -p modelcar-kserve -p modelcar-cli
 	unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT && \
 	for crate in target/package/*.crate; do tar -xzf "$$crate" -C "$$unpacked"; done && cd "$$unpacked" && \
 	ln -s twin-sha256-* twin-sha256 && cd modelcar-core-* && \
@@ -55,19 +57,18 @@ packages: ## Test the core as it is published: unpacked, without the test kit of
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)
 
-builder-image: builder static ## Push the builder of examples/cloudbuild.yaml: BUILDER=registry/repository
-	docker build -f examples/builder.Dockerfile -t '$(BUILDER)' target/static
-	docker push '$(BUILDER)'
+push-image: builder image ## Push the image of modelcar with skopeo: BUILDER=registry/repository:tag
+	skopeo copy --all 'oci-archive:$(IMAGE_ARCHIVE)' 'docker://$(BUILDER)'
 
-cloud-build: model-and-image builder ## Push a model from Cloud Build: MODEL=… IMAGE=… BUILDER=registry/repository
-	gcloud builds submit --no-source --config=examples/cloudbuild.yaml \
-		--substitutions='_MODEL=$(MODEL),_IMAGE=$(IMAGE),_BUILDER=$(BUILDER)'
+cloud-build: model-and-image ## Push a model from Cloud Build: MODEL=… IMAGE=… [BUILDER=registry/repository:tag]
+	gcloud builds submit --no-source --config=recipes/cloud-build.yaml \
+		--substitutions='_MODEL=$(MODEL),_IMAGE=$(IMAGE)$(if $(BUILDER),$(comma)_BUILDER=$(BUILDER))'
 
 model-and-image:
 	@test -n '$(MODEL)' && test -n '$(IMAGE)' || { echo 'say MODEL=owner/name and IMAGE=registry/repository:tag' >&2; exit 2; }
 
 builder:
-	@test -n '$(BUILDER)' || { echo 'say BUILDER=registry/repository, the image that holds the binary' >&2; exit 2; }
+	@test -n '$(BUILDER)' || { echo 'say BUILDER=registry/repository:tag, where the image of modelcar goes' >&2; exit 2; }
 
 # The registries and readers of the interop tests, each from the module that pins it.
 MODULES := tests/interop/modules
@@ -108,3 +109,5 @@ cluster-exec: ## Run a command in the running cluster: RUN='kubectl get pods'
 
 cluster-down: ## End the running test cluster
 	@$(CLUSTER) down
+
+include packaging/packages.mk

@@ -1,4 +1,4 @@
-//! `examples/cloudbuild.yaml` where it is meant for: a container that holds the static binary and nothing else.
+//! `recipes/cloud-build.yaml` where it is meant for: a container that holds the static binary and nothing else.
 
 use std::{
     fs,
@@ -76,7 +76,7 @@ impl Step {
 
 /// The arguments of the example's step, with the substitutions of `gcloud builds submit`.
 fn example_arguments(substitutions: &[(&str, &str)]) -> Vec<String> {
-    let example = fs::read_to_string(repository().join("examples/cloudbuild.yaml")).unwrap();
+    let example = fs::read_to_string(repository().join("recipes/cloud-build.yaml")).unwrap();
     let step = example.split_once("    args:\n").unwrap().1;
     let arguments = step.lines().map_while(|line| line.strip_prefix("      - "));
     let mut arguments: Vec<String> = arguments.map(str::to_owned).collect();

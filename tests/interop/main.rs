@@ -22,6 +22,7 @@ mod image;
 mod kserve;
 mod manifests;
 mod nginx;
+mod packages;
 mod parts;
 mod podman;
 mod reasons;

@@ -28,6 +28,10 @@ pub(crate) enum Part {
     Nginx,
     /// The static binary of `make static`.
     Static,
+    /// The packages of `make dist`.
+    Packages,
+    /// Installs Debian packages.
+    Dpkg,
     /// Copies images.
     Skopeo,
     /// Unpacks images.
@@ -63,6 +67,8 @@ impl Part {
             Self::Oras => "oras (make registry-programs)",
             Self::Nginx => "nginx",
             Self::Static => "the static binary (make static)",
+            Self::Packages => "the packages (make dist)",
+            Self::Dpkg => "dpkg",
             Self::Skopeo => "skopeo",
             Self::Umoci => "umoci",
             Self::Busybox => "busybox-static",
@@ -88,6 +94,8 @@ impl Part {
             Self::Crane | Self::Oras => answers(command(registry_program(self)).arg("version")),
             Self::Nginx => answers(command("nginx").arg("-v")),
             Self::Static => answers(command(static_binary()).arg("--version")),
+            Self::Packages => repository().join("target/dist/SHA256SUMS").is_file(),
+            Self::Dpkg => answers(command("dpkg").arg("--version")),
             Self::Skopeo => answers(command("skopeo").arg("--version")),
             Self::Umoci => answers(command("umoci").arg("--version")),
             Self::Busybox => answers(command(BUSYBOX).arg("true")),
