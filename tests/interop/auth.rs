@@ -24,9 +24,9 @@ use crate::{
     registry::Registry,
 };
 
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 /// `PASSWORD` as htpasswd keeps it.
-const HTPASSWD: &str = "me:$2b$04$k7PQZM2WZ7kQ9o2g9RUiW.OMOXB3v2XVLpPLpfvaGvWRgn99EW2Nu";
+pub(crate) const HTPASSWD: &str = "me:$2b$04$k7PQZM2WZ7kQ9o2g9RUiW.OMOXB3v2XVLpPLpfvaGvWRgn99EW2Nu";
 /// A registry of Google's, as far as its name goes.
 pub(crate) const GOOGLE_HOST: &str = "europe-docker.pkg.dev";
 const LONG: Duration = Duration::from_hours(1);
@@ -65,17 +65,30 @@ impl Site {
         Some(Self { tokens, address, ca, proxy, _nginx: nginx, _registry: registry, dir })
     }
 
-    fn google(logins: &Logins, lifetime: Duration) -> Self {
+    pub(crate) fn google(logins: &Logins, lifetime: Duration) -> Self {
         Self::start(logins, lifetime, |_| GOOGLE_HOST.to_owned())
     }
 
     /// The program with a home of its own, this site's authority and proxy.
     fn modelcar(&self, home: &Path) -> Command {
+        let mut modelcar = modelcar(home);
+        self.reach(&mut modelcar);
+        modelcar
+    }
+
+    /// A program that runs modelcar, with nothing in its environment but a home of its own, this site's authority and
+    /// proxy.
+    pub(crate) fn modelcar_as(&self, program: &str, home: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", home).stdin(Stdio::null());
+        self.reach(&mut command);
+        command
+    }
+
+    fn reach(&self, command: &mut Command) {
         let ca = self.dir.path().join("ca.pem");
         fs::write(&ca, self.ca.pem()).unwrap();
-        let mut modelcar = modelcar(home);
-        modelcar.env("HTTPS_PROXY", self.proxy.url()).env("SSL_CERT_FILE", ca);
-        modelcar
+        command.env("HTTPS_PROXY", self.proxy.url()).env("SSL_CERT_FILE", ca);
     }
 }
 

@@ -26,6 +26,7 @@ mod packages;
 mod parts;
 mod podman;
 mod reasons;
+mod recipes;
 mod registries;
 mod registry;
 mod registry_settings;
