@@ -79,7 +79,7 @@ check-recipes: target/actionlint ## Check the recipes and workflows with schemas
 	$(check-schema) vendor.gitlab-ci recipes/gitlab-ci.yml
 	$(check-schema) vendor.cloudbuild recipes/cloud-build.yaml
 	target/actionlint $(WORKFLOWS)
-	$(dir $(PACKAGING_PYTHON))zizmor --offline --no-progress --config .github/zizmor.yml action.yml $(WORKFLOWS)
+	$(if $(findstring /,$(PACKAGING_PYTHON)),$(dir $(PACKAGING_PYTHON)))zizmor --offline --no-progress --config .github/zizmor.yml action.yml $(WORKFLOWS)
 	sh -n recipes/container-run.sh
 
 target/actionlint: packaging/actionlint/go.mod packaging/actionlint/go.sum

@@ -137,7 +137,7 @@ fn the_guide_names_options_that_there_are() {
 }
 
 /// Options of other programs that the guide names alone.
-const OF_OTHERS: [&str; 3] = ["--immutable-tags", "--previous", "--trust-remote-code"];
+const OF_OTHERS: [&str; 4] = ["--immutable-tags", "--previous", "--trust-remote-code", "--user"];
 
 #[test]
 fn the_guide_quotes_messages_that_there_are() {

@@ -14,7 +14,7 @@ use modelcar_kserve::check::{self, CheckReport, Expected, State};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::{args::Format, hint::Failure, remedies};
+use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme};
 
 /// Largest document that is read, in bytes: enough for thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
@@ -67,7 +67,7 @@ fn digest(text: &str) -> Result<Digest, Failure> {
     if let Ok(digest) = text.parse() {
         return Ok(digest);
     }
-    let image: ImageRef = text.trim_start_matches("oci://").parse()?;
+    let image: ImageRef = without_scheme(text).parse()?;
     let digest = image.digest().copied();
     digest.ok_or_else(|| Failure::say(format!("`{text}` names no digest")).hint("write sha256:… or IMAGE@sha256:…"))
 }
