@@ -141,3 +141,95 @@ fn a_registry_on_this_machine_may_speak_tls() {
         assert!(pushed.status.success(), "{host}: {}", text(&pushed.stderr));
     }
 }
+
+#[test]
+fn a_registry_may_ask_for_a_certificate_of_the_client() {
+    let env = Env::new();
+    let (ca, other) = (PrivateCa::new(), PrivateCa::new());
+    let (client, foreign) = (ca.certify_client("ci"), other.certify_client("ci"));
+    let names = ["registry.test"];
+    let front = TlsFront::start_for(env.registry.host().parse().unwrap(), &ca.certify(&names), Some(&ca));
+    let proxy = ConnectProxy::start(&[("registry.test:443", front.addr())], None);
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let both = format!("{}{}", client.certificate, client.key);
+    for (name, content) in [
+        ("ca.pem", ca.pem()),
+        ("client.pem", &client.certificate),
+        ("client.key", &client.key),
+        ("both.pem", &both),
+        ("foreign.pem", &foreign.certificate),
+        ("foreign.key", &foreign.key),
+        ("encrypted.key", encrypted),
+    ] {
+        fs::write(env.dir.path().join(name), content).unwrap();
+    }
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = env.command(arguments);
+        command.args(["--ca-file", "ca.pem"]).env("https_proxy", proxy.url()).envs(variables.iter().copied());
+        command.output().unwrap()
+    };
+    let push = ["push", super::MODEL, "registry.test/acme/tiny:v1", "--base", "scratch"];
+    let with = |more: &[&'static str]| [&push[..], more].concat();
+    let (cert, key) = ("MODELCAR_REGISTRY_CLIENT_CERT", "MODELCAR_REGISTRY_CLIENT_KEY");
+
+    let named = "--client-cert FILE, and its private key with --client-key FILE";
+    for (arguments, variables, said, hint) in [
+        (with(&[]), &[][..], "asks for a client certificate and got none", named),
+        (
+            with(&["--client-cert", "foreign.pem", "--client-key", "foreign.key"]),
+            &[],
+            "does not accept the client",
+            named,
+        ),
+        (with(&["--client-cert", "client.pem"]), &[], "holds no private key", "--client-key"),
+        (
+            with(&["--client-cert", "client.pem", "--client-key", "foreign.key"]),
+            &[],
+            "does not belong",
+            "made together",
+        ),
+        (with(&["--client-cert", "client.pem", "--client-key", "encrypted.key"]), &[], "encrypted", "openssl pkey"),
+        (with(&["--client-cert", "none.pem"]), &[], "none.pem", "--client-cert"),
+        (with(&["--client-cert", "client.key"]), &[], "no readable certificate", "PEM"),
+        (with(&[]), &[(key, "client.key")], "MODELCAR_REGISTRY_CLIENT_CERT is not", "both variables"),
+        (with(&[]), &[(cert, "client.pem"), (key, "none.key")], "none.key", "may read"),
+    ] {
+        let refused = run(&arguments, variables);
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{said}: {stderr}");
+        assert!(stderr.contains("hint: ") && stderr.contains(hint), "{hint}: {stderr}");
+        assert!(!stderr.contains("BEGIN") && !stderr.contains(client.key.lines().nth(1).unwrap()), "{stderr}");
+    }
+    assert!(env.registry.requests().is_empty());
+    env.refused(&with(&["--client-key", "client.key"]), &["--client-cert"]);
+
+    let doctor = run(&["doctor", "registry.test/acme/tiny:v1"], &[]);
+    let found = text(&doctor.stdout);
+    assert!(found.contains("asks for a client certificate") && found.contains("--client-cert"), "{found}");
+
+    let inspect = ["inspect", "registry.test/acme/tiny:v1", "--client-cert", "both.pem"];
+    for (arguments, variables) in [
+        (with(&["--client-cert", "client.pem", "--client-key", "client.key"]), &[][..]),
+        (with(&["--client-cert", "both.pem"]), &[]),
+        (with(&[]), &[(cert, "client.pem"), (key, "client.key")]),
+        (with(&["--client-cert", "both.pem"]), &[(cert, "foreign.pem"), (key, "foreign.key")]),
+        (inspect.to_vec(), &[]),
+    ] {
+        let output = run(&arguments, variables);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    }
+
+    // The folder of podman, below HOME. Its authority needs no --ca-file.
+    let folder = env.dir.path().join(".config/containers/certs.d/registry.test");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, content) in [("ca.crt", ca.pem()), ("a.cert", &client.certificate), ("a.key", &client.key)] {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    let pushed = env.command(&push).env("https_proxy", proxy.url()).output().unwrap();
+    assert!(pushed.status.success(), "{}", text(&pushed.stderr));
+    fs::write(folder.join("a.key"), &foreign.key).unwrap();
+    let refused = env.command(&push).env("https_proxy", proxy.url()).output().unwrap();
+    let stderr = text(&refused.stderr);
+    assert!(stderr.contains("a.key") && stderr.contains("certs.d, NAME.cert and NAME.key"), "{stderr}");
+}

@@ -2,9 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls::server::{WebPkiClientVerifier, danger::ClientCertVerifier};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -50,11 +56,26 @@ impl PrivateCa {
         self.signed(&params(names))
     }
 
+    /// Certifies a client of this name.
+    pub fn certify_client(&self, name: &str) -> Identity {
+        let mut params = params(&[]);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self.signed(&params)
+    }
+
     /// Certifies a server for the time between the first days of two years.
     pub fn certify_between(&self, names: &[&str], first: i32, last: i32) -> Identity {
         let mut params = params(names);
         (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
         self.signed(&params)
+    }
+
+    fn verifier(&self, provider: Arc<rustls::crypto::CryptoProvider>) -> Arc<dyn ClientCertVerifier> {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("it was made here");
+        roots.add(authority).expect("it is an authority");
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("there is an authority")
     }
 
     fn signed(&self, params: &CertificateParams) -> Identity {
@@ -92,33 +113,62 @@ fn params(names: &[&str]) -> CertificateParams {
 #[derive(Debug)]
 pub struct TlsFront {
     addr: SocketAddr,
+    shown: Arc<AtomicUsize>,
     _server: ServerGuard,
 }
 
 impl TlsFront {
     /// Starts before `upstream`, as `identity`.
     pub fn start(upstream: SocketAddr, identity: &Identity) -> Self {
+        Self::start_for(upstream, identity, None)
+    }
+
+    /// As [`start`](Self::start), for clients with a certificate of `clients` alone.
+    pub fn start_for(upstream: SocketAddr, identity: &Identity, clients: Option<&PrivateCa>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key_der.clone()));
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let verifier = clients.map(|ca| ca.verifier(Arc::clone(&provider)));
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .expect("ring knows the default versions")
-            .with_no_client_auth()
+            .expect("ring knows the default versions");
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder
             .with_single_cert(vec![identity.certificate_der.clone()], key)
             .expect("certificate and key belong together");
         let acceptor = TlsAcceptor::from(Arc::new(config));
+        let shown = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&shown);
         let bound = server::bind(0);
         let addr = bound.addr;
         let server = server::serve_connections(bound, move |stream| {
             let acceptor = acceptor.clone();
+            let count = Arc::clone(&count);
             async move {
-                // Clients that do not trust the certificate hang up; tests want that.
-                let Ok(mut inside) = acceptor.accept(stream).await else { return };
+                let mut inside = match acceptor.accept(stream).into_fallible().await {
+                    Ok(inside) => inside,
+                    // Clients that do not trust the certificate hang up; tests want that. A client that was refused
+                    // reads the reason before the connection ends.
+                    Err((_, mut stream)) => {
+                        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+                        return;
+                    }
+                };
+                if inside.get_ref().1.peer_certificates().is_some() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
                 let Ok(mut outside) = TcpStream::connect(upstream).await else { return };
                 copy_bidirectional(&mut inside, &mut outside).await.ok();
             }
         });
-        Self { addr, _server: server }
+        Self { addr, shown, _server: server }
+    }
+
+    /// Number of connections whose client showed a certificate.
+    pub fn certificates_seen(&self) -> usize {
+        self.shown.load(Ordering::SeqCst)
     }
 
     /// Where it listens.

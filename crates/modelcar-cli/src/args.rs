@@ -114,7 +114,7 @@ pub(crate) struct RegistryArgs {
     pub(crate) insecure_skip_tls_verify: bool,
 }
 
-/// The login for the image's registry. Other registries get to see none of it.
+/// The login and the certificate for the image's registry. Other registries get to see none of it.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
     /// Name to log in to the image's registry with; needs --password-stdin
@@ -127,6 +127,15 @@ pub(crate) struct LoginArgs {
     /// Read the password from stdin
     #[arg(long, requires_all = ["username", "image"])]
     pub(crate) password_stdin: bool,
+    /// Show the image's registry the certificate in this PEM file, if the registry asks for one
+    ///
+    /// The variables `MODELCAR_REGISTRY_CLIENT_CERT` and `MODELCAR_REGISTRY_CLIENT_KEY` do the same. Without either,
+    /// certificates come from the folders certs.d of podman and Docker.
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key [default: the file of --client-cert]
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// How layers are uploaded.

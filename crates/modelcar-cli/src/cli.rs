@@ -28,6 +28,8 @@ Environment:
           Time of every entry of the image, in seconds since 1970 [default: 0]
   MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
           Login for the registry of IMAGE
+  MODELCAR_REGISTRY_CLIENT_CERT, MODELCAR_REGISTRY_CLIENT_KEY
+          Certificate for the registry of IMAGE and its private key: PEM files
   DOCKER_CONFIG, REGISTRY_AUTH_FILE
           Folder of Docker's config.json; login file of podman, buildah and skopeo
   GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST

@@ -7,7 +7,10 @@ use modelcar_core::{
     http::Secret,
     progress::Progress,
     push::Connections,
-    registry::{Credential, HostLogin, Keychain, KeychainChain, Login, Registries, RegistryOptions, Repository},
+    registry::{
+        Credential, HostLogin, Keychain, KeychainChain, Login, Registries, RegistryCertificates, RegistryOptions,
+        Repository,
+    },
     source::SourceRef,
 };
 use modelcar_env::Environment;
@@ -59,7 +62,9 @@ impl Clients {
             Some(given) => Arc::new(KeychainChain::new(vec![Arc::new(given), environment.keychain(None)?])),
             None => environment.keychain(login.map(|(_, image)| image))?,
         };
-        let options = RegistryOptions { plain_http: args.plain_http, network, ..RegistryOptions::default() };
+        let certificates = certificates(login)?;
+        let options =
+            RegistryOptions { plain_http: args.plain_http, network, certificates, ..RegistryOptions::default() };
         Ok(Self { registries: Registries::new(keychain, options), environment })
     }
 
@@ -87,6 +92,18 @@ impl Clients {
             ..self.registries.options.clone()
         }
     }
+}
+
+/// Returns the certificates for registries. The certificate of `--client-cert` is for the image's registry alone, and
+/// goes before that of the environment.
+fn certificates(login: Option<(&LoginArgs, &ImageRef)>) -> Result<RegistryCertificates, Failure> {
+    let given =
+        login.and_then(|(login, image)| Some((login.client_cert.as_deref()?, login.client_key.as_deref(), image)));
+    let Some((certificate, key, image)) = given else {
+        return Ok(Environment::certificates(login.map(|(_, image)| image))?);
+    };
+    let client = modelcar_env::client_certificate(certificate, key, "--client-cert")?;
+    Ok(Environment::certificates(None)?.with_client(image, client))
 }
 
 /// Returns the credentials of `--username` and `--password-stdin`; `None` without these flags.

@@ -15,6 +15,7 @@ use modelcar_core::{
     base::BaseError,
     download::DownloadError,
     facts::Flaw,
+    http::InvalidNetwork,
     layout::LayoutError,
     plan::{LeftOut, PlanError, WeightChoice},
     push::PushError,
@@ -225,6 +226,20 @@ fn environment_hints(error: &EnvironmentError) -> Vec<String> {
         EnvironmentError::ReadAuthorities { .. } | EnvironmentError::Authorities { .. } => {
             "the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …"
         }
+        EnvironmentError::ReadClientCertificate { .. } => {
+            "name a PEM file that this user may read with --client-cert (certificate) and --client-key (private key)"
+        }
+        EnvironmentError::ClientCertificate { source, .. } => match source {
+            InvalidNetwork::NoKey => "name the file of the private key with --client-key",
+            InvalidNetwork::EncryptedKey => {
+                "modelcar asks for no passphrase: `openssl pkey -in KEY -out PLAIN` writes a key without one"
+            }
+            InvalidNetwork::OtherKey => "name the private key that was made together with the certificate",
+            _ => "name a file with the certificate in PEM form, and one with its private key",
+        },
+        EnvironmentError::KeyAlone => {
+            "set both variables, or only MODELCAR_REGISTRY_CLIENT_CERT for a file that holds both"
+        }
         EnvironmentError::Proxy(_) => "a proxy is written http://HOST:PORT",
         EnvironmentError::HalfLogin => "set both variables, or neither",
         EnvironmentError::Time(_) => "set SOURCE_DATE_EPOCH to a number, for example 0, or unset it",
@@ -361,6 +376,14 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
         }
         RegistryError::Keychain { .. } => "repair the file, or log in again to write it anew".to_owned(),
         RegistryError::Request { source, .. } if source.is_untrusted() => certificate_hint(source).to_owned(),
+        RegistryError::Request { source, .. } if source.client_certificate_fault().is_some() => {
+            remedies::CLIENT_CERTIFICATE.to_owned()
+        }
+        RegistryError::ReadCertificates { .. } | RegistryError::Certificates { .. } => {
+            "in a folder certs.d, NAME.cert and NAME.key are a certificate of the client and its private key without a \
+             passphrase, and NAME.crt is an authority of the registry: mend the file or remove it"
+                .to_owned()
+        }
         RegistryError::Request { source, .. } if source.is_without_tls() => {
             "the server does not speak TLS: for a registry of plain HTTP add --plain-http".to_owned()
         }

@@ -17,6 +17,11 @@ pub(crate) const UPLOAD_HOST: &str = "a login goes to the registry's own host al
                                       registry (http.host of CNCF distribution, X-Forwarded-Host of a proxy), or push \
                                       under the name of that host";
 
+/// What to do about a registry that wants a certificate of the client.
+pub(crate) const CLIENT_CERTIFICATE: &str = "name a certificate that the registry accepts with --client-cert FILE, and its \
+                                             private key with --client-key FILE; or put both into \
+                                             ~/.config/containers/certs.d/HOST:PORT as client.cert and client.key";
+
 /// Returns what to do about a finding of `inspect --lint`; `None` when the finding says so itself.
 pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
     let remedy = match finding {
@@ -181,6 +186,7 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
             "mend the server's certificate or this machine's clock; an authority or a self-signed certificate that is not \
              trusted here is named with --ca-file"
         }
+        CheckCode::ClientCertificate => CLIENT_CERTIFICATE,
         CheckCode::Silent => "check the network and any proxy between",
         CheckCode::OddAnswer => "is this a registry? its API is expected at /v2/",
         CheckCode::NoLogin => "`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG",

@@ -1,6 +1,8 @@
 //! What all HTTP clients of this library share: connections, failures, tries, secrets, the log of requests.
 
+mod client_certificate;
 mod failure;
+mod invalid;
 pub(crate) mod log;
 mod network;
 mod secret;
@@ -22,7 +24,9 @@ pub(crate) use self::secret::mask;
 #[cfg(any(feature = "hub", feature = "registry"))]
 pub(crate) use self::secret::of_login;
 pub use self::{
-    failure::{CertificateFault, HttpFailure},
-    network::{InvalidNetwork, Network},
+    client_certificate::ClientCertificate,
+    failure::{CertificateFault, ClientCertificateFault, HttpFailure},
+    invalid::InvalidNetwork,
+    network::Network,
     secret::{RedactedUrl, Secret},
 };

@@ -28,6 +28,29 @@ pub enum EnvironmentError {
         /// What is wrong.
         source: InvalidNetwork,
     },
+    /// A file of the client's certificate or its key can't be read.
+    #[error("read the client certificate or its key in `{path}` ({named_by})")]
+    ReadClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// The variable or option that names the client's certificate.
+        named_by: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file of the client's certificate or its key can't be used.
+    #[error("use the client certificate or its key in `{path}` ({named_by})")]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// The variable or option that names the client's certificate.
+        named_by: String,
+        /// What is wrong.
+        source: InvalidNetwork,
+    },
+    /// A key without its certificate is named.
+    #[error("MODELCAR_REGISTRY_CLIENT_KEY is set and MODELCAR_REGISTRY_CLIENT_CERT is not")]
+    KeyAlone,
     /// A proxy's address is none.
     #[error("use the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY")]
     Proxy(#[source] InvalidNetwork),
@@ -45,9 +68,14 @@ pub enum EnvironmentError {
 impl ModelcarError for EnvironmentError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::ReadAuthorities { .. } => ErrorKind::Io,
+            Self::ReadAuthorities { .. } | Self::ReadClientCertificate { .. } => ErrorKind::Io,
             Self::Google(error) => error.kind(),
-            Self::Authorities { .. } | Self::Proxy(_) | Self::HalfLogin | Self::Time(_) => ErrorKind::InvalidInput,
+            Self::ClientCertificate { .. }
+            | Self::KeyAlone
+            | Self::Authorities { .. }
+            | Self::Proxy(_)
+            | Self::HalfLogin
+            | Self::Time(_) => ErrorKind::InvalidInput,
         }
     }
 }

@@ -29,23 +29,26 @@ use std::{fs, path::Path, sync::Arc};
 #[cfg(feature = "object-store")]
 use modelcar_core::source::StoreOptions;
 use modelcar_core::{
-    ImageRef,
-    http::Network,
+    ImageRef, files,
+    http::{ClientCertificate, InvalidNetwork, Network},
     push::Connections,
     registry::{
         Credential, DockerConfig, GoogleKeychain, GoogleOptions, HostLogin, Keychain, KeychainChain, Login, Registries,
-        RegistryOptions,
+        RegistryCertificates, RegistryOptions,
     },
     reuse::Cache,
     source::{HubCache, HubOptions},
 };
 
 pub use self::error::EnvironmentError;
-use self::variables::REGISTRY_LOGIN;
+use self::variables::{REGISTRY_CLIENT_CERT, REGISTRY_LOGIN};
+
+/// Largest file of a certificate or a key that is read, in bytes.
+const PEM_MAX_BYTES: u64 = 4 << 20;
 
 /// Names of all variables that are looked at. For a folder in a store all that begin with `AWS_` or `GOOGLE_` are looked at,
 /// too, and `SERVICE_ACCOUNT`.
-pub const VARIABLES: [&str; 25] = [
+pub const VARIABLES: [&str; 27] = [
     "ALL_PROXY",
     "CLOUDSDK_CONFIG",
     "DOCKER_CONFIG",
@@ -62,6 +65,8 @@ pub const VARIABLES: [&str; 25] = [
     "HTTP_PROXY",
     "HUGGINGFACE_HUB_CACHE",
     "HUGGING_FACE_HUB_TOKEN",
+    "MODELCAR_REGISTRY_CLIENT_CERT",
+    "MODELCAR_REGISTRY_CLIENT_KEY",
     "MODELCAR_REGISTRY_PASSWORD",
     "MODELCAR_REGISTRY_USERNAME",
     "NO_PROXY",
@@ -174,13 +179,32 @@ impl Environment {
         Ok(Arc::new(KeychainChain::new(keychains)))
     }
 
+    /// Returns the certificates for single registries: those in the folders `certs.d` of podman and Docker. With `image` the
+    /// certificate in `MODELCAR_REGISTRY_CLIENT_CERT`, with the key in `MODELCAR_REGISTRY_CLIENT_KEY`, comes first; it is
+    /// for the registry of that image alone.
+    ///
+    /// # Errors
+    /// As [`client_certificate`], and [`EnvironmentError::KeyAlone`].
+    pub fn certificates(image: Option<&ImageRef>) -> Result<RegistryCertificates, EnvironmentError> {
+        let certificates = RegistryCertificates::in_folders(variables::certificate_folders());
+        match (image, variables::client_certificate()) {
+            (Some(image), (Some(certificate), key)) => {
+                let client = client_certificate(&certificate, key.as_deref(), REGISTRY_CLIENT_CERT)?;
+                Ok(certificates.with_client(image, client))
+            }
+            (Some(_), (None, Some(_))) => Err(EnvironmentError::KeyAlone),
+            _ => Ok(certificates),
+        }
+    }
+
     /// Returns how the Hub and registries are reached. `image` is the image that a push goes to: see
     /// [`keychain`](Self::keychain).
     ///
     /// # Errors
-    /// As [`keychain`](Self::keychain).
+    /// As [`keychain`](Self::keychain) and [`certificates`](Self::certificates).
     pub fn connections(&self, image: Option<&ImageRef>) -> Result<Connections, EnvironmentError> {
-        let options = RegistryOptions { network: self.network.clone(), ..RegistryOptions::default() };
+        let (network, certificates) = (self.network.clone(), Self::certificates(image)?);
+        let options = RegistryOptions { network, certificates, ..RegistryOptions::default() };
         let connections = Connections::new(Registries::new(self.keychain(image)?, options)).with_hub(self.hub());
         #[cfg(feature = "object-store")]
         let connections = connections.with_stores(Some(self.stores()));
@@ -199,6 +223,30 @@ impl Environment {
     pub fn source_date_epoch() -> Result<Option<u64>, EnvironmentError> {
         variables::source_date_epoch()
     }
+}
+
+/// Reads a certificate for a registry from the PEM file `certificate`, and its private key from the PEM file `key`. Without
+/// `key`, the first file holds both. `named_by` is who names the files, for errors.
+///
+/// # Errors
+/// [`EnvironmentError::ReadClientCertificate`] and [`EnvironmentError::ClientCertificate`].
+pub fn client_certificate(
+    certificate: &Path,
+    key: Option<&Path>,
+    named_by: &str,
+) -> Result<ClientCertificate, EnvironmentError> {
+    let read = |path: &Path| {
+        files::read(path, PEM_MAX_BYTES).map_err(|source| EnvironmentError::ReadClientCertificate {
+            path: path.to_owned(),
+            named_by: named_by.to_owned(),
+            source,
+        })
+    };
+    let key = key.unwrap_or(certificate);
+    ClientCertificate::from_pem(&read(certificate)?, &read(key)?).map_err(|source| {
+        let path = if matches!(source, InvalidNetwork::Certificates) { certificate } else { key };
+        EnvironmentError::ClientCertificate { path: path.to_owned(), named_by: named_by.to_owned(), source }
+    })
 }
 
 /// Returns the login in the environment.

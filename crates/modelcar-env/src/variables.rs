@@ -30,7 +30,11 @@ const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Name and password for the image's registry.
 const REGISTRY_USERNAME: &str = "MODELCAR_REGISTRY_USERNAME";
 const REGISTRY_PASSWORD: &str = "MODELCAR_REGISTRY_PASSWORD";
-/// The two, for people.
+/// File with the certificate for the image's registry, in PEM form.
+pub(crate) const REGISTRY_CLIENT_CERT: &str = "MODELCAR_REGISTRY_CLIENT_CERT";
+/// File with the private key of that certificate.
+const REGISTRY_CLIENT_KEY: &str = "MODELCAR_REGISTRY_CLIENT_KEY";
+/// The login's two, for people.
 pub(crate) const REGISTRY_LOGIN: &str = "MODELCAR_REGISTRY_USERNAME and MODELCAR_REGISTRY_PASSWORD";
 /// File with credentials of Google Cloud.
 const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -172,6 +176,22 @@ fn podman_login_files() -> Vec<PathBuf> {
 /// Returns name and password for the image's registry, as far as they are set.
 pub(crate) fn registry_login() -> (Option<String>, Option<Secret>) {
     (text(REGISTRY_USERNAME), text(REGISTRY_PASSWORD).map(Secret::from))
+}
+
+/// Returns the files of the certificate for the image's registry and of its key, as far as they are named.
+pub(crate) fn client_certificate() -> (Option<PathBuf>, Option<PathBuf>) {
+    (path(REGISTRY_CLIENT_CERT), path(REGISTRY_CLIENT_KEY))
+}
+
+/// Returns the folders in which Docker and podman look for a folder with the certificates of a registry: the user's, then
+/// the system's (containers-certs.d(5); Docker's manual, "Use certificates for repository client verification").
+pub(crate) fn certificate_folders() -> Vec<PathBuf> {
+    let config = path("XDG_CONFIG_HOME").or_else(|| home().map(|home| home.join(".config")));
+    let podman = home().map(|home| home.join(".config/containers/certs.d"));
+    // Docker without root reads this one instead of the system's.
+    let docker = config.map(|config| config.join("docker/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    podman.into_iter().chain(docker).chain(system).collect()
 }
 
 /// Returns where Google's credentials may lie.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode, Url};
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -96,6 +96,49 @@ impl CertificateFault {
         }
     }
 }
+
+/// Why a server speaks to nobody without a certificate of the client that it accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientCertificateFault {
+    /// The server asked for a certificate and got none.
+    Missing,
+    /// The server refuses the certificate that it got, or the lack of one.
+    Refused,
+}
+
+impl ClientCertificateFault {
+    /// Reads an alert of TLS. A server sends these alerts about a certificate of the client alone (RFC 8446, 6.2).
+    fn of(alert: AlertDescription) -> Option<Self> {
+        match alert {
+            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Some(Self::Missing),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            // For a signature that is not of the authority with the name in the certificate.
+            | AlertDescription::DecryptError => Some(Self::Refused),
+            _ => None,
+        }
+    }
+
+    /// Says what is wrong, as a message shows it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "the server asks for a client certificate and got none",
+            Self::Refused => "the server does not accept the client certificate, or asks for one and got none",
+        }
+    }
+}
+
+/// What nginx says about certificates of clients, in the page of a status 400.
+const NGINX_PAGES: [(&str, ClientCertificateFault); 2] = [
+    ("No required SSL certificate was sent", ClientCertificateFault::Missing),
+    ("The SSL certificate error", ClientCertificateFault::Refused),
+];
 
 impl HttpFailure {
     /// Makes the failure of a request without an answer.
@@ -189,6 +232,18 @@ impl HttpFailure {
         }
     }
 
+    /// Returns why the server wants another certificate of the client, if the request failed because of it.
+    pub fn client_certificate_fault(&self) -> Option<ClientCertificateFault> {
+        match self.tls_error() {
+            Some(rustls::Error::AlertReceived(alert)) => ClientCertificateFault::of(*alert),
+            _ if self.status == Some(StatusCode::BAD_REQUEST) => {
+                let said = self.message.as_deref()?;
+                NGINX_PAGES.iter().find_map(|(page, fault)| said.contains(page).then_some(*fault))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
     pub fn is_untrusted(&self) -> bool {
         self.certificate_fault().is_some()
@@ -235,7 +290,8 @@ impl ModelcarError for HttpFailure {
 
     /// Decides for all clients whether the same request is worth another try. Worth it are statuses of a temporary
     /// condition, broken connections and missing answers. Final are a wrong request (400), a refused login (401), a
-    /// missing right (403), an unknown name (404), a size (413), a digest, and a connection without trusted TLS.
+    /// missing right (403), an unknown name (404), a size (413), a digest, a connection without trusted TLS, and a missing
+    /// certificate of the client.
     fn is_retryable(&self) -> bool {
         match (self.code.as_deref(), self.status) {
             (Some("TOOMANYREQUESTS"), _) => true,
@@ -246,6 +302,7 @@ impl ModelcarError for HttpFailure {
                 self.cause.as_ref().is_some_and(|cause| !cause.is_builder() && !cause.is_redirect())
                     && !self.is_untrusted()
                     && !self.is_without_tls()
+                    && self.client_certificate_fault().is_none()
             }
         }
     }
@@ -261,8 +318,11 @@ impl fmt::Display for HttpFailure {
         match (self.status, self.certificate_fault()) {
             (Some(status), _) => write!(f, ": status {status}")?,
             (None, Some(fault)) => write!(f, ": {}", fault.text())?,
-            (None, None) if self.cause.is_some() => f.write_str(": no answer")?,
-            (None, None) => {}
+            (None, None) => match self.client_certificate_fault() {
+                Some(fault) => write!(f, ": {}", fault.text())?,
+                None if self.cause.is_some() => f.write_str(": no answer")?,
+                None => {}
+            },
         }
         if let Some(code) = &self.code {
             write!(f, " {code}")?;

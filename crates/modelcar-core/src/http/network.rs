@@ -10,8 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::verifier;
-use crate::error::{ErrorKind, ModelcarError};
+use super::{client_certificate::ClientCertificate, invalid::InvalidNetwork, verifier};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Hosts that are never reached through a proxy: on the proxy these names mean the proxy itself.
@@ -26,24 +25,8 @@ pub struct Network {
     roots: Vec<CertificateDer<'static>>,
     skip_tls_verify: bool,
     proxies: Vec<Proxy>,
-}
-
-/// An invalid setting of the network.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidNetwork {
-    /// The PEM text holds no certificate, or a damaged one.
-    #[error("holds no readable certificate in PEM form")]
-    Certificates,
-    /// The address of a proxy is no URL. The address is not shown, because it may hold a password.
-    #[error("is not the address of a proxy; write http://HOST:PORT")]
-    Proxy,
-}
-
-impl ModelcarError for InvalidNetwork {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::InvalidInput
-    }
+    /// Shown to every server that asks for one. Only the network of a single registry has one.
+    client: Option<ClientCertificate>,
 }
 
 impl Network {
@@ -68,6 +51,13 @@ impl Network {
     #[must_use]
     pub fn with_tls_verification_skipped(mut self) -> Self {
         self.skip_tls_verify = true;
+        self
+    }
+
+    /// Shows `certificate` to every server that asks for one.
+    #[cfg(feature = "registry")]
+    pub(crate) fn with_client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.client = Some(certificate);
         self
     }
 
@@ -132,10 +122,11 @@ pub(crate) fn client_builder(network: &Network) -> reqwest::ClientBuilder {
         // Without this, reqwest would read proxies from the environment.
         .no_proxy();
     let builder = network.proxies.iter().cloned().fold(builder, reqwest::ClientBuilder::proxy);
-    if network.roots.is_empty() || network.skip_tls_verify {
+    let Network { roots, skip_tls_verify, client, .. } = network;
+    if client.is_none() && (roots.is_empty() || *skip_tls_verify) {
         return builder;
     }
-    match verifier::trusting(built_in, &network.roots) {
+    match verifier::settings(built_in, roots, *skip_tls_verify, client.as_ref()) {
         Ok(tls) => builder.tls_backend_preconfigured(tls),
         // Building the client then fails in the same way.
         Err(_) => builder,

@@ -51,6 +51,8 @@ pub enum CheckCode {
     NoConnection,
     /// `reach`: the server's certificate is expired, not valid yet, for another name or not trusted.
     BadCertificate,
+    /// `reach`: the server wants a certificate of the client, and got none or one that it refuses.
+    ClientCertificate,
     /// `reach`: no answer came within 30 s.
     Silent,
     /// `login`: credentials were found. If `push` succeeded, these are the credentials that the registry accepted.
@@ -239,7 +241,7 @@ async fn reach(inner: &Inner) -> Check {
     let mut url = inner.base().await.clone();
     url.set_path("/v2/");
     let span = http::log::request(&Method::GET, &url, 1, 0);
-    let sending = http::log::answered(span, inner.client.get(url.clone()).send());
+    let sending = http::log::answered(span, inner.clients.to(&url).get(url.clone()).send());
     let sent = tokio::time::timeout(std::time::Duration::from_secs(30), sending).await;
     let place = format!("{}://{}", url.scheme(), url.authority());
     let response = match sent {
@@ -248,6 +250,7 @@ async fn reach(inner: &Inner) -> Check {
             let failure = HttpFailure::transport(Method::GET, &url, error);
             let code = match failure.certificate_fault() {
                 Some(_) => CheckCode::BadCertificate,
+                None if failure.client_certificate_fault().is_some() => CheckCode::ClientCertificate,
                 None if failure.is_without_tls() => CheckCode::NoTls,
                 None => CheckCode::NoConnection,
             };
@@ -260,6 +263,14 @@ async fn reach(inner: &Inner) -> Check {
         }
     };
     let status = response.status();
+    if status == StatusCode::BAD_REQUEST {
+        let failure = HttpFailure::from_response(Method::GET, response).await;
+        let code = match failure.client_certificate_fault() {
+            Some(_) => CheckCode::ClientCertificate,
+            None => CheckCode::OddAnswer,
+        };
+        return Check::new("reach", code, Verdict::Warning, format!("{place} answers {}", chain(&failure)));
+    }
     let asks = http::header(&response, "www-authenticate").map_or_else(String::new, |header| {
         let scheme = text::cut(&text::one_line(header.split(' ').next().unwrap_or_default()), 20);
         format!(", asks for a login ({scheme})")

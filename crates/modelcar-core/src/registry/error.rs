@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use crate::{
     Digest, Tag,
     error::{Error, ErrorKind, ModelcarError, OtherError},
-    http::HttpFailure,
+    http::{HttpFailure, InvalidNetwork},
 };
 
 /// Errors of requests to a registry.
@@ -270,6 +270,22 @@ pub enum RegistryError {
         /// The token server's answer, if it was asked.
         source: Option<Box<HttpFailure>>,
     },
+    /// A file with certificates for the registry, or their folder, can't be read.
+    #[error("read `{path}`, which has certificates for the registry")]
+    ReadCertificates {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file with certificates for the registry can't be used.
+    #[error("use the certificates or the key in `{path}` for the registry")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InvalidNetwork,
+    },
     /// The HTTP client could not be made, for example because no certificate authority could be loaded.
     #[error("set up the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -432,6 +448,8 @@ impl ModelcarError for RegistryError {
             | Self::BadName { .. }
             | Self::Schema1(_)
             | Self::TagTaken { .. } => ErrorKind::InvalidInput,
+            Self::ReadCertificates { .. } => ErrorKind::Io,
+            Self::Certificates { .. } => ErrorKind::InvalidInput,
             Self::Client(_) => ErrorKind::Internal,
         }
     }

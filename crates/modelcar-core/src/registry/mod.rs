@@ -9,6 +9,8 @@
 
 mod auth;
 mod blob;
+mod certificates;
+mod clients;
 mod doctor;
 mod error;
 #[cfg(fuzzing)]
@@ -34,6 +36,7 @@ pub use self::{
         google::{GoogleKeychain, GoogleOptions},
         keychain::{Credential, HostLogin, Keychain, KeychainChain, Login, Refused},
     },
+    certificates::RegistryCertificates,
     doctor::{Check, CheckCode, Verdict},
     error::{KeychainError, RegistryError},
     preflight::TakenTag,

@@ -85,7 +85,7 @@ pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
 }
 
 /// Returns whether host and port are the same. A default port equals its scheme's port, written or not.
-fn same_host(a: &Url, b: &Url) -> bool {
+pub(super) fn same_host(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str() && a.port_or_known_default() == b.port_or_known_default()
 }
 

@@ -16,6 +16,8 @@ use tokio::sync::OnceCell;
 
 use super::{
     auth::{Auth, keychain::Keychain, token::TokenServer},
+    certificates::RegistryCertificates,
+    clients::Clients,
     error::RegistryError,
     loopback,
     quirks::{self, Quirks},
@@ -23,7 +25,7 @@ use super::{
 };
 use crate::{
     Digest, ImageRef,
-    http::{self, HttpFailure, Network},
+    http::{HttpFailure, Network},
     progress::Progress,
     retry::RetryPolicy,
 };
@@ -60,6 +62,8 @@ pub struct RegistryOptions {
     pub behaves_like: Option<String>,
     /// Certificate authorities that are trusted, and proxies that requests go through.
     pub network: Network,
+    /// Certificates for single registries.
+    pub certificates: RegistryCertificates,
 }
 
 impl Default for RegistryOptions {
@@ -77,6 +81,7 @@ impl Default for RegistryOptions {
             chunk_bytes: None,
             behaves_like: None,
             network: Network::default(),
+            certificates: RegistryCertificates::default(),
         }
     }
 }
@@ -95,10 +100,8 @@ pub(super) struct Inner {
     pub(super) image: ImageRef,
     /// Where the repository is, and by which protocol.
     place: Place,
-    /// HTTP/1.1 only: each upload has its own connection, and response headers may have hundreds of kilobytes (Artifact
-    /// Registry's headers are larger than an HTTP/2 client accepts). The client follows no redirect by itself:
-    /// `redirect` decides where a request may go.
-    pub(super) client: reqwest::Client,
+    /// Send the requests, to the registry and to the hosts that it names.
+    pub(super) clients: Clients,
     /// Tokens of the repository, and the challenge that the registry sent last.
     pub(super) auth: Auth,
     /// Finds the credentials. `auth` has the same keychain.
@@ -141,7 +144,8 @@ impl Repository {
     /// Returns a handle on the repository of `image`. No request is sent yet.
     ///
     /// # Errors
-    /// [`RegistryError::Client`] when TLS can't be set up, [`RegistryError::Protocol`] when the name of the image gives
+    /// [`RegistryError::Client`] when TLS can't be set up, [`RegistryError::ReadCertificates`] and
+    /// [`RegistryError::Certificates`] when the registry's certificates can't be used, [`RegistryError::Protocol`] when the name of the image gives
     /// no valid URL, [`RegistryError::NoChunks`] when `options` ask for chunks and the registry does not support them.
     pub fn new(
         image: &ImageRef,
@@ -161,8 +165,8 @@ impl Repository {
         };
         let base = url(if plain { "http" } else { "https" })?;
         let by_tls = (plain && !options.plain_http).then(|| url("https")).transpose()?;
-        let builder = http::client_builder(&options.network).redirect(reqwest::redirect::Policy::none()).http1_only();
-        let client = builder.build().map_err(RegistryError::Client)?;
+        let own = by_tls.as_ref().unwrap_or(&base).clone();
+        let clients = Clients::new(image.registry(), own, &options.certificates, &options.network)?;
         let quirks = Quirks::of(options.behaves_like.as_deref().unwrap_or(image.registry()));
         let chunk_bytes = match options.chunk_bytes.map(|wanted| quirks.chunk(wanted.get())) {
             Some(None) => {
@@ -174,12 +178,12 @@ impl Repository {
         };
         let retry = RetryPolicy::new(options.attempts, options.retry_base, Arc::clone(&progress));
         let retry = Arc::new(retry.with_budget(options.retry_budget));
-        let server = TokenServer { client: client.clone(), retry: Arc::clone(&retry) };
+        let server = TokenServer { clients: clients.clone(), retry: Arc::clone(&retry) };
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {
             image: image.clone(),
             place: Place { base, by_tls, known: OnceCell::new() },
-            client,
+            clients,
             auth,
             keychain,
             quirks,

@@ -150,7 +150,7 @@ impl Inner {
             }
             let mut url = self.base().await.clone();
             url.set_path("/v2/");
-            let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
+            let request = self.clients.to(&url).get(url.clone()).timeout(self.options.answer_timeout);
             let span = http::log::request(&Method::GET, &url, 1, 0);
             match http::log::answered(span, request.send()).await {
                 Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
@@ -221,7 +221,7 @@ impl Inner {
             let login = self.authorization(scope, url).await?;
             let begun = Instant::now();
             let sent_login = login.get(AUTHORIZATION).cloned();
-            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+            let mut request = self.clients.to(url).request(method.clone(), url.clone()).headers(headers.clone());
             request = request.headers(login);
             request = match (&body, &method) {
                 (Some(bytes), _) => request.body(bytes.clone()),

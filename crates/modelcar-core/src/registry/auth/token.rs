@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::keychain::Credential;
 use crate::{
     http::{self, HttpFailure, Secret},
-    registry::redirect,
+    registry::{clients::Clients, redirect},
     retry::RetryPolicy,
 };
 
@@ -48,8 +48,8 @@ pub(super) struct Token {
 /// The client of token servers.
 #[derive(Debug)]
 pub(in crate::registry) struct TokenServer {
-    /// The client that the registry's requests use, too.
-    pub(in crate::registry) client: reqwest::Client,
+    /// The clients that the registry's requests use, too.
+    pub(in crate::registry) clients: Clients,
     /// The retry policy, whose budget the registry's requests share.
     pub(in crate::registry) retry: Arc<RetryPolicy>,
 }
@@ -103,7 +103,7 @@ impl TokenServer {
             vec![password.expose().to_owned(), form(password.expose()), basic_text(username, password)]
         });
         let asked = self.ask(Method::GET, &url, &secrets, |at| {
-            let request = self.client.get(at.clone());
+            let request = self.clients.to(at).get(at.clone());
             // A login goes to the token server that the challenge names, and to no other.
             match authorization.as_ref().filter(|_| redirect::same_origin(realm, at)) {
                 Some(header) => request.header(AUTHORIZATION, header),
@@ -131,7 +131,7 @@ impl TokenServer {
         let secrets = [token.expose().to_owned(), form(token.expose())];
         self.ask(Method::POST, realm, &secrets, |at| {
             let content_type = "application/x-www-form-urlencoded";
-            self.client.post(at.clone()).header(CONTENT_TYPE, content_type).body(body.clone())
+            self.clients.to(at).post(at.clone()).header(CONTENT_TYPE, content_type).body(body.clone())
         })
         .await
     }

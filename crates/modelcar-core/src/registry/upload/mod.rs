@@ -341,7 +341,8 @@ impl Upload<'_> {
     ) -> Result<Response> {
         let inner = self.inner;
         let mut request = inner
-            .client
+            .clients
+            .to(url)
             .request(method.clone(), url.clone())
             .headers(inner.authorization(Scope::Push, url).await?)
             .header("content-type", "application/octet-stream");
@@ -470,7 +471,8 @@ impl Upload<'_> {
         loop {
             let url = redirect::with_digest(&self.session.location(), digest);
             let request = inner
-                .client
+                .clients
+                .to(&url)
                 .put(url.clone())
                 .headers(inner.authorization(Scope::Push, &url).await?)
                 .header("content-type", "application/octet-stream")

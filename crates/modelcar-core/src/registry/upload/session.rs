@@ -96,7 +96,7 @@ impl Inner {
         if redirect::same_origin(self.base().await, &url) {
             return Ok(());
         }
-        let request = self.client.get(url.clone()).timeout(self.options.answer_timeout);
+        let request = self.clients.to(&url).get(url.clone()).timeout(self.options.answer_timeout);
         let span = http::log::request(&Method::GET, &url, 1, 0);
         match http::log::answered(span, request.send()).await {
             Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
@@ -137,7 +137,7 @@ impl Inner {
         let request = |method: Method, url: Url| async move {
             let login = self.authorization(Scope::Push, &url).await.ok()?;
             let span = http::log::request(&method, &url, 1, 0);
-            let request = self.client.request(method, url).headers(login).timeout(CLOSE_PATIENCE);
+            let request = self.clients.to(&url).request(method, url).headers(login).timeout(CLOSE_PATIENCE);
             Some(http::log::answered(span, request.send()).await)
         };
         let mut location = url.clone();
