@@ -19,7 +19,7 @@ use crate::{
     base::BasePlatform,
     blob::VerifiedBlob,
     error::{ErrorKind, ModelcarError, Result},
-    oci::{MAX_JSON_BYTES, canonical_json, canonical_value},
+    oci::{LAYER_FILES, MAX_JSON_BYTES, canonical_json, canonical_value},
     plan::{Layer, Plan, PlanError, recipe},
     sink::ManifestBlob,
 };
@@ -36,8 +36,6 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 const FILE_PATH: &str = "org.cncf.model.filepath";
 /// Annotation of a weight layer: digest of the layer's recipe.
 pub(crate) const RECIPE: &str = "io.modelcar.layer.recipe";
-/// Annotation of a weight layer: the layer's files with path, size in bytes and content id, as canonical JSON.
-pub(crate) const FILES: &str = "io.modelcar.layer.files";
 
 /// The image's JSON could not be made. The types of the image-spec refused a value, which is a bug of this library.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +186,7 @@ fn layer_annotations(layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> BTre
         .collect();
     let mut annotations = BTreeMap::from([
         (RECIPE.to_owned(), recipe::digest_of(layer, mtime, &verified.files).to_string()),
-        (FILES.to_owned(), canonical_value(&files).to_string()),
+        (LAYER_FILES.to_owned(), canonical_value(&files).to_string()),
     ]);
     if let [file] = layer.files.as_slice() {
         annotations.insert(FILE_PATH.to_owned(), file.path.to_string());

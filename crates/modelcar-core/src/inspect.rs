@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     Digest, Platform,
     error::Result,
-    image::FILES,
     layout::Layout,
+    oci::LAYER_FILES,
     reader::{Configs, Extent, ImageReader, Missing, TreeImage, read_image},
     source::SourceFile,
 };
@@ -96,7 +96,7 @@ async fn inspect(reader: &dyn ImageReader, selector: &str) -> Result<Inspection>
 
 fn manifest(image: TreeImage) -> InspectedManifest {
     let layers = image.manifest.layers.into_iter().map(|layer| {
-        let files = layer.annotation(FILES).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let files = layer.annotation(LAYER_FILES).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         InspectedLayer { digest: layer.digest, size: layer.size, media_type: layer.media_type, files }
     });
     InspectedManifest { platform: image.platform, digest: image.digest, layers: layers.collect() }

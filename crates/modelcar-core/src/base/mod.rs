@@ -5,6 +5,7 @@ mod base_ref;
 mod binary;
 mod error;
 mod image;
+mod models;
 mod open;
 mod resolve;
 #[cfg(test)]
@@ -35,6 +36,9 @@ pub struct Base {
     pub image: BaseImage,
     /// Manifests that the image's index lists and that are not there: their platforms can't be built on.
     pub missing: Vec<Digest>,
+    /// What says that the image has files in `/models` already: a clause for each layer that modelcar made, and for each
+    /// step in the image's history that names the folder. The layers are not read for this.
+    pub models: Vec<String>,
     /// Where the bytes of the layers are.
     blobs: Blobs,
 }
@@ -56,7 +60,7 @@ impl Base {
         let platforms = ["amd64", "arm64"]
             .map(|architecture| BasePlatform { platform: Platform::linux(architecture), layers: Vec::new() });
         let image = BaseImage { name: None, digest: None, platforms: platforms.into() };
-        Self { image, missing: Vec::new(), blobs: Blobs::None }
+        Self { image, missing: Vec::new(), models: Vec::new(), blobs: Blobs::None }
     }
 
     /// Uses an image of the OCI image layout at `dir`: the one called `name`, or the only one.
@@ -97,7 +101,7 @@ impl Base {
         };
         let platforms = vec![BasePlatform { platform, layers: vec![layer] }];
         let image = BaseImage { name: None, digest: None, platforms };
-        Ok(Self { image, missing: Vec::new(), blobs: Blobs::Memory(tar) })
+        Ok(Self { image, missing: Vec::new(), models: Vec::new(), blobs: Blobs::Memory(tar) })
     }
 
     /// Uses the image that `image` names in `repository`, pinned to the digest that the image has now.
@@ -128,7 +132,12 @@ impl Base {
     ) -> Result<Self, BaseError> {
         let found = resolve::resolve(reader.as_ref(), selector, shown).await?;
         let image = BaseImage { name, digest: Some(found.digest), platforms: found.platforms };
-        Ok(Self { image, missing: found.missing, blobs: Blobs::Reader(reader) })
+        Ok(Self {
+            image,
+            missing: found.missing,
+            models: found.models.into_iter().collect(),
+            blobs: Blobs::Reader(reader),
+        })
     }
 
     /// Returns a layer's bytes, to be read later. The digest is checked while the bytes are read.

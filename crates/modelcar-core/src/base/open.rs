@@ -15,7 +15,8 @@ use crate::{
 #[cfg(feature = "registry")]
 impl BaseRef {
     /// Opens the base image. An image in a registry is pinned: the result's name has the digest instead of the tag. For
-    /// each manifest that the image's index lists and that is missing, a warning is reported to `progress`.
+    /// each manifest that the image's index lists and that is missing, a warning is reported to `progress`; so is a base that
+    /// says to have files in `/models` already.
     ///
     /// # Errors
     /// When the image is missing, can't be read, or can't be built on: as [`Base::from_registry`],
@@ -40,6 +41,15 @@ impl BaseRef {
             let message = format!(
                 "the index of base `{self}` lists manifest `{digest}`, which is not there: the platform of that manifest \
                  is left out"
+            );
+            progress.report(&Event::Warning { message });
+        }
+        if let Some((first, more)) = base.models.split_first() {
+            let others =
+                if more.is_empty() { String::new() } else { format!(" (and {} more such statements)", more.len()) };
+            let message = format!(
+                "base `{self}` already has files in `/models`, and they stay in the image beside the model: {first}{others}; \
+                 use a base without a model, or a server may load files of both"
             );
             progress.report(&Event::Warning { message });
         }

@@ -1,9 +1,14 @@
 //! Finds the platforms of an image that can be built on, and for each of their layers the digest of the uncompressed
 //! tar.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
-use super::{BaseError, BaseLayer, BasePlatform};
+use super::{
+    BaseError, BaseLayer, BasePlatform,
+    models::{self, Step},
+};
 use crate::{
     Digest, ImageError,
     oci::Descriptor,
@@ -21,6 +26,8 @@ const TAR_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 #[derive(Debug, Deserialize)]
 struct Config {
     rootfs: RootFs,
+    #[serde(default)]
+    history: Option<Vec<Step>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +45,8 @@ pub(super) struct Resolved {
     pub(super) platforms: Vec<BasePlatform>,
     /// Manifests that the index lists and that are not there.
     pub(super) missing: Vec<Digest>,
+    /// What says that the image has files in the folder of the weights.
+    pub(super) models: BTreeSet<String>,
 }
 
 /// Resolves `selector`, a tag, a digest or a name. `image` is the name of the image in messages.
@@ -48,14 +57,16 @@ pub(super) async fn resolve(reader: &dyn ImageReader, selector: &str, image: &st
     let tree = read_image(reader, selector, Extent { every_platform: false, configs: Configs::All }).await?;
     let missing = tree.missing.iter().map(|missing| missing.digest).collect();
     let chosen = one_for_each_platform(&tree.images, image)?;
-    let platforms = chosen
-        .into_iter()
-        .map(|found| Ok(BasePlatform { platform: found.platform.clone(), layers: layers(found, image)? }))
-        .collect::<Result<Vec<_>, BaseError>>()?;
+    let (mut platforms, mut models) = (Vec::new(), BTreeSet::new());
+    for found in chosen {
+        let config = config(found)?;
+        models.extend(models::stated(&found.manifest.layers, config.history.as_deref().unwrap_or_default()));
+        platforms.push(BasePlatform { platform: found.platform.clone(), layers: layers(found, config, image)? });
+    }
     if platforms.is_empty() {
         return Err(BaseError::NoPlatform { image: image.to_owned(), missing });
     }
-    Ok(Resolved { digest: tree.digest, platforms, missing })
+    Ok(Resolved { digest: tree.digest, platforms, missing, models })
 }
 
 /// Chooses the image of each usable platform. podman and buildah can list a platform twice, with the layers compressed
@@ -83,11 +94,14 @@ fn has_zstd(image: &TreeImage) -> bool {
     image.manifest.layers.iter().any(|layer| layer.media_type.ends_with("zstd"))
 }
 
+fn config(found: &TreeImage) -> Result<Config, ImageError> {
+    let parsed = serde_json::from_slice(found.config.as_deref().unwrap_or_default());
+    parsed.map_err(|source| ImageError::Json { digest: found.manifest.config.digest, source })
+}
+
 /// Pairs the layers of a manifest with the diff ids of its config.
-fn layers(found: &TreeImage, image: &str) -> Result<Vec<BaseLayer>, BaseError> {
+fn layers(found: &TreeImage, config: Config, image: &str) -> Result<Vec<BaseLayer>, BaseError> {
     let (digest, layers) = (found.manifest.config.digest, &found.manifest.layers);
-    let config: Config = serde_json::from_slice(found.config.as_deref().unwrap_or_default())
-        .map_err(|source| ImageError::Json { digest, source })?;
     let diff_ids = config.rootfs.diff_ids.unwrap_or_default();
     if diff_ids.len() != layers.len() {
         let reason = format!("has {} diff ids for {} layers", diff_ids.len(), layers.len());

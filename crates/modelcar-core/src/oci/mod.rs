@@ -13,6 +13,9 @@ pub(crate) use self::{
     json::{canonical_json, canonical_value},
 };
 
+/// Annotation of a weight layer: the layer's files with path, size in bytes and content id, as canonical JSON.
+pub(crate) const LAYER_FILES: &str = "io.modelcar.layer.files";
+
 /// Largest index, manifest or config that is read or written, in bytes. The distribution-spec asks clients and
 /// registries to support manifests of at least 4 megabytes ("Pushing Manifests"); many registries accept no larger
 /// ones.

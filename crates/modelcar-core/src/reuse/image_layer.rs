@@ -5,8 +5,8 @@ use super::action::Place;
 use crate::{
     Digest, ImageError,
     facts::StatedFacts,
-    image::{FILES, RECIPE},
-    oci::{Descriptor, Manifest},
+    image::RECIPE,
+    oci::{Descriptor, LAYER_FILES, Manifest},
     plan::{self, Layer},
     reader::{Configs, Extent, read_below},
     registry::Repository,
@@ -88,7 +88,7 @@ pub(super) fn one_manifest(manifest: &Manifest) -> StatedImage {
 /// Returns the weight layer that a descriptor describes; `None` if its annotations are missing, invalid or too large.
 fn image_layer(layer: &Descriptor) -> Option<ImageLayer> {
     let recipe = layer.annotation(RECIPE)?.parse().ok()?;
-    let mut files: Vec<SourceFile> = serde_json::from_str(layer.annotation(FILES)?).ok()?;
+    let mut files: Vec<SourceFile> = serde_json::from_str(layer.annotation(LAYER_FILES)?).ok()?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let plain = layer.media_type == PLAIN_TAR && !files.is_empty() && plan::is_bounded(&files);
     plain.then_some(ImageLayer { digest: layer.digest, size: layer.size, recipe, files })
