@@ -151,3 +151,48 @@ fn every_command_sees_the_same_image() {
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!("images", rows.join("\n")));
 }
+
+/// An index of a sparse mirror, or one of whose children a retention rule has deleted: what is left is an image.
+#[test]
+fn an_index_in_a_registry_is_worth_what_is_left_of_it() {
+    let env = Env::new();
+    let image = env.image("acme/tiny:v1");
+    env.answer(&["push", MODEL, &image, "--base", "scratch"]);
+    let tags = env.registry.tags();
+    let index = env.registry.manifest("acme/tiny", &tags[0].2).unwrap();
+    let index: Value = serde_json::from_slice(&index.bytes).unwrap();
+    let platform = |entry: &Value| entry["platform"]["architecture"].as_str().unwrap().to_owned();
+    let entries = index["manifests"].as_array().unwrap();
+    let (gone, left) = (&entries[1], &entries[0]);
+    let lost = || FaultRule::new(gone["digest"].as_str().unwrap(), RegistryAction::error(404, "MANIFEST_UNKNOWN"));
+    env.registry.fault(lost());
+
+    let inspected: Value = serde_json::from_str(&env.answer(&["inspect", &image, "--format", "json"])).unwrap();
+    assert_eq!(names(&inspected["manifests"]), [format!("linux/{}", platform(left))]);
+    assert_eq!(names(&inspected["missing"]), [format!("linux/{}", platform(gone))]);
+
+    // As a base, for the platform that is left.
+    let on_top = ["build", MODEL, "--base", &image, "--output", "oci:out", "--format", "json"];
+    let built = env.run(&on_top);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let answer: Value = serde_json::from_slice(&built.stdout).unwrap();
+    assert_eq!(names(&answer["manifests"]), [format!("linux/{}", platform(left))]);
+    let stderr = text(&built.stderr);
+    assert!(stderr.contains(&format!("base `{image}` already has files in `/models`")), "{stderr}");
+    assert!(
+        stderr.contains("config.json` and 6 more files") && stderr.contains("use a base without a model"),
+        "{stderr}"
+    );
+    let refused = env.run(&["build", MODEL, "--base", &image, "--output", "oci:out2", "--platform", "linux/riscv64"]);
+    assert_eq!(refused.status.code(), Some(2));
+
+    // As an image of --reuse-from. The annotation gives the new image manifests that are not missing.
+    for target in ["acme/tiny:v2", "acme/other:v1"].map(|name| env.image(name)) {
+        env.registry.clear_requests();
+        let push =
+            ["push", MODEL, &target, "--base", "scratch", "--no-cache", "--no-checkpoint", "--annotation", "a=b"];
+        env.answer(&[&push[..], &["--reuse-from", &image]].concat());
+        let sent = env.registry.requests().iter().filter(|request| request.method == "PATCH").count();
+        assert_eq!(sent, 0, "{target}: the layers of the platform that is left are used");
+    }
+}
