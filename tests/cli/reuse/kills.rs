@@ -193,3 +193,51 @@ fn a_registry_that_deletes_nothing_gets_no_checkpoint() {
     let puts = env.registry.requests().into_iter().filter(|request| request.method == "PUT");
     assert!(!puts.into_iter().any(|request| request.path.contains(CHECKPOINT)));
 }
+
+#[test]
+fn a_directory_goes_on_from_the_finished_layers_whose_files_are_the_same() {
+    let mut env = Env::new();
+    let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
+    env.registry = FakeRegistry::start_blocking(config);
+    let dir = env.dir.path().join("model");
+    let model = synthetic_model(2, SHARD);
+    model.write_to(&dir).unwrap();
+    let shard = model.files().find(|(_, file)| file.lfs).unwrap().0.to_owned();
+    let push = |image: &str| {
+        env.registry.clear_requests();
+        env.run(&["push", "./model", &env.image(image), "--base", "scratch", "--jobs", "1", "--no-cache"])
+    };
+    let uploads = || {
+        let requests = env.registry.requests();
+        requests.iter().filter(|request| request.method == "PATCH").count()
+    };
+    let digest = |output: &Output| succeeded(output).split_once('@').unwrap().1.to_owned();
+    // Stops a push when all of its layers are there and the image is not.
+    let stop = |image: &str| {
+        let refusal = RegistryAction::error(403, "DENIED");
+        env.registry.fault(FaultRule::new("/manifests/v1", refusal).method("PUT").times(1));
+        assert_eq!(push(image).status.code(), Some(2));
+        uploads()
+    };
+    let clean = digest(&push("clean/a:v1"));
+    assert_eq!(uploads(), 3);
+
+    assert_eq!(stop("a/b:v1"), 3);
+    assert_eq!(names(&env.registry, "a/b").0.iter().filter(|tag| tag.starts_with(CHECKPOINT)).count(), 3);
+    assert_eq!(digest(&push("a/b:v1")), clean);
+    assert_eq!(uploads(), 0, "the finished layers are not sent again");
+    assert_eq!(names(&env.registry, "a/b").0, ["v1"]);
+
+    // The same size and another content: the checkpoint of the shape is there, and is not believed.
+    assert_eq!(stop("a/c:v1"), 3);
+    let mut bytes = fs::read(dir.join(&shard)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(dir.join(&shard), bytes).unwrap();
+    assert_eq!(stop("a/c:v1"), 1, "the changed layer alone is sent");
+    let resumed = digest(&push("a/c:v1"));
+    assert_eq!(uploads(), 0);
+    assert_eq!(names(&env.registry, "a/c").0, ["v1"]);
+    let changed = digest(&push("clean/b:v1"));
+    assert_eq!(resumed, changed);
+    assert_ne!(changed, clean);
+}

@@ -23,6 +23,13 @@ pub(crate) fn digest_of(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Di
     Digest::of(text(layer, mtime, contents))
 }
 
+/// Returns the digest of what is known of a layer without its contents: format, time, paths and sizes. Layers with the same
+/// shape need not have the same bytes.
+#[cfg(feature = "push")]
+pub(crate) fn shape_of(layer: &Layer, mtime: u64) -> Digest {
+    Digest::of(text(layer, mtime, &[]))
+}
+
 /// Returns the recipe as canonical JSON. The JSON is written directly, without a tree of values: a layer may have a
 /// hundred thousand tar entries.
 fn text(layer: &Layer, mtime: u64, contents: &[ContentId]) -> Vec<u8> {
@@ -76,6 +83,8 @@ mod tests {
         let contents = [ContentId::GitSha1([7; 20]), ContentId::Sha256([8; 32])];
         let file = |path: &str| SourceFile { path: path.parse().unwrap(), size: 9, content: None };
         let layer = Layer::new(vec![file("a \"b\"/\u{e9}\u{2028}.txt"), file("z")], 5);
+        assert_ne!(shape_of(&layer, 5), digest_of(&layer, 5, &contents), "a shape is no recipe");
+        assert_ne!(shape_of(&layer, 5), shape_of(&layer, 6));
         let text = text(&layer, 5, &contents);
         let value: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(String::from_utf8(canonical_json(&value)).unwrap(), String::from_utf8(text).unwrap());

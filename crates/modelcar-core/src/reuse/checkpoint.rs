@@ -1,6 +1,9 @@
 //! Checkpoints: a small manifest in the repository for each finished layer, so that a push that was killed can be
 //! resumed, on any machine. The checkpoints are deleted once the image is published.
 //!
+//! The tag of a checkpoint is made of the layer's recipe. The files of a directory are hashed only while they are sent, so
+//! the tag of such a layer is made of its shape: whoever finds the checkpoint has to compare the contents.
+//!
 //! A checkpoint also keeps the registry's garbage collection from removing the layer, because a manifest refers to it.
 
 use std::{
@@ -20,7 +23,7 @@ use crate::{
     error::{Result, chain},
     image,
     oci::{Document, canonical_json},
-    plan::Layer,
+    plan::{Layer, recipe},
     progress::{Event, Progress},
     registry::{Access, Repository},
     sink::{BytesBlob, ManifestBlob, VerifiedBlob},
@@ -34,9 +37,9 @@ const ARTIFACT: &str = "application/vnd.modelcar.checkpoint.v1";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// Content of the empty config.
 const EMPTY: &[u8] = b"{}";
-/// Prefix of the tags of checkpoints. The first 32 hex digits of the recipe follow.
+/// Prefix of the tags of checkpoints. The first 32 hex digits of the recipe, or of the shape, follow.
 const TAG: &str = "modelcar-part-";
-/// Number of the recipe's hex digits in a tag, which must not be longer than 128 characters.
+/// Number of the digest's hex digits in a tag, which must not be longer than 128 characters.
 const TAG_DIGITS: usize = 32;
 /// Tag of the checkpoint that is made to see whether it can be deleted.
 const TRIAL: &str = "modelcar-part-trial";
@@ -65,30 +68,45 @@ impl Checkpoints {
     /// Returns the layer of this recipe that an earlier push has finished; `None` if there is no checkpoint, or none
     /// that can be read. A checkpoint that is found is deleted at the end of this push.
     pub(super) async fn look_up(&self, recipe: &Digest) -> Option<ImageLayer> {
-        let manifest = self.repository.manifest(&tag(recipe)).await.ok()??;
+        self.find(recipe).await.into_iter().find(|layer| layer.recipe == *recipe)
+    }
+
+    /// Returns the layer with the shape of `layer` that an earlier push of a directory has finished. Its contents may be
+    /// others: the recipe tells.
+    pub(super) async fn look_up_shape(&self, layer: &Layer, mtime: u64) -> Option<ImageLayer> {
+        self.find(&recipe::shape_of(layer, mtime)).await.into_iter().next()
+    }
+
+    /// Returns the layers of the checkpoint whose tag is made of `digest`.
+    async fn find(&self, digest: &Digest) -> Vec<ImageLayer> {
+        self.read(digest).await.unwrap_or_default()
+    }
+
+    async fn read(&self, digest: &Digest) -> Option<Vec<ImageLayer>> {
+        let manifest = self.repository.manifest(&tag(digest)).await.ok()??;
         let is_ours = serde_json::from_slice::<serde_json::Value>(&manifest.bytes)
             .is_ok_and(|value| value["artifactType"] == ARTIFACT);
         if !is_ours {
             return None;
         }
-        self.held().insert(manifest.digest, tag(recipe));
+        self.held().insert(manifest.digest, tag(digest));
         let Ok(Document::Manifest(manifest)) = Document::parse(&manifest.bytes) else { return None };
-        image_layer::one_manifest(&manifest).layers.into_iter().find(|layer| layer.recipe == *recipe)
+        Some(image_layer::one_manifest(&manifest).layers)
     }
 
     /// Writes a checkpoint for a finished layer. A failure causes a warning; the push continues.
     pub(crate) async fn note(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
-        let Some(recipe) = layer.recipe else { return };
+        let key = layer.recipe.unwrap_or_else(|| recipe::shape_of(layer, mtime));
         if !*self.works.get_or_init(|| self.prepare()).await {
             return;
         }
         let Ok(descriptor) = image::weight_layer(layer, mtime, verified) else { return };
         let manifest = manifest(&json!(descriptor));
         // Noted first: a registry may have stored what it answers with an error.
-        if self.held().insert(manifest.digest, tag(&recipe)).is_some() {
+        if self.held().insert(manifest.digest, tag(&key)).is_some() {
             return;
         }
-        if let Err(error) = self.repository.put_manifest(&manifest, &tag(&recipe)).await {
+        if let Err(error) = self.repository.put_manifest(&manifest, &tag(&key)).await {
             self.warn(format!("can't write a checkpoint of {}: {}", layer.title(), chain(&error)));
         }
     }
@@ -191,13 +209,13 @@ impl Checkpoints {
     }
 }
 
-/// Returns the tag of the checkpoint for a recipe.
-fn tag(recipe: &Digest) -> String {
-    format!("{TAG}{}", recipe.hex().get(..TAG_DIGITS).unwrap_or_default())
+/// Returns the tag of the checkpoint for a recipe, or for a shape.
+fn tag(digest: &Digest) -> String {
+    format!("{TAG}{}", digest.hex().get(..TAG_DIGITS).unwrap_or_default())
 }
 
-/// Makes the manifest of a checkpoint. The same layer gives the same bytes, so that the tag of a checkpoint is never
-/// overwritten with another manifest.
+/// Makes the manifest of a checkpoint. The same layer gives the same bytes, so that the tag of a recipe is never
+/// overwritten with another manifest. The tag of a shape is, when a directory's files change and keep their sizes.
 fn manifest(layer: &serde_json::Value) -> ManifestBlob {
     let manifest = json!({
         "schemaVersion": 2,

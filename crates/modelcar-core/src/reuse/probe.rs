@@ -12,6 +12,7 @@ use super::{
     apply::{DecidedPush, KnownInRegistry},
     checkpoint::Checkpoints,
     decide::{Answers, Candidates, Question, Step, decide, decision, in_images},
+    image_layer::ImageLayer,
     inventory::Inventory,
 };
 use crate::{
@@ -27,20 +28,41 @@ use crate::{
 /// Number of layers, or blobs, that registries are asked for side by side.
 const REQUESTS: usize = 16;
 
+/// What earlier pushes left in the repository that is pushed to.
+#[derive(Debug, Clone, Copy)]
+struct Noted<'a> {
+    /// The checkpoints, if they are switched on.
+    checkpoints: Option<&'a Checkpoints>,
+    /// Finished layers of pushes of directories, with the shapes of the plan's layers.
+    shapes: &'a [ImageLayer],
+}
+
+/// Returns the layers that earlier pushes of directories have finished, for the layers of `plan` without a recipe.
+async fn finished_shapes(plan: &Plan, checkpoints: &Checkpoints) -> Vec<ImageLayer> {
+    let unknown: Vec<&Layer> = plan.layers().iter().filter(|layer| layer.recipe.is_none()).collect();
+    let looking = unknown.into_iter().map(|layer| checkpoints.look_up_shape(layer, plan.mtime()));
+    stream::iter(looking.collect::<Vec<_>>()).buffered(REQUESTS).filter_map(future::ready).collect().await
+}
+
 impl Inventory {
-    /// Decides for each layer of `plan`. Files of a directory are hashed if an image holds files of the same paths and
-    /// sizes; the plan in the result has their content ids. A registry that can't be asked about a layer counts as one
+    /// Decides for each layer of `plan`. Files of a directory are hashed if an image or a checkpoint holds files of the same
+    /// paths and sizes; the plan in the result has their content ids. A registry that can't be asked about a layer counts as one
     /// without the layer.
     ///
     /// # Errors
     /// When a file of the source can't be read.
     pub(crate) async fn decide(self, plan: Plan, source: &dyn Source, sink: Arc<RegistrySink>) -> Result<DecidedPush> {
-        let plan = self.identify(plan, source).await?;
         let checkpoints = self.options.checkpoints.then(|| {
             let target = self.repositories.target().clone();
             Arc::new(Checkpoints::new(target, Arc::clone(&self.options.progress)))
         });
-        let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, checkpoints.as_deref()));
+        let shapes = match &checkpoints {
+            Some(checkpoints) => finished_shapes(&plan, checkpoints).await,
+            None => Vec::new(),
+        };
+        let plan = self.identify(plan, source, &shapes).await?;
+        let noted = Noted { checkpoints: checkpoints.as_deref(), shapes: &shapes };
+        let deciding = plan.layers().iter().map(|layer| self.decide_layer(&plan, layer, noted));
         let decisions: Vec<_> = stream::iter(deciding.collect::<Vec<_>>()).buffered(REQUESTS).collect().await;
         let published = self.is_published(&plan, &decisions).await;
         let known = KnownInRegistry {
@@ -54,13 +76,14 @@ impl Inventory {
         Ok(DecidedPush::new(plan, Some(known), sink))
     }
 
-    /// Adds content ids to the layers without a recipe whose paths and sizes are those of a layer of an image. Hashing
-    /// a file costs as much as reading it, so other files are left alone.
-    async fn identify(&self, plan: Plan, source: &dyn Source) -> Result<Plan> {
+    /// Adds content ids to the layers without a recipe whose paths and sizes are those of a layer of an image, or of one
+    /// of the `finished` layers. Hashing a file costs as much as reading it, so other files are left alone.
+    async fn identify(&self, plan: Plan, source: &dyn Source, finished: &[ImageLayer]) -> Result<Plan> {
         let shape = |files: &[SourceFile]| -> Vec<(ModelPath, u64)> {
             files.iter().map(|file| (file.path.clone(), file.size)).collect()
         };
-        let known: BTreeSet<_> = self.seen.iter().map(|seen| shape(&seen.layer.files)).collect();
+        let seen = self.seen.iter().map(|seen| &seen.layer);
+        let known: BTreeSet<_> = seen.chain(finished).map(|layer| shape(&layer.files)).collect();
         let unknown =
             plan.layers().iter().filter(|layer| layer.recipe.is_none() && known.contains(&shape(&layer.files)));
         let files: Vec<SourceFile> = unknown.flat_map(|layer| layer.files.clone()).collect();
@@ -71,14 +94,14 @@ impl Inventory {
     }
 
     /// Decides for one layer. A layer without a recipe is uploaded.
-    async fn decide_layer(&self, plan: &Plan, layer: &Layer, checkpoints: Option<&Checkpoints>) -> Decision {
+    async fn decide_layer(&self, plan: &Plan, layer: &Layer, noted: Noted<'_>) -> Decision {
         let Some(recipe) = layer.recipe else { return Decision::default() };
         let mut answers = Answers::new();
         let mut candidates = self.in_images(&recipe, layer, plan.mtime());
         // Checkpoints are looked for in any case: a push that was killed just before its end left them behind.
         let near = Candidates { near: candidates.near.clone(), ..Candidates::default() };
         let (mut found, noted) =
-            future::join(self.probe(&near, &mut answers), self.noted(&recipe, layer, plan.mtime(), checkpoints)).await;
+            future::join(self.probe(&near, &mut answers), self.noted(&recipe, layer, plan.mtime(), noted)).await;
         if found.is_empty() {
             candidates.noted = noted;
             found = self.probe(&candidates, &mut answers).await;
@@ -128,10 +151,15 @@ impl Inventory {
         recipe: &Digest,
         layer: &Layer,
         mtime: u64,
-        checkpoints: Option<&Checkpoints>,
+        Noted { checkpoints, shapes }: Noted<'_>,
     ) -> Vec<LayerCandidate> {
         let checkpoint = async {
-            let found = checkpoints?.look_up(recipe).await.filter(|found| found.is_consistent(mtime))?;
+            let by_shape = shapes.iter().find(|found| found.recipe == *recipe).cloned();
+            let found = match by_shape {
+                Some(found) => Some(found),
+                None => checkpoints?.look_up(recipe).await,
+            };
+            let found = found.filter(|found| found.is_consistent(mtime))?;
             let from = "the checkpoint of an earlier push".to_owned();
             Some(LayerCandidate { digest: found.digest, size: found.size, place: Place::Here, from })
         };
