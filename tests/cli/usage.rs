@@ -1,5 +1,7 @@
 //! The command line: what is refused before anything is asked, and what the helps say.
 
+use modelcar_testkit::many_small_files;
+
 use super::*;
 
 /// Runs what clap or a command refuses before any request.
@@ -109,4 +111,41 @@ fn sizes_and_names_that_make_no_sense_are_named() {
     let stderr = text(&env.run(&["plan", "./model", "--base", "scratch"]).stderr);
     assert!(stderr.contains("can't be packed") && !stderr.contains('\u{1b}'), "{stderr:?}");
     assert!(!stderr.lines().any(|line| line.starts_with("hint: run")), "{stderr:?}");
+}
+
+/// The system gives few files to a process that runs in a small container or below another one.
+#[test]
+fn too_few_open_files_are_told_as_such() {
+    let env = Env::new();
+    env.hub.add_repo("acme/many", "main", many_small_files(40, 1000));
+    tiny_model().write_to(&env.dir.path().join("model")).unwrap();
+    let image = env.image("few/files:v1");
+    let commands: [&[&str]; 4] = [
+        &["push", "./model", &image, "--base", "scratch"],
+        &["push", "acme/many", &image, "--base", "scratch", "--jobs", "8", "--connections", "64"],
+        &["download", "acme/many", "./down", "--jobs", "8", "--connections", "64"],
+        &["build", "./model", "--base", "scratch", "--output", "oci:out"],
+    ];
+    let (mut succeeded, mut refused) = (0, 0);
+    for limit in ["5", "9", "12", "16", "20", "32", "64"] {
+        for command in commands {
+            let run = env.command(command);
+            let mut limited = Command::new("sh");
+            limited.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\"")).arg(run.get_program());
+            limited.args(command).current_dir(env.dir.path()).stdin(Stdio::null()).env_clear();
+            limited.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let output = limited.output().unwrap();
+            let stderr = text(&output.stderr);
+            assert!(!stderr.contains("panicked"), "{limit} {command:?}: {stderr}");
+            if output.status.success() {
+                succeeded += 1;
+                continue;
+            }
+            refused += 1;
+            assert_eq!(output.status.code(), Some(2), "{limit} {command:?}: {stderr}");
+            let hint = format!("this process may have {limit} files and connections open at once");
+            assert!(stderr.contains(&hint) && stderr.contains("`ulimit -n 1024`"), "{limit} {command:?}: {stderr}");
+        }
+    }
+    assert!(refused >= commands.len() && succeeded >= commands.len(), "{refused} refused, {succeeded} succeeded");
 }

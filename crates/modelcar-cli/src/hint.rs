@@ -28,7 +28,7 @@ use modelcar_kserve::{check::CheckError, pin::PinError};
 
 use modelcar_env::EnvironmentError;
 
-use crate::remedies;
+use crate::{open_files, remedies};
 
 pub(crate) use self::pin::VALUES;
 use self::{
@@ -51,7 +51,9 @@ pub(crate) struct Failure {
 impl Failure {
     /// Makes a failure to do `act`, for an error whose own text does not say what it is about.
     pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>, act: impl Into<String>) -> Self {
-        Self { error: error.into(), act: Some(act.into()), hints: Vec::new() }
+        let error = error.into();
+        let hints = open_files::hint(&*error).into_iter().collect();
+        Self { error, act: Some(act.into()), hints }
     }
 
     /// Makes a failure whose message says everything.
@@ -74,6 +76,7 @@ impl Failure {
             || matches!(error.downcast_ref(), Some(ImageError::Layout(_)))
             || error.downcast_ref::<BaseError>().is_some();
         let hints = match registry {
+            _ if open_files::hint(&error).is_some() => hints(&error),
             Some(registry) => registry_hints(registry, Object::Image),
             None if is_layout => by_kind(error.kind(), Object::Image),
             None => hints(&error),
@@ -138,7 +141,7 @@ impl From<PushError> for Failure {
                 Self::from(source).hint("the lock file pins what is not there any more, or can't be reached now")
             }
             error => {
-                let hints = push_hints(&error);
+                let hints = open_files::hint(&error).map_or_else(|| push_hints(&error), |hint| vec![hint]);
                 Self { error: error.into(), act: None, hints }
             }
         }
@@ -193,7 +196,8 @@ failure_from!(
 
 /// Returns the hints for an error of any module. An error type that is not known here is a defect of modelcar.
 fn hints(error: &Error) -> Vec<String> {
-    None.or_else(|| error.downcast_ref().map(source_hints))
+    None.or_else(|| open_files::hint(error).map(|hint| vec![hint]))
+        .or_else(|| error.downcast_ref().map(source_hints))
         .or_else(|| error.downcast_ref().map(download_hints))
         .or_else(|| error.downcast_ref().map(plan_hints))
         .or_else(|| error.downcast_ref().map(layer_hints))

@@ -10,6 +10,7 @@ mod commands;
 mod hint;
 mod interrupt;
 mod log;
+mod open_files;
 mod outcome;
 mod remedies;
 mod resolve;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
         return ui::finish(Err(failure));
     }
     keep_freed_buffers();
+    if let Err(error) = open_files::check() {
+        return ui::finish(Err(Failure::new(error, "start")));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ui::finish(Err(Failure::new(error, "start the runtime"))),
