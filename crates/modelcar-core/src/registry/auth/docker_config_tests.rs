@@ -155,12 +155,19 @@ async fn a_helper_answers_or_says_why_not() {
         ("echo 'no active account'; exit 1", "failed: no active account"),
         (r#"echo '{"Username":"u","Secret":"hunter2"}'; exit 1"#, "failed without saying why"),
         ("echo hunter2 >&2; exit 1", "failed without saying why"),
+        (
+            "echo 'token=hunter2-ya29.A0ARrdaM8Qq0 of r.io in /home/me/.config/gcloud/access0.db has expired'; exit 1",
+            "failed: [secret] of r.io in /home/me/.config/gcloud/access0.db has expired",
+        ),
+        ("head -c 9000000 /dev/zero | tr '\\0' x; exit 1", "failed: xxx"),
+        ("head -c 9000000 /dev/zero >&2; exit 1", "failed without saying why"),
         ("echo hunter2", "answered no JSON"),
         ("head -c 2000000 /dev/zero; exit 0", "answered no JSON"),
     ] {
         let error = helper(script, patience).await.unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(shown.contains(said) && !shown.contains("hunter2"), "{script}: {shown}");
+        assert!(shown.len() < 1200, "{script}: {} bytes", shown.len());
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{registry::error::KeychainError, text};
 pub(super) const NOT_FOUND: &str = "credentials not found in native keychain";
 /// Largest answer of a helper that is read, in bytes.
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
+/// Shortest text that may be a token, in bytes.
+const LEAST_TOKEN: usize = 20;
 
 /// Asks the helper `docker-credential-<suffix>` for the credentials of `server`; `None` if the helper has none.
 ///
@@ -56,7 +58,7 @@ pub(super) async fn ask_program(
             _ if said.contains(NOT_FOUND) => Ok(None),
             // By the protocol stdout holds the reason of a failure. Text that may be a login is not shown.
             None if !said.contains(['{', '"']) && !said.trim().is_empty() => {
-                Err(failed(format!("failed: {}", text::excerpt(&said))))
+                Err(failed(format!("failed: {}", text::excerpt(&without_tokens(&said, server)))))
             }
             _ => Err(failed("failed without saying why".to_owned())),
         };
@@ -66,6 +68,24 @@ pub(super) async fn ask_program(
     Ok(match (field("Username"), field("Secret")) {
         (_, "") => None,
         (username, secret) => Some(Credential::from_pair(username, secret)),
+    })
+}
+
+/// Returns the reason that a helper gives, without the words that may be a token: a helper may repeat the token that was
+/// refused or has expired.
+fn without_tokens(reason: &str, server: &str) -> String {
+    let word = |word| if may_be_token(word, server) { "[secret]" } else { word };
+    reason.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns whether a word may be or hold a token: a part of it is long, has letters and digits, and is neither a path nor of
+/// the server's name.
+fn may_be_token(word: &str, server: &str) -> bool {
+    let parts = word.split(['=', ':', ',', ';', '\'', '`', '(', ')', '<', '>']);
+    let mut long = parts.filter(|part| part.len() >= LEAST_TOKEN && !part.starts_with(['/', '~', '.']));
+    long.any(|part| {
+        let has = |is: fn(&u8) -> bool| part.as_bytes().iter().any(is);
+        has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !server.contains(part)
     })
 }
 
