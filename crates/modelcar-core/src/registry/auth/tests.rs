@@ -80,6 +80,31 @@ async fn many_requests_share_one_token_that_asks_to_push_first() {
 }
 
 #[tokio::test]
+async fn the_scope_of_the_challenge_is_asked_for_after_a_refusal() {
+    for (refusals, works) in [(1, true), (2, true), (999, false)] {
+        let registry = registry(bearer(Duration::from_mins(5), Some(300))).await;
+        // A registry behind a proxy that knows the repository by another name.
+        let challenge = format!(
+            "Bearer realm=\"http://{}/token\",service=\"fake-registry\",scope=\"repository:local/acme/model:pull,push\"",
+            registry.host()
+        );
+        let headers = vec![("www-authenticate".to_owned(), challenge)];
+        let refusal = RegistryAction::Status { code: 401, headers, body: String::new() };
+        registry.fault(FaultRule::new("/blobs/uploads/", refusal).method("POST").times(refusals));
+        let pushed = repository(&registry, &[basic(PASSWORD)]).check_push().await;
+        assert_eq!(pushed.is_ok(), works, "{pushed:?}");
+
+        let own = "scope=repository%3Aacme%2Fmodel%3Apull%2Cpush";
+        let both = format!("scope=repository%3Alocal%2Facme%2Fmodel%3Apull%2Cpush&{own}");
+        let mut asked = token_requests(&registry).into_iter().map(|request| request.query);
+        assert_eq!(asked.next().unwrap(), format!("service=fake-registry&{own}"), "its own scope comes first");
+        let again: Vec<String> = asked.collect();
+        assert!(again.iter().all(|query| *query == format!("service=fake-registry&{both}")), "{again:?}");
+        assert!(if works { again.len() + 1 == refusals } else { (1..=3).contains(&again.len()) }, "{again:?}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_that_are_revoked_together_are_renewed_once() {
     let registry = registry(bearer(Duration::from_mins(5), Some(300))).await;
     let repository = repository(&registry, &[basic(PASSWORD)]);
