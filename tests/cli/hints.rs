@@ -124,6 +124,35 @@ fn a_lock_file_that_does_not_fit_is_named() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_not_read_and_its_limit_is_named() {
+    let env = Env::new();
+    for (name, bytes) in [("plan.json", 17 << 20), ("pods.json", 65 << 20)] {
+        fs::File::create(env.dir.path().join(name)).unwrap().set_len(bytes).unwrap();
+    }
+    let limit = |bytes: u64| format!("it has more than {bytes} bytes");
+    let image = env.image("a/b:v1");
+    for command in [&["plan", "--check", "plan.json"][..], &["push", &image, "--plan", "plan.json"]] {
+        env.advises(
+            command,
+            &["read lock file `plan.json`", &limit(16 << 20), "lock file of an image is smaller"],
+            &[],
+        );
+    }
+    env.refused(&["check", "pods.json"], &["read `pods.json`", &limit(64 << 20)]);
+}
+
+#[test]
+fn a_manifest_that_a_proxy_refuses_as_too_large_is_told_as_such() {
+    let env = Env::new();
+    env.registry.fault(FaultRule::new("/manifests/", RegistryAction::status(413)).method("PUT"));
+    env.advises(
+        &["push", MODEL, &env.image("a/b:v1"), "--base", "scratch", "--no-checkpoint"],
+        &["put manifest", "raise the cap, or push fewer files"],
+        &["--chunk-size"],
+    );
+}
+
+#[test]
 fn a_base_that_is_none_says_what_one_is() {
     let env = Env::new();
     tiny_model().write_to(&env.dir.path().join("model")).unwrap();

@@ -17,7 +17,7 @@ use super::Outcome;
 use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme};
 
 /// Largest document that is read, in bytes: enough for thousands of pods.
-const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
+const DOCUMENT_MAX_BYTES: u64 = 64 << 20;
 
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
