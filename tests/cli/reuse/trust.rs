@@ -27,7 +27,7 @@ fn forge(env: &Env, change: impl Fn(&mut Value)) {
     for child in json["manifests"].as_array_mut().unwrap() {
         let manifest = env.registry.manifest(REPOSITORY, child["digest"].as_str().unwrap()).unwrap();
         let mut forged: Value = serde_json::from_slice(&manifest.bytes).unwrap();
-        change(&mut forged["layers"][0]);
+        change(&mut forged["layers"]);
         let bytes = serde_json::to_vec(&forged).unwrap();
         child["size"] = json!(bytes.len());
         child["digest"] = json!(env.registry.add_manifest(REPOSITORY, "forged", &manifest.media_type, bytes));
@@ -72,14 +72,14 @@ fn a_forged_layer_shows_when_it_is_read() {
     bytes[middle] ^= 1;
     let evil = env.registry.add_blob(REPOSITORY, bytes);
     assert_eq!(size, env.registry.blob(REPOSITORY, &evil).unwrap().len() as u64);
-    forge(&env, |layer| layer["digest"] = json!(evil));
+    forge(&env, |layers| layers[0]["digest"] = json!(evil));
 
     let planned = env.answer(&["plan", MODEL, &env.image("a/b:v1"), "--base", "scratch", "--format", "json"]);
     assert!(planned.contains(&evil), "annotations are believed: whoever may push there is trusted");
     let (answer, stderr) = push(&env, &["--verify-reuse"]);
     assert!(stderr.contains("is not used: its bytes differ"), "{stderr}");
     assert_eq!(answer, clean);
-    forge(&env, |layer| layer["digest"] = json!(evil));
+    forge(&env, |layers| layers[0]["digest"] = json!(evil));
     let (answer, _) = push(&env, &["--no-reuse"]);
     assert_eq!(answer, clean);
 }
@@ -121,7 +121,8 @@ fn planning_takes_the_login_of_a_push() {
 fn annotations_that_contradict_each_other_are_not_used() {
     let env = Env::new();
     let (clean, _) = push(&env, &[]);
-    forge(&env, |layer| {
+    forge(&env, |layers| {
+        let layer = &mut layers[0];
         let files =
             layer["annotations"]["io.modelcar.layer.files"].as_str().unwrap().replacen("config.json", "konfig.json", 1);
         layer["annotations"]["io.modelcar.layer.files"] = json!(files);
@@ -129,6 +130,25 @@ fn annotations_that_contradict_each_other_are_not_used() {
     let (answer, stderr) = push(&env, &[]);
     assert!(stderr.contains("states a recipe that is not that of its files"), "{stderr}");
     assert_eq!(answer, clean);
+}
+
+#[test]
+fn ten_thousand_false_statements_are_one_warning() {
+    let env = Env::new();
+    let (clean, _) = push(&env, &[]);
+    forge(&env, |layers| {
+        let lie = |number: usize| {
+            let mut layer = layers[0].clone();
+            layer["digest"] = json!(format!("sha256:{number:064x}"));
+            layer["annotations"]["io.modelcar.layer.files"] = json!(json!([{"path": "a", "size": number}]).to_string());
+            layer
+        };
+        *layers = (0..10_000).map(lie).collect();
+    });
+    let (answer, stderr) = push(&env, &[]);
+    assert_eq!(answer, clean);
+    assert_eq!(stderr.matches("states a recipe that is not that of its files").count(), 1, "{stderr}");
+    assert!(stderr.contains("nor are 9999 others that state this recipe falsely"), "{stderr}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Reads the annotations that modelcar writes into an image: the recipes and files of its layers, and the properties of
 //! its model.
 
+use std::collections::BTreeSet;
+
 use super::action::Place;
 use crate::{
     Digest, ImageError,
@@ -32,6 +34,12 @@ pub(super) struct ImageLayer {
 }
 
 impl ImageLayer {
+    /// Returns a digest of everything that is stated of the layer.
+    fn identity(&self) -> Digest {
+        let Self { digest, size, recipe, files } = self;
+        Digest::of(serde_json::to_vec(&(digest, size, recipe, files)).unwrap_or_default())
+    }
+
     /// Returns whether recipe and size follow from the files that are stated with them. `mtime` is the time of the
     /// plan's files, in seconds since 1970, which is part of a recipe.
     pub(super) fn is_consistent(&self, mtime: u64) -> bool {
@@ -66,13 +74,10 @@ pub(super) struct StatedImage {
 /// When one of the manifests can't be read.
 pub(super) async fn read(repository: &Repository, top: &ManifestBlob) -> Result<StatedImage, ImageError> {
     let tree = read_below(repository, top, Extent { every_platform: true, configs: Configs::None }).await?;
-    let mut whole = StatedImage::default();
+    let (mut whole, mut known) = (StatedImage::default(), BTreeSet::new());
     for one in tree.images.iter().map(|image| one_manifest(&image.manifest)) {
-        for layer in one.layers {
-            if !whole.layers.contains(&layer) {
-                whole.layers.push(layer);
-            }
-        }
+        // A set, because an image of strangers may have a hundred thousand layers.
+        whole.layers.extend(one.layers.into_iter().filter(|layer| known.insert(layer.identity())));
         whole.stated = whole.stated.or(one.stated);
     }
     Ok(whole)

@@ -12,7 +12,7 @@ use super::{
     apply::{DecidedPush, KnownInRegistry},
     checkpoint::Checkpoints,
     decide::{Answers, Candidates, Question, Step, decide, decision, in_images},
-    image_layer::ImageLayer,
+    image_layer::{ImageLayer, SeenLayer},
     inventory::Inventory,
 };
 use crate::{
@@ -134,11 +134,15 @@ impl Inventory {
     fn in_images(&self, recipe: &Digest, layer: &Layer, mtime: u64) -> Candidates {
         let is_far = |place: &Place| matches!(place, Place::Elsewhere(_));
         let (found, false_ones) = in_images(recipe, layer, mtime, &self.seen);
-        for seen in false_ones.into_iter().filter(|seen| self.options.copy || !is_far(&seen.place)) {
-            let message = format!(
-                "layer `{}` of `{}` states a recipe that is not that of its files: it is not reused",
-                seen.layer.digest, seen.from
-            );
+        let mut false_ones = false_ones.into_iter().filter(|seen| self.options.copy || !is_far(&seen.place));
+        if let Some(seen) = false_ones.next() {
+            let others = match false_ones.count() {
+                0 => "it is not reused".to_owned(),
+                more => format!("it is not reused, nor are {more} others that state this recipe falsely"),
+            };
+            let SeenLayer { layer, from, .. } = seen;
+            let message =
+                format!("layer `{}` of `{from}` states a recipe that is not that of its files: {others}", layer.digest);
             self.options.progress.report(&Event::Warning { message });
         }
         let (far, near) = found.into_iter().partition(|candidate| is_far(&candidate.place));
