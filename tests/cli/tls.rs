@@ -143,6 +143,7 @@ fn a_registry_on_this_machine_may_speak_tls() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one registry, and every way to answer it")]
 fn a_registry_may_ask_for_a_certificate_of_the_client() {
     let env = Env::new();
     let (ca, other) = (PrivateCa::new(), PrivateCa::new());
@@ -172,14 +173,14 @@ fn a_registry_may_ask_for_a_certificate_of_the_client() {
     let with = |more: &[&'static str]| [&push[..], more].concat();
     let (cert, key) = ("MODELCAR_REGISTRY_CLIENT_CERT", "MODELCAR_REGISTRY_CLIENT_KEY");
 
-    let named = "--client-cert FILE, and its private key with --client-key FILE";
+    let remedy = "--client-cert FILE, and its private key with --client-key FILE";
     for (arguments, variables, said, hint) in [
-        (with(&[]), &[][..], "asks for a client certificate and got none", named),
+        (with(&[]), &[][..], "asks for a client certificate and got none", remedy),
         (
             with(&["--client-cert", "foreign.pem", "--client-key", "foreign.key"]),
             &[],
             "does not accept the client",
-            named,
+            remedy,
         ),
         (with(&["--client-cert", "client.pem"]), &[], "holds no private key", "--client-key"),
         (

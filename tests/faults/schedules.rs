@@ -199,7 +199,7 @@ impl Scene {
         reuse.checkpoints = schedule.checkpoints;
         let push = push(&self.hub, &registry, "main", &watcher, Some(reuse)).with_read_back(reads_back);
         let ending = end(push, schedule.cancel, &watcher);
-        let end = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, ending).await });
+        let end = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, Box::pin(ending)).await });
         self.hub.clear_faults();
         let end = end.expect("the push ends");
         let wrong = self.wrong(&registry, &end);

@@ -134,7 +134,8 @@ impl Container {
         let mut chroot = Command::new("chroot");
         chroot.arg(format!("--userspec={user}:{user}")).arg(self.root.path());
         chroot.args(filled(&spec["command"], words)).args(filled(&spec["args"], words)).args(more);
-        chroot.env_clear().env("HF_ENDPOINT", hub.endpoint());
+        // `chroot` itself is looked up by this PATH.
+        chroot.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HF_ENDPOINT", hub.endpoint());
         for variable in spec["env"].as_array().unwrap() {
             let value = match &variable["valueFrom"]["secretKeyRef"]["name"] {
                 Value::Null => filled(&Value::Array(vec![variable["value"].clone()]), words).remove(0),

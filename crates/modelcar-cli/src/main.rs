@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,
-        Command::Push(args) => commands::push::run(*args).await,
+        Command::Push(args) => Box::pin(commands::push::run(*args)).await,
         Command::Build(args) => commands::build::run(*args).await,
         Command::Download(args) => commands::download::run(*args).await,
         Command::Inspect(args) => stoppable(Box::pin(commands::inspect::run(args))).await,

@@ -447,9 +447,9 @@ impl ModelcarError for RegistryError {
             | Self::NoChunks { .. }
             | Self::BadName { .. }
             | Self::Schema1(_)
-            | Self::TagTaken { .. } => ErrorKind::InvalidInput,
+            | Self::TagTaken { .. }
+            | Self::Certificates { .. } => ErrorKind::InvalidInput,
             Self::ReadCertificates { .. } => ErrorKind::Io,
-            Self::Certificates { .. } => ErrorKind::InvalidInput,
             Self::Client(_) => ErrorKind::Internal,
         }
     }
