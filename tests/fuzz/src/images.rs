@@ -8,7 +8,7 @@ use modelcar_core::{
     reader::{Configs, Extent, read_image},
     sink::ManifestBlob,
 };
-use modelcar_kserve::lint::{self, Depth};
+use modelcar_kserve::lint::{self, Depth, LintOptions};
 
 use crate::{
     checks::{brief, brief_error, planted},
@@ -33,7 +33,7 @@ pub(crate) fn manifest(data: &[u8]) {
     let stated = ModelFacts::from_annotations(&tree.annotations).to_annotations();
     assert_eq!(ModelFacts::from_annotations(&stated).to_annotations(), stated, "facts change when they are read");
     // Layers may be missing.
-    match wait(lint::registry(&stored, &image(), Depth::Names)) {
+    match wait(lint::registry(&stored, &image(), LintOptions { depth: Depth::Names, ..LintOptions::default() })) {
         Ok(report) => {
             report.findings.iter().for_each(|finding| brief(finding, data));
             report.platforms.iter().flat_map(|platform| &platform.findings).for_each(|finding| brief(finding, data));

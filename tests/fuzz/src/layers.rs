@@ -1,7 +1,7 @@
 //! Layers that other programs wrote, as a lint reads them.
 
 use bytes::Bytes;
-use modelcar_kserve::lint::{self, Depth, LintFinding, LintReport};
+use modelcar_kserve::lint::{self, Depth, LintFinding, LintOptions, LintReport};
 use serde_json::json;
 
 use crate::{
@@ -38,7 +38,7 @@ fn lint(media_type: &str, layer: Vec<u8>, data: &[u8]) {
     let config = json!({"os": "linux", "architecture": "amd64", "config": {"User": "1010", "Env": ["PATH=/bin"]}});
     let config = descriptor("application/vnd.oci.image.config.v1+json", config.to_string().into());
     stored.add(json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string());
-    let report = |depth| wait(lint::registry(&stored, &image(), depth));
+    let report = |depth| wait(lint::registry(&stored, &image(), LintOptions { depth, ..LintOptions::default() }));
     let names = match report(Depth::Names) {
         Ok(names) => names,
         Err(error) => return brief_error(&error, data),

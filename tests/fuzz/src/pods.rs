@@ -13,7 +13,7 @@ const REPORT_BYTES: usize = 4096;
 const REPEATS: usize = 256;
 
 pub(crate) fn pods(data: &[u8]) {
-    let expected = Expected { digest: Some(Digest::of("expected")) };
+    let expected = Expected { digest: Some(Digest::of("expected")), ..Expected::default() };
     let report = match check(data, &expected) {
         Ok(report) => report,
         Err(error) => return brief_error(&error, data),

@@ -51,7 +51,8 @@ impl TryFrom<ReadLockFile> for LockFile {
         let source = match read.schema_version {
             SCHEMA_VERSION => read.source.parse(),
             FIRST_VERSION if is_model => format!("hf://{}", read.source).parse(),
-            FIRST_VERSION => Ok(SourceRef::Dir(read.source.into())),
+            // As version 2 writes the folder, so that the file is the same after it was written again.
+            FIRST_VERSION => SourceRef::Dir(read.source.into()).to_string().parse(),
             found => return Err(inconsistent(format!("schema version {found} is not {SCHEMA_VERSION}"))),
         };
         let source = source.map_err(|error: SourceError| inconsistent(error.to_string()))?;

@@ -117,8 +117,10 @@ fn a_lock_file_of_version_1_has_its_source_told_by_its_commit() {
         let lock = LockFile::new("./x".parse().unwrap(), BaseRef::Scratch, plan).to_json();
         let lock =
             lock.replace("\"schemaVersion\": 2", "\"schemaVersion\": 1").replace("\"./x\"", &format!("\"{source}\""));
-        LockFile::parse(lock.as_bytes()).unwrap().source
+        let read = LockFile::parse(lock.as_bytes()).unwrap();
+        assert_eq!(LockFile::parse(read.to_json().as_bytes()).unwrap(), read, "written again it is the same");
+        read.source
     };
     assert_eq!(read(Some("abc"), "owner/name@abc"), "owner/name@abc".parse().unwrap());
-    assert_eq!(read(None, "owner/name"), SourceRef::Dir("owner/name".into()));
+    assert_eq!(read(None, "owner/name"), SourceRef::Dir("./owner/name".into()));
 }
