@@ -8,6 +8,7 @@ mod early;
 mod healthy;
 mod late;
 mod page;
+mod real;
 
 use serde_json::Value;
 use tempfile::TempDir;

@@ -315,14 +315,6 @@ const SITUATIONS: &[Situation] = &[
         },
         (1, "pod-refused"),
     ),
-    case(
-        "pod-invalid",
-        |pod, models| {
-            server(pod)["resources"]["limits"]["memory"] = json!("1Mi");
-            template(pod, models);
-        },
-        (1, "pod-invalid"),
-    ),
 ];
 
 /// Wraps a pod into a `ReplicaSet`: what the API server refuses, it refuses its controller.
