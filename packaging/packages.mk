@@ -69,7 +69,7 @@ formula: ## Fill the formula of Homebrew with the packed binaries of target/dist
 checksums: ## Write the SHA-256 of every package
 	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .
 
-# Tekton, Argo and Jenkins publish no schema or linter that comes as a package of PyPI or npm: the tests read those recipes
+# For Tekton, Argo and Jenkins no schema or linter is used here: the tests read those recipes
 # and run their commands.
 WORKFLOWS := .github/workflows/release.yml recipes/github-actions.yml
 check-schema = $(PACKAGING_PYTHON) -m check_jsonschema --builtin-schema
