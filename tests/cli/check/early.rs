@@ -63,7 +63,7 @@ situations! {
         => "waiting", "volume", "", "kubectl describe pod m-0";
     no_sandbox: waits_with(&[pod_event("Warning", "FailedCreatePodSandBox", "plugin type=\"bridge\" failed: no addresses left")], "False")
         => "failing", "sandbox", "", "network plugin";
-    a_group_without_a_user: waits_with(&[], "False").as_object().map(|_| pod("m-0", with(spec(), "/securityContext", json!({"runAsGroup": 0})), beginning("False"))).unwrap()
+    a_group_without_a_user: pod("m-0", with(spec(), "/securityContext", json!({"runAsGroup": 0})), beginning("False"))
         => "failing", "group-without-user", "", "runAsUser 1010";
     the_registry_has_no_such_digest: pull("rpc error: code = NotFound desc = failed to resolve reference \"r/m\": not found")
         => "failing", "image-not-found", "modelcar-init", "modelcar inspect reg.example/models/m@sha256:3b0c";
@@ -96,6 +96,10 @@ situations! {
         => "failing", "disk", "modelcar-init", "boot disk";
     other_bytes: pull("failed commit on ref \"layer\": unexpected commit digest sha256:1, expected sha256:2: failed precondition")
         => "failing", "image-corrupt", "modelcar-init", "proxy";
+    a_name_with_words_of_every_fault: pull("failed to resolve reference \"reg.example/403-forbidden/certificate:sha-1a4290c\": \
+         reg.example/403-forbidden/certificate:sha-1a4290c: not found") => "failing", "image-not-found", "modelcar-init", "digest";
+    a_status_alone: pull("unexpected status code 403") => "failing", "pull-denied", "modelcar-init", "imagePullSecrets";
+    a_port_that_looks_like_a_status: pull("dial tcp 10.0.0.1:4290: connect: connection refused") => "failing", "registry-unreachable", "modelcar-init", "reach";
     a_digest_that_looks_like_a_status: pull(&format!("failed to pull {}: connection reset by peer", "sha256:4290a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b6c7d84030"))
         => "failing", "registry-unreachable", "modelcar-init", "reach the registry";
     never_pulled: pulls("ErrImageNeverPull", "Container image is not present with pull policy of Never") => "failing", "image-never-pulled", "modelcar-init", "IfNotPresent";

@@ -40,6 +40,8 @@ struct Involved {
     kind: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
+    #[serde(rename = "fieldPath")]
+    field: Option<String>,
 }
 
 impl Event {
@@ -49,6 +51,11 @@ impl Event {
 
     pub(super) fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
+    }
+
+    /// Returns whether it may be about a container of its pod: its field (`spec.containers{NAME}`) names no other one.
+    pub(super) fn is_of(&self, container: &str) -> bool {
+        self.involved_object.field.as_ref().is_none_or(|field| field.ends_with(&format!("{{{container}}}")))
     }
 
     /// Returns when it was seen first, as the cluster writes times; empty where nobody says.

@@ -140,9 +140,9 @@ fn begins(tried: &Tried<'_>, status: &ContainerStatus) -> Wait {
 }
 
 /// What the kubelet says of a container's probe.
-fn unhealthy(tried: &Tried<'_>, _container: &str) -> String {
-    let event = tried.event(&["Unhealthy", "ProbeWarning"]);
-    event.map(|event| words::cut(event.message())).unwrap_or_default()
+fn unhealthy(tried: &Tried<'_>, container: &str) -> String {
+    let mut events = tried.events.iter().filter(|event| matches!(event.reason(), "Unhealthy" | "ProbeWarning"));
+    events.find(|event| event.is_of(container)).map(|event| words::cut(event.message())).unwrap_or_default()
 }
 
 /// Conditions that somebody else has to fulfil.

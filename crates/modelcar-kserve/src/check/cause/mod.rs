@@ -29,6 +29,11 @@ impl Words {
         parts.iter().any(|part| self.0.contains(part))
     }
 
+    /// Returns whether one of `numbers` is there as a word of its own.
+    fn has_status(&self, numbers: &[&str]) -> bool {
+        self.0.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| numbers.contains(&word))
+    }
+
     /// Returns whether all of `parts` are there.
     fn all(&self, parts: &[&str]) -> bool {
         parts.iter().all(|part| self.0.contains(part))

@@ -65,7 +65,7 @@ const WORDS: &[(PullFault, &[&str])] = &[
         ],
     ),
     (PullFault::PlainHttp, &["gave http response to https client"]),
-    (PullFault::RateLimited, &["toomanyrequests", "too many requests", "rate limit", "429"]),
+    (PullFault::RateLimited, &["toomanyrequests", "too many requests", "rate limit"]),
     (PullFault::Certificate, &["x509", "certificate", "tls: handshake failure", "remote error: tls"]),
     (
         PullFault::Unreachable,
@@ -130,8 +130,6 @@ const WORDS: &[(PullFault, &[&str])] = &[
             "failed to authorize",
             "denied: ",
             "permission_denied",
-            "401",
-            "403",
         ],
     ),
     (PullFault::Cancelled, &["context canceled", "code = canceled"]),
@@ -157,7 +155,6 @@ const WORDS: &[(PullFault, &[&str])] = &[
             "manifest_unknown",
             "name_unknown",
             "notfound",
-            "404",
             "no such image",
             "does not exist",
         ],
@@ -176,6 +173,16 @@ const WORDS: &[(PullFault, &[&str])] = &[
     (PullFault::BadName, &["couldn't parse image", "invalid reference format", "repository name must be lowercase"]),
 ];
 
+/// The statuses of HTTP that say so, where a message has no more than the number.
+fn statuses(fault: &PullFault) -> &'static [&'static str] {
+    match fault {
+        PullFault::RateLimited => &["429"],
+        PullFault::Denied => &["401", "403"],
+        PullFault::NotFound => &["404"],
+        _ => &[],
+    }
+}
+
 /// Returns what is wrong with a pull, by the kubelet's one-word reason and its message.
 pub(in super::super) fn of_pull(reason: &str, message: &str) -> PullFault {
     match reason {
@@ -186,8 +193,8 @@ pub(in super::super) fn of_pull(reason: &str, message: &str) -> PullFault {
         "RegistryUnavailable" => return PullFault::Unreachable,
         _ => {}
     }
-    let words = Words::new(&without_digests(message));
-    let known = WORDS.iter().find(|(_, parts)| words.any(parts));
+    let words = Words::new(&without_names(message));
+    let known = WORDS.iter().find(|(fault, parts)| words.any(parts) || words.has_status(statuses(fault)));
     known.map_or(PullFault::Other, |(fault, _)| fault.clone())
 }
 
@@ -206,9 +213,13 @@ pub(in super::super) fn is_pull(reason: &str, message: &str) -> bool {
     reasons.contains(&reason) || reason == "Failed" && Words::new(message).any(&["failed to pull image", "pull image"])
 }
 
-/// Returns `message` without hexadecimal digests: `429` and `403` are in one of ten digests.
-fn without_digests(message: &str) -> String {
-    let is_hex = |word: &str| word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let words = message.split(|character: char| !character.is_ascii_alphanumeric());
-    words.filter(|word| is_hex(word)).fold(message.to_owned(), |text, word| text.replace(word, "…"))
+/// Returns `message` without the names in it, which can hold any word: texts in quotes that are one word, and words with a
+/// slash (references, URLs, paths).
+fn without_names(message: &str) -> String {
+    let quoted = |part: &str| part.contains(char::is_whitespace) || part.is_empty();
+    // Every second part between quotes stands inside of them.
+    let parts = message.split('"').enumerate().filter(|(at, part)| at % 2 == 0 || quoted(part));
+    let text: Vec<&str> = parts.map(|(_, part)| part).collect();
+    let text = text.join(" ");
+    text.split_whitespace().filter(|word| !word.contains('/')).collect::<Vec<_>>().join(" ")
 }

@@ -197,6 +197,19 @@ fn events_of_a_pod_are_told_while_it_is_not_ready() {
 }
 
 #[test]
+fn the_words_of_a_probe_are_told_of_its_container() {
+    let failed = |container: &str, words: &str| {
+        let field = json!(format!("spec.containers{{{container}}}"));
+        with(event("Pod", "p", "Unhealthy", words), "/involvedObject/fieldPath", field)
+    };
+    let items =
+        [server(json!({"running": {}}), json!({}), 0), failed("kserve-container", "loads"), failed("proxy", "waits")];
+    says(&items, "probe", &["its startup or readiness probe has not passed: loads"]);
+    let items = [server(json!({"running": {}}), json!({}), 0), failed("proxy", "waits")];
+    assert!(message(&items, "probe").ends_with("has not passed"));
+}
+
+#[test]
 fn strangers_do_not_count() {
     let redis = json!({"kind": "Pod", "metadata": {"name": "redis", "namespace": "team", "resourceVersion": "3"},
         "spec": {"containers": [{"name": "redis"}]}, "status": {"phase": "Running", "containerStatuses": [
