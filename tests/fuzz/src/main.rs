@@ -15,9 +15,12 @@ mod pods;
 
 use std::{env, sync::OnceLock};
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
 type Target = fn(&[u8]);
+
+/// Changes the input in the first bytes of a buffer, and returns how many bytes the changed input has.
+type Mutator = fn(&mut [u8], usize, u32) -> usize;
 
 /// The variable that names the target.
 const VARIABLE: &str = "MODELCAR_FUZZ";
@@ -49,3 +52,11 @@ fn target() -> Target {
 }
 
 fuzz_target!(|data: &[u8]| TARGET.get_or_init(target)(data));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mutate: Mutator = match env::var(VARIABLE).as_deref() {
+        Ok("safetensors") => models::mutate_safetensors,
+        _ => |data, size, _| fuzzer_mutate(data, size, data.len()),
+    };
+    mutate(&mut data[..max_size], size, seed)
+});

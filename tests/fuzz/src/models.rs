@@ -1,6 +1,7 @@
 //! The files of a model: headers of weights, and JSON.
 
 use bytes::Bytes;
+use libfuzzer_sys::fuzzer_mutate;
 use modelcar_core::{
     ModelPath,
     facts::{Examined, ModelFacts, count_tensors, examine},
@@ -14,6 +15,8 @@ use crate::{
 
 /// Most paths of an input.
 const FILES_MAX: usize = 16;
+/// Bytes before the header of a safetensors file, which say how long the header is.
+const LENGTH_BYTES: usize = 8;
 
 pub(crate) fn gguf(data: &[u8]) {
     let examined = examined(data, [("model.gguf", data)]);
@@ -23,6 +26,33 @@ pub(crate) fn gguf(data: &[u8]) {
 pub(crate) fn safetensors(data: &[u8]) {
     let examined = examined(data, [("model.safetensors", data), ("config.json", b"{}")]);
     planted(examined.facts.parameters.unwrap_or_default(), [10, 36, 70]);
+}
+
+/// Changes the header with its structure: a digit becomes another number, or the bytes become what libFuzzer makes of
+/// them. Then, for seven inputs of eight, the first bytes state how long the header is: without this nearly every change
+/// makes a file without a header.
+pub(crate) fn mutate_safetensors(data: &mut [u8], size: usize, seed: u32) -> usize {
+    let size = match seed % 2 {
+        0 => with_another_number(data, size, seed / 16).unwrap_or(size),
+        _ => fuzzer_mutate(data, size, data.len()),
+    };
+    let header = data[..size].iter().rposition(|byte| *byte == b'}').map_or(0, |end| end + 1);
+    if seed / 2 % 8 != 0 && header > LENGTH_BYTES {
+        data[..LENGTH_BYTES].copy_from_slice(&((header - LENGTH_BYTES) as u64).to_le_bytes());
+    }
+    size
+}
+
+/// Writes a number of one to eight digits in the place of a digit. `None` without a digit, or without room.
+fn with_another_number(data: &mut [u8], size: usize, seed: u32) -> Option<usize> {
+    let digits: Vec<usize> = (LENGTH_BYTES..size).filter(|at| data[*at].is_ascii_digit()).collect();
+    let at = *digits.get(seed as usize % digits.len().max(1))?;
+    let number = (seed % 10_u32.pow(1 + seed / 1024 % 8)).to_string();
+    let grown = size - 1 + number.len();
+    data.get(..grown)?;
+    data.copy_within(at + 1..size, at + number.len());
+    data[at..at + number.len()].copy_from_slice(number.as_bytes());
+    Some(grown)
 }
 
 /// Files of a model, each behind a line with its path.
