@@ -2,11 +2,13 @@
 
 mod admission;
 mod changes;
+mod cold;
 mod failing;
 mod images;
 mod kinds;
 mod models;
 mod options;
+mod strict;
 mod users;
 
 use std::{
@@ -98,10 +100,12 @@ pub(crate) fn run(cluster: &Cluster, only: &[String], jobs: usize, sabotage: Opt
         kinds::scenarios(),
         options::scenarios(),
         images::scenarios(),
+        strict::scenarios(),
         admission::scenarios(),
         changes::scenarios(),
         users::scenarios(),
         failing::scenarios(),
+        cold::scenarios(),
     ]
     .into_iter()
     .flatten()

@@ -22,7 +22,7 @@ struct Case {
 }
 
 /// Options of an `InferenceService`, each alone. With a container of one's own nothing waits half a minute for a probe.
-const CASES: [Case; 17] = [
+const CASES: [Case; 18] = [
     case("runtime-vllm", &["--runtime", "kserve-vllmserver"], &["\"--model=/mnt/models\""]),
     case("model-format", &["--model-format", "huggingface"], &["huggingfaceserver"]),
     case(
@@ -56,6 +56,11 @@ const CASES: [Case; 17] = [
     case("env", &["--custom-container", SERVER, "--env", "MODELCAR_TEST=given"], &["\"extra\":\"given\""]),
     case("max-model-len", &["--custom-container", SERVER, "--max-model-len", "128"], &["\"--max-model-len=128\""]),
     case("served-name", &["--custom-container", SERVER, "--served-name", "other"], &["\"--served-model-name=other\""]),
+    case(
+        "ephemeral-storage",
+        &["--custom-container", SERVER, "--ephemeral-storage", "64Mi"],
+        &["\"ephemeral-storage\":\"64Mi\""],
+    ),
     case("autoscaler-hpa", &["--custom-container", SERVER, "--autoscaler", "hpa"], &[]),
     case("autoscaler-external", &["--custom-container", SERVER, "--autoscaler", "external"], &[]),
     case("autoscaler-none", &["--custom-container", SERVER, "--autoscaler", "none", "--min-replicas", "1"], &[]),
@@ -83,6 +88,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("option-runtime-image", runtime_image),
         Scenario::new("option-replicas", replicas),
         Scenario::new("option-stop", stop),
+        Scenario::new("option-too-much-storage", too_much_storage),
         Scenario::new("llm-options", llm_options),
         Scenario::new("llm-stop", llm_stop),
         Scenario::new("pull-secret", pull_secret),
@@ -144,6 +150,13 @@ fn replicas(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     agrees(scene, &models.tiny)?;
     let counts: Result<Vec<usize>> = pods.iter().map(|pod| files(scene, pod, &models.tiny)).collect();
     Ok(Outcome::Ready { files: counts?.into_iter().sum() })
+}
+
+/// The scheduler counts the disk that a pod asks for.
+fn too_much_storage(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
+    let args = ["--name", "model", "--custom-container", SERVER, "--ephemeral-storage", "900Ti"];
+    scene.apply(&scene.render(&models.tiny, &args)?)?;
+    Ok(Outcome::As(format!("check: {}", scene.waits_for(&["unschedulable"], "Insufficient ephemeral-storage")?)))
 }
 
 /// A stopped service has no pod, and says so.
@@ -285,7 +298,7 @@ fn pull_secret_missing(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     Ok(Outcome::Refused { by: "kubelet", why: scene.fails_with(&["pull-denied"], "no basic auth credentials")? })
 }
 
-/// On a tainted node only the service that tolerates the taint gets a place.
+/// On a tainted node only the pods that tolerate the taint get a place: a service's and a daemon set's.
 fn toleration(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let kubectl = &scene.cluster.kubectl;
     kubectl.run(&["taint", "node", crate::node::NODE, "spot=yes:NoSchedule"])?;
@@ -296,8 +309,23 @@ fn toleration(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
         let with = ["--name", "model", "--custom-container", SERVER, "--toleration", "spot=yes:NoSchedule"];
         scene.apply(&scene.render(&models.tiny, &with)?)?;
         let pod = scene.service("model")?;
+        prepulls(scene, models, &[], 0)?;
+        prepulls(scene, models, &["--toleration", "spot=yes:NoSchedule"], 1)?;
         Ok((files(scene, &pod, &models.tiny)?, why))
     })();
     kubectl.run(&["taint", "node", crate::node::NODE, "spot-"])?;
     tried.map(|(count, why)| Outcome::As(format!("Ready with it ({count} files equal); without it: {why}")))
+}
+
+/// Applies a daemon set that pulls the image, and waits until it wants pods on `nodes` nodes, each Ready.
+fn prepulls(scene: &Scene<'_>, models: &Models, args: &[&str], nodes: u64) -> Result {
+    scene.apply(&scene.render(&models.tiny, &[&["--name", "model", "--kind", "prepull"], args].concat())?)?;
+    soon(&format!("the daemon set to run on {nodes} nodes"), 120, || {
+        let set = scene.objects(&["daemonset", "prepull-model"])?;
+        let (status, generation) = (&set["status"], &set["metadata"]["generation"]);
+        let is_read = status["observedGeneration"] == *generation;
+        let counts = ["desiredNumberScheduled", "numberReady"].map(|key| status[key].as_u64());
+        let is_done = is_read && counts == [Some(nodes); 2];
+        Ok(if is_done { Look::Done(()) } else { Look::NotYet(status.to_string()) })
+    })
 }

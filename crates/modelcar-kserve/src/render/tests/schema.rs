@@ -1,7 +1,8 @@
 //! Everything that can be rendered is valid by the schemas of KServe's custom resources.
 //!
-//! `MODELCAR_KSERVE_DIR` names a folder with KServe's own definitions, by release (`v0.20.0/…_inferenceservices.yaml`).
-//! Without it, a trimmed schema of our own serves: it knows the fields that are rendered and no others.
+//! `MODELCAR_KSERVE_DIR` names a folder with KServe's own definitions, by release (`v0.20.0/…_inferenceservices.yaml`),
+//! as `tests/kserve_definitions.sh` writes it. For a release that is not there, a trimmed schema of our own serves: it
+//! knows the fields that are rendered and no others.
 
 use std::{
     env, fs,
@@ -13,16 +14,16 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const RELEASES: [(&str, &str); 4] =
-    [("0.16", "v0.16.0"), ("0.18", "v0.18.1"), ("0.19", "v0.19.0"), ("0.20", "v0.20.0")];
+const RELEASES: [(&str, &str); 5] =
+    [("0.16", "v0.16.0"), ("0.17", "v0.17.0"), ("0.18", "v0.18.1"), ("0.19", "v0.19.0"), ("0.20", "v0.20.0")];
 const SERVICES: &str = "serving.kserve.io_inferenceservices.yaml";
 const LLM_SERVICES: &str = "serving.kserve.io_llminferenceservices.yaml";
 
-/// The definitions of KServe, where they are.
-fn kserve() -> Option<PathBuf> {
+/// The folder with the definitions of a release of KServe, where it is.
+fn kserve(release: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "tests are told where the definitions are")]
-    let dir = env::var_os("MODELCAR_KSERVE_DIR").map(PathBuf::from);
-    dir.filter(|dir| dir.join(RELEASES[0].1).join(SERVICES).is_file())
+    let dir = env::var_os("MODELCAR_KSERVE_DIR").map(|dir| Path::new(&dir).join(release));
+    dir.filter(|dir| dir.join(SERVICES).is_file())
 }
 
 fn ours() -> Value {
@@ -39,10 +40,9 @@ struct Schemas {
 impl Schemas {
     fn of_kserve(dir: &Path) -> Self {
         let llm = dir.join(LLM_SERVICES);
-        Self {
-            service: strict(version_of(&dir.join(SERVICES), "v1beta1")),
-            llm: llm.is_file().then(|| strict(version_of(&llm, "v1alpha2"))),
-        }
+        let llm = llm.is_file().then(|| version_of(&llm, "v1alpha2")).flatten();
+        let service = version_of(&dir.join(SERVICES), "v1beta1").expect("every release has v1beta1");
+        Self { service: strict(service), llm: llm.map(strict) }
     }
 
     fn of_ours() -> Self {
@@ -63,14 +63,14 @@ impl Schemas {
     }
 }
 
-/// Returns the schema of one version of a custom resource.
-fn version_of(file: &Path, version: &str) -> Value {
+/// Returns the schema of one version of a custom resource, where the definition has that version.
+fn version_of(file: &Path, version: &str) -> Option<Value> {
     // The parser's budget is for documents of strangers, and these are long.
     let options = serde_saphyr::options! { budget: None };
     let definition: Value = serde_saphyr::from_str_with_options(&fs::read_to_string(file).unwrap(), options).unwrap();
     let versions = definition["spec"]["versions"].as_array().unwrap();
-    let found = versions.iter().find(|found| found["name"] == version).expect("the version is there");
-    found["schema"]["openAPIV3Schema"].clone()
+    let found = versions.iter().find(|found| found["name"] == version)?;
+    Some(found["schema"]["openAPIV3Schema"].clone())
 }
 
 /// Compiles a schema that refuses fields it does not know: a structural schema lets them pass.
@@ -165,15 +165,13 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
 
 #[test]
 fn every_kind_and_option_is_valid() {
-    let kserve = kserve();
-    match &kserve {
-        Some(dir) => println!("ran against KServe's own definitions in {}", dir.display()),
-        None => println!("ran against fixtures/kserve-schema.json: MODELCAR_KSERVE_DIR names no definitions"),
-    }
     for (version, folder) in RELEASES {
-        let schemas = match &kserve {
-            Some(dir) => Schemas::of_kserve(&dir.join(folder)),
-            None => Schemas::of_ours(),
+        let schemas = if let Some(dir) = kserve(folder) {
+            println!("KServe {version}: its own definitions, in {}", dir.display());
+            Schemas::of_kserve(&dir)
+        } else {
+            println!("KServe {version}: fixtures/kserve-schema.json, as MODELCAR_KSERVE_DIR has no definitions");
+            Schemas::of_ours()
         };
         let sets = sets(version.parse().unwrap());
         assert!(sets.len() > 100, "{version}: {}", sets.len());
@@ -199,7 +197,7 @@ fn our_schema_allows_no_more_than_is_rendered() {
 #[test]
 fn a_field_with_another_name_is_noticed() {
     let mut schemas = vec![Schemas::of_ours()];
-    schemas.extend(kserve().map(|dir| Schemas::of_kserve(&dir.join("v0.20.0"))));
+    schemas.extend(kserve("v0.20.0").map(|dir| Schemas::of_kserve(&dir)));
     let rendered = render(&qwen(), &RenderOptions::default()).unwrap();
     let good = serde_json::to_value(&rendered.objects[0]).unwrap();
     for schemas in schemas {
