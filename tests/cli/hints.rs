@@ -36,6 +36,19 @@ fn an_image_that_is_read_is_neither_base_nor_output() {
 }
 
 #[test]
+fn a_page_that_refuses_an_upload_is_a_firewall_and_not_a_missing_right() {
+    let env = Env::new();
+    let page = RegistryAction::Status {
+        code: 403,
+        headers: vec![("content-type".to_owned(), "text/html".to_owned())],
+        body: "<html>Request blocked</html>".to_owned(),
+    };
+    env.registry.fault(FaultRule::new("/blobs/uploads/", page).method("PATCH"));
+    let args = ["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"];
+    env.advises(&args, &["status 403", "web application firewall", "PATCH"], &["lacks permission"]);
+}
+
+#[test]
 fn a_registry_of_plain_http_on_another_host_wants_a_flag() {
     let env = Env::new();
     // A name that is not of this machine leads to the fake registry, which speaks no TLS.

@@ -472,6 +472,10 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
         RegistryError::Page { .. } => {
             "the server is no registry, or a proxy asks for a login: run `modelcar doctor IMAGE`, or try without the proxy"
         }
+        RegistryError::Request { source, .. } if source.page && source.kind() == ErrorKind::Denied => {
+            "the answer is a web page and not a registry's: a proxy or a web application firewall before the registry \
+             refuses the request. Let it pass GET, HEAD, POST, PATCH, PUT and DELETE below /v2/, or try without it"
+        }
         RegistryError::HoldsLess { .. } => {
             "a proxy or the registry loses bytes of an upload: try a smaller --chunk-size, or without the proxy"
         }

@@ -51,6 +51,8 @@ pub struct HttpFailure {
     pub cause: Option<reqwest::Error>,
     /// Whether the time limit passed without an answer.
     pub silent: bool,
+    /// Whether the answer is a web page, as a proxy or a firewall before the server gives.
+    pub page: bool,
 }
 
 /// What is wrong with the certificate of a server.
@@ -152,6 +154,7 @@ impl HttpFailure {
             retry_after: None,
             cause: Some(cause.without_url()),
             silent: false,
+            page: false,
         }
     }
 
@@ -173,6 +176,7 @@ impl HttpFailure {
             retry_after: header(&response, "retry-after").and_then(|text| retry_after(&text, SystemTime::now())),
             cause: None,
             silent: false,
+            page: is_page(&response),
         };
         // A body that comes too slowly is used as far as it came.
         let mut body = Vec::new();
@@ -194,6 +198,7 @@ impl HttpFailure {
             retry_after: None,
             cause: None,
             silent: false,
+            page: false,
         }
     }
 
