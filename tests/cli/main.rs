@@ -8,6 +8,7 @@
     reason = "a broken set-up is a failed test"
 )]
 
+mod base;
 mod cache;
 mod check;
 mod digests;

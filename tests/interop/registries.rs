@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use modelcar_testkit::{CuttingProxy, FakeHub, HubConfig, tiny_model};
+use modelcar_testkit::{CuttingProxy, FakeHub, FakeRegistry, HubConfig, RegistryConfig, tiny_model};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -111,6 +111,36 @@ fn gets_the_image_of_a_layout_once(program: Program, elsewhere: &str) {
     assert_eq!((digest(&other), sent(&other)), (digest(&built), 0), "{other}");
     assert!(ways(&other.to_string()).iter().all(|way| way == elsewhere), "{other}");
     assert_eq!(site.registry.tags(REPOSITORY), ["v1"], "nothing else is left behind");
+}
+
+#[test]
+fn debians_registry_gets_a_copy_of_a_base() {
+    gets_a_copy_of_a_base(Program::Debian);
+}
+
+#[test]
+fn distribution_3_gets_a_copy_of_a_base() {
+    gets_a_copy_of_a_base(Program::Distribution);
+}
+
+fn gets_a_copy_of_a_base(program: Program) {
+    if !available(&[program.part()]) {
+        return;
+    }
+    let site = Site::start(program);
+    let source = FakeRegistry::start_blocking(RegistryConfig::default());
+    let digest = source.add_base_image("box", "1", &["linux/amd64", "linux/arm64/v8", "linux/s390x"]);
+    let (from, to) = (format!("{}/box:1", source.host()), format!("{}/mirror/box", site.registry.address()));
+    let copy = |from: &str, to: &str| {
+        let home = TempDir::new().unwrap();
+        run(modelcar(home.path()).args(["base", from, "--copy-to", to])).trim().to_owned()
+    };
+    let pinned = copy(&from, &format!("{to}:1"));
+    assert_eq!((pinned, site.registry.tags("mirror/box")), (format!("{to}@{digest}"), vec!["1".to_owned()]));
+    // The copy is whole: it can be copied again without the first registry.
+    drop(source);
+    let again = format!("{}/other/box", site.registry.address());
+    assert_eq!(copy(&format!("{to}:1"), &again), format!("{again}@{digest}"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use clap::{
     Args, ValueEnum,
     builder::{OsStringValueParser, TypedValueParser},
 };
-use modelcar_core::{Platform, base::BaseRef};
+use modelcar_core::Platform;
 
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -64,11 +64,13 @@ pub(crate) struct SelectArgs {
 /// The base image, platforms and annotations.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch`
+    /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch` [default: busybox, see `modelcar base`]
     ///
-    /// KServe's sidecar needs a shell in the image; `scratch` serves only `oci+native://`.
-    #[arg(long, value_name = "BASE", default_value = BaseRef::DEFAULT, conflicts_with = "base_binary")]
-    pub(crate) base: String,
+    /// KServe's sidecar needs a shell in the image; `scratch` serves only `oci+native://`. Given several times, the first
+    /// base that can be used is used, with a warning for each base before it: the digest of the image depends on the base.
+    /// The variable `MODELCAR_BASE` names another default.
+    #[arg(long, value_name = "BASE", conflicts_with = "base_binary")]
+    pub(crate) base: Vec<String>,
     /// Static busybox to make the base of
     #[arg(long, value_name = "PATH")]
     pub(crate) base_binary: Option<PathBuf>,

@@ -5,7 +5,7 @@
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::{build, check, doctor, download, inspect, pin, plan, push, render};
+use crate::commands::{base, build, check, doctor, download, inspect, pin, plan, push, render};
 
 /// What stands at the end of the long help: examples, and the environment variables that are read. A test below
 /// compares the variables with the list in `modelcar-env`.
@@ -26,6 +26,8 @@ Environment:
           Folder of the Hugging Face cache [default: hub in HF_HOME or ~/.cache/huggingface]
   SOURCE_DATE_EPOCH
           Time of every entry of the image, in seconds since 1970 [default: 0]
+  MODELCAR_BASE
+          Base image where --base and --base-binary name none
   MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
           Login for the registry of IMAGE
   MODELCAR_REGISTRY_CLIENT_CERT, MODELCAR_REGISTRY_CLIENT_KEY
@@ -92,6 +94,12 @@ pub(crate) enum Command {
     /// Show an image's platforms, layers and files
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Show the base image and the places that have it, or copy it into a registry of yours
+    ///
+    /// With --copy-to, the answer on stdout is the reference for --base. Exit status: 0 a place has the base, 1 no place has
+    /// the base, 2 error.
+    #[command(after_long_help = base::EXAMPLES)]
+    Base(base::BaseArgs),
     /// Check that a push to IMAGE can work: name, network, login, rights, tag
     ///
     /// Leaves nothing in the registry. Exit status: 0 the push can work, 1 the push would fail, 2 unknown.

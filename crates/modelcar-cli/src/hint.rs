@@ -108,15 +108,26 @@ impl fmt::Display for Failure {
             write!(f, "error: {}", one_line(act))?;
             Some(first)
         } else {
-            write!(f, "error: {}", one_line(&first.to_string()))?;
+            write_error(f, "error: ", first)?;
             first.source()
         };
         while let Some(error) = cause {
-            write!(f, "\n  caused by: {}", one_line(&error.to_string()))?;
+            write_error(f, "\n  caused by: ", error)?;
             cause = error.source();
         }
         self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", one_line(hint)))
     }
+}
+
+/// Writes an error on one line. Below the error that a base is in no place, each place has a line.
+fn write_error(f: &mut fmt::Formatter<'_>, before: &str, error: &(dyn std::error::Error + 'static)) -> fmt::Result {
+    let error_of_base = error.downcast_ref::<BaseError>();
+    let error_of_base = error_of_base.or_else(|| error.downcast_ref::<Error>()?.downcast_ref());
+    let Some(BaseError::NoPlace { name, tried }) = error_of_base else {
+        return write!(f, "{before}{}", one_line(&error.to_string()));
+    };
+    write!(f, "{before}get base `{}`: no place gave it", one_line(name))?;
+    tried.iter().try_for_each(|failure| write!(f, "\n  {}", one_line(&failure.to_string())))
 }
 
 impl From<Error> for Failure {
@@ -315,6 +326,7 @@ fn base_image_hints(error: &BaseError) -> Vec<String> {
             vec!["a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch; a folder is written oci:DIR".to_owned()]
         }
         BaseError::Registry(error) => base_hints(error),
+        BaseError::NoPlace { .. } => vec![OTHER_BASES.to_owned()],
         error => by_kind(error.kind(), Object::Base),
     }
 }
@@ -413,14 +425,16 @@ fn registry_hints(error: &RegistryError, object: Object) -> Vec<String> {
 fn base_hints(error: &RegistryError) -> Vec<String> {
     let mut hints = registry_hints(error, Object::Base);
     if error.kind() == ErrorKind::Network {
-        hints.push(
-            "without that registry: --base scratch (serves oci+native:// alone), --base-binary PATH (a static \
-             busybox), --base oci:DIR, or --base with a mirror"
-                .to_owned(),
-        );
+        hints.push(OTHER_BASES.to_owned());
     }
     hints
 }
+
+/// The bases that need no registry of the internet.
+const OTHER_BASES: &str = "bases that need no internet: --base-binary PATH (a static busybox; Debian's package \
+                           busybox-static has /bin/busybox), --base oci:DIR (a layout), --base scratch (no shell: for \
+                           oci+native:// alone), or a copy in a registry of yours: `modelcar base --copy-to \
+                           REGISTRY/REPOSITORY:TAG` where the internet can be reached, then --base with the answer";
 
 /// Number of files that a hint names. Only the number of the other files is given.
 const LISTED: usize = 5;

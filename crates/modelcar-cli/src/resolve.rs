@@ -8,6 +8,7 @@ use modelcar_core::{
     push::PushError,
     source::{SourceError, SourceRef, StoreUrl},
 };
+use modelcar_env::Environment;
 
 use crate::{args::ImageArgs, hint::Failure};
 
@@ -39,13 +40,23 @@ pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
     }
 }
 
-/// Returns the base that the flags name.
-pub(crate) fn base(image: &ImageArgs) -> Result<BaseRef, Failure> {
+/// Returns the bases that the flags name, in their order, else the one that the environment names. None is the default
+/// base of the library.
+pub(crate) fn bases(image: &ImageArgs) -> Result<Vec<BaseRef>, Failure> {
     if let Some(path) = &image.base_binary {
-        return Ok(BaseRef::Binary(path.clone()));
+        return Ok(vec![BaseRef::Binary(path.clone())]);
     }
-    BaseRef::parse(without_scheme(&image.base))
-        .map_err(|error| Failure::from(error).during(format!("use --base `{}`", image.base)).or_meant(&image.base))
+    if !image.base.is_empty() {
+        return image.base.iter().map(|text| base(text, "--base")).collect();
+    }
+    let named = Environment::base().map(|text| base(&text, "MODELCAR_BASE")).transpose()?;
+    Ok(named.into_iter().collect())
+}
+
+/// Parses the name of a base. `named_by` is the flag or variable that has the name.
+pub(crate) fn base(text: &str, named_by: &str) -> Result<BaseRef, Failure> {
+    BaseRef::parse(without_scheme(text))
+        .map_err(|error| Failure::from(error).during(format!("use {named_by} `{text}`")).or_meant(text))
 }
 
 /// Schemes by which KServe names an image in a registry.

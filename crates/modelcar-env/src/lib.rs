@@ -48,7 +48,7 @@ const PEM_MAX_BYTES: u64 = 4 << 20;
 
 /// Names of all variables that are looked at. For a folder in a store all that begin with `AWS_` or `GOOGLE_` are looked at,
 /// too, and `SERVICE_ACCOUNT`.
-pub const VARIABLES: [&str; 27] = [
+pub const VARIABLES: [&str; 28] = [
     "ALL_PROXY",
     "CLOUDSDK_CONFIG",
     "DOCKER_CONFIG",
@@ -65,6 +65,7 @@ pub const VARIABLES: [&str; 27] = [
     "HTTP_PROXY",
     "HUGGINGFACE_HUB_CACHE",
     "HUGGING_FACE_HUB_TOKEN",
+    "MODELCAR_BASE",
     "MODELCAR_REGISTRY_CLIENT_CERT",
     "MODELCAR_REGISTRY_CLIENT_KEY",
     "MODELCAR_REGISTRY_PASSWORD",
@@ -214,6 +215,11 @@ impl Environment {
     /// Returns modelcar's own cache (`XDG_CACHE_HOME`), when the user has a place for caches.
     pub fn cache() -> Option<Cache> {
         variables::cache_folder().map(|folder| Cache::new(&folder))
+    }
+
+    /// Returns the text of the base image that `MODELCAR_BASE` names.
+    pub fn base() -> Option<String> {
+        variables::base()
     }
 
     /// Returns the time that every entry of the image gets, in seconds since 1970, when `SOURCE_DATE_EPOCH` gives one.

@@ -23,6 +23,8 @@ const HF_HOME: &str = "HF_HOME";
 const HF_HUB_OFFLINE: &str = "HF_HUB_OFFLINE";
 /// Time of every entry of the image, in seconds since 1970.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Base image where the command line names none.
+const MODELCAR_BASE: &str = "MODELCAR_BASE";
 /// Folder of Docker's `config.json`.
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Login file of podman, buildah and skopeo.
@@ -57,6 +59,11 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
 
 pub(crate) fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// Returns the base image of those who name none.
+pub(crate) fn base() -> Option<String> {
+    text(MODELCAR_BASE)
 }
 
 /// Returns the Hub's address.

@@ -3,6 +3,7 @@
 //! A module has the arguments of its command, whose doc comments are the help texts, and a function `run`. The answer
 //! is text for people, or one JSON document (`docs/json.md`).
 
+pub(crate) mod base;
 pub(crate) mod build;
 mod cached;
 pub(crate) mod check;
@@ -76,7 +77,8 @@ async fn planned(
         Some(open) => ModelContents::from_source(open),
         None => ModelContents::new(source),
     };
-    Ok(contents.with_base(resolve::base(image)?).with_options(options))
+    let contents = resolve::bases(image)?.into_iter().fold(contents, ModelContents::or_base);
+    Ok(contents.with_options(options))
 }
 
 /// Returns the options of the plan. The time of all entries is `SOURCE_DATE_EPOCH`, or 0.

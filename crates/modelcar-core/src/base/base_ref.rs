@@ -44,11 +44,13 @@ impl Default for BaseRef {
 }
 
 impl BaseRef {
-    /// The text of the default: a small image with a shell, from a mirror that needs no credentials.
+    /// The text of the default: busybox, a small image with a shell, in a mirror that needs no credentials. The digest
+    /// pins the image: every build gets the same base, also from the other places of [`KnownBase::busybox`].
     ///
     /// Programs that only show the default take this text. The first image reference that a process parses takes much
     /// time and memory, because `oci-spec` compiles a large regular expression then.
-    pub const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl";
+    pub const DEFAULT: &str = "public.ecr.aws/docker/library/busybox:1.37.0-musl\
+        @sha256:fc6dddc4c44b1bfe37f41cae8e67d1693828e8f42a91862816d7953e2c9d3f23";
 
     /// Parses `scratch`, `oci:DIR`, `oci:DIR:NAME`, `binary:PATH` or an image reference. `DIR` can't contain a colon.
     /// The file system is not asked.

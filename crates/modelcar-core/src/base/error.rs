@@ -77,6 +77,15 @@ pub enum BaseError {
         /// The platform.
         platform: Platform,
     },
+    /// None of the places that have the base gave its layers.
+    #[error("get base `{name}`: {}", .tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[cfg(feature = "registry")]
+    NoPlace {
+        /// The base, as plans name it.
+        name: String,
+        /// The places in the order in which they were asked, and why each of them did not give the layers.
+        tried: Vec<super::PlaceFailure>,
+    },
     /// The caller asked for a layer that is not of this base image. The field is the digest of the layer.
     #[error("layer `{0}` is not of this base image")]
     ForeignLayer(Digest),
@@ -95,6 +104,9 @@ impl ModelcarError for BaseError {
             Self::Io { .. } => ErrorKind::Io,
             Self::Image(error) => error.kind(),
             Self::Task(_) => ErrorKind::Internal,
+            // Whatever each of them said: together they are a network without a base.
+            #[cfg(feature = "registry")]
+            Self::NoPlace { .. } => ErrorKind::Network,
             Self::Reference(_)
             | Self::ForeignLayer(_)
             | Self::InvalidText { .. }
@@ -109,6 +121,10 @@ impl ModelcarError for BaseError {
         match self {
             #[cfg(feature = "registry")]
             Self::Registry(error) => error.is_retryable(),
+            #[cfg(feature = "registry")]
+            Self::NoPlace { tried, .. } => {
+                tried.iter().any(|failure| failure.error.as_ref().is_none_or(Self::is_retryable))
+            }
             Self::Image(error) => error.is_retryable(),
             _ => false,
         }

@@ -3,10 +3,16 @@
 
 mod base_ref;
 mod binary;
+#[cfg(feature = "registry")]
+mod copy;
 mod error;
 mod image;
+#[cfg(feature = "registry")]
+mod known;
 mod models;
 mod open;
+#[cfg(feature = "registry")]
+mod places;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -21,6 +27,12 @@ pub use self::{
     error::BaseError,
     image::{BaseImage, BaseLayer, BasePlatform},
     open::OpenBase,
+};
+#[cfg(feature = "registry")]
+pub use self::{
+    copy::{Copied, copy_image},
+    known::KnownBase,
+    places::PlaceFailure,
 };
 use crate::{
     Digest, ImageRef, Platform,
@@ -52,6 +64,9 @@ enum Blobs {
     Memory(Bytes),
     /// In a repository or a layout.
     Reader(Arc<dyn ImageReader>),
+    /// In the first of several places that answers.
+    #[cfg(feature = "registry")]
+    Places(Arc<places::Places>),
 }
 
 impl Base {
@@ -123,6 +138,35 @@ impl Base {
         Self::read(Arc::new(repository.clone()), &image.selector(), Some(name), &shown).await
     }
 
+    /// Uses a base image that is known before any request. No request is sent yet: the places are asked for the bytes
+    /// that a sink lacks, in [`fetch`](Self::fetch) or when a layer is opened.
+    #[cfg(feature = "registry")]
+    pub fn from_known(
+        known: &KnownBase,
+        registries: &crate::registry::Registries,
+        progress: &Arc<dyn crate::progress::Progress>,
+    ) -> Self {
+        let blobs = Blobs::Places(Arc::new(places::Places::new(known.clone(), registries, progress)));
+        Self { image: known.image.clone(), missing: Vec::new(), models: Vec::new(), blobs }
+    }
+
+    /// Gets the bytes of `layers`, so that a base that can't be had fails a build before anything is uploaded. A base
+    /// that is in one place only has nothing to get: the layers are read when a sink takes them.
+    ///
+    /// # Errors
+    /// [`BaseError::NoPlace`] when none of the places gives the layers.
+    #[cfg_attr(not(feature = "registry"), expect(clippy::unused_async, reason = "as the one for registries"))]
+    pub(crate) async fn fetch(&self, layers: &[&BaseLayer]) -> Result<(), BaseError> {
+        match &self.blobs {
+            #[cfg(feature = "registry")]
+            Blobs::Places(places) => places.fetch(layers).await,
+            _ => {
+                let _in_one_place = layers;
+                Ok(())
+            }
+        }
+    }
+
     /// Reads the image under `selector`. `name` is kept in the plan, `shown` is the name in messages.
     async fn read(
         reader: Arc<dyn ImageReader>,
@@ -140,6 +184,15 @@ impl Base {
         })
     }
 
+    /// Returns what the image is read with, and the name under which it has the image: for a base in one registry or
+    /// layout. `None` for any other base.
+    pub fn reader(&self) -> Option<(Arc<dyn ImageReader>, Digest)> {
+        match (&self.blobs, self.image.digest) {
+            (Blobs::Reader(reader), Some(digest)) => Some((Arc::clone(reader), digest)),
+            _ => None,
+        }
+    }
+
     /// Returns a layer's bytes, to be read later. The digest is checked while the bytes are read.
     ///
     /// # Errors
@@ -153,6 +206,8 @@ impl Base {
                 let blob = reader.body(title, layer.digest, layer.size);
                 Ok(Arc::new(LayerBlob { blob, diff_id: layer.diff_id }))
             }
+            #[cfg(feature = "registry")]
+            Blobs::Places(places) if is_ours => Ok(places.body(title, layer)),
             _ => Err(BaseError::ForeignLayer(layer.digest)),
         }
     }

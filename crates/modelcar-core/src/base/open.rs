@@ -1,11 +1,11 @@
 //! Opens the base image that the user names.
 
 #[cfg(feature = "registry")]
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-#[cfg(feature = "registry")]
-use super::BaseError;
 use super::{Base, BaseRef};
+#[cfg(feature = "registry")]
+use super::{BaseError, KnownBase};
 #[cfg(feature = "registry")]
 use crate::{
     progress::{Event, Phase, Progress},
@@ -14,20 +14,40 @@ use crate::{
 
 #[cfg(feature = "registry")]
 impl BaseRef {
-    /// Opens the base image. An image in a registry is pinned: the result's name has the digest instead of the tag. For
-    /// each manifest that the image's index lists and that is missing, a warning is reported to `progress`; so is a base that
+    /// Opens the base image, the default base as [`KnownBase::busybox`].
+    ///
+    /// # Errors
+    /// As [`open_or_known`](Self::open_or_known).
+    pub async fn open(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Result<OpenBase, BaseError> {
+        self.open_or_known(None, registries, progress).await
+    }
+
+    /// Opens the base image. No request is sent for the image of `known`, which is by default the default base. Any other
+    /// image in a registry is pinned: the result's name has the digest instead of the tag. For each manifest that the image's index lists and that is missing, a warning is reported to `progress`; so is a base that
     /// says to have files in `/models` already.
     ///
     /// # Errors
     /// When the image is missing, can't be read, or can't be built on: as [`Base::from_registry`],
     /// [`Base::from_layout`] and [`Base::from_binary`].
-    pub async fn open(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Result<OpenBase, BaseError> {
+    pub async fn open_or_known(
+        &self,
+        known: Option<&KnownBase>,
+        registries: &Registries,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenBase, BaseError> {
         let mut name = self.clone();
         let base = match self {
             Self::Scratch => Base::scratch(),
             Self::Binary(path) => Base::from_binary(path).await?,
             Self::Layout { dir, name } => Base::from_layout(dir, name.as_deref()).await?,
             Self::Registry(image) => {
+                let known = known.map_or_else(|| Cow::Owned(KnownBase::busybox()), Cow::Borrowed);
+                if known.is_named_by(self) {
+                    let base = Base::from_known(&known, registries, progress);
+                    let name =
+                        image.digest().map_or_else(|| name.clone(), |digest| Self::Registry(image.with_digest(digest)));
+                    return Ok(OpenBase { name, base });
+                }
                 Phase::Base.begin(&**progress);
                 let repository = registries.repository(image, progress)?;
                 let base = Base::from_registry(&repository, image).await?;

@@ -10,9 +10,10 @@ use crate::{
     image::check_manifests,
     pipeline::{BuildOptions, Built, build},
     plan::{LockFile, Plan, PlanOptions},
-    progress::{Phase, Progress},
+    progress::{Event, Phase, Progress},
     sink::Sink,
     source::{OpenSource, SourceFile, SourceRef, Unwanted},
+    text,
 };
 
 /// What goes into an image: a model and a base, or what a lock file pins.
@@ -32,8 +33,9 @@ enum Origin {
 #[derive(Debug, Clone)]
 pub struct ModelContents {
     source: Model,
-    /// `None` for the default, whose reference is parsed only when the default is used.
-    base: Option<BaseRef>,
+    /// The first one that can be used is used. None for the default, whose reference is parsed only when the default is
+    /// used.
+    bases: Vec<BaseRef>,
     options: PlanOptions,
     /// Whether files without a content id are read for the plan.
     identified: bool,
@@ -73,13 +75,21 @@ impl ModelContents {
     }
 
     fn of(source: Model) -> Self {
-        Self { source, base: None, options: PlanOptions::default(), identified: false }
+        Self { source, bases: Vec::new(), options: PlanOptions::default(), identified: false }
     }
 
     /// Puts the model on `base` instead of the default base.
     #[must_use]
     pub fn with_base(self, base: BaseRef) -> Self {
-        Self { base: Some(base), ..self }
+        Self { bases: vec![base], ..self }
+    }
+
+    /// Puts the model on `base` where none of the bases that were named before can be used. A warning tells which base
+    /// is passed over, because the image's digest depends on the base.
+    #[must_use]
+    pub fn or_base(mut self, base: BaseRef) -> Self {
+        self.bases.push(base);
+        self
     }
 
     /// Sets which files are selected, how they are spread over layers, and the platforms, time and annotations of the
@@ -136,16 +146,17 @@ impl Contents {
     pub async fn plan(self, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<PlannedImage> {
         match self.0 {
             Origin::Model(model) => {
-                let ModelContents { source, base, options, identified } = *model;
-                let base = base.unwrap_or_default();
-                let opening = open_base(&base, connections, progress);
+                let ModelContents { source, mut bases, options, identified } = *model;
+                let last = bases.pop().unwrap_or_default();
+                let opening = open_first(&bases, &last, connections, progress);
                 let (source, base) =
                     tokio::try_join!(source.open(options.selection.unwanted(), connections, progress), opening)?;
                 plan_anew(source, base, &options, identified, Arc::clone(progress)).await
             }
             Origin::Lock { lock, source } => {
                 let source = Model::Named(source.unwrap_or_else(|| lock.source.clone()));
-                let opening = async { Ok(lock.base.open(&connections.registries, progress).await?) };
+                let known = connections.known_base.as_ref();
+                let opening = async { Ok(lock.base.open_or_known(known, &connections.registries, progress).await?) };
                 let (source, base) = tokio::try_join!(source.open(Unwanted::all(), connections, progress), opening)
                     .map_err(|source| PushError::LockedNames { source })?;
                 replay(*lock, source, base, Arc::clone(progress)).await
@@ -154,10 +165,38 @@ impl Contents {
     }
 }
 
+/// Opens the first of several bases that can be used; `last` is the one after `before`.
+async fn open_first(
+    before: &[BaseRef],
+    last: &BaseRef,
+    connections: &Connections,
+    progress: &Arc<dyn Progress>,
+) -> Result<OpenBase> {
+    for (index, name) in before.iter().enumerate() {
+        let opening = async {
+            let open = open_base(name, connections, progress).await?;
+            // A base that is known before any request shows here whether it can be had.
+            let layers: Vec<_> = open.base.image.platforms.iter().flat_map(|platform| &platform.layers).collect();
+            open.base.fetch(&layers).await?;
+            Ok::<_, Error>(open)
+        };
+        match opening.await {
+            Ok(open) => return Ok(open),
+            Err(error) => {
+                let next = before.get(index + 1).unwrap_or(last);
+                let message = format!("base `{next}` is used in place of `{name}`: {}", text::excerpt(&error.chain()));
+                progress.report(&Event::Warning { message });
+            }
+        }
+    }
+    open_base(last, connections, progress).await
+}
+
 /// Opens the base; an error names it.
 async fn open_base(name: &BaseRef, connections: &Connections, progress: &Arc<dyn Progress>) -> Result<OpenBase> {
     let failed = |source| PushError::Base { name: name.clone(), source };
-    Ok(name.open(&connections.registries, progress).await.map_err(failed)?)
+    let known = connections.known_base.as_ref();
+    Ok(name.open_or_known(known, &connections.registries, progress).await.map_err(failed)?)
 }
 
 /// Lists the files and plans an image of them.

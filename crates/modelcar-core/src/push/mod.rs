@@ -24,6 +24,7 @@ pub use self::{
 use crate::source::StoreOptions;
 use crate::{
     ImageRef, Tag,
+    base::KnownBase,
     error::Result,
     pipeline::BuildOptions,
     registry::{Registries, RegistryOptions, RegistrySink, Repository},
@@ -43,6 +44,9 @@ pub struct Connections {
     /// Options for stores. `None` when no request may go to one; a folder in a store is an error then.
     #[cfg(feature = "object-store")]
     pub stores: Option<StoreOptions>,
+    /// The base that needs no request, and the places that have its layers. `None`: the default base,
+    /// [`KnownBase::busybox`].
+    pub known_base: Option<KnownBase>,
 }
 
 impl Connections {
@@ -53,7 +57,14 @@ impl Connections {
             hub: Some(HubOptions::default()),
             #[cfg(feature = "object-store")]
             stores: Some(StoreOptions::default()),
+            known_base: None,
         }
+    }
+
+    /// Sets the base that needs no request, and the places that have its layers.
+    #[must_use]
+    pub fn with_known_base(self, known_base: Option<KnownBase>) -> Self {
+        Self { known_base, ..self }
     }
 
     /// Sets the options for stores. With `None` no request goes to one.
@@ -265,8 +276,10 @@ impl Push {
     async fn decide(self, repository: Repository, sink: Arc<RegistrySink>) -> Result<PreparedPush> {
         let tags = self.tags();
         let progress = &self.options.progress;
+        let known = self.connections.known_base.clone().unwrap_or_else(KnownBase::busybox).for_target(&self.image);
+        let connections = self.connections.clone().with_known_base(Some(known));
         let (planned, inventory) = tokio::try_join!(
-            self.contents.plan(&self.connections, progress),
+            self.contents.plan(&connections, progress),
             gather(self.reuse, &self.connections.registries, &repository, &tags, &self.options),
         )?;
         let stated = inventory.as_ref().map_or(&[][..], Inventory::stated_facts);

@@ -1,11 +1,18 @@
 //! Pushes from a directory to a registry that runs here.
 
-use std::fs;
+use std::{fs, sync::Mutex, time::Duration};
 
-use modelcar_testkit::{FakeRegistry, RegistryConfig};
+use modelcar_testkit::{FakeRegistry, FaultRule, RegistryAction, RegistryConfig};
 
 use super::*;
-use crate::{Error, ErrorKind, base::BaseRef, plan::LockFile, registry::KeychainChain, source::SourceRef};
+use crate::{
+    Digest, Error, ErrorKind,
+    base::{BaseError, BaseImage, BaseRef, copy_image},
+    plan::LockFile,
+    progress::{Event, Progress, from_fn},
+    registry::KeychainChain,
+    source::SourceRef,
+};
 
 fn model() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -105,4 +112,157 @@ fn one_thread_and_one_blocking_thread_are_enough() {
         assert_eq!(built.digest, pushed.built.digest);
         fs::remove_dir_all(dir.path().with_extension("layout")).unwrap();
     });
+}
+
+/// A known base of one layer for each platform, whose places are `good` and those before it.
+async fn known(good: &FakeRegistry, before: &[String]) -> KnownBase {
+    good.add_base_image("mirror/box", "1", &["linux/amd64", "linux/arm64"]);
+    let place: ImageRef = format!("{}/mirror/box:1", good.host()).parse().unwrap();
+    let progress = BuildOptions::default().progress;
+    let opened = BaseRef::Registry(place.clone()).open(&connections().registries, &progress).await.unwrap();
+    let image = BaseImage { name: Some("registry.test/box".to_owned()), ..opened.base.image };
+    let before = before.iter().map(|host| format!("{host}/mirror/box").parse().unwrap());
+    KnownBase { image, places: before.chain([place]).collect() }
+}
+
+/// Pushes on a known base. Returns the digest and the warnings.
+async fn push_on(known: &KnownBase, dir: &tempfile::TempDir, to: &FakeRegistry) -> (Result<Digest>, Vec<String>) {
+    let name = format!("{}@{}", known.image.name.as_ref().unwrap(), known.image.digest.unwrap());
+    let contents = ModelContents::new(SourceRef::Dir(dir.path().into())).with_base(name.parse().unwrap());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    let progress: Arc<dyn Progress> = Arc::new(from_fn(move |event| {
+        if let Event::Warning { message } = event {
+            noted.lock().unwrap().push(message.clone());
+        }
+    }));
+    let image = format!("{}/a/b:v1", to.host()).parse().unwrap();
+    let mut connections = connections().with_known_base(Some(known.clone()));
+    connections.registries.options.answer_timeout = Duration::from_millis(500);
+    let push = Push::new(contents, image, connections)
+        .with_build_options(BuildOptions { progress, ..BuildOptions::default() });
+    let pushed = async { Ok(push.prepare().await?.run().await?.built.digest) }.await;
+    let warnings = told.lock().unwrap().clone();
+    (pushed, warnings)
+}
+
+#[tokio::test]
+async fn a_known_base_is_taken_from_the_first_place_that_gives_the_right_bytes() {
+    let dir = model();
+    let [good, empty, limited, silent, wrong, first, second] =
+        futures_util::future::join_all([(); 7].map(|()| FakeRegistry::start(RegistryConfig::default())))
+            .await
+            .try_into()
+            .unwrap();
+    limited.fault(FaultRule::new("/blobs/", RegistryAction::error(429, "TOOMANYREQUESTS")));
+    silent.fault(FaultRule::new("/blobs/", RegistryAction::DelayReply(Duration::from_secs(600))));
+    let hosts: Vec<String> = ["127.0.0.1:1".to_owned()]
+        .into_iter()
+        .chain([&empty, &limited, &silent, &wrong].map(FakeRegistry::host))
+        .collect();
+    let all = known(&good, &hosts).await;
+    let layer = all.image.platforms[0].layers[0].digest.to_string();
+    wrong.fault(FaultRule::new("/blobs/", RegistryAction::CorruptBody { at: 3 }));
+    let begun = tokio::time::Instant::now();
+    let (digest, warnings) = push_on(&all, &dir, &first).await;
+    assert!(begun.elapsed() < Duration::from_mins(1), "a silent place does not hold up the push");
+    let (alone, none) = push_on(&known(&good, &[]).await, &dir, &second).await;
+    assert_eq!((digest.unwrap(), none), (alone.unwrap(), Vec::<String>::new()), "the place is not part of the image");
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    for host in &hosts {
+        assert!(warning.contains(&format!("`{host}/mirror/box`: ")), "{warning}");
+    }
+    for said in ["429", "no answer for", "the bytes are the same"] {
+        assert!(warning.contains(said), "{warning}");
+    }
+    assert_eq!(first.blob("a/b", &layer), good.blob("mirror/box", &layer));
+    assert_eq!(limited.requests().len(), 1, "each place is asked once");
+}
+
+#[tokio::test]
+async fn a_repository_that_has_the_base_is_enough() {
+    let (dir, good, target) = (
+        model(),
+        FakeRegistry::start(RegistryConfig::default()).await,
+        FakeRegistry::start(RegistryConfig::default()).await,
+    );
+    let mut known = known(&good, &["127.0.0.1:1".to_owned()]).await;
+    push_on(&known, &dir, &target).await.0.unwrap();
+    known.places.truncate(1);
+    fs::write(dir.path().join("more.json"), "{}").unwrap();
+    let (digest, warnings) = push_on(&known, &dir, &target).await;
+    assert!(digest.is_ok() && !warnings.iter().any(|told| told.contains("base")), "{digest:?} {warnings:?}");
+}
+
+#[tokio::test]
+async fn without_any_place_one_error_names_all_of_them_and_nothing_is_written() {
+    let (dir, good, target) = (
+        model(),
+        FakeRegistry::start(RegistryConfig::default()).await,
+        FakeRegistry::start(RegistryConfig::default()).await,
+    );
+    let mut known = known(&good, &["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]).await;
+    known.places.truncate(2);
+    let (failed, _) = push_on(&known, &dir, &target).await;
+    let error = failed.unwrap_err();
+    let Some(BaseError::NoPlace { tried, .. }) = error.downcast_ref() else { panic!("{error}") };
+    assert_eq!(
+        tried.iter().map(|failure| failure.place.registry()).collect::<Vec<_>>(),
+        ["127.0.0.1:1", "127.0.0.1:2"]
+    );
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Network, true));
+    assert_eq!((target.tags(), target.open_sessions(), target.blobs()), (vec![], vec![], vec![]));
+    assert!(target.requests().iter().all(|request| !request.path.contains("/manifests/v1") || request.method == "GET"));
+
+    // The next base is used, and a warning names the one that is passed over.
+    let name: BaseRef =
+        format!("{}@{}", known.image.name.as_ref().unwrap(), known.image.digest.unwrap()).parse().unwrap();
+    let contents = contents(&dir).with_base(name).or_base(BaseRef::Scratch);
+    let (connections, progress) = (connections().with_known_base(Some(known)), BuildOptions::default().progress);
+    assert_eq!(contents.plan(&connections, &progress).await.unwrap().base(), &BaseRef::Scratch);
+}
+
+#[tokio::test]
+async fn a_plan_on_the_default_base_asks_nobody() {
+    let dir = model();
+    let contents = ModelContents::new(SourceRef::Dir(dir.path().into()));
+    let mut connections = connections();
+    connections.known_base = Some(KnownBase { places: Vec::new(), ..KnownBase::busybox() });
+    let planned = contents.plan(&connections, &BuildOptions::default().progress).await.unwrap();
+    assert_eq!(planned.plan().base(), &KnownBase::busybox().image);
+    assert!(planned.base().to_string().starts_with("public.ecr.aws/docker/library/busybox@sha256:"));
+}
+
+#[tokio::test]
+async fn a_copy_of_an_image_has_its_digest_and_everything_that_it_lists() {
+    let (from, to) =
+        (FakeRegistry::start(RegistryConfig::default()).await, FakeRegistry::start(RegistryConfig::default()).await);
+    let platforms = ["linux/amd64", "linux/arm64/v8", "linux/s390x"];
+    let digest = from.add_base_image("box", "1", &platforms);
+    let progress = BuildOptions::default().progress;
+    let repository = |registry: &FakeRegistry, name: &str| {
+        let image = format!("{}/{name}", registry.host()).parse().unwrap();
+        connections().registries.repository(&image, &progress).unwrap()
+    };
+    let (source, target) = (repository(&from, "box"), repository(&to, "mirror/box"));
+    let tags = vec!["1".parse().unwrap()];
+    let copied = copy_image(&source, "1", &target, tags.clone(), &progress).await.unwrap();
+    assert_eq!((copied.digest.to_string(), copied.manifests), (digest.clone(), 3));
+    assert_eq!(to.tags(), [("mirror/box".to_owned(), "1".to_owned(), digest.clone())]);
+    assert_eq!(to.manifest("mirror/box", "1").unwrap().bytes, from.manifest("box", "1").unwrap().bytes);
+    let again = copy_image(&source, &digest, &target, tags, &progress).await.unwrap();
+    assert_eq!((again.bytes_sent, copied.bytes_sent > 0), (0, true));
+
+    let lost = copied_manifest(&from);
+    from.fault(FaultRule::new(&lost, RegistryAction::status(404)));
+    let other = repository(&to, "other/box");
+    let error = copy_image(&source, "1", &other, vec!["1".parse().unwrap()], &progress).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(to.tags().len(), 1, "an image that is not whole gets no name");
+}
+
+/// Returns the path of the last manifest that the index of the image lists.
+fn copied_manifest(from: &FakeRegistry) -> String {
+    let index: serde_json::Value = serde_json::from_slice(&from.manifest("box", "1").unwrap().bytes).unwrap();
+    format!("/manifests/{}", index["manifests"][2]["digest"].as_str().unwrap())
 }

@@ -30,6 +30,8 @@ mod request;
 mod sink;
 mod upload;
 
+#[cfg(feature = "push")]
+pub(crate) use self::preflight::TagState;
 pub use self::{
     auth::{
         docker_config::DockerConfig,
@@ -45,5 +47,4 @@ pub use self::{
     request::Access,
     sink::RegistrySink,
 };
-#[cfg(feature = "push")]
-pub(crate) use self::{preflight::TagState, read_back::StoredImage};
+pub(crate) use self::{quirks::takes_google_tokens, read_back::StoredImage};

@@ -216,7 +216,7 @@ pub(super) fn api_host(registry: &str) -> &str {
 
 /// Returns whether `registry`, a host with or without a port, accepts Google's access tokens. A token is sent to no
 /// other registry.
-pub(super) fn takes_google_tokens(registry: &str) -> bool {
+pub(crate) fn takes_google_tokens(registry: &str) -> bool {
     let host = registry.split(':').next().unwrap_or_default();
     let between = |prefix: &str, suffix: &str| {
         host.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(|label| !label.is_empty())
