@@ -27,7 +27,8 @@ fn without_internet_one_error_says_which_places_were_asked_and_what_to_do() {
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{stderr}");
         assert_eq!(asked, ["public.ecr.aws:443", "registry-1.docker.io:443", "mirror.gcr.io:443"]);
         let lines: Vec<&str> = stderr.lines().collect();
-        let at = lines.iter().position(|line| line.starts_with("error: get base `public.ecr.aws/")).expect(&stderr);
+        let at =
+            lines.iter().position(|line| line.starts_with("  caused by: get base `public.ecr.aws/")).expect(&stderr);
         for (line, place) in lines[at + 1..].iter().zip(PLACES) {
             assert!(line.starts_with(&format!("  `{place}`: ")) && line.contains("tunnel"), "{stderr}");
         }
@@ -40,23 +41,12 @@ fn without_internet_one_error_says_which_places_were_asked_and_what_to_do() {
 }
 
 #[test]
-fn a_plan_on_the_default_base_needs_no_registry() {
-    let env = Env::new();
-    let (output, asked) = env.offline(&["plan", MODEL, "--format", "json", "--output", "plan.json"]);
-    assert!(output.status.success() && asked.is_empty(), "{asked:?} {}", text(&output.stderr));
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(document["lock"]["base"].as_str().unwrap().starts_with("public.ecr.aws/docker/library/busybox@sha256:"));
-    let (check, asked) = env.offline(&["plan", "--check", "plan.json"]);
-    assert!(check.status.success() && asked.is_empty(), "{asked:?} {}", text(&check.stderr));
-}
-
-#[test]
 fn the_command_shows_the_base_and_what_each_place_says() {
     let env = Env::new();
     let (output, _) = env.offline(&["base"]);
     let stdout = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{stdout}");
-    for said in ["linux/amd64   850.7 KiB", "linux/arm64   878.6 KiB", "no place has the base", "--base-binary PATH"] {
+    for said in ["busybox:1.37.0-musl@sha256:", "no place has the base", "--base-binary PATH"] {
         assert!(stdout.contains(said), "{said}: {stdout}");
     }
     for place in PLACES {

@@ -1,8 +1,8 @@
 //! The commands of the guide, run as they stand on its pages.
 //!
 //! A fenced block below the line `<!-- run: NAME -->` is run by a test here. The blocks of a page that have the same name
-//! are one script. The Hub and the registries are fakes. The bytes of the default base are pinned, so that no fake can give
-//! them: the scripts run with another default base.
+//! are one script. The Hub and the registries are fakes. The digest of the default base is pinned, so that no fake can give
+//! it: the scripts run with another default base.
 
 use std::{
     collections::BTreeSet,

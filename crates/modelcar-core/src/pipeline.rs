@@ -366,17 +366,11 @@ impl<'a> Run<'a> {
                 layers.push(layer);
             }
         }
-        let mut lacking = Vec::new();
         for layer in layers {
             if trust == Trust::No || !self.has_blob(&layer.digest, layer.size).await? {
-                lacking.push(layer);
+                let body = self.base.body(layer)?;
+                self.sink.write_blob(&*body, &|_reason| ()).await?;
             }
-        }
-        // A sink that has the base, such as a repository with an earlier image, asks no other place for it.
-        self.base.fetch(&lacking).await?;
-        for layer in lacking {
-            let body = self.base.body(layer)?;
-            self.sink.write_blob(&*body, &|_reason| ()).await?;
         }
         Ok(())
     }

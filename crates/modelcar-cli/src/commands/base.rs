@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use clap::Args;
 use modelcar_core::{
     ImageRef, Tag,
-    base::{Base, BaseImage, BaseRef, KnownBase, PlaceFailure, copy_image},
+    base::{BaseImage, BaseRef, KnownBase, OpenBase, PlaceFailure, copy_image},
     progress::Progress,
     reader::ImageReader,
     registry::RegistrySink,
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: BaseArgs) -> Result<Outcome, Failure> {
     }
 }
 
-/// Shows the base. The default base is looked for in every place.
+/// Shows the base. The default base is looked for in every place, and shown also where no place has it.
 async fn show(
     base: &BaseRef,
     known: &KnownBase,
@@ -77,19 +77,21 @@ async fn show(
     progress: &Arc<dyn Progress>,
     format: Format,
 ) -> Result<Outcome, Failure> {
-    let open = base.open_or_known(Some(known), &clients.registries, progress).await;
-    let open = open.map_err(|error| Failure::from(error).during(format!("use base `{base}`")))?;
     let places =
         if known.is_named_by(base) { known.ask_places(&clients.registries, progress).await } else { Vec::new() };
     let is_there = places.is_empty() || places.iter().any(Option::is_none);
-    let image = &open.base.image;
+    let open = match is_there {
+        true => Some(open(base, known, clients, progress).await?),
+        false => None,
+    };
+    let (name, image) = open.map_or((base.clone(), None), |open| (open.name, Some(open.base.image)));
     let answer = match format {
-        Format::Text => table(&open.name, image, known, &places),
+        Format::Text => table(&name, image.as_ref(), known, &places),
         Format::Json => {
             let places: Vec<Value> = known.places.iter().zip(&places).map(place_json).collect();
-            let platforms: Vec<Value> = image
-                .platforms
-                .iter()
+            let digest = image.as_ref().map_or(Some(known.digest), |image| image.digest);
+            let platforms = image.iter().flat_map(|image| &image.platforms);
+            let platforms: Vec<Value> = platforms
                 .map(|platform| {
                     json!({
                         "platform": platform.platform,
@@ -98,11 +100,22 @@ async fn show(
                     })
                 })
                 .collect();
-            let body = json!({"base": open.name, "digest": image.digest, "platforms": platforms, "places": places});
+            let body = json!({"base": name, "digest": digest, "platforms": platforms, "places": places});
             super::document(Ok(body), json!({"ok": is_there}))?
         }
     };
     Ok(if is_there { Outcome::Answer(answer) } else { Outcome::No(answer) })
+}
+
+/// Opens the base; a failure names it.
+async fn open(
+    base: &BaseRef,
+    known: &KnownBase,
+    clients: &Clients,
+    progress: &Arc<dyn Progress>,
+) -> Result<OpenBase, Failure> {
+    let open = base.open_or_known(Some(known), &clients.registries, progress).await;
+    open.map_err(|error| Failure::from(error).during(format!("use base `{base}`")))
 }
 
 /// Returns what a place said, for the JSON answer.
@@ -115,12 +128,12 @@ fn place_json((place, failure): (&ImageRef, &Option<PlaceFailure>)) -> Value {
 }
 
 /// Returns the base as text.
-fn table(name: &BaseRef, image: &BaseImage, known: &KnownBase, places: &[Option<PlaceFailure>]) -> String {
+fn table(name: &BaseRef, image: Option<&BaseImage>, known: &KnownBase, places: &[Option<PlaceFailure>]) -> String {
     let mut text = format!("base    {name}\n");
-    if let Some(digest) = &image.digest {
+    if let Some(digest) = image.and_then(|image| image.digest) {
         let _infallible = writeln!(text, "digest  {digest}");
     }
-    for platform in &image.platforms {
+    for platform in image.iter().flat_map(|image| &image.platforms) {
         let bytes = platform.layers.iter().map(|layer| layer.size).sum();
         let _infallible = writeln!(text, "{:<12}  {}", platform.platform.to_string(), size(bytes));
     }
@@ -185,13 +198,7 @@ async fn source(
     clients: &Clients,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Arc<dyn ImageReader>, String), Failure> {
-    if known.is_named_by(base) {
-        let place = known.find_index(&clients.registries, progress).await?;
-        return Ok((Arc::new(clients.repository(&place, progress)?), place.selector()));
-    }
-    let open = base.open(&clients.registries, progress).await;
-    let open = open.map_err(|error| Failure::from(error).during(format!("use base `{base}`")))?;
-    match Base::reader(&open.base) {
+    match open(base, known, clients, progress).await?.base.reader() {
         Some((reader, digest)) => Ok((reader, digest.to_string())),
         None => Err(Failure::say(format!("base `{base}` is no image that could be copied"))
             .hint("name an image in a registry, or a layout: oci:DIR")),

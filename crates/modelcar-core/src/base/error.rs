@@ -77,13 +77,13 @@ pub enum BaseError {
         /// The platform.
         platform: Platform,
     },
-    /// None of the places that have the base gave its layers.
+    /// None of the places that may have the base gave the image.
     #[error("get base `{name}`: {}", .tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     #[cfg(feature = "registry")]
     NoPlace {
         /// The base, as plans name it.
         name: String,
-        /// The places in the order in which they were asked, and why each of them did not give the layers.
+        /// The places in the order in which they were asked, and why each of them did not give the image.
         tried: Vec<super::PlaceFailure>,
     },
     /// The caller asked for a layer that is not of this base image. The field is the digest of the layer.

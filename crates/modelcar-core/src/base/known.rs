@@ -1,64 +1,52 @@
-//! A base image that is known before any request: what it is made of, and the places that have its layers.
+//! A base image that several registries hold: the digest that pins the image, and the places that are asked for it.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use super::{
-    BaseError, BaseImage, BaseLayer, BasePlatform, BaseRef,
+    Base, BaseError, BaseRef,
     places::{PlaceFailure, ask, impatient},
 };
 use crate::{
-    Digest, ImageRef, Platform,
-    progress::Progress,
-    registry::{Access, Registries, RegistryError, takes_google_tokens},
+    Digest, ImageRef,
+    progress::{Event, Phase, Progress},
+    registry::{Registries, RegistryError, takes_google_tokens},
 };
 
-/// A base image that is known before any request.
+/// A base image that several registries hold.
 ///
-/// Plans need no request for such a base. Its layers are pinned by their digests, so every place gives the same bytes,
-/// and it does not matter which place answers.
+/// The digest pins the image, so every place gives the same bytes, and it does not matter which place answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownBase {
-    /// Name, digest, platforms and layers of the image. They are in every image that is built on the base, whichever
-    /// place gives the layers.
-    pub image: BaseImage,
+    /// `registry/repository`, as every image that is built on the base names the base, whichever place gave the bytes.
+    pub name: String,
+    /// Digest of the image's index.
+    pub digest: Digest,
     /// Repositories that hold the image, in the order in which they are asked. Tags and digests have no effect.
     pub places: Vec<ImageRef>,
 }
 
-/// The layer of the default base for one platform: architecture, size in bytes, digest, and digest of the uncompressed
-/// tar.
-const LAYERS: [(&str, u64, &str, &str); 2] = [
-    (
-        "amd64",
-        871_090,
-        "sha256:f4255029a25bc97fe31c78724f2972e1ad162354163517d2bf202005a1c3c906",
-        "sha256:cdb90b3acfad4e427a5bb3dc46cef97d9b63942f7c572d385ac61eb545a7cef2",
-    ),
-    (
-        "arm64",
-        899_665,
-        "sha256:4cf0e1ea6158c6e9d26a3c01b704b7d0eb913d9f2f47324a6b05e8468bae4d5d",
-        "sha256:22ce1f054f04b6baff364841b2999329a9c516d27ac3e2577843469ebe515d86",
-    ),
-];
+/// Digest of the index of the default base, `busybox:1.37.0-musl` of Docker's official images.
+const BUSYBOX: &str = "sha256:fc6dddc4c44b1bfe37f41cae8e67d1693828e8f42a91862816d7953e2c9d3f23";
 
-/// Mirrors of Docker Hub's official images, and Docker Hub itself. The first two ask for no login, and their limits of
+/// Mirrors of Docker Hub's official images, and Docker Hub itself. The first one asks for no login, and its limits of
 /// requests are higher than those of Docker Hub.
 const PLACES: [&str; 3] =
     ["public.ecr.aws/docker/library/busybox", "docker.io/library/busybox", "mirror.gcr.io/library/busybox"];
 
 impl KnownBase {
     /// Returns the base that [`BaseRef::default`] names, in its places.
+    ///
+    /// # Panics
+    /// Never: a test parses the constants.
+    #[expect(clippy::expect_used, reason = "a constant, which a test parses")]
     pub fn busybox() -> Self {
-        let name: Option<ImageRef> = BaseRef::DEFAULT.parse().ok();
-        let image = BaseImage {
-            name: name.as_ref().map(|name| format!("{}/{}", name.registry(), name.repository())),
-            digest: name.and_then(|name| name.digest().copied()),
-            platforms: LAYERS.into_iter().filter_map(platform).collect(),
-        };
-        Self { image, places: PLACES.into_iter().filter_map(|place| place.parse().ok()).collect() }
+        Self {
+            name: PLACES[0].to_owned(),
+            digest: BUSYBOX.parse().expect("the digest of the default base"),
+            places: PLACES.into_iter().filter_map(|place| place.parse().ok()).collect(),
+        }
     }
 
     /// Returns the base with its places in the best order for a push to `target`: for a registry of Google, Google's
@@ -70,72 +58,64 @@ impl KnownBase {
         self
     }
 
-    /// Asks every place at the same time whether it has the layers. Returns for each place, in their order, why it does
-    /// not have them, or `None`.
+    /// Reads the image from the first place that gives it, with little patience for each place. A warning tells which
+    /// places were asked in vain.
+    ///
+    /// # Errors
+    /// [`BaseError::NoPlace`] when no place gives the image.
+    pub async fn open(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Result<Base, BaseError> {
+        Phase::Base.begin(&**progress);
+        let (little, mut tried) = (impatient(registries), Vec::new());
+        for place in &self.places {
+            let reading = async {
+                let repository = little.repository(place, progress)?;
+                Base::from_registry(&repository, &place.with_digest(&self.digest)).await
+            };
+            match ask(place, reading).await {
+                Ok(base) => {
+                    self.tell(place, &tried, &**progress);
+                    // The layers are read later, with the patience of every read.
+                    let repository = registries.repository(place, progress)?;
+                    return Ok(base.named(self.name.clone()).read_by(Arc::new(repository)));
+                }
+                Err(failure) => tried.push(failure),
+            }
+        }
+        Err(BaseError::NoPlace { name: self.name.clone(), tried })
+    }
+
+    /// Warns of the places that were asked in vain before `place` answered.
+    fn tell(&self, place: &ImageRef, tried: &[PlaceFailure], progress: &dyn Progress) {
+        if tried.is_empty() {
+            return;
+        }
+        let failed: Vec<String> = tried.iter().map(ToString::to_string).collect();
+        let (registry, repository, failed) = (place.registry(), place.repository(), failed.join("; "));
+        let message = format!("base `{}` comes from `{registry}/{repository}`, the same bytes: {failed}", self.name);
+        progress.report(&Event::Warning { message });
+    }
+
+    /// Asks every place at the same time whether it has the image. Returns for each place, in their order, why it does
+    /// not give the index, or `None`. The layers are not looked for.
     pub async fn ask_places(&self, registries: &Registries, progress: &Arc<dyn Progress>) -> Vec<Option<PlaceFailure>> {
-        let registries = impatient(registries);
-        let layers = || self.image.platforms.iter().flat_map(|platform| &platform.layers);
+        let registries = &impatient(registries);
         let asked = self.places.iter().map(|place| {
-            let registries = &registries;
             ask(place, async move {
                 let repository = registries.repository(place, progress)?;
-                for layer in layers() {
-                    if !repository.blob_exists(Access::Pull, &layer.digest, layer.size).await? {
-                        return Err(RegistryError::not_found(&repository.name(), &layer.digest.to_string()).into());
-                    }
+                match repository.manifest(&self.digest.to_string()).await? {
+                    Some(_index) => Ok(()),
+                    None => Err(RegistryError::not_found(&repository.name(), &self.digest.to_string()).into()),
                 }
-                Ok(())
             })
         });
         join_all(asked).await.into_iter().map(Result::err).collect()
     }
 
-    /// Returns the first place that has the index of the image, with a manifest for every platform. The layers are not
-    /// looked for.
-    ///
-    /// # Errors
-    /// [`BaseError::NoPlace`] when no place has the index.
-    pub async fn find_index(
-        &self,
-        registries: &Registries,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<ImageRef, BaseError> {
-        let little = impatient(registries);
-        let mut tried = Vec::new();
-        let Some(digest) = self.image.digest else { return Err(self.no_place(tried)) };
-        for place in &self.places {
-            let asking = async {
-                let repository = little.repository(place, progress)?;
-                let found = repository.manifest(&digest.to_string()).await?;
-                found.ok_or_else(|| RegistryError::not_found(&repository.name(), &digest.to_string()).into())
-            };
-            match ask(place, asking).await {
-                Ok(_index) => return Ok(place.with_digest(&digest)),
-                Err(failure) => tried.push(failure),
-            }
-        }
-        Err(self.no_place(tried))
-    }
-
-    /// Makes the error for places of which none has the image.
-    pub(super) fn no_place(&self, tried: Vec<PlaceFailure>) -> BaseError {
-        BaseError::NoPlace { name: self.image.name.clone().unwrap_or_default(), tried }
-    }
-
     /// Returns whether `name` names this image: the repository and the digest are the same.
     pub fn is_named_by(&self, name: &BaseRef) -> bool {
         let BaseRef::Registry(image) = name else { return false };
-        let repository = format!("{}/{}", image.registry(), image.repository());
-        image.digest().is_some() && image.digest() == self.image.digest.as_ref() && self.image.name == Some(repository)
+        image.digest() == Some(&self.digest) && self.name == format!("{}/{}", image.registry(), image.repository())
     }
-}
-
-/// Returns a row of [`LAYERS`] as a platform. A test checks that no row is lost.
-fn platform((architecture, size, digest, diff_id): (&str, u64, &str, &str)) -> Option<BasePlatform> {
-    let media_type = "application/vnd.oci.image.layer.v1.tar+gzip".to_owned();
-    let (digest, diff_id): (Digest, Digest) = (digest.parse().ok()?, diff_id.parse().ok()?);
-    let layers = vec![BaseLayer { media_type, digest, size, diff_id }];
-    Some(BasePlatform { platform: Platform::linux(architecture), layers })
 }
 
 #[cfg(test)]
@@ -152,10 +132,7 @@ mod tests {
         assert!(!known.is_named_by(&BaseRef::Registry(name.without_digest())), "a tag may move");
         assert!(!known.is_named_by(&BaseRef::Registry(pinned.with_digest(&Digest::of("other")))));
         assert!(!known.is_named_by(&BaseRef::Scratch));
-        let platforms: Vec<_> = known.image.platforms.iter().map(|found| found.platform.to_string()).collect();
-        assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
-        assert!(known.image.platforms.iter().all(|platform| platform.layers.len() == 1));
-        assert_eq!(known.image.name.as_deref(), Some(PLACES[0]));
+        assert_eq!(known.places.len(), PLACES.len());
     }
 
     #[test]

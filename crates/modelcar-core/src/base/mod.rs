@@ -64,9 +64,6 @@ enum Blobs {
     Memory(Bytes),
     /// In a repository or a layout.
     Reader(Arc<dyn ImageReader>),
-    /// In the first of several places that answers.
-    #[cfg(feature = "registry")]
-    Places(Arc<places::Places>),
 }
 
 impl Base {
@@ -138,33 +135,17 @@ impl Base {
         Self::read(Arc::new(repository.clone()), &image.selector(), Some(name), &shown).await
     }
 
-    /// Uses a base image that is known before any request. No request is sent yet: the places are asked for the bytes
-    /// that a sink lacks, in [`fetch`](Self::fetch) or when a layer is opened.
+    /// Gives the image another name in the plans that are made with it.
     #[cfg(feature = "registry")]
-    pub fn from_known(
-        known: &KnownBase,
-        registries: &crate::registry::Registries,
-        progress: &Arc<dyn crate::progress::Progress>,
-    ) -> Self {
-        let blobs = Blobs::Places(Arc::new(places::Places::new(known.clone(), registries, progress)));
-        Self { image: known.image.clone(), missing: Vec::new(), models: Vec::new(), blobs }
+    fn named(mut self, name: String) -> Self {
+        self.image.name = Some(name);
+        self
     }
 
-    /// Gets the bytes of `layers`, so that a base that can't be had fails a build before anything is uploaded. A base
-    /// that is in one place only has nothing to get: the layers are read when a sink takes them.
-    ///
-    /// # Errors
-    /// [`BaseError::NoPlace`] when none of the places gives the layers.
-    #[cfg_attr(not(feature = "registry"), expect(clippy::unused_async, reason = "as the one for registries"))]
-    pub(crate) async fn fetch(&self, layers: &[&BaseLayer]) -> Result<(), BaseError> {
-        match &self.blobs {
-            #[cfg(feature = "registry")]
-            Blobs::Places(places) => places.fetch(layers).await,
-            _ => {
-                let _in_one_place = layers;
-                Ok(())
-            }
-        }
+    /// Reads the layers with another reader of the same image.
+    #[cfg(feature = "registry")]
+    fn read_by(self, reader: Arc<dyn ImageReader>) -> Self {
+        Self { blobs: Blobs::Reader(reader), ..self }
     }
 
     /// Reads the image under `selector`. `name` is kept in the plan, `shown` is the name in messages.
@@ -206,8 +187,6 @@ impl Base {
                 let blob = reader.body(title, layer.digest, layer.size);
                 Ok(Arc::new(LayerBlob { blob, diff_id: layer.diff_id }))
             }
-            #[cfg(feature = "registry")]
-            Blobs::Places(places) if is_ours => Ok(places.body(title, layer)),
             _ => Err(BaseError::ForeignLayer(layer.digest)),
         }
     }

@@ -22,13 +22,14 @@ impl BaseRef {
         self.open_or_known(None, registries, progress).await
     }
 
-    /// Opens the base image. No request is sent for the image of `known`, which is by default the default base. Any other
-    /// image in a registry is pinned: the result's name has the digest instead of the tag. For each manifest that the image's index lists and that is missing, a warning is reported to `progress`; so is a base that
-    /// says to have files in `/models` already.
+    /// Opens the base image. The image of `known`, by default the default base, is looked for in all its places. Any other
+    /// image in a registry is pinned: the result's name has the digest instead of the tag. For each manifest that the
+    /// image's index lists and that is missing, a warning is reported to `progress`; so is a base that says to have files
+    /// in `/models` already.
     ///
     /// # Errors
     /// When the image is missing, can't be read, or can't be built on: as [`Base::from_registry`],
-    /// [`Base::from_layout`] and [`Base::from_binary`].
+    /// [`Base::from_layout`], [`Base::from_binary`] and [`KnownBase::open`].
     pub async fn open_or_known(
         &self,
         known: Option<&KnownBase>,
@@ -43,10 +44,8 @@ impl BaseRef {
             Self::Registry(image) => {
                 let known = known.map_or_else(|| Cow::Owned(KnownBase::busybox()), Cow::Borrowed);
                 if known.is_named_by(self) {
-                    let base = Base::from_known(&known, registries, progress);
-                    let name =
-                        image.digest().map_or_else(|| name.clone(), |digest| Self::Registry(image.with_digest(digest)));
-                    return Ok(OpenBase { name, base });
+                    let base = known.open(registries, progress).await?;
+                    return Ok(OpenBase { name: Self::Registry(image.with_digest(&known.digest)), base });
                 }
                 Phase::Base.begin(&**progress);
                 let repository = registries.repository(image, progress)?;

@@ -173,14 +173,7 @@ async fn open_first(
     progress: &Arc<dyn Progress>,
 ) -> Result<OpenBase> {
     for (index, name) in before.iter().enumerate() {
-        let opening = async {
-            let open = open_base(name, connections, progress).await?;
-            // A base that is known before any request shows here whether it can be had.
-            let layers: Vec<_> = open.base.image.platforms.iter().flat_map(|platform| &platform.layers).collect();
-            open.base.fetch(&layers).await?;
-            Ok::<_, Error>(open)
-        };
-        match opening.await {
+        match open_base(name, connections, progress).await {
             Ok(open) => return Ok(open),
             Err(error) => {
                 let next = before.get(index + 1).unwrap_or(last);

@@ -44,8 +44,7 @@ pub struct Connections {
     /// Options for stores. `None` when no request may go to one; a folder in a store is an error then.
     #[cfg(feature = "object-store")]
     pub stores: Option<StoreOptions>,
-    /// The base that needs no request, and the places that have its layers. `None`: the default base,
-    /// [`KnownBase::busybox`].
+    /// The base that is looked for in several places. `None`: the default base, [`KnownBase::busybox`].
     pub known_base: Option<KnownBase>,
 }
 
@@ -61,7 +60,7 @@ impl Connections {
         }
     }
 
-    /// Sets the base that needs no request, and the places that have its layers.
+    /// Sets the base that is looked for in several places.
     #[must_use]
     pub fn with_known_base(self, known_base: Option<KnownBase>) -> Self {
         Self { known_base, ..self }
