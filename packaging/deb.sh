@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes a Debian package of a static binary: deb.sh BINARY VERSION ARCHITECTURE OUTPUT.deb
+# Makes a Debian package of a static binary and its share folder: deb.sh BINARY SHARE VERSION ARCHITECTURE OUTPUT.deb
 #
-# dpkg-deb alone, since there is nothing to compute: a static binary depends on no package, and one file is installed.
+# dpkg-deb alone, since there is nothing to compute: a static binary depends on no package.
 # Times are SOURCE_DATE_EPOCH and the owner is root, so that the same binary gives the same package.
 set -eu
 
-binary=$1 version=$2 architecture=$3 output=$4
+binary=$1 share=$2 version=$3 architecture=$4 output=$5
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:?set it to the time of the files, in seconds since 1970}"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -15,6 +15,11 @@ chmod 755 "$root"
 doc=$root/usr/share/doc/modelcar
 install -D -m 755 "$binary" "$root/usr/bin/modelcar"
 install -d "$root/DEBIAN" "$root/usr/share/lintian/overrides" "$doc"
+cp -R "$share/man" "$share/bash-completion" "$share/fish" "$root/usr/share/"
+# Debian keeps the folder site-functions for the administrator.
+install -D -m 644 "$share/zsh/site-functions/_modelcar" "$root/usr/share/zsh/vendor-completions/_modelcar"
+find "$root/usr/share" -type d -exec chmod 755 {} + -o -type f -exec chmod 644 {} +
+gzip -9n "$root"/usr/share/man/man1/*.1
 cat >"$doc/copyright" <<END
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: modelcar

@@ -24,7 +24,11 @@ FORMULA := $(DIST)/modelcar.rb
 # pip knows a static binary by no tag of its own. It runs beside any libc, so that the wheel has the tags of both.
 WHEEL_TAGS := manylinux_2_17_$(CPU).manylinux2014_$(CPU).musllinux_1_1_$(CPU)
 
-.PHONY: dist tarball deb sbom wheel image formula checksums dist-clean version check-recipes
+# The man pages and completions. RUNS is a modelcar that this machine can run, where the packed one is for another.
+SHARE := target/static/share
+RUNS ?= $(STATIC)
+
+.PHONY: dist share tarball deb sbom wheel image formula checksums dist-clean version check-recipes
 
 dist: dist-clean tarball deb sbom wheel image formula checksums ## Make every package of a release, with checksums and SBOM: target/dist
 	@ls -l $(DIST)
@@ -35,14 +39,17 @@ dist-clean:
 version:
 	@echo '$(VERSION)'
 
-tarball: static ## Pack the static binary with its licence
+share: static ## Write the man pages and the completions of bash, zsh and fish: target/static/share
+	packaging/share.sh $(RUNS) $(SHARE)
+
+tarball: share ## Pack the static binary with its licence, man pages and completions
 	@mkdir -p $(DIST)
 	tar -c --owner=0 --group=0 --numeric-owner --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --format=ustar \
-		-C $(CURDIR) LICENSE -C $(CURDIR)/target/static modelcar | gzip -9n > $(TARBALL)
+		--mode=u=rwX,go=rX -C $(CURDIR) LICENSE -C $(CURDIR)/target/static modelcar share | gzip -9n > $(TARBALL)
 
-deb: static ## Make the Debian package
+deb: share ## Make the Debian package
 	@mkdir -p $(DIST)
-	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/deb.sh $(STATIC) '$(VERSION)' $(OCI_CPU) $(DEB)
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/deb.sh $(STATIC) $(SHARE) '$(VERSION)' $(OCI_CPU) $(DEB)
 
 sbom: static ## List the crates in the binary, in CycloneDX's form
 	@mkdir -p $(DIST)

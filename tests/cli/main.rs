@@ -11,6 +11,7 @@
 mod base;
 mod cache;
 mod check;
+mod completions;
 mod digests;
 mod doctor;
 mod download;

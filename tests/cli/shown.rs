@@ -47,7 +47,9 @@ fn inspect_is_a_table() {
 #[test]
 fn every_command_has_its_helps() {
     let env = Env::new();
-    for command in ["", "plan", "push", "build", "download", "inspect", "base", "doctor", "render", "pin", "check"] {
+    let commands =
+        ["", "plan", "push", "build", "download", "inspect", "base", "doctor", "render", "pin", "check", "completions"];
+    for command in commands {
         let own = (!command.is_empty()).then_some(command);
         for (option, name) in [("-h", "short"), ("--help", "long")] {
             let args: Vec<&str> = own.into_iter().chain([option]).collect();

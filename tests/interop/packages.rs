@@ -74,6 +74,10 @@ fn the_packed_binary_works_alone() {
     let root = TempDir::new().unwrap();
     run(command("tar").arg("-xzf").arg(package("-linux.tar.gz")).arg("-C").arg(root.path()));
     assert!(root.path().join("LICENSE").is_file());
+    assert!(root.path().join("share/man/man1/modelcar-push.1").is_file());
+    for completion in ["bash-completion/completions/modelcar", "zsh/site-functions/_modelcar"] {
+        assert!(root.path().join("share").join(completion).is_file(), "{completion}");
+    }
     assert_works("binary", |hub| chroot(root.path(), "/modelcar", hub));
 }
 
@@ -94,6 +98,9 @@ fn the_debian_package_is_installed_and_removed() {
     };
     dpkg(&["--install", package(".deb").to_str().unwrap()]);
     assert_eq!(dpkg(&["--verify", "modelcar"]), "");
+    for file in ["man/man1/modelcar.1.gz", "man/man1/modelcar-push.1.gz", "bash-completion/completions/modelcar"] {
+        assert!(root.path().join("usr/share").join(file).is_file(), "{file}");
+    }
     assert_works("Debian package", |hub| chroot(root.path(), "/usr/bin/modelcar", hub));
     dpkg(&["--purge", "modelcar"]);
     assert!(!root.path().join("usr/bin/modelcar").exists());

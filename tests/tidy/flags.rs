@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, fs};
 use super::{code, product_files, workspace};
 
 const LIBRARIES: [&str; 4] = ["modelcar-core", "modelcar-kserve", "modelcar-env", "twin-sha256"];
-const COMMANDS: [&str; 10] =
-    ["push", "plan", "build", "base", "download", "inspect", "doctor", "render", "pin", "check"];
+const COMMANDS: [&str; 11] =
+    ["push", "plan", "build", "base", "download", "inspect", "doctor", "render", "pin", "check", "completions"];
 /// Files that read or write the arguments of servers: a literal that is an argument and nothing else.
 const SERVERS: [&str; 5] = [
     "modelcar-kserve/src/render/pods.rs",

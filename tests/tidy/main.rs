@@ -148,6 +148,22 @@ fn files_are_small_and_say_what_they_own() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Files that read environment variables. A test of `modelcar-cli` compares their names with the table of `docs/cli.md`.
+const READ_VARIABLES: [&str; 3] =
+    ["modelcar-cli/src/log.rs", "modelcar-env/src/stores.rs", "modelcar-env/src/variables.rs"];
+
+#[test]
+fn variables_are_read_where_their_names_are_listed() {
+    let mut readers = BTreeSet::new();
+    for file in product_files(&workspace().join("crates")) {
+        if ["env::var", "env::vars", "temp_dir"].iter().any(|read| code(&file).contains(read)) {
+            readers.insert(file.strip_prefix(workspace().join("crates")).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    readers.retain(|file| !file.contains("/examples/"));
+    assert_eq!(readers, READ_VARIABLES.map(str::to_owned).into());
+}
+
 /// Parts of the host names of registries and of clouds' metadata servers.
 const SPECIAL_HOSTS: [&str; 12] = [
     "gcr.io",

@@ -5,54 +5,29 @@
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::{base, build, check, doctor, download, inspect, pin, plan, push, render};
+use crate::{
+    commands::{base, build, check, completions, doctor, download, inspect, man, pin, plan, push, render},
+    variables,
+};
 
-/// What stands at the end of the long help: examples, and the environment variables that are read. A test below
-/// compares the variables with the list in `modelcar-env`.
-const AFTER: &str = "\
+/// The examples at the end of the long help.
+const EXAMPLES: &str = "\
 Examples:
   modelcar plan Qwen/Qwen2.5-0.5B-Instruct
   modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
-  modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
+  modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -";
 
-Environment:
-  HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME
-          The Hub's token (two names), the file that holds it, the folder with a `token` file
-  HF_ENDPOINT
-          Address of the Hub, for mirrors [default: https://huggingface.co]
-  HF_HUB_OFFLINE
-          1 turns access to the Hub off: models come from the Hugging Face cache
-  HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE
-          Folder of the Hugging Face cache [default: hub in HF_HOME or ~/.cache/huggingface]
-  SOURCE_DATE_EPOCH
-          Time of every entry of the image, in seconds since 1970 [default: 0]
-  MODELCAR_BASE
-          Base image where --base and --base-binary name none
-  MODELCAR_REGISTRY_USERNAME, MODELCAR_REGISTRY_PASSWORD
-          Login for the registry of IMAGE
-  MODELCAR_REGISTRY_CLIENT_CERT, MODELCAR_REGISTRY_CLIENT_KEY
-          Certificate for the registry of IMAGE and its private key: PEM files
-  DOCKER_CONFIG, REGISTRY_AUTH_FILE
-          Folder of Docker's config.json; login file of podman, buildah and skopeo
-  GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_CONFIG, GCE_METADATA_HOST
-          Google's credentials: a file, gcloud's folder, HOST[:PORT] of the metadata server
-  AWS_*, GOOGLE_*
-          Credentials and settings for s3:// and gs://, for example AWS_REGION: see docs/stores.md
-  MODELCAR_LOG
-          Log filter without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)
-  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
-          Proxies, and the hosts that are reached without a proxy
-  SSL_CERT_FILE
-          Certificate authorities to trust, in PEM form
-  HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME, XDG_RUNTIME_DIR
-          Where login files, tokens and the local cache lie";
+/// Returns what stands at the end of the long help: examples, and the environment variables that are read.
+fn after() -> String {
+    format!("{EXAMPLES}\n\n{}", variables::help())
+}
 
 /// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
 ///
 /// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
-#[command(after_long_help = AFTER)]
+#[command(after_long_help = after())]
 pub(crate) struct Cli {
     /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -125,22 +100,10 @@ pub(crate) enum Command {
     /// be checked. A manifest, and the answer of a dry run, is judged by the injection alone.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_help_names_every_variable() {
-        let help = super::Cli::command().render_long_help().to_string();
-        let names = modelcar_env::VARIABLES.into_iter().chain([crate::log::MODELCAR_LOG]);
-        let missing: Vec<_> = names.filter(|name| !help.contains(name)).collect();
-        assert!(missing.is_empty(), "{missing:?}");
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
-    }
+    /// Print the script by which a shell completes commands, options and values
+    #[command(after_long_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }

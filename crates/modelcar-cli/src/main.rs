@@ -12,13 +12,16 @@ mod interrupt;
 mod log;
 mod open_files;
 mod outcome;
+#[cfg(test)]
+mod reference_tests;
 mod remedies;
 mod resolve;
 mod ui;
+mod variables;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::{
     cli::{Cli, Command},
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
 ///
 /// A command that writes nothing outside this machine can be stopped anywhere ([`stoppable`]). `push`, `build` and
 /// `doctor` wait for the interrupt themselves, because they have to remove upload sessions or unfinished files.
-/// `check` and `pin` wait for no network and are ended by the signal itself.
+/// The others wait for no network and are ended by the signal itself.
 async fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Plan(args) => stoppable(Box::pin(commands::plan::run(*args))).await,
@@ -73,5 +76,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Render(args) => stoppable(Box::pin(commands::render::run(*args))).await,
         Command::Pin(args) => commands::pin::run(&args),
         Command::Check(args) => commands::check::run(&args),
+        Command::Completions(args) => commands::completions::run(&args, &Cli::command()),
+        Command::Man(args) => commands::man::run(&args, Cli::command()),
     }
 }
