@@ -71,6 +71,49 @@ fn push_takes_one_name_with_a_plan_and_two_without() {
 }
 
 #[test]
+fn words_of_other_tools_lead_to_those_of_modelcar() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    for (args, said) in [
+        (&["push", MODEL, &image, "--dry-run"][..], "`modelcar plan SOURCE IMAGE` shows"),
+        (&["push", MODEL, "-t", &image], "REGISTRY/REPOSITORY:TAG"),
+        (&["push", MODEL, &image, "--revision=v1"], "owner/name@REVISION"),
+        (&["push", MODEL, &image, "--token", "x"], "HF_TOKEN"),
+        (&["inspect", &image, "-o", "json"], "`--format json`"),
+        (&["download", MODEL, "--local-dir", "d"], "`modelcar download SOURCE DIR`"),
+        (&["pull", MODEL], "`modelcar download SOURCE DIR`"),
+        (&["lint", &image], "`modelcar inspect --lint IMAGE`"),
+        (&["validate", &image], "`modelcar check FILE`"),
+        (&["-v", "login"], "`docker login REGISTRY`"),
+        (&["pussh", MODEL, &image], "a similar subcommand exists: 'push'"),
+        (&["push", MODEL, &image, "--formt", "json"], "a similar argument exists: '--format'"),
+    ] {
+        let output = env.run(args);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{stderr}");
+        let hints: Vec<&str> = stderr.lines().filter(|line| line.starts_with("hint: ")).collect();
+        assert!(hints.len() == 1 && hints[0].contains(said), "{args:?}: {stderr}");
+        assert!(!stderr.contains("tip:") && stderr.ends_with("try '--help'.\n"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_missing_image_and_names_in_the_wrong_order_are_told() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    for source in ["./dir", MODEL] {
+        let said = format!("not provided:\n  <IMAGE>\n\nhint: `{source}` is SOURCE; IMAGE comes behind it");
+        refused(&env, &["push", source, "--base", "scratch"], &[&said]);
+    }
+    refused(&env, &["push", &image], &["not provided:\n  <SOURCE>\n"]);
+    for command in ["push", "plan"] {
+        refused(&env, &[command, &image, MODEL], &[&format!("SOURCE comes before IMAGE: write `{MODEL} {image}`")]);
+    }
+    let page = format!("https://huggingface.co/{MODEL}/tree/main");
+    env.answer(&["push", &page, &image, "--base", "scratch"]);
+}
+
+#[test]
 fn hashing_a_directory_is_told_unless_nothing_is_to_be() {
     let env = Env::new();
     tiny_model().write_to(&env.dir.path().join("model")).unwrap();

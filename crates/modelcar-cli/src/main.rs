@@ -10,6 +10,7 @@ mod commands;
 mod hint;
 mod interrupt;
 mod log;
+mod mistyped;
 mod open_files;
 mod outcome;
 #[cfg(test)]
@@ -41,7 +42,16 @@ fn keep_freed_buffers() {
 
 /// Sets up the log and the runtime, and runs the command to its end.
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // The help and the version, which somebody asked for.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            let args: Vec<_> = std::env::args_os().collect();
+            ui::say(&mistyped::told(error, &args));
+            return ExitCode::from(2);
+        }
+    };
     if let Err(failure) = log::start(cli.verbose) {
         return ui::finish(Err(failure));
     }

@@ -34,9 +34,44 @@ pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
             Ok(SourceRef::Dir(text.into()))
         };
     }
-    match text.parse()? {
+    let model = pasted(text)?;
+    match model.as_deref().unwrap_or(text).parse()? {
         SourceRef::Other(name) => Err(SourceError::Unknown(name).into()),
         source => Ok(source),
+    }
+}
+
+/// Hosts whose pages people copy the address of.
+const PAGES: [&str; 4] = ["huggingface.co/", "www.huggingface.co/", "hf.co/", "www.hf.co/"];
+
+/// Returns the model that the address of a page on the Hub is about, as SOURCE names it; `None` for any other text.
+///
+/// # Errors
+/// When the page is not about a whole model: a file, a folder, a data set.
+fn pasted(text: &str) -> Result<Option<String>, Failure> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let Some(path) = PAGES.iter().find_map(|host| rest.strip_prefix(host)) else { return Ok(None) };
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').collect();
+    let revision = |text: &str| text.replace("%2F", "/").replace("%2f", "/");
+    let refused = |what: &str, hint: String| {
+        Err(Failure::say(format!("`{text}` is the address of {what}, not of a model")).hint(hint))
+    };
+    match *parts.as_slice() {
+        ["datasets" | "spaces" | "collections" | "papers", ..] => {
+            refused("another page of the Hub", "a model is written owner/name[@revision]".to_owned())
+        }
+        [owner, name] => Ok(Some(format!("{owner}/{name}"))),
+        [owner, name, "tree" | "commit", at] => Ok(Some(format!("{owner}/{name}@{}", revision(at)))),
+        [owner, name, "tree" | "blob" | "resolve", at, ref file @ ..] if !file.is_empty() => {
+            let (what, end) = if parts[2] == "tree" { ("a folder", "/") } else { ("a file", "") };
+            let at = revision(at);
+            refused(what, format!("write {owner}/{name}@{at} --include '{}{end}'", file.join("/")))
+        }
+        [owner, name, ..] => {
+            refused("a part of the model's page", format!("write {owner}/{name}, or {owner}/{name}@REVISION"))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -74,6 +109,22 @@ pub(crate) fn without_scheme(text: &str) -> &str {
 pub(crate) fn target(text: &str) -> Result<ImageRef, Failure> {
     let image: ImageRef = without_scheme(text).parse()?;
     if image.digest().is_some() { Err(PushError::DigestAsTarget(image).into()) } else { Ok(image) }
+}
+
+/// As [`target`], for a command line that has SOURCE before IMAGE. Names in the wrong order are recognised.
+pub(crate) fn target_behind(source: Option<&str>, image: &str) -> Result<ImageRef, Failure> {
+    target(image).map_err(|failure| match source {
+        Some(source) if target(source).is_ok() && !Path::new(source).exists() && looks_like_source(image) => {
+            failure.hint(format!("SOURCE comes before IMAGE: write `{image} {source}`"))
+        }
+        _ => failure,
+    })
+}
+
+/// Returns whether a text that is no image may be a source.
+fn looks_like_source(text: &str) -> bool {
+    text.parse::<SourceRef>().is_ok_and(|source| !matches!(source, SourceRef::Other(_)))
+        || pasted(text).is_ok_and(|model| model.is_some())
 }
 
 /// Parses the tags that an image gets beside its own tag.
@@ -144,6 +195,39 @@ mod tests {
         // `src/main.rs` exists beside this crate's manifest, where its tests run.
         let both = source("src/main.rs").unwrap_err().to_string();
         assert!(both.contains("./src/main.rs") && both.contains("hf://src/main.rs"), "{both}");
+    }
+
+    #[test]
+    fn the_address_of_a_page_names_its_model() {
+        for (page, model) in [
+            ("https://huggingface.co/acme/tiny", "acme/tiny"),
+            ("http://www.huggingface.co/acme/tiny/", "acme/tiny"),
+            ("hf.co/acme/tiny?library=transformers", "acme/tiny"),
+            ("https://huggingface.co/acme/tiny/tree/refs%2Fpr%2F1", "acme/tiny@refs/pr/1"),
+            ("https://huggingface.co/acme/tiny/commit/abc", "acme/tiny@abc"),
+        ] {
+            assert_eq!(source(page).unwrap(), model.parse().unwrap(), "{page}");
+        }
+        for (page, said) in [
+            ("https://huggingface.co/acme/tiny/blob/main/a/b.json", "acme/tiny@main --include 'a/b.json'"),
+            ("https://huggingface.co/acme/tiny/tree/main/onnx", "acme/tiny@main --include 'onnx/'"),
+            ("https://huggingface.co/acme/tiny/discussions", "write acme/tiny,"),
+            ("https://huggingface.co/datasets/acme/tiny", "owner/name"),
+        ] {
+            let failure = source(page).unwrap_err().to_string();
+            assert!(failure.contains(said), "{failure}");
+        }
+        assert!(source("https://example.org/acme/tiny").is_err());
+    }
+
+    #[test]
+    fn names_in_the_wrong_order_are_told() {
+        let told = |source: &str, image: &str| target_behind(Some(source), image).unwrap_err().to_string();
+        for model in ["acme/tiny", "./dir", "s3://bucket/model", "hf://acme/tiny"] {
+            let told = told("localhost:5000/a:v1", model);
+            assert!(told.contains(&format!("`{model} localhost:5000/a:v1`")), "{told}");
+        }
+        assert!(!told("acme/tiny", "acme/tiny").contains("comes before"));
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(crate) struct PlanArgs {
 
 /// Plans. No weights are uploaded, and nothing is written to the registry.
 pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
-    let image: Option<ImageRef> = args.image.as_deref().map(resolve::target).transpose()?;
+    let image = args.image.as_deref().map(|image| resolve::target_behind(args.source.as_deref(), image));
+    let image: Option<ImageRef> = image.transpose()?;
     let connection = Clients::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
     if let Some(file) = &args.check {
         return lock_check::run(file, &connection, &ui::progress(args.progress), args.format).await;

@@ -80,7 +80,7 @@ pub(crate) struct PushArgs {
 /// Pushes. All names are parsed before the first request, so that a typing mistake costs no time.
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     // All names are read first: a mistake in one should cost no request.
-    let image = resolve::target(&args.image)?;
+    let image = resolve::target_behind(args.source.as_deref(), &args.image)?;
     let tags = resolve::tags(&args.tag)?;
     check_pins(&args.pin, &image)?;
     let progress = ui::progress(args.run.progress);
