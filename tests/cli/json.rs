@@ -57,7 +57,52 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     env.hub.add_repo(MODEL, "main", renamed);
     add("plan --check", &["plan", "--check", "plan.json"]);
     add("plan", &["plan", MODEL, &image, "--base", &base]);
+    answers.push(("A command that fails", failure(env, &["inspect", "127.0.0.1:1/x"])));
     answers
+}
+
+/// The documents of every command that has JSON answers, when the command fails.
+fn failures(env: &Env) -> Vec<Value> {
+    let missing = env.image("a/missing:v1");
+    // Nothing listens on port 1.
+    let commands: [&[&str]; 10] = [
+        &["inspect", "127.0.0.1:1/x"],
+        &["inspect", &missing],
+        &["inspect", "--lint", &missing],
+        &["plan", "acme/none"],
+        &["plan", "--check", "none.json"],
+        &["push", "./none", &missing],
+        &["build", "./none", "--output", "oci:none"],
+        &["download", "acme/none", "none"],
+        &["doctor", "no image"],
+        &["check", "none.json"],
+    ];
+    let pins: [&[&str]; 2] = [&["pin", &missing, "none.yaml"], &["pin", "--check", &missing, "none.yaml"]];
+    commands.iter().chain(&pins).map(|args| failure(env, args)).collect()
+}
+
+/// The document of a command that fails. stderr has the same texts.
+fn failure(env: &Env, args: &[&str]) -> Value {
+    let output = env.run(&[args, &["--format", "json"]].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{args:?}: {stderr}"));
+    let error = &document["error"];
+    let told = |prefix: &str, told: &Value| stderr.contains(&format!("{prefix}{}", told.as_str().unwrap()));
+    assert!(told("error: ", &error["message"]), "{document}: {stderr}");
+    assert!(error["causes"].as_array().unwrap().iter().all(|cause| told("caused by: ", cause)), "{stderr}");
+    assert!(error["hints"].as_array().unwrap().iter().all(|hint| told("hint: ", hint)), "{stderr}");
+    document
+}
+
+#[test]
+fn a_failure_has_a_kind() {
+    let documents = failures(&Env::new());
+    let kinds: Vec<_> = documents.iter().map(|document| document["error"]["kind"].as_str()).collect();
+    assert_eq!(kinds[..3], [Some("network"), Some("not-found"), Some("not-found")]);
+    assert_eq!(kinds[8], Some("invalid-input"));
+    assert_eq!(documents[0]["error"]["retryable"], json!(true));
+    assert_eq!(documents[1]["error"]["retryable"], json!(false));
 }
 
 /// A pod with the image as a volume, which is Ready, and one with the sidecar of an old KServe. Neither image is the

@@ -6,6 +6,7 @@
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::{
+    args::Format,
     commands::{base, build, check, completions, doctor, download, inspect, man, pin, plan, push, render},
     variables,
 };
@@ -106,4 +107,22 @@ pub(crate) enum Command {
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
+}
+
+impl Command {
+    /// Returns the form of the answer.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Plan(args) => args.format,
+            Self::Push(args) => args.run.format,
+            Self::Build(args) => args.run.format,
+            Self::Download(args) => args.run.format,
+            Self::Inspect(args) => args.format,
+            Self::Base(args) => args.format,
+            Self::Doctor(args) => args.format,
+            Self::Pin(args) => args.format,
+            Self::Check(args) => args.format,
+            Self::Render(_) | Self::Completions(_) | Self::Man(_) => Format::Text,
+        }
+    }
 }

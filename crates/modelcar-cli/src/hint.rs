@@ -2,6 +2,7 @@
 //!
 //! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
+mod document;
 mod kind;
 mod pin;
 mod render;

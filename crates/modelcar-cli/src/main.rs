@@ -52,21 +52,23 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let format = cli.command.format();
+    let finish = |result| ui::finish(Outcome::or_document(result, format));
     if let Err(failure) = log::start(cli.verbose) {
-        return ui::finish(Err(failure));
+        return finish(Err(failure));
     }
     keep_freed_buffers();
     if let Err(error) = open_files::check() {
-        return ui::finish(Err(Failure::new(error, "start")));
+        return finish(Err(Failure::new(error, "start")));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return ui::finish(Err(Failure::new(error, "start the runtime"))),
+        Err(error) => return finish(Err(Failure::new(error, "start the runtime"))),
     };
     let result = runtime.block_on(run(cli));
     // A blocking read of a source that nobody waits for must not hold up the exit.
     runtime.shutdown_background();
-    ui::finish(result)
+    finish(result)
 }
 
 /// Runs the command.

@@ -2,7 +2,10 @@
 
 use modelcar_core::{Error, push::PushError, sink::Published};
 
-use crate::hint::{self, Failure};
+use crate::{
+    args::Format,
+    hint::{self, Failure},
+};
 
 /// What a command has to say, and with it the exit status.
 pub(crate) enum Outcome {
@@ -14,13 +17,25 @@ pub(crate) enum Outcome {
     Waiting(String),
     /// The answer, for stdout, of a check that could not be made. Exit status 2.
     Unknown(String),
-    /// The answer, for stdout, and what failed after the answer was certain. Exit status 2.
+    /// What stdout gets although something failed: the answer that was certain before, or the failure as a document. Exit
+    /// status 2.
     Late(String, Failure),
     /// The user stopped the command. It holds the names that were published by then, if any. Exit status 130.
     Interrupted(Option<Published>),
 }
 
 impl Outcome {
+    /// Gives a failure a document on stdout, if the answer would have been one.
+    ///
+    /// # Errors
+    /// The failure, if the answer would have been text.
+    pub(crate) fn or_document(result: Result<Self, Failure>, format: Format) -> Result<Self, Failure> {
+        match (result, format) {
+            (Err(failure), Format::Json) => Ok(Self::Late(failure.to_json(), failure)),
+            (result, _) => result,
+        }
+    }
+
     /// Returns the outcome of work that ended with `error`. Work that the user stopped has not failed.
     ///
     /// # Errors

@@ -1,0 +1,68 @@
+//! A failure as a JSON document, for `--format json`.
+
+use modelcar_core::{Error, ErrorKind, ModelcarError, push::PushError, text::one_line};
+use serde::Serialize;
+
+use super::Failure;
+
+/// The document on stdout of a command that failed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailureDocument {
+    schema_version: u8,
+    error: ErrorDocument,
+}
+
+/// What failed, as on stderr.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorDocument {
+    /// `None` for what the command line itself refuses.
+    kind: Option<&'static str>,
+    /// Whether the same command may succeed later.
+    retryable: bool,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// Returns the failure as a JSON document.
+    pub(crate) fn to_json(&self) -> String {
+        let mut texts: Vec<String> = self.act.iter().map(|act| one_line(act)).collect();
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*self.error);
+        while let Some(error) = next {
+            texts.push(one_line(&error.to_string()));
+            next = error.source();
+        }
+        let of_push = |error: &PushError| (error.kind(), error.is_retryable());
+        let known = self.error.downcast_ref().map(|error: &Error| (error.kind(), error.is_retryable()));
+        let known = known.or_else(|| self.error.downcast_ref().map(of_push));
+        let message = texts.remove(0);
+        let error = ErrorDocument {
+            kind: known.map(|(kind, _)| name(kind)),
+            retryable: known.is_some_and(|(_, retryable)| retryable),
+            message,
+            causes: texts,
+            hints: self.hints.iter().map(|hint| one_line(hint)).collect(),
+        };
+        // Texts and a number always become JSON.
+        serde_json::to_string(&FailureDocument { schema_version: 1, error }).unwrap_or_default()
+    }
+}
+
+/// Returns the name of a kind, for programs.
+fn name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidInput => "invalid-input",
+        ErrorKind::NotFound => "not-found",
+        ErrorKind::Auth => "auth",
+        ErrorKind::Denied => "denied",
+        ErrorKind::RateLimited => "rate-limited",
+        ErrorKind::Network => "network",
+        ErrorKind::Integrity => "integrity",
+        ErrorKind::Io => "io",
+        ErrorKind::Stopped => "stopped",
+        _ => "internal",
+    }
+}
