@@ -10,7 +10,7 @@ const PLACES: [&str; 3] =
 
 impl Env {
     /// Runs on a machine whose proxy lets nobody through.
-    fn offline(&self, args: &[&str]) -> (Output, Vec<String>) {
+    pub(super) fn offline(&self, args: &[&str]) -> (Output, Vec<String>) {
         let proxy = ConnectProxy::start(&[], None);
         let output = self.command(args).env("https_proxy", proxy.url()).output().unwrap();
         (output, proxy.asked())

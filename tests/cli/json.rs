@@ -27,7 +27,8 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
             assert_eq!(plan, document["lock"]["plan"]);
         }
         assert_eq!(document["schemaVersion"], json!(if heading == "plan" { 2 } else { 1 }), "{args:?}");
-        let is_verdict = matches!(heading, "plan --check" | "inspect --lint" | "doctor" | "pin --check" | "check");
+        let is_verdict =
+            matches!(heading, "plan --check" | "base" | "inspect --lint" | "doctor" | "pin --check" | "check");
         assert_eq!(document.get("ok"), is_verdict.then_some(&json!(ok)), "{args:?}");
         answers.push((heading, document));
     };
@@ -57,6 +58,10 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     env.hub.add_repo(MODEL, "main", renamed);
     add("plan --check", &["plan", "--check", "plan.json"]);
     add("plan", &["plan", MODEL, &image, "--base", &base]);
+    add("base", &["base", &base]);
+    add("base --copy-to", &["base", &base, "--copy-to", &env.image("copy/tools:v1")]);
+    let (offline, _) = env.offline(&["base", "--format", "json"]);
+    answers.push(("base", serde_json::from_slice(&offline.stdout).unwrap()));
     answers.push(("A command that fails", failure(env, &["inspect", "127.0.0.1:1/x"])));
     answers
 }

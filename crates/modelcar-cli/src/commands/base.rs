@@ -80,10 +80,7 @@ async fn show(
     let places =
         if known.is_named_by(base) { known.ask_places(&clients.registries, progress).await } else { Vec::new() };
     let is_there = places.is_empty() || places.iter().any(Option::is_none);
-    let open = match is_there {
-        true => Some(open(base, known, clients, progress).await?),
-        false => None,
-    };
+    let open = if is_there { Some(open(base, known, clients, progress).await?) } else { None };
     let (name, image) = open.map_or((base.clone(), None), |open| (open.name, Some(open.base.image)));
     let answer = match format {
         Format::Text => table(&name, image.as_ref(), known, &places),

@@ -98,10 +98,10 @@ impl Parts {
         Box::pin(async move {
             let mut document = from.manifest(selector).await?;
             document.digest = Digest::of(&document.bytes);
-            if let Ok(expected) = selector.parse::<Digest>() {
-                if expected != document.digest {
-                    return Err(ImageError::Corrupt { expected, found: document.digest }.into());
-                }
+            if let Ok(expected) = selector.parse::<Digest>()
+                && expected != document.digest
+            {
+                return Err(ImageError::Corrupt { expected, found: document.digest }.into());
             }
             let parsed = Document::parse(&document.bytes);
             let parsed = parsed.map_err(|_| unusable(selector, "is neither an index nor an image manifest"))?;

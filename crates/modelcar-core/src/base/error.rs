@@ -1,5 +1,7 @@
 //! Errors of base images.
 
+#[cfg(feature = "registry")]
+use std::fmt;
 use std::{io, path::PathBuf, time::Duration};
 
 use crate::{
@@ -7,6 +9,8 @@ use crate::{
     error::{ErrorKind, ModelcarError},
     layout::LayoutError,
 };
+#[cfg(feature = "registry")]
+use crate::{ImageRef, error::chain, registry::RegistryError, text};
 
 /// Why a base image can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +88,7 @@ pub enum BaseError {
         /// The base, as plans name it.
         name: String,
         /// The places in the order in which they were asked, and why each of them did not give the image.
-        tried: Vec<super::PlaceFailure>,
+        tried: Vec<PlaceFailure>,
     },
     /// The caller asked for a layer that is not of this base image. The field is the digest of the layer.
     #[error("layer `{0}` is not of this base image")]
@@ -157,6 +161,42 @@ fn not_there(digests: &[Digest]) -> String {
         digests => {
             let digests: Vec<String> = digests.iter().map(|digest| format!("`{digest}`")).collect();
             format!(": its index lists {}, which is not there", digests.join(", "))
+        }
+    }
+}
+
+/// Why a place did not give the base.
+#[cfg(feature = "registry")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PlaceFailure {
+    /// The repository.
+    pub place: ImageRef,
+    /// Why. `None` when the place did not give everything within a minute.
+    pub error: Option<BaseError>,
+}
+
+#[cfg(feature = "registry")]
+impl fmt::Display for PlaceFailure {
+    /// Writes the place and the reason, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}/{}`: {}", self.place.registry(), self.place.repository(), self.reason())
+    }
+}
+
+#[cfg(feature = "registry")]
+impl PlaceFailure {
+    /// Returns the reason, without the name of the place, on one line.
+    pub fn reason(&self) -> String {
+        match &self.error {
+            None => "it did not give the base within a minute".to_owned(),
+            // What was asked of the place is the same for every place, and the place is named already.
+            Some(BaseError::Registry(RegistryError::Request { source, .. })) => {
+                let said = chain(&**source);
+                let asked = format!("{} {}: ", source.method, source.url);
+                text::excerpt(said.strip_prefix(&asked).unwrap_or(&said))
+            }
+            Some(error) => text::excerpt(&chain(error)),
         }
     }
 }

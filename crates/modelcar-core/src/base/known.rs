@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::{
-    Base, BaseError, BaseRef,
-    places::{PlaceFailure, ask, impatient},
+    Base, BaseError, BaseRef, PlaceFailure,
+    ask::{ask, impatient},
 };
 use crate::{
     Digest, ImageRef,

@@ -1,6 +1,8 @@
 //! The base image below the weights. KServe's sidecar needs a shell, which the base image provides; `scratch` is no
 //! base image at all.
 
+#[cfg(feature = "registry")]
+mod ask;
 mod base_ref;
 mod binary;
 #[cfg(feature = "registry")]
@@ -11,8 +13,6 @@ mod image;
 mod known;
 mod models;
 mod open;
-#[cfg(feature = "registry")]
-mod places;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -31,8 +31,8 @@ pub use self::{
 #[cfg(feature = "registry")]
 pub use self::{
     copy::{Copied, copy_image},
+    error::PlaceFailure,
     known::KnownBase,
-    places::PlaceFailure,
 };
 use crate::{
     Digest, ImageRef, Platform,

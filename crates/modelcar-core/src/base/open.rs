@@ -44,7 +44,7 @@ impl BaseRef {
             Self::Registry(image) => {
                 let known = known.map_or_else(|| Cow::Owned(KnownBase::busybox()), Cow::Borrowed);
                 if known.is_named_by(self) {
-                    let base = known.open(registries, progress).await?;
+                    let base = Box::pin(known.open(registries, progress)).await?;
                     return Ok(OpenBase { name: Self::Registry(image.with_digest(&known.digest)), base });
                 }
                 Phase::Base.begin(&**progress);

@@ -208,7 +208,7 @@ impl Push {
     /// [`PushError::DigestAsTarget`], an error of source, base or plan, or the registry's error when it refuses
     /// credentials, repository name or tag, or does not let the login read.
     pub async fn prepare(self) -> Result<PreparedPush> {
-        self.prepare_until(pending::<()>()).await
+        Box::pin(self.prepare_until(pending::<()>())).await
     }
 
     /// As [`prepare`](Self::prepare). When `stop` is ready first, the work stops and open upload sessions are deleted.

@@ -152,7 +152,7 @@ async fn a_known_base_is_taken_from_the_first_place_that_gives_the_right_bytes()
             .try_into()
             .unwrap();
     limited.fault(FaultRule::new("/manifests/", RegistryAction::error(429, "TOOMANYREQUESTS")));
-    silent.fault(FaultRule::new("/manifests/", RegistryAction::DelayReply(Duration::from_secs(600))));
+    silent.fault(FaultRule::new("/manifests/", RegistryAction::DelayReply(Duration::from_mins(10))));
     let hosts: Vec<String> = ["127.0.0.1:1".to_owned()]
         .into_iter()
         .chain([&empty, &limited, &silent, &wrong].map(FakeRegistry::host))
