@@ -63,6 +63,11 @@ impl Connection {
         }
         Ok((answer, body))
     }
+
+    /// Reads the next `length` bytes away.
+    pub(crate) fn drain(&mut self, length: u64) -> io::Result<()> {
+        io::copy(&mut (&mut self.stream).take(length), &mut io::sink()).map(drop)
+    }
 }
 
 /// Splits `http://HOST/PATH`, or a path on `host`, into host and path.

@@ -5,6 +5,7 @@ mod cost;
 mod hashes;
 pub mod hostile;
 mod http;
+mod machine;
 mod model;
 mod pipe;
 mod rounds;
@@ -14,6 +15,7 @@ mod small;
 mod synthetic;
 mod table;
 mod tools;
+mod upload;
 mod verify;
 
 pub use cost::{Cost, run};

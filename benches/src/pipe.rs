@@ -2,17 +2,12 @@
 //!
 //! A thread for each pair of connections reads into one buffer and writes it out again. Digests are known beforehand.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    str::FromStr,
-    sync::Mutex,
-    thread,
+use std::{io, str::FromStr, sync::Mutex, thread};
+
+use crate::{
+    http::{Connection, expect, place},
+    upload::{BUFFER_BYTES, upload},
 };
-
-use crate::http::{Connection, expect, place};
-
-/// Bytes read and written at a time.
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// A file to pump.
 #[derive(Debug, Clone)]
@@ -79,7 +74,7 @@ impl Pipe {
                 self.upload(&mut registry, &mut hub, &file, answer.length, &mut buffer)?;
                 continue;
             }
-            drain(&mut hub, answer.length)?;
+            hub.drain(answer.length)?;
             let (host, target) = place(&answer.location, hub_host);
             if cdn.as_ref().is_none_or(|(old, _)| old != host) {
                 cdn = Some((host.to_owned(), Connection::open(host)?));
@@ -93,7 +88,7 @@ impl Pipe {
         Ok(())
     }
 
-    /// POST, one PATCH with what `source` sends next, PUT.
+    /// Uploads what `source` sends next.
     fn upload(
         &self,
         registry: &mut Connection,
@@ -105,33 +100,8 @@ impl Pipe {
         if length != file.size {
             return Err(io::Error::other(format!("{}: {length} bytes instead of {}", file.path, file.size)));
         }
-        let target = format!("/v2/{}/blobs/uploads/", self.repository);
-        let session = expect(registry.exchange("POST", &target, "Content-Length: 0\r\n")?.0, 202, "POST")?;
-        let headers = format!("Content-Type: application/octet-stream\r\nContent-Length: {length}\r\n");
-        registry.send("PATCH", place(&session.location, "").1, &headers)?;
-        let mut left = length;
-        while left > 0 {
-            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let read = source.stream.read(&mut buffer[..most])?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            registry.stream.get_mut().write_all(&buffer[..read])?;
-            left -= read as u64;
-        }
-        let patched = registry.answer()?;
-        drain(registry, patched.length)?;
-        let patched = expect(patched, 202, "PATCH")?;
-        let target = place(&patched.location, "").1;
-        let sign = if target.contains('?') { '&' } else { '?' };
-        let target = format!("{target}{sign}digest=sha256:{}", file.sha256);
-        expect(registry.exchange("PUT", &target, "Content-Length: 0\r\n")?.0, 201, "PUT")?;
-        Ok(())
+        upload(registry, &self.repository, &mut source.stream, length, &file.sha256, buffer)
     }
-}
-
-fn drain(connection: &mut Connection, length: u64) -> io::Result<()> {
-    io::copy(&mut (&mut connection.stream).take(length), &mut io::sink()).map(drop)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     cost::{Cost, run},
+    machine::median,
     model::MODEL,
     servers::{Server, beside},
     verify::verify,
@@ -125,11 +126,7 @@ pub struct SmallTable(Vec<(SmallJob, Vec<Cost>)>);
 impl fmt::Display for SmallTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<14} {:>8} {:>8} {:>14}", "command", "wall s", "cpu s", "÷ hf download")?;
-        let median = |samples: &[Cost], of: fn(&Cost) -> f64| {
-            let mut values: Vec<f64> = samples.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-        };
+        let median = |samples: &[Cost], of: fn(&Cost) -> f64| median(samples.iter().map(of)).unwrap_or(f64::NAN);
         let download = self.0.iter().find(|(job, _)| *job == SmallJob::Download);
         let theirs = download.map_or(f64::NAN, |(_, samples)| median(samples, |cost| cost.wall_seconds));
         for (job, samples) in &self.0 {

@@ -1,10 +1,11 @@
 //! Owns the answer: medians, ratios, and the bounds of the machine.
 
-use std::{fmt, fs, thread};
+use std::fmt;
 
 use serde::Serialize;
 
 use crate::{
+    machine,
     rounds::{Outcome, Sample},
     rows::{Change, Row, Sink, Source, Tool},
 };
@@ -37,7 +38,7 @@ struct Line {
 impl Report {
     /// Makes the report on a model of `model_bytes`.
     pub fn new(outcomes: Vec<Outcome>, model_bytes: u64) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = machine::cores();
         let medians: Vec<(Row, Option<Sample>)> =
             outcomes.iter().map(|outcome| (outcome.row, median(&outcome.samples))).collect();
         let wall = |wanted: &dyn Fn(&Row) -> bool| {
@@ -58,7 +59,7 @@ impl Report {
         };
         let bound = cpu_of(Tool::Pipe, Sink::Counting).zip(cpu_of(Tool::Hashes, Sink::Nowhere));
         let cpu_bound_seconds = bound.map(|(pipe, hashes)| (pipe + hashes) / cores_f64(cores));
-        Self { cpu: cpu_name(), cores, model_bytes, cpu_bound_seconds, rows }
+        Self { cpu: machine::cpu_name(), cores, model_bytes, cpu_bound_seconds, rows }
     }
 }
 
@@ -71,20 +72,9 @@ fn cores_f64(cores: usize) -> f64 {
     cores as f64
 }
 
-fn cpu_name() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or_else(|| "unknown".to_owned(), |rest| rest.trim_matches([' ', '\t', ':']).to_owned())
-}
-
 /// Returns the medians of each number by itself.
 fn median(samples: &[Sample]) -> Option<Sample> {
-    let of = |number: fn(&Sample) -> f64| {
-        let mut numbers: Vec<f64> = samples.iter().map(number).collect();
-        numbers.sort_by(f64::total_cmp);
-        let (low, high) = (numbers[(numbers.len() - 1) / 2], numbers[numbers.len() / 2]);
-        f64::midpoint(low, high)
-    };
+    let of = |number: fn(&Sample) -> f64| machine::median(samples.iter().map(number)).unwrap_or(f64::NAN);
     let mut median = *samples.first()?;
     median.client.wall_seconds = of(|sample| sample.client.wall_seconds);
     median.client.cpu_seconds = of(|sample| sample.client.cpu_seconds);
