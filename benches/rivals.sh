@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs the tools that the end-to-end benchmark compares with: Debian packages (as root) and a virtual environment
-# in target/. What is missing afterwards is named in the benchmark's table.
+# Installs the tools that the benchmarks `e2e` and `pull` compare with: Debian packages (as root) and a virtual
+# environment in target/. What is missing afterwards is named in the benchmarks' tables.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly DEBIAN_PACKAGES=(docker-registry skopeo buildah python3 python3-venv)
+DEBIAN_PACKAGES=(docker-registry skopeo buildah zstd python3 python3-venv)
+# Another vendor's package of containerd would have to make room for Debian's.
+type -P containerd >/dev/null || DEBIAN_PACKAGES+=(containerd)
 readonly PYTHON_PACKAGES=(oci-modelcar==1.3.0 olot==1.2.1 modelcar-base-image==0.1.0 huggingface_hub==2.4.0)
 readonly VENV=$PWD/target/rivals/venv
 

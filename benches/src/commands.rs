@@ -17,7 +17,7 @@ use crate::{
 const JOBS: &str = "4";
 
 /// Where one run takes place.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) model: &'a Model,

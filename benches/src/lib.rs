@@ -6,8 +6,10 @@ mod hashes;
 pub mod hostile;
 mod http;
 mod machine;
+mod manifests;
 mod model;
 mod pipe;
+pub mod pull;
 mod rounds;
 mod rows;
 mod servers;
@@ -17,6 +19,7 @@ mod table;
 mod tools;
 mod upload;
 mod verify;
+mod weights;
 
 pub use cost::{Cost, run};
 pub use hashes::hash_on_all_cores;
