@@ -30,7 +30,7 @@ fn without_internet_one_error_says_which_places_were_asked_and_what_to_do() {
         let at =
             lines.iter().position(|line| line.starts_with("  caused by: get base `public.ecr.aws/")).expect(&stderr);
         for (line, place) in lines[at + 1..].iter().zip(PLACES) {
-            assert!(line.starts_with(&format!("  `{place}`: ")) && line.contains("tunnel"), "{stderr}");
+            assert!(line.starts_with(&format!("  caused by: `{place}`: ")) && line.contains("tunnel"), "{stderr}");
         }
         assert_eq!(stderr.matches("error: ").count() - stderr.matches(" error: ").count(), 1, "{stderr}");
         for said in ["--base-binary PATH", "--base scratch", "`modelcar base --copy-to"] {

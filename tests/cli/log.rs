@@ -40,7 +40,8 @@ fn same(env: &Env, stderr: &str) -> String {
         };
         let line = between(&hashes(&line), "wait_ms=", " ", "MS");
         let line = if line.starts_with("try ") { between(&line, " in ", " s", "N") } else { line };
-        between(&between(&line, " sent in ", " s", "N"), "N s, ", "/s", "N")
+        let line = between(&between(&line, " sent in ", " s", "N"), "N s, ", "/s", "N");
+        between(&line, "N/s, ", " s in all", "N")
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -302,7 +302,7 @@ impl Resumed {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let layers = answer["layers"].as_array().unwrap();
         let layer_bytes: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
-        let held = |line: &str| line.split_once(" holds ")?.1.split_once(" bytes of layer 0")?.0.parse().ok();
+        let held = |line: &str| line.split_once(" holds ")?.1.split_once(" bytes of layer 1")?.0.parse().ok();
         Self {
             held: stderr.lines().filter_map(held).collect(),
             over: stderr.lines().filter(|line| line.contains("starts over")).count(),

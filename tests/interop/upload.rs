@@ -75,7 +75,7 @@ fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_a
 
     // A place that is told is what lay on the registry's disk when it died.
     let told =
-        stderr.lines().filter_map(|line| line.split_once(" holds ")?.1.split_once(" bytes of layer 0")?.0.parse().ok());
+        stderr.lines().filter_map(|line| line.split_once(" holds ")?.1.split_once(" bytes of layer 1")?.0.parse().ok());
     let told: Vec<u64> = told.collect();
     assert!(told.iter().all(|told| held.contains(told)), "{stderr}");
     let over = stderr.lines().filter(|line| line.contains("starts over")).count();

@@ -30,7 +30,9 @@ pub(crate) enum ProgressMode {
     Auto,
     /// Lines
     Plain,
-    /// Nothing
+    /// One JSON object a line, for programs: docs/json.md
+    Json,
+    /// Nothing but warnings and errors
     None,
 }
 

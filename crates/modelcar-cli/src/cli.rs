@@ -3,10 +3,10 @@
 //! The doc comments of the commands are help texts. A command whose arguments are large is boxed, so that the enum of
 //! commands stays small.
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, ColorChoice, Parser, Subcommand};
 
 use crate::{
-    args::Format,
+    args::{Format, ProgressMode},
     commands::{base, build, check, completions, doctor, download, inspect, man, pin, plan, push, render},
     variables,
 };
@@ -33,8 +33,28 @@ pub(crate) struct Cli {
     /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Write only the answer to stdout, and only errors, hints and warnings to stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// When the help and messages have colours; `auto` asks the terminal and `NO_COLOR`
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Returns how progress is shown. Commands without the option have little of it.
+    pub(crate) fn progress(&self) -> ProgressMode {
+        match &self.command {
+            Command::Plan(args) => args.progress,
+            Command::Push(args) => args.run.progress,
+            Command::Build(args) => args.run.progress,
+            Command::Download(args) => args.run.progress,
+            Command::Base(args) => args.progress,
+            _ => ProgressMode::Plain,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

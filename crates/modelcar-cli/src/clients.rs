@@ -51,8 +51,8 @@ impl Clients {
         }
         let mut network = environment.network().clone();
         if args.insecure_skip_tls_verify {
-            ui::say(
-                "warning: certificates of registries are NOT checked (--insecure-skip-tls-verify): whoever is on the \
+            ui::warn(
+                "certificates of registries are NOT checked (--insecure-skip-tls-verify): whoever is on the \
                  way can read the login and change the image; --ca-file trusts a private authority instead",
             );
             network = network.with_tls_verification_skipped();

@@ -13,7 +13,8 @@ use std::fmt;
 use bytesize::ByteSize;
 use modelcar_core::{
     Error, ErrorKind, ImageError, InvalidReference, InvalidTag, LayerError, ModelcarError,
-    base::BaseError,
+    base::{BaseError, PlaceFailure},
+    causes,
     download::DownloadError,
     facts::Flaw,
     http::InvalidNetwork,
@@ -92,6 +93,36 @@ impl Failure {
         self
     }
 
+    /// Returns what failed and why, the outermost first. Each text is safe to print on one line. Below the text that a base
+    /// is in no place, each place has a text of its own.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let mut texts: Vec<String> = self.act.clone().into_iter().chain(causes(&*self.error)).collect();
+        if let Some((name, tried)) = self.no_place() {
+            texts.pop();
+            texts.push(format!("get base `{name}`: no place gave it"));
+            texts.extend(tried.iter().map(ToString::to_string));
+        }
+        texts.iter().map(|text| one_line(text)).collect()
+    }
+
+    /// Returns the base that no place gave, and what was tried, if this is the last cause of the failure.
+    fn no_place(&self) -> Option<(&str, &[PlaceFailure])> {
+        let mut last: &(dyn std::error::Error + 'static) = &*self.error;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        let error = last.downcast_ref::<BaseError>().or_else(|| last.downcast_ref::<Error>()?.downcast_ref());
+        match error {
+            Some(BaseError::NoPlace { name, tried }) => Some((name, tried)),
+            _ => None,
+        }
+    }
+
+    /// Returns the hints, in the order in which they are printed.
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// Adds a hint after the others.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -104,31 +135,12 @@ impl fmt::Display for Failure {
     /// Writes the error, its causes and the hints, each on one line. Line breaks and control characters in names, such
     /// as those of files, are made harmless.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first: &(dyn std::error::Error + 'static) = &*self.error;
-        let mut cause = if let Some(act) = &self.act {
-            write!(f, "error: {}", one_line(act))?;
-            Some(first)
-        } else {
-            write_error(f, "error: ", first)?;
-            first.source()
-        };
-        while let Some(error) = cause {
-            write_error(f, "\n  caused by: ", error)?;
-            cause = error.source();
+        for (number, text) in self.texts().iter().enumerate() {
+            f.write_str(if number == 0 { "error: " } else { "\n  caused by: " })?;
+            f.write_str(text)?;
         }
         self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {}", one_line(hint)))
     }
-}
-
-/// Writes an error on one line. Below the error that a base is in no place, each place has a line.
-fn write_error(f: &mut fmt::Formatter<'_>, before: &str, error: &(dyn std::error::Error + 'static)) -> fmt::Result {
-    let error_of_base = error.downcast_ref::<BaseError>();
-    let error_of_base = error_of_base.or_else(|| error.downcast_ref::<Error>()?.downcast_ref());
-    let Some(BaseError::NoPlace { name, tried }) = error_of_base else {
-        return write!(f, "{before}{}", one_line(&error.to_string()));
-    };
-    write!(f, "{before}get base `{}`: no place gave it", one_line(name))?;
-    tried.iter().try_for_each(|failure| write!(f, "\n  {}", one_line(&failure.to_string())))
 }
 
 impl From<Error> for Failure {

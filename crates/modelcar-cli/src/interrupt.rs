@@ -78,6 +78,6 @@ async fn tell(mut interrupt: Signal, mut terminate: Signal, mut hangup: Option<S
 pub(crate) async fn stoppable(command: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
     tokio::select! {
         outcome = command => outcome,
-        () = interrupt() => Ok(Outcome::Interrupted(None)),
+        () = interrupt() => Ok(Outcome::Interrupted(String::new())),
     }
 }

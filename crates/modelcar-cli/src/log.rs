@@ -52,7 +52,7 @@ struct Stderr;
 impl io::Write for Stderr {
     /// Gets one whole line at a time from the subscriber.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        ui::write_stderr(line);
+        ui::log(line);
         Ok(line.len())
     }
 

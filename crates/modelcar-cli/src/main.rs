@@ -3,6 +3,13 @@
 //! The answer goes to stdout. Progress, warnings, errors, hints and the log go to stderr. The exit status is 0 for
 //! success, 1 for a check that found a problem, 2 for an error and 130 for a command that was interrupted.
 
+/// The address of a page of the guide: who has the binary alone has no folder `docs`.
+macro_rules! docs {
+    ($page:literal) => {
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/", $page)
+    };
+}
+
 mod args;
 mod cli;
 mod clients;
@@ -42,18 +49,20 @@ fn keep_freed_buffers() {
 
 /// Sets up the log and the runtime, and runs the command to its end.
 fn main() -> ExitCode {
+    ui::start_colors();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // The help and the version, which somebody asked for.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
             let args: Vec<_> = std::env::args_os().collect();
-            ui::say(&mistyped::told(error, &args));
+            ui::refuse(&mistyped::told(error, &args));
             return ExitCode::from(2);
         }
     };
     let format = cli.command.format();
     let finish = |result| ui::finish(Outcome::or_document(result, format));
+    ui::start(cli.progress(), cli.quiet);
     if let Err(failure) = log::start(cli.verbose) {
         return finish(Err(failure));
     }

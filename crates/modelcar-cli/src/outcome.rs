@@ -1,6 +1,6 @@
 //! How a command ends, unless it fails.
 
-use modelcar_core::{Error, push::PushError, sink::Published};
+use modelcar_core::{Error, push::PushError};
 
 use crate::{
     args::Format,
@@ -20,8 +20,9 @@ pub(crate) enum Outcome {
     /// What stdout gets although something failed: the answer that was certain before, or the failure as a document. Exit
     /// status 2.
     Late(String, Failure),
-    /// The user stopped the command. It holds the names that were published by then, if any. Exit status 130.
-    Interrupted(Option<Published>),
+    /// The user stopped the command. It holds what is there now, as text; none for a command that leaves nothing. Exit status
+    /// 130.
+    Interrupted(String),
 }
 
 impl Outcome {
@@ -42,7 +43,7 @@ impl Outcome {
     /// The failure, with hints, when the work was not stopped.
     pub(crate) fn of(error: Error) -> Result<Self, Failure> {
         match error.downcast() {
-            Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(published)),
+            Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(hint::published(published.as_ref()))),
             Ok(error) => Err(error.into()),
             Err(error) => Err(error.into()),
         }

@@ -30,7 +30,7 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
         LintFinding::Doubtful { .. } => "`modelcar plan SOURCE` tells what looks wrong",
         LintFinding::MissingManifest { .. } => "push the image again, with all of its platforms",
         LintFinding::PartlyRead { .. } => "read them with --all",
-        LintFinding::LargeLayer { .. } => "see the settings of containerd in docs/node-sizing.md",
+        LintFinding::LargeLayer { .. } => concat!("see the settings of containerd in ", docs!("node-sizing.md")),
         LintFinding::Zstd
         | LintFinding::LayerType { .. }
         | LintFinding::Names { .. }
@@ -107,9 +107,12 @@ fn of_service(warning: &Warning) -> Option<&'static str> {
         Warning::GpuMemory { .. } => "Take more GPUs (--gpus) or lower --max-model-len",
         Warning::ManyGpus { .. } => "Spread the model over several pods: --gpus 8 --pipeline-parallel N",
         Warning::ProgressDeadline { .. } => {
-            "Pull the image before (--kind prepull), or use nodes with a faster disk (docs/node-sizing.md)"
+            concat!(
+                "Pull the image before (--kind prepull), or use nodes with a faster disk: ",
+                docs!("node-sizing.md")
+            )
         }
-        Warning::LargeLayer { .. } => "docs/node-sizing.md has the settings of containerd",
+        Warning::LargeLayer { .. } => concat!(docs!("node-sizing.md"), " has the settings of containerd"),
         Warning::Fetch => "Use the sidecar or --native where the pin must hold",
         Warning::Root => "Set uidModelcar to 1010 in the ConfigMap inferenceservice-config, and leave --kserve-uid out",
         Warning::PodSecurity { has_native: true } => "Use `baseline`, or --native",

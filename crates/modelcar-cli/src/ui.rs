@@ -1,158 +1,180 @@
 //! The two output streams: the answer on stdout, everything else on stderr.
 
 mod bars;
+mod beat;
+mod color;
+mod events;
 mod lines;
+mod quiet;
+mod settings;
 mod stderr;
+mod summary;
 mod words;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
     sync::Arc,
 };
 
 use indicatif::ProgressDrawTarget;
-use modelcar_core::{
-    progress::{NoProgress, Progress},
-    push::Pushed,
-    reuse::LayerAction,
-    text::one_line,
-};
+use modelcar_core::progress::Progress;
 use modelcar_kserve::sizing::{NodeDisk, PullTime};
 
-use self::{bars::Bars, lines::Lines, stderr::on_screen};
+use self::{
+    bars::Bars,
+    events::{Events, Record},
+    lines::Lines,
+    quiet::Quiet,
+    settings::Show,
+    stderr::{fail, interrupted, on_screen, say},
+};
 pub(crate) use self::{
-    stderr::{say, warn, write_stderr},
+    stderr::{log, note, refuse, warn},
+    summary::summary,
     words::{count, size},
 };
-use crate::{
-    args::ProgressMode,
-    hint::{self, Failure},
-    interrupt::INTERRUPTED,
-    outcome::Outcome,
-};
+use crate::{args::ProgressMode, hint::Failure, interrupt::INTERRUPTED, outcome::Outcome};
+
+/// Sets whether the help and messages have colours. It is called before the command line is parsed.
+pub(crate) fn start_colors() {
+    color::start(std::env::args_os());
+}
+
+/// Sets what is written to stderr from now on.
+pub(crate) fn start(mode: ProgressMode, is_quiet: bool) {
+    let show = Show::of(mode, is_quiet);
+    show.set();
+    if show == Show::Json {
+        events::start();
+    }
+}
 
 /// Removes the progress bars, prints the answer or the failure, and returns the exit status.
 pub(crate) fn finish(result: Result<Outcome, Failure>) -> ExitCode {
     if let Some(screen) = on_screen(None) {
         let _terminal_is_gone = screen.clear();
     }
+    let exit_status = end(result);
+    if Show::get() == Show::Json {
+        events::emit(&Record::Done { exit_status });
+    }
+    ExitCode::from(exit_status)
+}
+
+/// Prints the answer or the failure, and returns the exit status.
+fn end(result: Result<Outcome, Failure>) -> u8 {
     match result {
-        Ok(Outcome::Answer(text)) => print(&text, ExitCode::SUCCESS),
-        Ok(Outcome::No(text)) => print(&text, ExitCode::from(1)),
-        Ok(Outcome::Waiting(text)) => print(&text, ExitCode::from(3)),
-        Ok(Outcome::Unknown(text)) => print(&text, ExitCode::from(2)),
+        Ok(Outcome::Answer(text)) => print(&text, 0),
+        Ok(Outcome::No(text)) => print(&text, 1),
+        Ok(Outcome::Waiting(text)) => print(&text, 3),
+        Ok(Outcome::Unknown(text)) => print(&text, 2),
         Ok(Outcome::Late(text, failure)) => {
-            let status = print(&text, ExitCode::from(2));
-            say(&failure.to_string());
+            let status = print(&text, 2);
+            fail(&failure);
             status
         }
-        Ok(Outcome::Interrupted(published)) => {
-            say(&format!("interrupted: {}", hint::published(published.as_ref())));
-            ExitCode::from(INTERRUPTED)
+        Ok(Outcome::Interrupted(left)) => {
+            interrupted(&left);
+            INTERRUPTED
         }
         Err(failure) => {
-            say(&failure.to_string());
-            ExitCode::from(2)
+            fail(&failure);
+            2
         }
     }
 }
 
 /// Prints the answer and returns `status`. If stdout can't be written, that is a failure, except for a broken pipe:
 /// the program that reads the answer, such as `head`, needs no more of it. A diff may end in spaces, which stay.
-fn print(answer: &str, status: ExitCode) -> ExitCode {
+fn print(answer: &str, status: u8) -> u8 {
     match writeln!(io::stdout().lock(), "{}", answer.trim_end_matches('\n')) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             // The answer may be the digest of an image that is published by now.
-            say(answer.trim_end());
-            finish(Err(Failure::new(error, "write the answer to stdout").hint("the answer stands above, on stderr")))
+            let answer = answer.trim_end();
+            match Show::get() {
+                Show::Json => events::emit(&Record::Message { message: answer }),
+                _ => say(answer),
+            }
+            end(Err(Failure::new(error, "write the answer to stdout").hint("the answer stands above, on stderr")))
         }
         // On a broken pipe whoever reads the answer has enough of it.
         _ => status,
     }
 }
 
-/// Returns the progress for `mode`. `Auto` shows bars if stderr is a terminal, and lines otherwise.
-pub(crate) fn progress(mode: ProgressMode) -> Arc<dyn Progress> {
-    match mode {
-        ProgressMode::None => Arc::new(NoProgress),
-        ProgressMode::Auto if io::stderr().is_terminal() => {
+/// Returns the progress that was chosen with [`start`].
+pub(crate) fn progress() -> Arc<dyn Progress> {
+    match Show::get() {
+        Show::Quiet => Arc::new(Quiet),
+        Show::Json => Events::beating(),
+        Show::Lines => Lines::beating(),
+        Show::Bars => {
             let bars = Bars::new(ProgressDrawTarget::stderr());
             on_screen(Some(bars.ticking()));
             Arc::new(bars)
         }
-        ProgressMode::Auto | ProgressMode::Plain => Lines::beating(),
     }
 }
 
-/// Writes one line to stderr that sums a push up, unless progress is switched off.
-pub(crate) fn summary(mode: ProgressMode, source: &str, pushed: &Pushed) {
-    if mode != ProgressMode::None {
-        say(&summed_up(source, pushed));
-    }
-}
-
-/// Returns the line that sums a push up. The rate is the bytes sent, divided by the duration of the whole run.
-fn summed_up(source: &str, pushed: &Pushed) -> String {
-    let (built, seconds) = (&pushed.built, pushed.elapsed.as_secs_f64());
-    let tags: Vec<_> = pushed.tags.iter().map(ToString::to_string).collect();
-    let total = built.layers.iter().map(|layer| layer.size).sum();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a rate for people"
-    )]
-    let rate = (built.bytes_sent as f64 / seconds.max(0.001)) as u64;
-    let ways = [
-        (LayerAction::Upload, "sent"),
-        (LayerAction::Reuse, "reused"),
-        (LayerAction::Mount, "mounted"),
-        (LayerAction::Copy, "copied"),
-    ];
-    let of = |way: LayerAction| built.layers.iter().filter(|layer| layer.action == way).count();
-    let ways: Vec<_> = ways.iter().map(|(way, done)| (of(*way), done)).filter(|(number, _)| *number > 0).collect();
-    let ways: Vec<_> = ways.iter().map(|(number, done)| format!("{number} {done}")).collect();
-    let sent = match built.bytes_sent {
-        0 => format!("nothing sent, {seconds:.1} s"),
-        bytes => format!("{} sent in {seconds:.1} s, {}/s", size(bytes), size(rate)),
-    };
-    format!(
-        "pushed {} as {}: {} of {} ({}); {sent}",
-        one_line(source),
-        tags.join(", "),
-        count(built.layers.len(), "layer"),
-        size(total),
-        ways.join(", "),
-    )
-}
-
-/// Returns how much disk the image needs on a node, as two lines of text.
+/// Returns how much disk the image needs on a node, as text.
 pub(crate) fn node_disk(disk: &NodeDisk) -> String {
     let (containerd, crio, gke) = (&disk.containerd, &disk.crio, &disk.gke);
-    format!(
-        "node    {} on disk with containerd; {} with CRI-O or discard_unpacked_layers, {} while pulling\n\
-         gke     boot disk of {} GiB: {} reserved, {} for eviction, {} for pods; a GPU server's image comes \
-         on top, 30 GiB and more (docs/node-sizing.md)\n",
+    let node = format!(
+        "{} on disk with containerd; {} with CRI-O or discard_unpacked_layers, {} while pulling",
         size(containerd.rest),
         size(crio.rest),
         size(crio.peak),
-        gke.gib,
-        gke.reserved_gib,
-        gke.eviction_gib,
-        gke.allocatable_gib,
-    )
+    );
+    let gke = format!(
+        "boot disk of {} GiB: {} reserved, {} for eviction, {} for pods; a GPU server's image comes on top, 30 GiB and more",
+        gke.gib, gke.reserved_gib, gke.eviction_gib, gke.allocatable_gib,
+    );
+    row("node", &node) + &row("gke", &gke)
 }
 
-/// Returns how long a node takes to pull the image, as text: one line, and a second one if a single layer decides it.
+/// Returns how long a node takes to pull the image, as text, and where all of this is explained.
 pub(crate) fn pull_time(pull: &PullTime) -> String {
     let large = if pull.has_large_layer() {
-        format!(
-            "        one layer has {}: only a node that downloads layers in chunks pulls it faster\n",
-            size(pull.largest_layer_bytes)
-        )
+        let bytes = size(pull.largest_layer_bytes);
+        format!(". One layer has {bytes}: only a node that downloads layers in chunks pulls it faster")
     } else {
         String::new()
     };
-    format!("pull    {pull} (docs/node-sizing.md)\n{large}")
+    row("pull", &format!("{pull}{large}")) + &row("", concat!("see ", docs!("node-sizing.md")))
+}
+
+/// Columns of a line of an answer. Answers are the same on a terminal and in a file.
+const COLUMNS: usize = 80;
+
+/// Returns a name and a text as lines that fit into 80 columns, the text in a column of its own. A word that is wider stays
+/// whole, so that a URL can be copied.
+fn row(name: &str, text: &str) -> String {
+    let (mut lines, mut line) = (String::new(), format!("{name:<7}"));
+    for word in text.split(' ') {
+        let is_first = line.chars().count() <= 7;
+        if !is_first && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = " ".repeat(7);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_fits_into_80_columns() {
+        let url = "https://example.com/".repeat(5);
+        let text = row("node", &format!("{} {url} end", ["word"; 30].join(" ")));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("node    word word") && lines[1].starts_with("        word"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS || line.trim() == url), "{text}");
+        assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 30);
+    }
 }

@@ -18,7 +18,7 @@ const fn row(names: &'static str, purpose: &'static str, option: &'static str) -
 }
 
 /// All variables. Tests below compare the names with the source code of `modelcar-env` and of this crate.
-pub(crate) const VARIABLES: [Variable; 20] = [
+pub(crate) const VARIABLES: [Variable; 22] = [
     row("HF_TOKEN, HUGGING_FACE_HUB_TOKEN", "The Hub's token; HF_TOKEN goes before the older name", ""),
     row("HF_TOKEN_PATH", "File that holds the Hub's token [default: token in HF_HOME]", ""),
     row("HF_HOME", "Folder of the Hugging Face tools [default: ~/.cache/huggingface]", ""),
@@ -54,6 +54,8 @@ pub(crate) const VARIABLES: [Variable; 20] = [
         "Log filter without -v: a level, or levels of modules (debug, modelcar_core::registry=trace)",
         "-v",
     ),
+    row("NO_COLOR, CLICOLOR_FORCE", "No colours; colours also where stderr is no terminal", "--color"),
+    row("TERM", "dumb gives lines in place of progress bars", "--progress"),
     row("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "Proxies, in capitals or small letters", ""),
     row("NO_PROXY", "Hosts that are reached without a proxy", ""),
     row("SSL_CERT_FILE", "Certificate authorities to trust, in PEM form; --ca-file names more", ""),
@@ -80,6 +82,8 @@ mod tests {
 
     /// Names for which the code asks by their first letters.
     const OF_STORES: [&str; 3] = ["AWS_*", "GOOGLE_*", "SERVICE_ACCOUNT"];
+    /// Names that the crates of the terminal ask for, and the one that `ui` asks for.
+    const OF_TERMINALS: [&str; 3] = ["NO_COLOR", "CLICOLOR_FORCE", "TERM"];
 
     #[test]
     fn the_table_has_every_variable_that_is_read() {
@@ -87,12 +91,16 @@ mod tests {
         let names: BTreeSet<&str> = table.iter().copied().collect();
         assert_eq!(table.len(), names.len(), "a variable is there twice: {table:?}");
         let read = modelcar_env::VARIABLES.into_iter().chain([crate::log::MODELCAR_LOG]).chain(OF_STORES);
+        let read = read.chain(OF_TERMINALS);
         assert_eq!(names, read.collect());
     }
 
     #[test]
     fn the_options_of_the_table_are_options_of_push() {
-        let push = crate::cli::Cli::command().find_subcommand("push").unwrap().clone();
+        let mut all = crate::cli::Cli::command();
+        // Options of all commands are those of `push` too.
+        all.build();
+        let push = all.find_subcommand("push").unwrap();
         let options = VARIABLES.iter().flat_map(|variable| variable.option.split(", "));
         for option in options.filter(|option| option.starts_with("--")) {
             assert!(push.get_arguments().any(|arg| arg.get_long() == option.strip_prefix("--")), "{option}");

@@ -216,16 +216,37 @@ impl ModelcarError for OtherError {
     }
 }
 
-/// Returns an error and its causes, one after the other.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
+/// Returns the texts of an error and of its causes, the outermost first. They are not made safe to print.
+///
+/// The HTTP client fails in layers ("error sending request", "client error (Connect)", "dns error"). The last layer alone
+/// says what happened: its text stands behind the text of the request that failed.
+pub fn causes(error: &dyn StdError) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        if is_client(error) {
+            let mut root = error;
+            while let Some(deeper) = root.source() {
+                root = deeper;
+            }
+            let request = texts.pop().unwrap_or_default();
+            texts.push(format!("{request}: {root}"));
+            break;
+        }
+        texts.push(error.to_string());
         cause = error.source();
     }
-    text
+    texts
+}
+
+/// Returns whether an error is the outermost layer of the HTTP client. Its text tells: this module knows no client.
+fn is_client(error: &(dyn StdError + 'static)) -> bool {
+    error.to_string().starts_with("error sending request")
+}
+
+/// Returns an error and its causes, one after the other.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    causes(error).join(": ")
 }
 
 #[cfg(test)]

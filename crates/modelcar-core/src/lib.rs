@@ -62,7 +62,7 @@ mod weights;
 
 pub use self::{
     digest::{ContentId, Digest, InvalidDigest},
-    error::{Error, ErrorKind, ModelcarError, OtherError, Result},
+    error::{Error, ErrorKind, ModelcarError, OtherError, Result, causes},
     image::check_manifests,
     layer::{LayerBlob, LayerError},
     oci::{InvalidPlatform, Platform},

@@ -393,7 +393,7 @@ impl<'a> Run<'a> {
 
     /// Makes the log's span for a layer.
     fn layer_span(&self, index: usize) -> Span {
-        tracing::info_span!("layer", index, title = self.plan.layers()[index].title(), digest = Empty)
+        tracing::info_span!("layer", number = index + 1, title = self.plan.layers()[index].title(), digest = Empty)
     }
 
     /// Brings one layer into the sink: from a place that is known to have it, or else from the source.
@@ -439,7 +439,7 @@ impl<'a> Run<'a> {
         let (layer, mtime) = (&self.plan.layers()[index], self.plan.mtime());
         let warn = |reason: String| {
             let title = layer.title();
-            self.warn(format!("layer {index} (`{title}`) of {} is not used: {reason}", candidate.from));
+            self.warn(format!("layer {} (`{title}`) of {} is not used: {reason}", index + 1, candidate.from));
         };
         let from = Some(candidate.from.clone());
         if let Some(source) = self.known.copy_source(candidate, layer, mtime) {

@@ -43,6 +43,22 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// Returns the stable name of the phase, for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::List => "list",
+            Self::ReadHeaders => "headers",
+            Self::Base => "base",
+            Self::Registry => "registry",
+            Self::Layers => "layers",
+            Self::Publish => "publish",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -101,6 +117,8 @@ pub enum Event {
         what: String,
         /// Number of the try that follows, from 2.
         attempt: u32,
+        /// Largest number of tries, the first one included.
+        attempts: u32,
         /// The wait before it.
         wait: Duration,
         /// Why the last try failed, for people.
@@ -218,10 +236,16 @@ impl<F: Fn(&Event) + Send + Sync> Progress for FromFn<F> {
 }
 
 /// Tells the watcher and the log of a try that follows a failure.
-pub(crate) fn retrying(progress: &dyn Progress, what: &str, attempt: u32, wait: Duration, reason: String) {
+pub(crate) fn retrying(
+    progress: &dyn Progress,
+    what: &str,
+    (attempt, attempts): (u32, u32),
+    wait: Duration,
+    reason: String,
+) {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(what, attempt, wait_ms, reason, "trying again");
-    progress.report(&Event::Retrying { what: what.to_owned(), attempt, wait, reason });
+    tracing::info!(what, attempt, attempts, wait_ms, reason, "trying again");
+    progress.report(&Event::Retrying { what: what.to_owned(), attempt, attempts, wait, reason });
 }
 
 #[cfg(test)]
@@ -236,9 +260,9 @@ mod tests {
         let kept = Arc::clone(&seen);
         let progress = from_fn(move |event| kept.lock().unwrap().push(format!("{event:?}")));
         Phase::List.begin(&progress);
-        retrying(&progress, "get", 2, Duration::from_secs(1), "503".to_owned());
+        retrying(&progress, "get", (2, 5), Duration::from_secs(1), "503".to_owned());
         let seen = seen.lock().unwrap();
         assert_eq!(seen[0], "Phase { phase: List }");
-        assert!(seen[1].starts_with("Retrying { what: \"get\", attempt: 2, wait: 1s"), "{seen:?}");
+        assert!(seen[1].starts_with("Retrying { what: \"get\", attempt: 2, attempts: 5, wait: 1s"), "{seen:?}");
     }
 }

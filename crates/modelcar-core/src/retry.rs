@@ -160,7 +160,7 @@ impl RetryPolicy {
             return None;
         }
         self.spend(wait);
-        progress::retrying(&*self.progress, what, attempt + 1, wait, text::chain(failure.error));
+        progress::retrying(&*self.progress, what, (attempt + 1, self.attempts), wait, text::chain(failure.error));
         Some(wait)
     }
 

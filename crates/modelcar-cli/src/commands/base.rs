@@ -18,7 +18,7 @@ use super::Outcome;
 use crate::{
     args::{Format, LoginArgs, ProgressMode, RegistryArgs},
     clients::Clients,
-    hint::Failure,
+    hint::{self, Failure},
     interrupt::{interrupt, stoppable},
     resolve,
     ui::{self, size},
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: BaseArgs) -> Result<Outcome, Failure> {
     let base = named.unwrap_or_default();
     let target: Option<ImageRef> = args.copy_to.as_deref().map(resolve::target).transpose()?;
     let clients = Clients::open(&args.registry, target.as_ref().map(|image| (&args.login, image)))?;
-    let progress = ui::progress(args.progress);
+    let progress = ui::progress();
     let known = KnownBase::busybox();
     let known = target.iter().fold(known, KnownBase::for_target);
     match target {
@@ -168,7 +168,7 @@ async fn copy(
         copied = copy_image(&*from, &selector, &repository, tags, progress) => copied?,
         () = interrupt() => {
             RegistrySink::new(repository, Vec::new()).abandon().await;
-            return Ok(Outcome::Interrupted(None));
+            return Ok(Outcome::Interrupted(hint::published(None)));
         }
     };
     let pinned = target.with_digest(&copied.digest);

@@ -14,7 +14,7 @@ use super::{Made, Outcome, build_options, contents, with_speed};
 use crate::{
     args::{Format, PlannedArgs, RegistryArgs, RunArgs, utf8},
     clients::Clients,
-    hint::Failure,
+    hint::{self, Failure},
     interrupt::interrupt,
     resolve::Output,
     ui,
@@ -47,8 +47,9 @@ pub(crate) struct BuildArgs {
 
 /// Builds. An interrupt before the sink exists leaves nothing; later, the sink removes what is unfinished.
 pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
     let output = Output::parse(&args.output)?;
-    let progress = ui::progress(args.run.progress);
+    let progress = ui::progress();
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let options = build_options(&args.run, Arc::clone(&progress));
     let connections = with_speed(&options, Clients::open(&args.registry, None)?.connections(&source));
@@ -59,7 +60,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     };
     let planned = tokio::select! {
         ready = ready => ready?,
-        () = interrupt() => return Ok(Outcome::Interrupted(None)),
+        () = interrupt() => return Ok(Outcome::Interrupted(hint::published(None))),
     };
     planned.check()?;
     super::warn(planned.flaws(), planned.plan(), false);
@@ -67,7 +68,6 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),
     };
-    let begun = Instant::now();
     let built = match planned.build_until(&*sink, &options, interrupt()).await {
         Ok(built) => built,
         Err(error) => return Outcome::of_run(error),

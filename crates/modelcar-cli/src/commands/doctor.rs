@@ -53,7 +53,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
         () = interrupt() => {
             // The check of the right to push opens an upload session, which `abandon` deletes.
             RegistrySink::new(repository, Vec::new()).abandon().await;
-            return Ok(Outcome::Interrupted(None));
+            return Ok(Outcome::Interrupted(String::new()));
         }
     };
     let has = |verdict| checks.iter().any(|check| check.verdict == verdict);

@@ -66,12 +66,12 @@ pub(crate) async fn run(args: DownloadArgs) -> Result<Outcome, Failure> {
     tokio::select! {
         outcome = bring(&args) => outcome,
         // What has arrived is kept: the same command goes on from there.
-        () = interrupt() => Ok(Outcome::Interrupted(None)),
+        () = interrupt() => Ok(Outcome::Interrupted("what was downloaded is kept: run the same command again to go on".to_owned())),
     }
 }
 
 async fn bring(args: &DownloadArgs) -> Result<Outcome, Failure> {
-    let (progress, begun) = (ui::progress(args.run.progress), Instant::now());
+    let (progress, begun) = (ui::progress(), Instant::now());
     let name = resolve::source(&args.source)?;
     let source = open(&name, &args.ca_file, &progress).await?;
     let layout = match args.layout {

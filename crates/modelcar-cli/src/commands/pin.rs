@@ -102,10 +102,11 @@ pub(super) fn name(image: &ImageRef) -> String {
 pub(super) fn none(manifests: &[Manifest], image: &ImageRef) -> Failure {
     let files: Vec<_> = manifests.iter().map(|manifest| format!("`{}`", manifest.name.display())).collect();
     let failure = Failure::say(format!("no reference to `{}` is in {}", name(image), files.join(", ")));
-    let failure = failure.hint(
-        "docs/pin.md lists the fields that are read; `modelcar pin` takes other places with --path, and references to \
-         another repository with --repository",
-    );
+    let failure = failure.hint(concat!(
+        docs!("pin.md"),
+        " lists the fields that are read; `modelcar pin` takes other places with --path, and references to another \
+             repository with --repository"
+    ));
     if manifests.iter().any(|manifest| manifest.text.contains("{{")) {
         return failure.hint(crate::hint::VALUES);
     }

@@ -88,12 +88,12 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     let image: Option<ImageRef> = image.transpose()?;
     let connection = Clients::open(&args.registry, image.as_ref().map(|image| (&args.login, image)))?;
     if let Some(file) = &args.check {
-        return lock_check::run(file, &connection, &ui::progress(args.progress), args.format).await;
+        return lock_check::run(file, &connection, &ui::progress(), args.format).await;
     }
     let source = args.source.as_deref().ok_or_else(|| Failure::say("no source is named"))?;
     let source = resolve::source(source)?;
     let connections = reuse::with_contents(&args.reuse, connection.connections(&source));
-    let progress = ui::progress(args.progress);
+    let progress = ui::progress();
     let mut contents = planned(source, &args.select, &args.base, &progress).await?;
     if args.output.is_some() {
         contents = contents.identified();
@@ -240,11 +240,11 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
     let _infallible = writeln!(text, "{:>5}  {:>10}  FILES", "LAYER", "SIZE");
     for (index, layer) in plan.layers().iter().enumerate() {
         if let Some(decided) = decided {
-            let _infallible = writeln!(text, "{index:>5}  {:>10}  {}", size(layer.size), decided.reason(index));
+            let _infallible = writeln!(text, "{:>5}  {:>10}  {}", index + 1, size(layer.size), decided.reason(index));
         }
         for (line, file) in layer.files.iter().take(LISTED_FILES).enumerate() {
             let (number, bytes) = match line {
-                0 if decided.is_none() => (index.to_string(), size(layer.size)),
+                0 if decided.is_none() => ((index + 1).to_string(), size(layer.size)),
                 _ => (String::new(), String::new()),
             };
             let _infallible =

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use clap::Args;
@@ -20,7 +21,7 @@ use super::{
     pin, reuse, with_speed,
 };
 use crate::{
-    args::{Format, LoginArgs, PlannedArgs, ProgressMode, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
+    args::{Format, LoginArgs, PlannedArgs, RegistryArgs, ReuseArgs, RunArgs, UploadArgs, utf8},
     clients::Clients,
     hint::Failure,
     interrupt::interrupt,
@@ -79,11 +80,12 @@ pub(crate) struct PushArgs {
 
 /// Pushes. All names are parsed before the first request, so that a typing mistake costs no time.
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
     // All names are read first: a mistake in one should cost no request.
     let image = resolve::target_behind(args.source.as_deref(), &args.image)?;
     let tags = resolve::tags(&args.tag)?;
     check_pins(&args.pin, &image)?;
-    let progress = ui::progress(args.run.progress);
+    let progress = ui::progress();
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let reuse = reuse::policy(&args.reuse)?;
     let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
@@ -109,12 +111,12 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     if let Some(file) = digest_file {
         file.write(&pushed.built.digest.to_string())?;
     }
-    ui::summary(args.run.progress, &made.source.to_string(), &pushed);
+    ui::summary(&made.source.to_string(), &pushed, begun.elapsed());
     let answer = match args.run.format {
         Format::Text => pushed.image.to_string(),
-        Format::Json => made.report(&pushed.built, pushed.elapsed, ("image", json!(pushed.image)))?,
+        Format::Json => made.report(&pushed.built, begun.elapsed(), ("image", json!(pushed.image)))?,
     };
-    Ok(match write_pins(&args.pin, &pushed.image, args.run.progress) {
+    Ok(match write_pins(&args.pin, &pushed.image) {
         Ok(()) => Outcome::Answer(answer),
         Err(failure) => Outcome::Late(answer, failure),
     })
@@ -138,7 +140,7 @@ fn each_has_references(manifests: &[Manifest], image: &ImageRef) -> Result<(), F
 
 /// Writes the digest into the manifests of `--pin`, as they are now. The image is published by then, and a failure says
 /// so.
-fn write_pins(files: &[PathBuf], image: &ImageRef, mode: ProgressMode) -> Result<(), Failure> {
+fn write_pins(files: &[PathBuf], image: &ImageRef) -> Result<(), Failure> {
     let write = || {
         let planned = manifests::plan(files, &PinTarget::new(image)?)?;
         each_has_references(&planned, image)?;
@@ -149,8 +151,8 @@ fn write_pins(files: &[PathBuf], image: &ImageRef, mode: ProgressMode) -> Result
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         failure.hint(format!("the image is pushed; pin it: `modelcar pin {image} {}`", names.join(" ")))
     })?;
-    for manifest in planned.iter().filter(|_| mode != ProgressMode::None) {
-        manifest.pinned.references.iter().for_each(|reference| ui::say(&pin::line(manifest, reference)));
+    for manifest in &planned {
+        manifest.pinned.references.iter().for_each(|reference| ui::note(&pin::line(manifest, reference)));
     }
     Ok(())
 }

@@ -29,12 +29,7 @@ struct ErrorDocument {
 impl Failure {
     /// Returns the failure as a JSON document.
     pub(crate) fn to_json(&self) -> String {
-        let mut texts: Vec<String> = self.act.iter().map(|act| one_line(act)).collect();
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*self.error);
-        while let Some(error) = next {
-            texts.push(one_line(&error.to_string()));
-            next = error.source();
-        }
+        let mut texts = self.texts();
         let of_push = |error: &PushError| (error.kind(), error.is_retryable());
         let known = self.error.downcast_ref().map(|error: &Error| (error.kind(), error.is_retryable()));
         let known = known.or_else(|| self.error.downcast_ref().map(of_push));

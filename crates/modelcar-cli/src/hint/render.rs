@@ -25,7 +25,7 @@ impl From<RenderError> for Failure {
             }
             RenderError::NoTokens => "raise --max-model-len",
             RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
-            RenderError::Template(_) => "docs/kserve.md lists the values that a template can use",
+            RenderError::Template(_) => concat!(docs!("kserve.md"), " lists the values that a template can use"),
             RenderError::Conflict(..) => "leave one of them out",
             _ => "this is a defect of modelcar, please report it",
         };

@@ -21,7 +21,10 @@ pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
              ./name"
         }
         SourceError::InvalidStore { .. } => {
-            "name the bucket and the folder in it; credentials are taken from the environment: see docs/stores.md"
+            concat!(
+                "name the bucket and the folder in it; credentials are taken from the environment: see ",
+                docs!("stores.md")
+            )
         }
         SourceError::EmptyStore { .. } => {
             "name the folder that holds the model's files, not a file in it; names are case-sensitive"

@@ -2,19 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    fmt::Write,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use modelcar_core::{
     progress::{Event, Progress},
     text::one_line,
 };
 
 use super::{
+    settings::columns,
     stderr::{say, warn},
-    words::{left_out, retrying},
+    words::{cut_middle, duration, left_out, rate, retrying, size, starts_over, time_left},
 };
 
 /// Progress bars: one row for each layer that is being sent, and the last row for the total.
@@ -28,14 +30,24 @@ pub(super) struct Bars {
     layers: Mutex<BTreeMap<usize, ProgressBar>>,
     /// The bar of the files of a directory, while they are hashed or fetched.
     files: Mutex<Option<ProgressBar>>,
+    /// When bytes of a layer moved last.
+    byte: Arc<Mutex<Instant>>,
+    /// Layers that are in place, and layers of the plan.
+    counted: Mutex<(usize, usize)>,
 }
+
+/// Time without a byte after which the last row says so, in place of the rate.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
+/// The part of a row's columns that the name of a layer takes.
+const NAME_PART: (usize, usize) = (2, 5);
 
 impl Bars {
     /// Makes the bars and draws them to `target`.
     pub(super) fn new(target: ProgressDrawTarget) -> Self {
         let screen = MultiProgress::with_draw_target(target);
         let total = screen.add(ProgressBar::new(0).with_style(style(BEFORE)));
-        Self { screen, total, layers: Mutex::default(), files: Mutex::default() }
+        let byte = Arc::new(Mutex::new(Instant::now()));
+        Self { screen, total, layers: Mutex::default(), files: Mutex::default(), byte, counted: Mutex::default() }
     }
 
     /// Lets the last row move by itself. Returns the screen, through which other lines must be written.
@@ -46,6 +58,27 @@ impl Bars {
 
     fn files(&self) -> MutexGuard<'_, Option<ProgressBar>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_byte(&self) {
+        *self.byte.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Returns the style of the last row, from the plan on.
+    fn total_style(&self) -> ProgressStyle {
+        let byte = Arc::clone(&self.byte);
+        style(TOTAL).with_key("speed", move |state: &ProgressState, row: &mut dyn Write| {
+            let silent = byte.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            let _infallible =
+                row.write_str(&speed(state.pos(), state.len().unwrap_or_default(), state.elapsed(), silent));
+        })
+    }
+
+    /// Counts a layer that is in place.
+    fn count_layer(&self) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.0 += 1;
+        self.total.set_prefix(format!("{}/{}", counted.0, counted.1));
     }
 
     fn count_files(&self, bytes: u64, what: &'static str) {
@@ -69,16 +102,29 @@ impl Bars {
 }
 
 /// Templates of the rows. Each fits into one row of the terminal: the bar itself takes what the other fields leave.
-const LAYER: &str = "  {msg:32!} {wide_bar} {bytes}/{total_bytes}";
+const LAYER: &str = "  {msg} {wide_bar} {bytes}/{total_bytes}";
 /// The files that are hashed or fetched.
 const FILES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
 /// The last row, before the image is planned.
 const BEFORE: &str = "{spinner} {msg} {elapsed}";
 /// The last row, from the plan on.
-const TOTAL: &str = "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+const TOTAL: &str = "{spinner} {msg} {prefix} {wide_bar} {bytes}/{total_bytes}{speed}";
 
 /// How often the last row moves.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Returns what stands behind the bytes of the last row: the average rate and the time that is left, as far as they are
+/// known, or how long no byte has moved.
+fn speed(done: u64, all: u64, time: Duration, silent: Duration) -> String {
+    if silent >= SILENT_AFTER && done < all {
+        return format!(" no byte for {}", duration(silent));
+    }
+    let left = time_left(done, all, time).map(|left| format!(" {left}")).unwrap_or_default();
+    match rate(done, time) {
+        0 => String::new(),
+        rate => format!(" {}/s{left}", size(rate)),
+    }
+}
 
 /// Returns the style of a template. A template with an error would give indicatif's own style instead.
 fn style(template: &str) -> ProgressStyle {
@@ -100,8 +146,11 @@ impl Progress for Bars {
                     bar.finish_and_clear();
                 }
             }
-            Event::Planned { bytes, .. } => {
-                self.total.set_style(style(TOTAL));
+            Event::Planned { layers, bytes } => {
+                self.counted.lock().unwrap_or_else(PoisonError::into_inner).1 = *layers;
+                self.total.set_prefix(format!("0/{layers}"));
+                self.total.set_style(self.total_style());
+                self.note_byte();
                 self.total.set_length(*bytes);
                 // Planning and hashing are not part of the rate.
                 self.total.reset_elapsed();
@@ -109,11 +158,14 @@ impl Progress for Bars {
             }
             Event::LeftOut { files, bytes } => say(&left_out(*files, *bytes)),
             Event::LayerStarted { layer, title, size } => {
-                let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(one_line(title));
+                let width = columns() * NAME_PART.0 / NAME_PART.1;
+                let name = format!("{:<width$}", cut_middle(&one_line(title), width));
+                let bar = ProgressBar::new(*size).with_style(style(LAYER)).with_message(name);
                 let bar = self.screen.insert_before(&self.total, bar);
                 self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(*layer, bar);
             }
             Event::LayerAdvanced { layer, bytes } => {
+                self.note_byte();
                 self.total.inc(*bytes);
                 self.with_layer(*layer, |bar| bar.inc(*bytes));
             }
@@ -122,17 +174,23 @@ impl Progress for Bars {
                     self.total.set_position(self.total.position().saturating_sub(bar.position()));
                     bar.set_position(0);
                 });
-                warn(&format!("layer {layer} starts over: {reason}"));
+                warn(&starts_over(*layer, reason));
             }
             // Counted as moved, it would falsify the rate and the time left.
             Event::LayerReused { size, .. } => {
                 self.total.set_length(self.total.length().unwrap_or_default().saturating_sub(*size));
+                self.count_layer();
             }
-            Event::LayerDone { layer, .. } => self.end_layer(*layer),
+            Event::LayerDone { layer, .. } => {
+                self.end_layer(*layer);
+                self.count_layer();
+            }
             Event::Published { .. } => self.total.finish_and_clear(),
             Event::Warning { message } => warn(message),
             Event::Phase { phase } => self.total.set_message(phase.to_string()),
-            Event::Retrying { what, attempt, wait, reason } => say(&retrying(what, *attempt, *wait, reason)),
+            Event::Retrying { what, attempt, attempts, wait, reason } => {
+                say(&retrying(what, (*attempt, *attempts), *wait, reason));
+            }
             _ => {}
         }
     }
@@ -140,10 +198,10 @@ impl Progress for Bars {
 
 #[cfg(test)]
 mod tests {
-    use std::{io, sync::Arc};
+    use std::io;
 
     use indicatif::TermLike;
-    use modelcar_core::Digest;
+    use modelcar_core::{Digest, progress::Phase};
 
     use super::*;
 
@@ -196,6 +254,7 @@ mod tests {
         bars.report(&Event::HashStarted { files: 2, bytes: LAYER_BYTES });
         bars.report(&Event::HashAdvanced { bytes: 1 << 20 });
         bars.report(&Event::HashDone);
+        bars.report(&Event::Phase { phase: Phase::Layers });
         bars.report(&Event::Planned { layers: 1, bytes: LAYER_BYTES });
         let title = "model-00001-of-00002.safetensors and more that finds no room".to_owned();
         bars.report(&Event::LayerStarted { layer: 0, title, size: LAYER_BYTES });
@@ -203,11 +262,20 @@ mod tests {
             bars.report(&Event::LayerAdvanced { layer: 0, bytes: LAYER_BYTES / 11 });
         }
         let rows = screen.0.lock().unwrap().clone();
-        for said in ["hashing the files", "model-00001-of-00002.safetensors ", "left"] {
+        for said in ["hashing the files", "model-0… more that finds no room ", "move the layers 0/1", "iB/s"] {
             assert!(rows.iter().any(|row| row.contains(said)), "{said}: {rows:#?}");
         }
         let wide: Vec<_> = rows.iter().filter(|row| row.chars().count() > 80).collect();
         assert!(wide.is_empty(), "{wide:#?}");
+    }
+
+    #[test]
+    fn the_last_row_tells_what_is_known() {
+        let seconds = Duration::from_secs;
+        assert_eq!(speed(0, 100, seconds(0), seconds(0)), "");
+        assert_eq!(speed(10 << 20, 100 << 20, seconds(2), seconds(0)), " 5.0 MiB/s");
+        assert_eq!(speed(50 << 20, 100 << 20, seconds(10), seconds(0)), " 5.0 MiB/s 10 s left");
+        assert_eq!(speed(50 << 20, 100 << 20, seconds(50), seconds(40)), " no byte for 40 s");
     }
 
     #[test]

@@ -45,9 +45,9 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 #[non_exhaustive]
 pub enum LayerError {
     /// The source failed. The kind is that of the source's error, and the source has retried already.
-    #[error("make layer {layer} (`{title}`)")]
+    #[error("make layer {} (`{title}`)", layer + 1)]
     Source {
-        /// Number of the layer in the plan, from 0.
+        /// Number of the layer in the plan, from 0. Texts count layers from 1.
         layer: usize,
         /// The files that the layer holds, as the plan words it.
         title: String,
@@ -67,9 +67,9 @@ pub enum LayerError {
         size: u64,
     },
     /// The source gave fewer or more bytes than it had listed.
-    #[error("layer {layer} (`{title}`) got {actual} bytes, expected {expected}")]
+    #[error("layer {} (`{title}`) got {actual} bytes, expected {expected}", layer + 1)]
     WrongSize {
-        /// Number of the layer in the plan, from 0.
+        /// Number of the layer in the plan, from 0. Texts count layers from 1.
         layer: usize,
         /// The files that the layer holds, as the plan words it.
         title: String,
@@ -80,9 +80,9 @@ pub enum LayerError {
         actual: u64,
     },
     /// The reader dropped the stream of bytes before its end, so that nothing is known of the layer.
-    #[error("layer {layer} (`{title}`) was not read to its end")]
+    #[error("layer {} (`{title}`) was not read to its end", layer + 1)]
     Unfinished {
-        /// Number of the layer in the plan, from 0.
+        /// Number of the layer in the plan, from 0. Texts count layers from 1.
         layer: usize,
         /// The files that the layer holds, as the plan words it.
         title: String,
@@ -192,7 +192,7 @@ impl LayerBlob {
 
 impl Blob for LayerBlob {
     fn title(&self) -> String {
-        format!("layer {} (`{}`)", self.index, self.layer.title())
+        format!("layer {} (`{}`)", self.index + 1, self.layer.title())
     }
 
     fn size(&self) -> u64 {

@@ -137,7 +137,7 @@ async fn a_source_that_breaks_or_ends_early_seals_nothing() {
     let short = memory(&[("only", "seven b")], 4);
     let (bytes, _) = drain(LayerBlob { source: Arc::new(short), ..layer }.open()).await;
     let told = bytes.unwrap_err().to_string();
-    assert_eq!(told, "layer 0 (`only`) got 2557 bytes, expected 2560");
+    assert_eq!(told, "layer 1 (`only`) got 2557 bytes, expected 2560");
 }
 
 #[tokio::test]
