@@ -38,6 +38,9 @@ const MAX_JSON_BYTES: usize = 32 << 20;
 const JSON_STEP_BYTES: usize = 4 << 20;
 /// Longest time for a whole document, as a multiple of [`HubOptions::stall_timeout`].
 const JSON_STALLS: u32 = 5;
+/// Lowest accepted rate of a document, in bytes per second, once half of [`HubOptions::stall_timeout`] is over. A server
+/// that sends a byte now and then is never silent.
+const JSON_RATE_MIN: u64 = 1024;
 
 /// An HTTP client of the Hub or of a mirror.
 #[derive(Debug)]
@@ -238,7 +241,8 @@ impl Hub {
     /// Reads the body of a JSON document, within the limits of size and time.
     async fn read_json(&self, url: &Url, mut response: Response, asked: &Asked<'_>) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
-        let end = Instant::now() + self.stall * JSON_STALLS;
+        let begun = Instant::now();
+        let end = begun + self.stall * JSON_STALLS;
         loop {
             let chunk = match timeout_at(end, timeout(self.stall, response.chunk())).await {
                 Err(_) => {
@@ -250,6 +254,12 @@ impl Hub {
                 Ok(Ok(Ok(None))) => return Ok(body),
                 Ok(Ok(Ok(Some(chunk)))) => chunk,
             };
+            let spent = begun.elapsed();
+            let least = spent.as_secs() * JSON_RATE_MIN;
+            if spent > self.stall / 2 && ((body.len() + chunk.len()) as u64) < least {
+                let reason = format!("the answer is not whole after {} s, it comes too slowly", spent.as_secs());
+                return Err(Fault::fatal(self.protocol(url, asked, reason)));
+            }
             if body.len() + chunk.len() > MAX_JSON_BYTES {
                 let reason = format!("a page of its listing is larger than {} MiB", MAX_JSON_BYTES >> 20);
                 return Err(Fault::fatal(refused(asked.repo, reason)));
