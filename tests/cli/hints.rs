@@ -36,6 +36,37 @@ fn an_image_that_is_read_is_neither_base_nor_output() {
 }
 
 #[test]
+fn an_image_is_no_source_and_the_hint_says_what_moves_images() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    env.answer(&["build", MODEL, "--base", "scratch", "--output", "oci:built"]);
+    let copy = "skopeo copy --all --preserve-digests oci:";
+    for source in ["built", "./built", "oci:built", "oci:./built"] {
+        env.advises(
+            &["push", source, &image, "--base", "scratch"],
+            &["is an image, not a model", copy],
+            &["owner/name"],
+        );
+    }
+    let export = ["is an image, not a model", "crane export"];
+    env.advises(&["download", &image, "out"], &export, &["owner/name"]);
+    env.advises(&["download", "Qwen2.5", "out"], &["a model is written owner/name"], &["crane"]);
+}
+
+#[test]
+fn a_digest_file_is_emptied_by_a_push_that_fails_at_once() {
+    let env = Env::new();
+    let file = env.dir.path().join("digest");
+    for args in [&["./none", "--base", "oci:"][..], &["Qwen2.5"], &[MODEL, "--pin", "none.yaml"]] {
+        fs::write(&file, "sha256:old").unwrap();
+        let image = env.image("a/b:v1");
+        let args = [&["push", args[0], &image, "--digest-file", "digest"][..], &args[1..]].concat();
+        env.refused(&args, &["error: "]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "", "{args:?}");
+    }
+}
+
+#[test]
 fn a_page_that_refuses_an_upload_is_a_firewall_and_not_a_missing_right() {
     let env = Env::new();
     let page = RegistryAction::Status {
@@ -171,7 +202,7 @@ fn a_base_that_is_none_says_what_one_is() {
     tiny_model().write_to(&env.dir.path().join("model")).unwrap();
     env.answer(&["build", "./model", "--base", "scratch", "--output", "oci:lay"]);
     env.answer(&["build", "./model", "--base", "scratch", "--output", "oci-archive:lay.tar"]);
-    let forms = "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch";
+    let forms = "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME], binary:PATH";
     for (base, said) in [
         ("nope", forms),
         ("./lay", "an image layout is written oci:./lay"),

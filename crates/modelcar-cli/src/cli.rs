@@ -25,7 +25,7 @@ fn after() -> String {
 
 /// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
 ///
-/// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 130 interrupted.
+/// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 3 a pod waits (check), 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
 #[command(after_long_help = after())]
@@ -117,8 +117,8 @@ pub(crate) enum Command {
     /// Check pods: are they Ready, why not, and how did KServe inject the model
     ///
     /// Reads the JSON that kubectl prints: pods, deployments, or a list with their events. Exit status: 0 every pod that
-    /// should serve the model is Ready and nothing else is wrong, 1 a pod is not Ready or something fails, 2 nothing could
-    /// be checked. A manifest, and the answer of a dry run, is judged by the injection alone.
+    /// should serve the model is Ready and nothing else is wrong, 1 a pod fails or serves another image, 2 nothing could be
+    /// checked, 3 a pod waits for something. A manifest, and the answer of a dry run, is judged by the injection alone.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
     /// Print the script by which a shell completes commands, options and values

@@ -336,7 +336,10 @@ fn layer_hints(error: &LayerError) -> Vec<String> {
 fn base_image_hints(error: &BaseError) -> Vec<String> {
     match error {
         BaseError::Reference(_) | BaseError::InvalidText { .. } => {
-            vec!["a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME] or scratch; a folder is written oci:DIR".to_owned()]
+            vec![
+                "a base is REGISTRY/REPOSITORY:TAG, oci:DIR[:NAME], binary:PATH (a static busybox) or scratch"
+                    .to_owned(),
+            ]
         }
         BaseError::Registry(error) => base_hints(error),
         BaseError::NoPlace { .. } => vec![OTHER_BASES.to_owned()],

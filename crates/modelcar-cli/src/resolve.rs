@@ -31,14 +31,46 @@ pub(crate) fn source(text: &str) -> Result<SourceRef, Failure> {
             Err(Failure::say(format!("`{text}` is a path here and may be a model on the Hub"))
                 .hint(format!("write ./{text} for the directory or {SCHEME}{text} for the model")))
         } else {
-            Ok(SourceRef::Dir(text.into()))
+            no_layout(Path::new(text)).map(|()| SourceRef::Dir(text.into()))
         };
     }
     let model = pasted(text)?;
-    match model.as_deref().unwrap_or(text).parse()? {
-        SourceRef::Other(name) => Err(SourceError::Unknown(name).into()),
-        source => Ok(source),
+    let name = model.as_deref().unwrap_or(text);
+    match name.parse() {
+        Ok(SourceRef::Dir(dir)) => no_layout(&dir).map(|()| SourceRef::Dir(dir)),
+        Ok(SourceRef::Other(name)) => Err(image(&name).unwrap_or_else(|| SourceError::Unknown(name).into())),
+        Ok(source) => Ok(source),
+        Err(error) => Err(image(name).unwrap_or_else(|| error.into())),
     }
+}
+
+/// Returns the failure for a SOURCE that is no model but an image.
+fn image(name: &str) -> Option<Failure> {
+    if let Some(dir) = name.strip_prefix("oci:").or_else(|| name.strip_prefix("oci-archive:")) {
+        return Some(layout(name, dir));
+    }
+    let host = name.split('/').next().unwrap_or_default();
+    let is_image = name.contains('/') && host.contains(['.', ':']) && name.parse::<ImageRef>().is_ok();
+    is_image.then(|| {
+        Failure::say(format!("`{name}` is an image, not a model"))
+            .hint(format!("`crane export {name} - | tar -x models` writes the files of the model in an image"))
+    })
+}
+
+/// Refuses a folder that is an image layout: its blobs would be packed as if they were a model.
+fn no_layout(dir: &Path) -> Result<(), Failure> {
+    let name = dir.display().to_string();
+    if dir.join("oci-layout").is_file() && dir.join("index.json").is_file() {
+        Err(layout(&name, &name))
+    } else {
+        Ok(())
+    }
+}
+
+fn layout(text: &str, dir: &str) -> Failure {
+    Failure::say(format!("`{text}` is an image, not a model")).hint(format!(
+        "copy the image as it is: `skopeo copy --all --preserve-digests oci:{dir} docker://REGISTRY/REPOSITORY:TAG`"
+    ))
 }
 
 /// Hosts whose pages people copy the address of.

@@ -81,14 +81,15 @@ pub(crate) struct PushArgs {
 /// Pushes. All names are parsed before the first request, so that a typing mistake costs no time.
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let begun = Instant::now();
-    // All names are read first: a mistake in one should cost no request.
+    // The file comes first: whatever fails after it leaves no digest of an earlier push.
+    let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
+    // All names are read before the first request: a mistake in one should cost none.
     let image = resolve::target_behind(args.source.as_deref(), &args.image)?;
     let tags = resolve::tags(&args.tag)?;
     check_pins(&args.pin, &image)?;
     let progress = ui::progress();
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let reuse = reuse::policy(&args.reuse)?;
-    let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let options = build_options(&args.run, progress);
     let connections = with_speed(&options, reuse::with_contents(&args.reuse, connection.connections(&source)));

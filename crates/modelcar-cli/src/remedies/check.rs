@@ -185,6 +185,19 @@ fn wait(pod: &PodReport, what: &Wait) -> Option<String> {
         Wait::Unschedulable { replaces: Some(_), .. } => "let the rollout stop the old pod first: `modelcar render \
                                                           --deployment-strategy recreate`, or maxSurge 0; or add a node"
             .to_owned(),
+        Wait::Unschedulable { said, .. } if said.contains("persistentvolumeclaim") => {
+            format!("create the claim that the pod names, or take its volume out: `kubectl get pvc{}`", namespace(pod))
+        }
+        Wait::Unschedulable { said, .. } if !said.contains("Insufficient") && said.contains("node affinity/selector") => {
+            "give a node the labels that the pod asks for (`kubectl get nodes --show-labels`), or ask for others: `modelcar \
+             render --node-selector`, `--gpu-type`"
+                .to_owned()
+        }
+        Wait::Unschedulable { said, .. } if !said.contains("Insufficient") && said.contains("untolerated taint") => {
+            "let the pod tolerate the taint: `modelcar render --toleration KEY=VALUE:EFFECT` (`kubectl describe node` lists \
+             taints)"
+                .to_owned()
+        }
         Wait::Unschedulable { .. } => {
             "give the scheduler a node that has what the pod requests (`kubectl describe node`), or request less: `modelcar \
              render --gpus`, `--cpu`, `--memory`"

@@ -235,6 +235,8 @@ async fn replay(
     if let Some(first) = wrong.next() {
         return Err(PushError::OtherFiles { name: source.name, first, others: wrong.len() }.into());
     }
+    // The image is the one of the lock file, wherever the bytes come from.
+    let source = OpenSource { name: lock.source, ..source };
     // Whoever made the lock file was told of its flaws.
     let (plan, flaws) = (lock.plan, Vec::new());
     Ok(PlannedImage { source, base, plan, described: true, flaws, allows_broken: true, progress })

@@ -81,10 +81,14 @@ impl<'a> Tried<'a> {
             seen.push(name);
             let Some(wish) = self.request(name) else { continue };
             told.push(format!(". The pod requests {name}: {wish}"));
+            // Every node has these. A document in which a node lacks them was shortened, and tells nothing about the node.
+            let is_on_every_node = matches!(name, "cpu" | "memory" | "ephemeral-storage");
             let have = |node: &Node| {
-                format!("`{}` has {}", node.name, node.allocatable.get(name).map_or_else(|| "0".to_owned(), quantity))
+                let none = (!is_on_every_node).then(|| "0".to_owned());
+                let amount = node.allocatable.get(name).map(quantity).or(none)?;
+                Some(format!("`{}` has {amount}", node.name))
             };
-            let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).map(have).collect();
+            let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).filter_map(have).collect();
             if !nodes.is_empty() {
                 told.push(format!("; of the nodes {}", nodes.join(", ")));
             }
