@@ -314,3 +314,19 @@ fn items(tree: &str) -> Vec<&str> {
     }
     items
 }
+
+#[test]
+fn recipes_name_the_default_base() {
+    let known = fs::read_to_string(workspace().join("crates/modelcar-core/src/base/known.rs")).unwrap();
+    let digest = known.split('"').find(|text| text.starts_with("sha256:")).unwrap();
+    for entry in fs::read_dir(workspace().join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let recipe = fs::read_to_string(&path).unwrap();
+        for line in recipe.lines().filter(|line| line.contains("busybox:")) {
+            assert!(line.contains(digest), "{}: {line}", path.display());
+        }
+    }
+}

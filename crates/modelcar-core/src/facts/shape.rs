@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, flaw::Flaw};
 use crate::{
     source::SourceFile,
-    weights::{Format, WeightName, sets, split},
+    weights::{Format, WeightName, is_in_checkpoint, sets, split},
 };
 
 /// Endings that download programs give to a file that is not complete.
@@ -18,7 +18,7 @@ pub(super) fn flaws(all: &[&SourceFile]) -> Vec<Flaw> {
         return vec![Flaw::CacheFolder { snapshot }];
     }
     let mut flaws: Vec<Flaw> = missing_shards(all);
-    flaws.extend(nested(all).map(|folder| Flaw::NestedModel { folder }));
+    flaws.extend(nested(all).or_else(|| last_checkpoint(all)).map(|folder| Flaw::NestedModel { folder }));
     let partial = |file: &&&SourceFile| PARTIAL.iter().any(|ending| file.path.as_str().ends_with(ending));
     flaws.extend(all.iter().filter(partial).take(1).map(|file| Flaw::PartialDownload { file: file.path.clone() }));
     if !all.iter().any(|file| files::may_hold_weights(file)) {
@@ -76,6 +76,23 @@ fn nested(all: &[&SourceFile]) -> Option<String> {
     (has_config && folders.iter().all(inside)).then(|| (*folder).to_owned())
 }
 
+/// Returns the folder of the last checkpoint of a training, when all weights are in checkpoints: what a trainer writes
+/// beside a configuration of its own, before the model itself is saved.
+fn last_checkpoint(all: &[&SourceFile]) -> Option<String> {
+    let is_weights =
+        |file: &&&SourceFile| WeightName::parse(&file.path).is_some_and(|name| name.format <= Format::Gguf);
+    let folders: BTreeSet<(u64, &str)> = all
+        .iter()
+        .filter(is_weights)
+        .map(|file| {
+            let folder = split(file.path.as_str()).0;
+            let step = folder.rsplit(['-', '_']).next().and_then(|step| step.parse().ok()).unwrap_or(u64::MAX);
+            is_in_checkpoint(&file.path).then_some((step, folder))
+        })
+        .collect::<Option<_>>()?;
+    folders.last().map(|(_, folder)| (*folder).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +120,11 @@ mod tests {
                 &["the model lies in the folder `final`; servers look for it one level above"],
             ),
             (&["a/config.json", "a/model.safetensors", "b/config.json", "b/model.safetensors"], &[]),
+            (
+                &["config.json", "checkpoint-500/model.safetensors", "checkpoint-1000/model.safetensors"],
+                &["the model lies in the folder `checkpoint-1000`; servers look for it one level above"],
+            ),
+            (&["config.json", "model.safetensors", "checkpoint-500/model.safetensors"], &[]),
             (&["model_index.json", "unet/config.json", "unet/model.safetensors"], &[]),
             (&["config.json"], &["no file holds weights"]),
             (

@@ -21,6 +21,7 @@ pub(crate) use self::{
     index::{Indexed, indexed},
     name::{Format, WeightName, split},
     set::{WeightSet, sets},
+    training::is_in_checkpoint,
 };
 use crate::{ModelPath, path::is_projector, source::SourceFile};
 

@@ -19,7 +19,7 @@ pub(super) fn is_state(path: &ModelPath) -> bool {
 
 /// Returns whether a file is in the folder of a checkpoint (`checkpoint-500`), which holds the whole model as of some
 /// step of the training.
-pub(super) fn is_in_checkpoint(path: &ModelPath) -> bool {
+pub(crate) fn is_in_checkpoint(path: &ModelPath) -> bool {
     in_folder(path, |folder| {
         let step = folder.strip_prefix("checkpoint-").or_else(|| folder.strip_prefix("checkpoint_"));
         folder == "last-checkpoint" || step.is_some_and(is_number)
