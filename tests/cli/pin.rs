@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use modelcar_testkit::Auth;
+
 use super::*;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -37,6 +39,19 @@ impl Env {
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    /// Has the registry ask for a login, which a helper gives that runs `script` first: something that happens after a
+    /// push has checked its files, and before it ends.
+    fn log_in_by(&mut self, script: &str) {
+        self.registry =
+            FakeRegistry::start_blocking(RegistryConfig { auth: Auth::basic("u", "p"), ..RegistryConfig::default() });
+        let helper = self.write(
+            "docker-credential-test",
+            &format!("#!/bin/sh\n{script}\necho '{{\"Username\":\"u\",\"Secret\":\"p\"}}'\n"),
+        );
+        fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).unwrap();
+        self.write(".docker/config.json", r#"{"credsStore":"test"}"#);
     }
 
     /// Runs `pin` and returns status, stdout and stderr.
@@ -231,12 +246,13 @@ fn a_push_that_can_not_pin_uploads_nothing() {
 
 #[test]
 fn a_pin_that_fails_after_the_push_leaves_the_answer() {
-    let env = Env::new();
+    let mut env = Env::new();
+    env.log_in_by("echo 'storageUri: s3://elsewhere' >a.yaml");
     let tagged = env.image("a/m:v1");
     env.write("a.yaml", &format!("storageUri: oci://{tagged}\n"));
-    // The digest's file is emptied when the push begins: it takes the manifest's place after the check.
-    let args = ["push", MODEL, &tagged, "--base", "scratch", "--pin", "a.yaml", "--digest-file", "a.yaml"];
-    let output = env.run(&args);
+    let path = format!("{}:/usr/bin:/bin", env.dir.path().display());
+    let mut push = env.command(&["push", MODEL, &tagged, "--base", "scratch", "--pin", "a.yaml"]);
+    let output = push.env("PATH", path).output().unwrap();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     let answer = stdout.strip_suffix('\n').unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -244,4 +260,20 @@ fn a_pin_that_fails_after_the_push_leaves_the_answer() {
     assert!(stderr.contains("error: no reference to") && stderr.contains("is in `a.yaml`"), "{stderr}");
     assert!(stderr.contains(&format!("the image is pushed; pin it: `modelcar pin {answer} a.yaml`")), "{stderr}");
     assert_eq!(env.registry.tags().len(), 1);
+    assert_eq!(env.read("a.yaml"), "storageUri: s3://elsewhere\n");
+}
+
+#[test]
+fn a_manifest_is_not_the_file_of_the_digest() {
+    let env = Env::new();
+    let tagged = env.image("a/m:v1");
+    let manifest = format!("storageUri: oci://{tagged}\n");
+    let path = env.write("a.yaml", &manifest);
+    symlink(&path, env.dir.path().join("link.yaml")).unwrap();
+    fs::hard_link(&path, env.dir.path().join("hard.yaml")).unwrap();
+    for file in ["a.yaml", "./a.yaml", "link.yaml", "hard.yaml"] {
+        let args = ["push", MODEL, &tagged, "--base", "scratch", "--pin", "a.yaml", "--digest-file", file];
+        env.refused(&args, &["--digest-file and --pin name the same file", "hint: name another file"]);
+        assert_eq!(env.read("a.yaml"), manifest);
+    }
 }

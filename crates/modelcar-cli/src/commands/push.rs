@@ -4,8 +4,9 @@
 //! upload sessions.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -82,7 +83,7 @@ pub(crate) struct PushArgs {
 pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     // The file comes first: whatever fails after it leaves no digest of an earlier push.
-    let digest_file = args.digest_file.as_deref().map(DigestFile::open).transpose()?;
+    let digest_file = args.digest_file.as_deref().map(|path| DigestFile::open(path, &args.pin)).transpose()?;
     // All names are read before the first request: a mistake in one should cost none.
     let image = resolve::target_behind(args.source.as_deref(), &args.image)?;
     let tags = resolve::tags(&args.tag)?;
@@ -166,8 +167,17 @@ fn write_pins(files: &[PathBuf], image: &ImageRef) -> Result<(), Failure> {
 struct DigestFile<'a>(&'a Path, File);
 
 impl<'a> DigestFile<'a> {
-    /// Opens and empties the file.
-    fn open(path: &'a Path) -> Result<Self, Failure> {
+    /// Opens and empties the file, which must be none of `manifests`.
+    fn open(path: &'a Path, manifests: &[PathBuf]) -> Result<Self, Failure> {
+        let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+        let held = inode(path);
+        if held.is_some() && manifests.iter().any(|manifest| inode(manifest) == held) {
+            return Err(Failure::say(format!(
+                "--digest-file and --pin name the same file, `{}`: the digest would replace the manifest",
+                path.display()
+            ))
+            .hint("name another file with --digest-file"));
+        }
         File::create(path).map(|file| Self(path, file)).map_err(|error| Self::failed(path, error))
     }
 
