@@ -65,7 +65,10 @@ fn each_line_is_an_event_with_the_fields_of_the_page() {
     let env = Env::new();
     let page = described();
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let schema = super::json::strict_schema("event");
     for event in all(&env) {
+        let errors: Vec<String> = schema.iter_errors(&event).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{event}");
         let event = event.as_object().unwrap();
         let fields =
             event.iter().filter(|(key, value)| !["event", "seconds"].contains(&key.as_str()) && !value.is_null());

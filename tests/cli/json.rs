@@ -1,10 +1,17 @@
-//! The JSON answers against their description, `docs/json.md`.
+//! The JSON answers against their description, `docs/json.md`, and their schemas, `docs/schemas`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::LazyLock,
+};
 
 use super::*;
 
 /// Real answers of every command, by the command's heading in the description.
+static ANSWERS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| answers(&Env::new()));
+
+/// Gets an answer of every command.
 fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     let image = env.image("a/b:v1");
     let base = env.image("base/tools:v1");
@@ -169,8 +176,8 @@ fn described(page: &str) -> BTreeMap<&str, BTreeSet<String>> {
 fn the_page_lists_the_fields_that_answers_have() {
     let page = described(include_str!("../../docs/json.md"));
     let mut real: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (heading, document) in answers(&Env::new()) {
-        fields(&document, "", real.entry(heading).or_default());
+    for (heading, document) in &*ANSWERS {
+        fields(document, "", real.entry(heading).or_default());
     }
     let mut wrong = Vec::new();
     for heading in page.keys().chain(real.keys()).collect::<BTreeSet<_>>() {
@@ -180,6 +187,43 @@ fn the_page_lists_the_fields_that_answers_have() {
         wrong.extend(page.difference(real).map(|field| format!("{heading}: {field} is in no answer")));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Reads the schema of `docs/schemas`, and makes it refuse what it does not describe, which a later release may add.
+pub(super) fn strict_schema(name: &str) -> jsonschema::Validator {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas");
+    let mut schema: Value = serde_json::from_slice(&fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
+    schema["unevaluatedProperties"] = json!(false);
+    // A part that a variant takes in describes only some of the fields.
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let taken_in: BTreeSet<String> =
+        variants.filter_map(|variant| Some(variant["$ref"].as_str()?.rsplit_once('/')?.1.to_owned())).collect();
+    let parts = schema.get_mut("$defs").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, part) in parts.filter(|(name, part)| !taken_in.contains(*name) && part.get("properties").is_some()) {
+        part["unevaluatedProperties"] = json!(false);
+    }
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn every_answer_fits_its_schema() {
+    let page = include_str!("../../docs/json.md");
+    for (heading, document) in &*ANSWERS {
+        let section = page.split_once(&format!("\n## {heading}\n\n")).unwrap().1;
+        let name = section.split_once("(schemas/").and_then(|(_, rest)| rest.split_once(".json)")).unwrap().0;
+        let mut document = document.clone();
+        if *heading == "plan" {
+            document["plan"] = document["lock"]["plan"].clone();
+            let errors: Vec<String> =
+                strict_schema("lock").iter_errors(&document["lock"]).map(|e| e.to_string()).collect();
+            assert_eq!(errors, [""; 0]);
+        }
+        let schema = strict_schema(name);
+        let errors: Vec<String> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{heading}: {document}");
+        document["other"] = json!(1);
+        assert!(!schema.is_valid(&document), "{heading}: a field that the schema lacks");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
-mod document;
+pub(crate) mod document;
 mod kind;
 mod pin;
 mod render;

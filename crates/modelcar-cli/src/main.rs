@@ -24,6 +24,8 @@ mod outcome;
 mod reference_tests;
 mod remedies;
 mod resolve;
+#[cfg(test)]
+mod schema_tests;
 mod ui;
 mod variables;
 

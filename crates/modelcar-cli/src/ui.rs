@@ -3,7 +3,7 @@
 mod bars;
 mod beat;
 mod color;
-mod events;
+pub(crate) mod events;
 mod lines;
 mod quiet;
 mod settings;

@@ -188,9 +188,25 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Implements serde's traits for types whose JSON is their text: a string that `Display` writes and `FromStr` parses.
+/// Implements serde's traits for types whose JSON is their text: a string that `Display` writes and `FromStr` parses. In a
+/// JSON schema they are strings too, of the pattern where one is named.
 macro_rules! serde_as_text {
-    ($($type:ty),+) => {$(
+    ($($type:ty $(= $pattern:literal)?),+) => {$(
+        #[cfg(feature = "schemars")]
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string" $(, "pattern": $pattern)?})
+            }
+        }
+
         impl Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -207,7 +223,7 @@ macro_rules! serde_as_text {
 }
 pub(crate) use serde_as_text;
 
-serde_as_text!(Digest, ContentId);
+serde_as_text!(Digest = "^sha256:[0-9a-f]{64}$", ContentId = "^(sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40})$");
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use crate::{
 
 /// An image.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
     /// Digest of the index, or of the manifest of an image without one.
@@ -30,6 +31,7 @@ pub struct Inspection {
 
 /// A manifest that an index lists and that is not there: nodes of its platform can't pull the image.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct MissingManifest {
     /// The platform, as far as the index states it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,7 @@ pub struct MissingManifest {
 
 /// One platform's manifest.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InspectedManifest {
     /// The platform that the index states, else the one in the config; `unknown/unknown` for an artifact.
@@ -52,6 +55,7 @@ pub struct InspectedManifest {
 
 /// One layer.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InspectedLayer {
     /// Digest of the layer.

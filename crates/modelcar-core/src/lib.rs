@@ -15,7 +15,8 @@
 //! future stops its work; what that leaves behind is said where the future is made.
 //!
 //! Features that are on by default: `push` (what this page shows), `hub`, `registry`, and `gcp` for Google's Application
-//! Default Credentials. `object-store` adds folders in S3 and Google Cloud Storage as sources. Without any of them the library plans, and builds and reads image layouts, and brings no HTTP client.
+//! Default Credentials. `object-store` adds folders in S3 and Google Cloud Storage as sources, and `schemars` JSON schemas of what becomes
+//! JSON. Without any of them the library plans, and builds and reads image layouts, and brings no HTTP client.
 //!
 //! The library prints nothing and reads neither environment nor home; whoever calls it decides what to tell it.
 

@@ -62,6 +62,7 @@ impl Default for BuildOptions {
 
 /// An image that is published.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Built {
     /// Digest of the index: the digest that pins the image.
@@ -78,6 +79,7 @@ pub struct Built {
 
 /// The manifest of one platform.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BuiltManifest {
     /// The platform that the manifest is for.
@@ -90,6 +92,7 @@ pub struct BuiltManifest {
 
 /// A weight layer of the image.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BuiltLayer {
     /// Digest of the layer.

@@ -22,6 +22,7 @@ const STEP_GIB: u64 = 10;
 
 /// The bytes of an image, as they travel and as they lie on a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageBytes {
     /// Bytes of all layer blobs: what the registry keeps and the node downloads.
@@ -56,6 +57,7 @@ impl ImageBytes {
 
 /// Bytes on a node's disk under one configuration of its container runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DiskUse {
     /// While the image is pulled.
@@ -66,6 +68,7 @@ pub struct DiskUse {
 
 /// What an image takes on a node, by container runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeDisk {
     /// The image.
@@ -82,6 +85,7 @@ pub struct NodeDisk {
 
 /// A boot disk for GKE, with the figures that lead to it. All are in GiB, the unit of `--disk-size`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BootDisk {
     /// Size to ask for.

@@ -4,15 +4,15 @@ use std::{fmt::Write, sync::Arc};
 
 use clap::Args;
 use modelcar_core::{
-    ImageRef, Tag,
-    base::{BaseImage, BaseRef, KnownBase, OpenBase, PlaceFailure, copy_image},
+    Digest, ImageRef, Tag,
+    base::{BaseImage, BasePlatform, BaseRef, Copied, KnownBase, OpenBase, PlaceFailure, copy_image},
     progress::Progress,
     reader::ImageReader,
     registry::RegistrySink,
     sink::Sink,
 };
 use modelcar_env::Environment;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Outcome;
 use crate::{
@@ -85,20 +85,16 @@ async fn show(
     let answer = match format {
         Format::Text => table(&name, image.as_ref(), known, &places),
         Format::Json => {
-            let places: Vec<Value> = known.places.iter().zip(&places).map(place_json).collect();
-            let digest = image.as_ref().map_or(Some(known.digest), |image| image.digest);
+            let size = |platform: &BasePlatform| platform.layers.iter().map(|layer| layer.size).sum();
             let platforms = image.iter().flat_map(|image| &image.platforms);
-            let platforms: Vec<Value> = platforms
-                .map(|platform| {
-                    json!({
-                        "platform": platform.platform,
-                        "size": platform.layers.iter().map(|layer| layer.size).sum::<u64>(),
-                        "layers": platform.layers,
-                    })
-                })
-                .collect();
-            let body = json!({"base": name, "digest": digest, "platforms": platforms, "places": places});
-            super::document(Ok(body), json!({"ok": is_there}))?
+            super::document(&BaseAnswer {
+                schema_version: super::SCHEMA_VERSION,
+                ok: is_there,
+                base: &name,
+                digest: image.as_ref().map_or(Some(known.digest), |image| image.digest),
+                platforms: platforms.map(|base| PlatformAnswer { base, size: size(base) }).collect(),
+                places: known.places.iter().zip(&places).map(PlaceAnswer::of).collect(),
+            })?
         }
     };
     Ok(if is_there { Outcome::Answer(answer) } else { Outcome::No(answer) })
@@ -115,13 +111,54 @@ async fn open(
     open.map_err(|error| Failure::from(error).during(format!("use base `{base}`")))
 }
 
-/// Returns what a place said, for the JSON answer.
-fn place_json((place, failure): (&ImageRef, &Option<PlaceFailure>)) -> Value {
-    json!({
-        "place": place.to_string(),
-        "ok": failure.is_none(),
-        "reason": failure.as_ref().map(PlaceFailure::reason),
-    })
+/// The JSON answer about a base.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BaseAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether a place has the base.
+    ok: bool,
+    /// The base, pinned where the base is in a registry.
+    base: &'a BaseRef,
+    /// Digest of the base; `null` for a binary and for `scratch`.
+    digest: Option<Digest>,
+    /// The platforms of the base; none where no place has the base.
+    platforms: Vec<PlatformAnswer<'a>>,
+    /// For the default base: the places that were asked.
+    places: Vec<PlaceAnswer<'a>>,
+}
+
+/// A platform of a base, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct PlatformAnswer<'a> {
+    #[serde(flatten)]
+    base: &'a BasePlatform,
+    /// Sum of the layers' sizes, in bytes.
+    size: u64,
+}
+
+/// What a place said, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct PlaceAnswer<'a> {
+    /// The image in that place.
+    place: &'a ImageRef,
+    /// Whether the place has the image.
+    ok: bool,
+    /// Why not, for people.
+    reason: Option<String>,
+}
+
+impl<'a> PlaceAnswer<'a> {
+    /// Tells what a place said.
+    fn of((place, failure): (&'a ImageRef, &Option<PlaceFailure>)) -> Self {
+        Self { place, ok: failure.is_none(), reason: failure.as_ref().map(PlaceFailure::reason) }
+    }
 }
 
 /// Returns the base as text.
@@ -152,6 +189,27 @@ fn table(name: &BaseRef, image: Option<&BaseImage>, known: &KnownBase, places: &
     text
 }
 
+/// The JSON answer about a copy.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// The copy, for --base.
+    image: &'a ImageRef,
+    /// Digest of the copy, which is that of the original.
+    digest: Digest,
+    /// The base that was copied.
+    from: &'a BaseRef,
+    /// Number of manifests below the index.
+    manifests: usize,
+    /// Number of configs and layers.
+    blobs: usize,
+    /// Bytes of the blobs that the repository lacked.
+    bytes_sent: u64,
+}
+
 /// Copies the base into the repository of `target`, and answers with the reference that pins the copy.
 async fn copy(
     base: &BaseRef,
@@ -175,15 +233,16 @@ async fn copy(
     Ok(Outcome::Answer(match format {
         Format::Text => pinned.to_string(),
         Format::Json => {
-            let body = json!({
-                "image": pinned.to_string(),
-                "digest": copied.digest,
-                "from": base,
-                "manifests": copied.manifests,
-                "blobs": copied.blobs,
-                "bytesSent": copied.bytes_sent,
-            });
-            super::document(Ok(body), json!({}))?
+            let Copied { digest, manifests, blobs, bytes_sent, .. } = copied;
+            super::document(&CopyAnswer {
+                schema_version: super::SCHEMA_VERSION,
+                image: &pinned,
+                digest,
+                from: base,
+                manifests,
+                blobs,
+                bytes_sent,
+            })?
         }
     }))
 }

@@ -8,9 +8,9 @@ use modelcar_core::{
     sink::Sink,
     source::SourceRef,
 };
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Made, Outcome, build_options, contents, with_speed};
+use super::{Made, MadeAnswer, Outcome, build_options, contents, with_speed};
 use crate::{
     args::{Format, PlannedArgs, RegistryArgs, RunArgs, utf8},
     clients::Clients,
@@ -76,9 +76,21 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
         Format::Text => built.digest.to_string(),
         Format::Json => {
             let made = Made::of(&planned.source().name, planned.base(), planned.plan());
-            made.report(&built, begun.elapsed(), ("output", json!(args.output)))?
+            let made = made.answer(&built, begun.elapsed());
+            super::document(&BuildAnswer { output: &args.output, made })?
         }
     }))
+}
+
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BuildAnswer<'a> {
+    /// The value of --output.
+    output: &'a str,
+    #[serde(flatten)]
+    made: MadeAnswer<'a>,
 }
 
 /// Refuses an output inside the source directory: the next build would pack the output as a part of the model.

@@ -10,8 +10,11 @@ use std::{
 
 use clap::Args;
 use modelcar_core::{Digest, ImageRef, files, text::one_line};
-use modelcar_kserve::check::{self, CheckReport, Expected, State};
-use serde_json::{Value, json};
+use modelcar_kserve::{
+    Severity,
+    check::{self, CheckReport, Expected, Finding, Mode, PodReport, State, VersionRange},
+};
+use serde::Serialize;
 
 use super::Outcome;
 use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme};
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),
-        Format::Json => super::document(with_remedies(&report), json!({"ok": report.is_ok()}))?,
+        Format::Json => super::document(&CheckAnswer::of(&report))?,
     };
     Ok(match report.state {
         None | Some(State::Ready) => Outcome::Answer(text),
@@ -78,14 +81,101 @@ fn read(file: &str) -> io::Result<Vec<u8>> {
     files::bounded(input, DOCUMENT_MAX_BYTES)
 }
 
-/// Returns the report as JSON, with a field `remedy` at each finding that has one.
-fn with_remedies(report: &CheckReport) -> serde_json::Result<Value> {
-    let mut document = serde_json::to_value(report)?;
-    for (pod, told) in report.pods.iter().zip(super::items(&mut document["pods"])) {
-        let remedies = pod.findings.iter().map(|finding| remedies::of_check(pod, finding));
-        super::add_to_each(&mut told["findings"], "remedy", remedies);
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CheckAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether nothing fails and nothing is waited for.
+    ok: bool,
+    /// State of the worst pod; absent if no pod was tried and nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    /// The pods, the objects with pod templates, and the services without pods.
+    pods: Vec<PodAnswer<'a>>,
+}
+
+/// A pod, or an object with a pod template, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct PodAnswer<'a> {
+    /// Kind of the object.
+    kind: &'a str,
+    /// Namespace of the object; empty if the document does not say.
+    namespace: &'a str,
+    /// Name of the object.
+    name: &'a str,
+    /// How the server gets the model.
+    mode: Mode,
+    /// State of this pod; absent if no pod was tried and nothing is wrong, and for a pod that does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    /// Whether the pod is Ready; `null` for a template, a pod that never ran, and a pod that does not count.
+    ready: Option<bool>,
+    /// The image with the model, as written in the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    /// Releases of KServe that inject like this.
+    kserve: VersionRange,
+    /// What is wrong or worth knowing, the worst first.
+    findings: Vec<FindingAnswer<'a>>,
+}
+
+/// A finding, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct FindingAnswer<'a> {
+    severity: Severity,
+    /// The kind of finding, for programs.
+    code: &'static str,
+    /// The container that the finding is about; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    /// The finding, for people.
+    message: String,
+    /// What to do, for people; absent if there is nothing to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl<'a> CheckAnswer<'a> {
+    /// Adds the remedies to a report.
+    fn of(report: &'a CheckReport) -> Self {
+        Self {
+            schema_version: super::SCHEMA_VERSION,
+            ok: report.is_ok(),
+            state: report.state,
+            pods: report.pods.iter().map(PodAnswer::of).collect(),
+        }
     }
-    Ok(document)
+}
+
+impl<'a> PodAnswer<'a> {
+    /// Adds the remedies to the report of a pod.
+    fn of(pod: &'a PodReport) -> Self {
+        let finding = |finding: &'a Finding| FindingAnswer {
+            severity: finding.severity(),
+            code: finding.code(),
+            container: finding.container(),
+            message: finding.to_string(),
+            remedy: remedies::of_check(pod, finding),
+        };
+        Self {
+            kind: &pod.kind,
+            namespace: &pod.namespace,
+            name: &pod.name,
+            mode: pod.mode,
+            state: pod.state,
+            ready: pod.ready,
+            image: pod.image.as_deref(),
+            kserve: pod.kserve,
+            findings: pod.findings.iter().map(finding).collect(),
+        }
+    }
 }
 
 /// Returns the report as text: each pod with its findings, and what to do about them. The worst pods come first.

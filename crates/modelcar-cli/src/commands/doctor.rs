@@ -6,11 +6,12 @@ use std::{fmt::Write, sync::Arc};
 
 use clap::Args;
 use modelcar_core::{
+    ImageRef,
     progress::{NoProgress, Progress},
-    registry::{Check, RegistrySink, Verdict},
+    registry::{Check, CheckCode, RegistrySink, Verdict},
     sink::Sink,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Outcome;
 use crate::{
@@ -61,7 +62,8 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
         Format::Text => table(&checks),
         Format::Json => {
             let ok = !has(Verdict::No) && !has(Verdict::Unknown);
-            super::document(Ok(json!({"checks": told(&checks)})), json!({"image": image.to_string(), "ok": ok}))?
+            let checks = checks.iter().map(CheckAnswer::of).collect();
+            super::document(&DoctorAnswer { schema_version: super::SCHEMA_VERSION, ok, image: &image, checks })?
         }
     };
     Ok(if has(Verdict::No) {
@@ -78,18 +80,42 @@ fn advice(check: &Check) -> Option<&'static str> {
     remedies::of_doctor(check).or(check.note)
 }
 
-/// Returns the checks for the JSON answer.
-fn told(checks: &[Check]) -> Vec<Value> {
-    let told = |check: &Check| {
-        json!({
-            "name": check.name,
-            "code": check.code,
-            "verdict": check.verdict,
-            "found": check.found,
-            "advice": advice(check),
-        })
-    };
-    checks.iter().map(told).collect()
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DoctorAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether a push can work.
+    ok: bool,
+    /// The image as given on the command line.
+    image: &'a ImageRef,
+    /// The checks that were made.
+    checks: Vec<CheckAnswer<'a>>,
+}
+
+/// One check, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct CheckAnswer<'a> {
+    /// `name`, `reach`, `login`, `push`, `tag`, `read` or `limits`.
+    name: &'static str,
+    code: CheckCode,
+    verdict: Verdict,
+    /// What was found, for people.
+    found: &'a str,
+    /// What to do, for people.
+    advice: Option<&'static str>,
+}
+
+impl<'a> CheckAnswer<'a> {
+    /// Adds the advice to a check.
+    fn of(check: &'a Check) -> Self {
+        let &Check { name, code, verdict, ref found, .. } = check;
+        Self { name, code, verdict, found, advice: advice(check) }
+    }
 }
 
 /// Returns the checks as text, the advice below each of them.

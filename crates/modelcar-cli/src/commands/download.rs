@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::{Args, ValueEnum};
 use modelcar_core::{
-    download::{DownloadLayout, DownloadOptions, download},
+    download::{DownloadLayout, DownloadOptions, Downloaded, download},
     progress::Progress,
     source::{OpenSource, Reach, SourceRef},
 };
 use modelcar_env::Environment;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Outcome, build_options, cached};
 use crate::{
@@ -82,16 +82,31 @@ async fn bring(args: &DownloadArgs) -> Result<Outcome, Failure> {
     let done = download(&source, &args.dir, &options, &build_options(&args.run, progress)).await?;
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => done.folder.display().to_string(),
-        Format::Json => {
-            let content_bytes: u64 = done.files.iter().map(|file| file.size).sum();
-            let more = json!({
-                "source": source.name,
-                "contentBytes": content_bytes,
-                "seconds": (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-            });
-            super::document(serde_json::to_value(&done), more)?
-        }
+        Format::Json => super::document(&DownloadAnswer {
+            schema_version: super::SCHEMA_VERSION,
+            source: &source.name,
+            content_bytes: done.files.iter().map(|file| file.size).sum(),
+            done: &done,
+            seconds: super::seconds(begun.elapsed()),
+        })?,
     }))
+}
+
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DownloadAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// The name that leads to the source, pinned.
+    source: &'a SourceRef,
+    #[serde(flatten)]
+    done: &'a Downloaded,
+    /// Sum of the files' sizes, in bytes.
+    content_bytes: u64,
+    /// Duration of the whole command.
+    seconds: f64,
 }
 
 /// Opens the source, on the Hub, in the cache or in a store.

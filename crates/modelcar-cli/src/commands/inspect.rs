@@ -8,7 +8,7 @@ use modelcar_core::{
     text::one_line,
 };
 use modelcar_kserve::sizing::{ImageBytes, NodeDisk, PullTime};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{
     Outcome,
@@ -57,15 +57,31 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
     let inspection = inspection.map_err(|error| Failure::of_image(error, &args.image))?;
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
-        Format::Json => super::document(
-            serde_json::to_value(&inspection),
-            json!({
-                "image": args.image,
-                "nodeDisk": node_disk(&inspection),
-                "pullTime": PullTime::of_largest(&inspection),
-            }),
-        )?,
+        Format::Json => super::document(&InspectAnswer {
+            schema_version: super::SCHEMA_VERSION,
+            image: &args.image,
+            inspection: &inspection,
+            node_disk: node_disk(&inspection),
+            pull_time: PullTime::of_largest(&inspection),
+        })?,
     }))
+}
+
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InspectAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// The image as given on the command line.
+    image: &'a str,
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    /// `null` for an image without manifests.
+    node_disk: Option<NodeDisk>,
+    /// `null` for an image without manifests.
+    pull_time: Option<PullTime>,
 }
 
 /// Returns the disk that a node needs for the platform with the most bytes.

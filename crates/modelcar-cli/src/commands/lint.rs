@@ -6,12 +6,12 @@
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
-use modelcar_core::text::one_line;
+use modelcar_core::{Digest, text::one_line};
 use modelcar_kserve::{
-    SidecarUser,
-    lint::{self, Depth, LintFinding, LintOptions, LintReport, ServingMode},
+    Severity, SidecarUser,
+    lint::{self, Depth, LintFinding, LintOptions, LintReport, PlatformLint, ServingMode},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Outcome, place::Place};
 use crate::{args::Format, hint::Failure, remedies, ui::count};
@@ -61,7 +61,7 @@ pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Pla
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
     let text = match format {
         Format::Text => table(image, &report),
-        Format::Json => super::document(with_remedies(&report), json!({"image": image, "ok": ok}))?,
+        Format::Json => document(image, ok, &report)?,
     };
     Ok(if ok { Outcome::Answer(text) } else { Outcome::No(text) })
 }
@@ -75,15 +75,89 @@ fn serving(mode: LintMode) -> ServingMode {
     }
 }
 
-/// Returns the report as JSON, with a field `remedy` at each finding that has one.
-fn with_remedies(report: &LintReport) -> serde_json::Result<Value> {
-    let mut document = serde_json::to_value(report)?;
-    let of = |findings: &[LintFinding]| findings.iter().map(remedies::of_lint).collect::<Vec<_>>();
-    super::add_to_each(&mut document["findings"], "remedy", of(&report.findings));
-    for (platform, told) in report.platforms.iter().zip(super::items(&mut document["platforms"])) {
-        super::add_to_each(&mut told["findings"], "remedy", of(&platform.findings));
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LintAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether KServe can serve the image in every mode that --mode names.
+    ok: bool,
+    /// The image as given on the command line.
+    image: &'a str,
+    /// Digest of the image.
+    digest: Digest,
+    /// The modes in which KServe can serve the image.
+    serves: &'a [ServingMode],
+    /// Findings about the whole image.
+    findings: Vec<FindingAnswer<'a>>,
+    /// The platforms of the image.
+    platforms: Vec<PlatformAnswer<'a>>,
+}
+
+/// A platform, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct PlatformAnswer<'a> {
+    /// `os/architecture`.
+    platform: &'a str,
+    /// Number of layers.
+    layers: usize,
+    /// Findings about this platform, the worst first.
+    findings: Vec<FindingAnswer<'a>>,
+}
+
+/// A finding, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct FindingAnswer<'a> {
+    severity: Severity,
+    /// The kind of finding, for programs.
+    code: &'static str,
+    /// The modes that the finding is about.
+    modes: &'a [ServingMode],
+    /// The finding, for people.
+    message: String,
+    /// What to do, for people; absent if there is nothing to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// Returns the report as JSON.
+fn document(image: &str, ok: bool, report: &LintReport) -> Result<String, Failure> {
+    super::document(&LintAnswer {
+        schema_version: super::SCHEMA_VERSION,
+        ok,
+        image,
+        digest: report.digest,
+        serves: &report.serves,
+        findings: report.findings.iter().map(FindingAnswer::of).collect(),
+        platforms: report.platforms.iter().map(PlatformAnswer::of).collect(),
+    })
+}
+
+impl<'a> PlatformAnswer<'a> {
+    /// Adds the remedies to what was found for a platform.
+    fn of(found: &'a PlatformLint) -> Self {
+        let PlatformLint { platform, layers, findings } = found;
+        Self { platform, layers: *layers, findings: findings.iter().map(FindingAnswer::of).collect() }
     }
-    Ok(document)
+}
+
+impl<'a> FindingAnswer<'a> {
+    /// Adds the remedy to a finding.
+    fn of(finding: &'a LintFinding) -> Self {
+        Self {
+            severity: finding.severity(),
+            code: finding.code(),
+            modes: finding.modes(),
+            message: finding.to_string(),
+            remedy: remedies::of_lint(finding),
+        }
+    }
 }
 
 /// Returns the report as text.

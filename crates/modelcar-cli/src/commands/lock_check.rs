@@ -13,7 +13,7 @@ use modelcar_core::{
     source::{OpenSource, SourceFile, SourceRef, Unwanted},
     text::one_line,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Outcome, cached, lock};
 use crate::{args::Format, clients::Clients, hint::Failure, ui::count};
@@ -22,24 +22,52 @@ use crate::{args::Format, clients::Clients, hint::Failure, ui::count};
 const LISTED: usize = 20;
 
 /// A difference between the lock file and what is there now.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 struct Moved {
-    /// `source`, `revision`, `file` or `base`.
-    kind: &'static str,
+    /// What has changed.
+    kind: MovedKind,
     /// The source, revision, file or base that differs.
     name: String,
     /// The commit, size, content id or digest in the lock file. `None` for a file that is new.
     was: Option<String>,
     /// The same as it is now. `None` for what is gone.
     is: Option<String>,
-    /// The difference as a sentence for people.
+    /// The difference as a sentence, for the text answer.
+    #[serde(skip)]
     text: String,
+}
+
+/// What a lock file names that can change.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum MovedKind {
+    Source,
+    Revision,
+    File,
+    Base,
 }
 
 impl Moved {
     /// Returns the difference of a file. `text` is the end of the sentence.
     fn file(path: &ModelPath, was: Option<String>, is: Option<String>, text: &str) -> Self {
-        Self { kind: "file", name: path.to_string(), was, is, text: format!("file `{path}` {text}") }
+        Self { kind: MovedKind::File, name: path.to_string(), was, is, text: format!("file `{path}` {text}") }
     }
+}
+
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LockCheckAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether source and base are as in the lock file.
+    ok: bool,
+    /// What has changed.
+    moved: &'a [Moved],
 }
 
 /// Compares. The exit status is 0 if nothing differs, and 1 otherwise.
@@ -55,11 +83,7 @@ pub(crate) async fn run(
     let same = moved.is_empty();
     let answer = match format {
         Format::Json => {
-            let moved: Vec<_> = moved
-                .iter()
-                .map(|moved| json!({"kind": moved.kind, "name": moved.name, "was": moved.was, "is": moved.is}))
-                .collect();
-            super::document(Ok(json!({"moved": moved})), json!({"ok": same}))?
+            super::document(&LockCheckAnswer { schema_version: super::SCHEMA_VERSION, ok: same, moved: &moved })?
         }
         Format::Text if same => format!("{} and {} are as the lock file has them", lock.source, lock.base),
         Format::Text => text(&moved),
@@ -69,7 +93,7 @@ pub(crate) async fn run(
 
 /// Returns all differences as lines. Of the files only the first [`LISTED`] are named.
 fn text(moved: &[Moved]) -> String {
-    let (files, others): (Vec<_>, Vec<_>) = moved.iter().partition(|moved| moved.kind == "file");
+    let (files, others): (Vec<_>, Vec<_>) = moved.iter().partition(|moved| moved.kind == MovedKind::File);
     let more = files.len().saturating_sub(LISTED);
     let more = (more > 0).then(|| format!("and {}", count(more, "more file")));
     let told = others.iter().chain(files.iter().take(LISTED)).map(|moved| one_line(&moved.text));
@@ -92,7 +116,13 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
     let open = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let (name, text) = (lock.source.to_string(), format!("source: {error}"));
-            return Ok(vec![Moved { kind: "source", name, was: Some(lock.source.to_string()), is: None, text }]);
+            return Ok(vec![Moved {
+                kind: MovedKind::Source,
+                name,
+                was: Some(lock.source.to_string()),
+                is: None,
+                text,
+            }]);
         }
         open => open?,
     };
@@ -102,7 +132,7 @@ async fn source(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progre
         let shown = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".to_owned());
         let revision = origin.version.as_deref().unwrap_or("the revision");
         moved.push(Moved {
-            kind: "revision",
+            kind: MovedKind::Revision,
             name: revision.to_owned(),
             was: origin.commit.clone(),
             is: now.commit.clone(),
@@ -163,7 +193,7 @@ async fn base(lock: &LockFile, connection: &Clients, progress: &Arc<dyn Progress
     let name = tagged.filter(|_| is_pinned).unwrap_or_else(|| lock.base.clone());
     let digest = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
     let moved = |is: Option<Digest>, text: String| {
-        vec![Moved { kind: "base", name: name.to_string(), was: digest(planned.digest), is: digest(is), text }]
+        vec![Moved { kind: MovedKind::Base, name: name.to_string(), was: digest(planned.digest), is: digest(is), text }]
     };
     let now = match name.open(&connection.registries, progress).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(moved(None, format!("base: {error}"))),

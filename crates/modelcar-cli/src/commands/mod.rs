@@ -11,9 +11,9 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod download;
 pub(crate) mod inspect;
-mod lint;
+pub(crate) mod lint;
 mod lock;
-mod lock_check;
+pub(crate) mod lock_check;
 pub(crate) mod man;
 mod manifests;
 pub(crate) mod pin;
@@ -35,7 +35,7 @@ use modelcar_core::{
     source::SourceRef,
 };
 use modelcar_env::Environment;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     args::{ImageArgs, PlannedArgs, RunArgs, SelectArgs},
@@ -120,31 +120,18 @@ fn warn(flaws: &[Flaw], plan: &Plan, is_refused: bool) {
     }
 }
 
-/// Returns a JSON answer: `body` with the fields of `more`. The field `schemaVersion` is 1, unless `body` sets it.
-fn document(body: serde_json::Result<Value>, more: Value) -> Result<String, Failure> {
-    let failed = |error| Failure::new(error, "write the answer as JSON");
-    let mut document = body.map_err(failed)?;
-    if document["schemaVersion"].is_null() {
-        document["schemaVersion"] = json!(1);
-    }
-    if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
-        document.extend(more);
-    }
-    Ok(document.to_string())
+/// Version of every JSON answer but that of `plan`. A field that is removed or changes its meaning increases it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Returns a JSON answer, on one line and with its fields in the order of their names.
+fn document(answer: &impl Serialize) -> Result<String, Failure> {
+    let document = serde_json::to_value(answer);
+    document.map(|document| document.to_string()).map_err(|error| Failure::new(error, "write the answer as JSON"))
 }
 
-/// Returns the elements of a list; none if the value is no list.
-fn items(list: &mut Value) -> impl Iterator<Item = &mut Value> {
-    list.as_array_mut().into_iter().flatten()
-}
-
-/// Sets `field` of each element of `list` to the text at the same place of `texts`, where there is a text.
-fn add_to_each(list: &mut Value, field: &str, texts: impl IntoIterator<Item = Option<String>>) {
-    for (item, text) in items(list).zip(texts) {
-        if let Some(text) = text {
-            item[field] = json!(text);
-        }
-    }
+/// Returns seconds with three decimals.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// Returns how fast a push or build is. Without a flag, there are two connections for each layer in flight.
@@ -178,15 +165,34 @@ impl Made {
         Self { source: source.clone(), base: base.clone(), content_bytes: plan.content_bytes() }
     }
 
-    /// Returns the answer. `name` is the field that says where the image is, with its value.
-    fn report(&self, built: &Built, elapsed: Duration, name: (&str, Value)) -> Result<String, Failure> {
-        let mut more = json!({
-            "source": self.source,
-            "base": self.base,
-            "contentBytes": self.content_bytes,
-            "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-        });
-        more[name.0] = name.1;
-        document(serde_json::to_value(built), more)
+    /// Returns the part of the answer that `push` and `build` share.
+    fn answer<'a>(&'a self, built: &'a Built, elapsed: Duration) -> MadeAnswer<'a> {
+        MadeAnswer {
+            schema_version: SCHEMA_VERSION,
+            source: &self.source,
+            base: &self.base,
+            built,
+            content_bytes: self.content_bytes,
+            seconds: seconds(elapsed),
+        }
     }
+}
+
+/// What the JSON answers of `push` and `build` share.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct MadeAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// The source, pinned: for a model on the Hub with its commit.
+    source: &'a SourceRef,
+    /// The base, pinned by a digest where the base has one.
+    base: &'a BaseRef,
+    #[serde(flatten)]
+    built: &'a Built,
+    /// Sum of the files' sizes, in bytes.
+    content_bytes: u64,
+    /// Duration of the whole command, planning and hashing included.
+    seconds: f64,
 }

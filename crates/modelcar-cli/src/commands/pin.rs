@@ -2,12 +2,12 @@
 //!
 //! No registry is asked. All files are read and planned before the first one is written.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use clap::Args;
 use modelcar_core::{ImageRef, text::one_line};
 use modelcar_kserve::pin::{FieldPath, PinTarget, Reference};
-use serde_json::{Value, json};
+use serde::Serialize;
 use similar::TextDiff;
 
 use super::{
@@ -149,16 +149,52 @@ fn diffs(manifests: &[Manifest]) -> String {
     changed.into_iter().map(diff).collect()
 }
 
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PinAnswer<'a> {
+    /// 1
+    schema_version: u32,
+    /// Whether all references have the digest; only with --check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<bool>,
+    /// The image that references are pinned to.
+    image: &'a ImageRef,
+    /// The files; a file that is named twice is there once.
+    files: Vec<FileAnswer<'a>>,
+}
+
+/// A file, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct FileAnswer<'a> {
+    /// The file as named on the command line.
+    file: Cow<'a, str>,
+    /// Whether the file was changed; with --dry-run and --check, whether the file would be changed.
+    changed: bool,
+    /// The references to the repository.
+    references: &'a [Reference],
+}
+
+impl<'a> FileAnswer<'a> {
+    /// Tells what there is to pin in a manifest.
+    fn of(manifest: &'a Manifest) -> Self {
+        Self {
+            file: manifest.name.to_string_lossy(),
+            changed: manifest.is_changed(),
+            references: &manifest.pinned.references,
+        }
+    }
+}
+
 /// Returns the answer as JSON.
 fn document(manifests: &[Manifest], image: &ImageRef, verdict: Option<bool>) -> Result<String, Failure> {
-    let file = |manifest: &Manifest| {
-        json!({
-            "file": manifest.name.to_string_lossy(),
-            "changed": manifest.is_changed(),
-            "references": manifest.pinned.references,
-        })
-    };
-    let files: Vec<Value> = manifests.iter().map(file).collect();
-    let more = verdict.map_or_else(|| json!({}), |ok| json!({"ok": ok}));
-    super::document(Ok(json!({"image": image, "files": files})), more)
+    super::document(&PinAnswer {
+        schema_version: super::SCHEMA_VERSION,
+        ok: verdict,
+        image,
+        files: manifests.iter().map(FileAnswer::of).collect(),
+    })
 }

@@ -14,7 +14,7 @@ use modelcar_core::{
     text::one_line,
 };
 use modelcar_kserve::sizing::{NodeDisk, PullTime};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Outcome, lock_check, planned, reuse};
 use crate::{
@@ -126,18 +126,24 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     }))
 }
 
-/// What a push to an image would do.
+/// What a push to an image would do. As JSON it is a part of the answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 struct Decided {
-    /// The image, as the user named it.
+    /// The image that a push would write.
     image: String,
-    /// A decision for each layer of the plan.
-    decisions: Vec<Decision>,
     /// Whether the registry has the image already, under every tag.
     published: bool,
-    /// Bytes of files that would be read from the source.
+    /// Bytes of files that a push would read from the source.
+    #[serde(rename = "fetchBytes")]
     fetch: u64,
-    /// Bytes of layers that would be sent to the registry.
+    /// Bytes of layers that a push would send to the registry.
+    #[serde(rename = "sendBytes")]
     send: u64,
+    /// A decision for each layer of the plan.
+    #[serde(rename = "layers")]
+    decisions: Vec<Decision>,
 }
 
 impl Decided {
@@ -173,34 +179,60 @@ impl Decided {
     }
 }
 
-/// Returns the JSON answer. It contains the lock file.
+/// Version of the JSON answer. Version 1 had the fields of the lock file beside the others.
+const SCHEMA_VERSION: u32 = 2;
+
+/// The JSON answer. It contains the lock file.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanAnswer<'a> {
+    /// 2; in version 1 the fields of `lock` were at the top level.
+    schema_version: u32,
+    /// The lock file, as `plan --output` writes it.
+    lock: &'a LockFile,
+    /// The same as `lock.plan`, where version 1 had it.
+    plan: &'a Plan,
+    /// Sum of the files' sizes, in bytes.
+    content_bytes: u64,
+    /// Sum of the layers' sizes, in bytes.
+    layer_bytes: u64,
+    node_disk: NodeDisk,
+    pull_time: PullTime,
+    /// What is wrong with the model's files, or looks wrong.
+    flaws: Vec<FlawAnswer>,
+    /// What a push to IMAGE would do; absent without IMAGE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<&'a Decided>,
+}
+
+/// A flaw of the model, as the JSON answer has it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct FlawAnswer {
+    /// The kind of flaw, for programs.
+    code: &'static str,
+    /// Whether no server can load the model.
+    broken: bool,
+    /// The flaw, for people.
+    message: String,
+}
+
+/// Returns the JSON answer.
 fn document(lock: &LockFile, flaws: &[Flaw], decided: Option<&Decided>) -> Result<String, Failure> {
-    let mut answer = json!({
-        // Version 1 had the fields of the lock file beside the others.
-        "schemaVersion": 2,
-        "lock": lock,
-        // Where version 1 had the plan.
-        "plan": lock.plan,
-        "contentBytes": lock.plan.content_bytes(),
-        "layerBytes": lock.plan.layer_bytes(),
-        "nodeDisk": NodeDisk::of_plan(&lock.plan),
-        "pullTime": PullTime::of_plan(&lock.plan),
-        "flaws": flaws.iter().map(|flaw| json!({
-            "code": flaw.code(),
-            "broken": flaw.is_broken(),
-            "message": flaw.to_string(),
-        })).collect::<Vec<_>>(),
-    });
-    if let Some(decided) = decided {
-        answer["push"] = json!({
-            "image": decided.image,
-            "published": decided.published,
-            "fetchBytes": decided.fetch,
-            "sendBytes": decided.send,
-            "layers": decided.decisions,
-        });
-    }
-    super::document(Ok(answer), Value::Null)
+    let told = |flaw: &Flaw| FlawAnswer { code: flaw.code(), broken: flaw.is_broken(), message: flaw.to_string() };
+    super::document(&PlanAnswer {
+        schema_version: SCHEMA_VERSION,
+        lock,
+        plan: &lock.plan,
+        content_bytes: lock.plan.content_bytes(),
+        layer_bytes: lock.plan.layer_bytes(),
+        node_disk: NodeDisk::of_plan(&lock.plan),
+        pull_time: PullTime::of_plan(&lock.plan),
+        flaws: flaws.iter().map(told).collect(),
+        push: decided,
+    })
 }
 
 /// Returns the answer as text.

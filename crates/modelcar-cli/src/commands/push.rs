@@ -14,10 +14,10 @@ use std::{
 use clap::Args;
 use modelcar_core::{Digest, ImageRef, push::Push};
 use modelcar_kserve::pin::PinTarget;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{
-    Made, Outcome, build_options, contents,
+    Made, MadeAnswer, Outcome, build_options, contents,
     manifests::{self, Manifest},
     pin, reuse, with_speed,
 };
@@ -116,12 +116,26 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     ui::summary(&made.source.to_string(), &pushed, begun.elapsed());
     let answer = match args.run.format {
         Format::Text => pushed.image.to_string(),
-        Format::Json => made.report(&pushed.built, begun.elapsed(), ("image", json!(pushed.image)))?,
+        Format::Json => {
+            let made = made.answer(&pushed.built, begun.elapsed());
+            super::document(&PushAnswer { image: &pushed.image, made })?
+        }
     };
     Ok(match write_pins(&args.pin, &pushed.image) {
         Ok(()) => Outcome::Answer(answer),
         Err(failure) => Outcome::Late(answer, failure),
     })
+}
+
+/// The JSON answer.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PushAnswer<'a> {
+    /// The pinned image.
+    image: &'a ImageRef,
+    #[serde(flatten)]
+    made: MadeAnswer<'a>,
 }
 
 /// Checks that each manifest of `--pin` names the repository and can be written. The digest is not known yet: any will do

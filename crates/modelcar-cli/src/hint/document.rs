@@ -7,22 +7,29 @@ use super::Failure;
 
 /// The document on stdout of a command that failed.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-struct FailureDocument {
+pub(crate) struct FailureDocument {
+    /// 1
     schema_version: u8,
     error: ErrorDocument,
 }
 
 /// What failed, as on stderr.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct ErrorDocument {
-    /// `None` for what the command line itself refuses.
+    /// `invalid-input`, `not-found`, `auth`, `denied`, `rate-limited`, `network`, `integrity`, `io`, `stopped` or `internal`;
+    /// `null` for what the command line itself refuses.
     kind: Option<&'static str>,
     /// Whether the same command may succeed later.
     retryable: bool,
+    /// What failed, for people.
     message: String,
+    /// The causes of the failure, the nearest first.
     causes: Vec<String>,
+    /// What to do.
     hints: Vec<String>,
 }
 

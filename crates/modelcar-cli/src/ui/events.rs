@@ -24,6 +24,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(9);
 
 /// One event, as the stream has it. Layers are counted from 1.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Record<'a> {
     /// The first event.
@@ -127,6 +128,7 @@ pub(super) enum Record<'a> {
 
 /// What a push did, as a program reads it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary<'a> {
     /// The model, pinned: on the Hub with its commit.
@@ -146,7 +148,8 @@ pub(super) struct Summary<'a> {
 
 /// A record, and when it was written.
 #[derive(Serialize)]
-struct Line<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Line<'a> {
     #[serde(flatten)]
     record: &'a Record<'a>,
     /// Seconds since the stream began.

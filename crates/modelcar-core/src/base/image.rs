@@ -6,6 +6,7 @@ use crate::{Digest, Platform};
 
 /// What a plan keeps of a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BaseImage {
     /// `registry/repository[:tag]` of the image. `None` for `scratch`, for a binary, and for a layout whose image has
@@ -31,6 +32,7 @@ impl BaseImage {
 
 /// The base image of one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BasePlatform {
     /// The platform.
@@ -41,6 +43,7 @@ pub struct BasePlatform {
 
 /// A layer of a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BaseLayer {
     /// Media type of the image-spec: an uncompressed tar, gzip or zstd.

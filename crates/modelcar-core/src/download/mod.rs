@@ -42,6 +42,7 @@ pub struct DownloadOptions {
 
 /// A finished download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Downloaded {
@@ -55,6 +56,7 @@ pub struct Downloaded {
 
 /// A file of a download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DownloadedFile {
     /// Path inside the model.

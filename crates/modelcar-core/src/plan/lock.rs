@@ -17,6 +17,7 @@ const FIRST_VERSION: u32 = 1;
 
 /// A plan, with the names that lead to the plan's source and base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(rename_all = "camelCase", try_from = "ReadLockFile")]
 #[non_exhaustive]
 pub struct LockFile {

@@ -52,6 +52,7 @@ pub struct PlanOptions {
 
 /// A layer of the image with files of the model, in contrast to the layers of the base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
     /// The files, sorted by path.
@@ -89,6 +90,7 @@ impl Layer {
 /// Everything that determines an image's digest, except the contents of the files. Deserializing a plan fails unless
 /// its sizes and recipes follow from its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(rename_all = "camelCase", try_from = "ReadPlan")]
 pub struct Plan {
     layer_format: u32,

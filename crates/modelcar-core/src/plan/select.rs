@@ -28,6 +28,7 @@ pub struct Selection {
 
 /// A file that stays out of the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// The file.
     pub path: ModelPath,

@@ -19,6 +19,7 @@ use crate::{
 
 /// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// The push can work.
@@ -34,6 +35,7 @@ pub enum Verdict {
 /// What a check found, for programs. Several codes can have the same verdict. Each code belongs to one check, whose
 /// name its description begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CheckCode {
@@ -105,6 +107,7 @@ pub enum CheckCode {
 
 /// One check of a repository. As JSON, the fields have names in camel case, and a missing `note` is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Check {

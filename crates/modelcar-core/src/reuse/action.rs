@@ -10,6 +10,7 @@ use crate::{
 
 /// What is done with a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LayerAction {
     /// The layer's files are read from the source, and the layer is uploaded.
@@ -77,6 +78,7 @@ impl LayerCandidate {
 
 /// A file whose content an image holds under another path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Renamed {
     /// The path in the image.
     pub from: ModelPath,
@@ -86,6 +88,7 @@ pub struct Renamed {
 
 /// What is done with one layer, and why. As JSON, the fields have names in camel case and empty fields are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// What is done with the layer; `way` in JSON.

@@ -6,6 +6,7 @@ use crate::{ContentId, ModelPath};
 
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct SourceFile {
     /// Path inside the model.
     pub path: ModelPath,
@@ -18,6 +19,7 @@ pub struct SourceFile {
 
 /// Where a model came from, for annotations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
     /// Title: the repository's name on the Hub. Empty for a directory, whose place says nothing about its content.

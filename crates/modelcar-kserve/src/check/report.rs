@@ -9,6 +9,7 @@ use crate::findings::Severity;
 
 /// What became of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// The pod is Ready, and nothing is wrong.
@@ -95,6 +96,7 @@ impl PodReport {
 
 /// How a model gets to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Through a sidecar.
@@ -129,6 +131,7 @@ impl fmt::Display for Mode {
 
 /// A range of minor releases of KServe, both ends included; open where nothing is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct VersionRange {
     /// First release, as the number after `0.`.
     #[serde(skip_serializing_if = "Option::is_none")]

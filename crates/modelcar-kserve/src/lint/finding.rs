@@ -9,6 +9,7 @@ use crate::findings::{Severity, findings};
 
 /// A way in which KServe serves an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ServingMode {
     /// Beside the server, with a link into its root (`oci://`).

@@ -12,6 +12,7 @@ use super::{
 
 /// A reference to the repository, as it was and as it is after pinning.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Reference {
     /// Number of the document in the file, from 1.

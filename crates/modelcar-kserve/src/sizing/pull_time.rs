@@ -34,6 +34,7 @@ const START_SECONDS: u64 = 600;
 
 /// Seconds until an image is pulled and unpacked, on three kinds of nodes. They are estimates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PullTime {
     /// containerd as it comes.
