@@ -291,3 +291,26 @@ fn a_manifest_that_is_too_large_has_no_chunks() {
     assert!(stderr.contains("hint: ") && stderr.contains("client_max_body_size"), "{stderr}");
     assert!(!stderr.contains("--chunk-size"), "{stderr}");
 }
+
+#[test]
+fn a_packed_file_with_secrets_is_warned_of() {
+    let env = Env::new();
+    let model = env.dir.path().join("model");
+    tiny_model().file("app/.env", "HF_TOKEN=secret").file(".env.example", "HF_TOKEN=").write_to(&model).unwrap();
+    let image = env.image("a/b:v1");
+    for command in ["plan", "push"] {
+        let warnings = |more: &[&str]| {
+            let output = env.run(&[&[command, "./model", &image, "--base", "scratch"], more].concat());
+            let stderr = text(&output.stderr);
+            assert!(output.status.success(), "{stderr}");
+            stderr
+                .lines()
+                .filter(|line| line.contains("usually holds a password"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let warned = warnings(&[]);
+        assert!(warned.len() == 1 && warned[0].contains("--exclude 'app/.env'"), "{warned:?}");
+        assert_eq!(warnings(&["--exclude", "app/.env"]), [""; 0]);
+    }
+}

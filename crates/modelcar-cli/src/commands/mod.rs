@@ -112,6 +112,13 @@ fn warn(flaws: &[Flaw], plan: &Plan, is_refused: bool) {
         let what = if refused { "; push and build refuse this model without --allow-incomplete" } else { "" };
         ui::warn(&format!("{flaw}{what}"));
     }
+    for file in plan.private_files() {
+        ui::warn(&format!(
+            "`{0}` usually holds a password, a token or a private key, and whoever pulls the image can read the file: \
+             --exclude '{0}' leaves the file out",
+            file.path
+        ));
+    }
     if let Some(file) = plan.left_out().iter().find(|file| file.is_signature()) {
         ui::warn(&format!(
             "`{}` stays out: the signature covers all files, and some of them stay out. --all packs them with the signature",

@@ -106,6 +106,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     };
     super::warn(prepared.flaws(), prepared.plan(), false);
     let made = Made::of(&prepared.source().name, prepared.base(), prepared.plan());
+    let changed = !prepared.is_published();
     let pushed = match prepared.run_until(interrupt()).await {
         Ok(pushed) => pushed,
         Err(error) => return Outcome::of_run(error),
@@ -118,7 +119,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         Format::Text => pushed.image.to_string(),
         Format::Json => {
             let made = made.answer(&pushed.built, begun.elapsed());
-            super::document(&PushAnswer { image: &pushed.image, made })?
+            super::document(&PushAnswer { image: &pushed.image, changed, made })?
         }
     };
     Ok(match write_pins(&args.pin, &pushed.image) {
@@ -134,6 +135,8 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
 pub(crate) struct PushAnswer<'a> {
     /// The pinned image.
     image: &'a ImageRef,
+    /// Whether the push wrote an image or moved a tag; `false` if every tag pointed to this image before.
+    changed: bool,
     #[serde(flatten)]
     made: MadeAnswer<'a>,
 }

@@ -34,16 +34,30 @@ struct ErrorDocument {
 }
 
 impl Failure {
+    /// Returns the name of the failure's kind; `None` for what the command line itself refuses.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        self.known().map(|(kind, _)| name(kind))
+    }
+
+    /// Returns whether the same command may succeed later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.known().is_some_and(|(_, retryable)| retryable)
+    }
+
+    /// Returns what the library says of its own errors.
+    fn known(&self) -> Option<(ErrorKind, bool)> {
+        let of_push = |error: &PushError| (error.kind(), error.is_retryable());
+        let known = self.error.downcast_ref().map(|error: &Error| (error.kind(), error.is_retryable()));
+        known.or_else(|| self.error.downcast_ref().map(of_push))
+    }
+
     /// Returns the failure as a JSON document.
     pub(crate) fn to_json(&self) -> String {
         let mut texts = self.texts();
-        let of_push = |error: &PushError| (error.kind(), error.is_retryable());
-        let known = self.error.downcast_ref().map(|error: &Error| (error.kind(), error.is_retryable()));
-        let known = known.or_else(|| self.error.downcast_ref().map(of_push));
         let message = texts.remove(0);
         let error = ErrorDocument {
-            kind: known.map(|(kind, _)| name(kind)),
-            retryable: known.is_some_and(|(_, retryable)| retryable),
+            kind: self.kind(),
+            retryable: self.is_retryable(),
             message,
             causes: texts,
             hints: self.hints.iter().map(|hint| one_line(hint)).collect(),

@@ -113,6 +113,9 @@ pub(super) enum Record<'a> {
         message: &'a str,
     },
     Error {
+        /// As in the document of a command that fails.
+        kind: Option<&'static str>,
+        retryable: bool,
         message: &'a str,
         causes: &'a [String],
         hints: &'a [String],

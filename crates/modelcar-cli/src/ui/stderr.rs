@@ -49,7 +49,8 @@ pub(super) fn fail(failure: &Failure) {
         Show::Json => {
             let texts = failure.texts();
             let (message, causes) = texts.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-            events::emit(&Record::Error { message, causes, hints: failure.hints() });
+            let (kind, retryable) = (failure.kind(), failure.is_retryable());
+            events::emit(&Record::Error { kind, retryable, message, causes, hints: failure.hints() });
         }
         _ => say(&paint(&failure.to_string())),
     }

@@ -7,6 +7,7 @@
 mod layering;
 mod limits;
 mod lock;
+mod private;
 pub(crate) mod recipe;
 mod select;
 
@@ -296,6 +297,12 @@ impl Plan {
     /// Returns the layers with files of the model, bottom first. The layers of the base are below these.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
+    }
+
+    /// Returns the packed files that usually hold passwords, tokens or private keys, by their names: `.env`, `id_rsa`,
+    /// `*.key` and the like. Whoever can pull the image can read these files.
+    pub fn private_files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.layers.iter().flat_map(|layer| &layer.files).filter(|file| private::is_private(&file.path))
     }
 
     /// Returns the files that stay out, with reasons.

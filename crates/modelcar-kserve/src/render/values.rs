@@ -104,9 +104,20 @@ fn is_quantity(text: &str) -> bool {
     split_quantity(text).is_some()
 }
 
-/// Returns whether a text is an amount of whole bytes.
+/// Least bytes that somebody can mean. Kubernetes takes `16` for 16 bytes, and the pod is then killed as it starts.
+const BYTES_MIN: f64 = 1e6;
+
+/// Returns whether a text is an amount of whole bytes that a server can have.
 fn is_bytes(text: &str) -> bool {
-    split_quantity(text).is_some_and(|suffix| !["m", "u", "n"].contains(&suffix))
+    let Some(suffix) = split_quantity(text).filter(|suffix| !["m", "u", "n"].contains(suffix)) else { return false };
+    let power = |unit: &str| ["k", "M", "G", "T", "P", "E"].iter().position(|known| known.eq_ignore_ascii_case(unit));
+    let (base, unit) = suffix.strip_suffix('i').map_or((1000_f64, suffix), |unit| (1024.0, unit));
+    // Numbers with an exponent are read as they are.
+    let (number, scale) = match power(unit) {
+        Some(power) => (text.trim_end_matches(suffix), (0..=power).fold(1.0, |scale, _| scale * base)),
+        None => (text, 1.0),
+    };
+    number.parse::<f64>().is_ok_and(|number| number * scale >= BYTES_MIN)
 }
 
 /// Returns what follows the number; `None` when the text is no amount.
@@ -217,6 +228,8 @@ mod tests {
         let wrong = ["", "0", "0Gi", "-1", "+1", "4 ", "16GB", "16gi", "16g", "1.2.3", "Gi", "1e", "1e333", "4,5", "x"];
         assert_eq!(split(is_quantity, &wrong).0, [""; 0]);
         assert_eq!(split(is_bytes, &["500m", "1u", "8Gi", "8000000000"]).0, ["8Gi", "8000000000"]);
+        let (taken, refused) = split(is_bytes, &["16", "16k", "16Ki", "1e3", "1e9", "500M", "0.5Gi", "1000k", "1E"]);
+        assert_eq!((taken.len(), refused), (5, vec!["16", "16k", "16Ki", "1e3"]));
     }
 
     #[test]
