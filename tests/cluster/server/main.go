@@ -1,5 +1,5 @@
 // A stand-in for model servers. It takes the arguments of vLLM and of KServe's Hugging Face server, looks for the model
-// where they say, and answers the probes of KServe's runtimes. /seen tells what it was given: its arguments, its user,
+// where they say, and answers the probes of KServe's runtimes, and a request for text. /seen tells what it was given: its arguments, its user,
 // whether its home can be written, and the sha256 of every file below the model's folder.
 package main
 
@@ -55,6 +55,15 @@ func main() {
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, `{"object":"list","data":[{"id":"model"}]}`)
+	})
+	// As vLLM: an unknown name of a model is not found.
+	http.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Model string }
+		if json.NewDecoder(r.Body).Decode(&asked) != nil || asked.Model != value("served-model-name") {
+			http.Error(w, `{"error":{"message":"The model does not exist.","code":404}}`, http.StatusNotFound)
+			return
+		}
+		fmt.Fprintln(w, `{"choices":[{"message":{"role":"assistant","content":"Hello."}}]}`)
 	})
 	http.HandleFunc("/seen", func(w http.ResponseWriter, _ *http.Request) {
 		json.NewEncoder(w).Encode(seen{

@@ -24,6 +24,15 @@ impl Kubectl {
         Self { program, config: config.to_owned() }
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The file with the login.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--kubeconfig").arg(&self.config).arg("--request-timeout=30s").args(args);

@@ -4,6 +4,7 @@ mod admission;
 mod changes;
 mod cold;
 mod failing;
+mod guide;
 mod images;
 mod kinds;
 mod models;
@@ -104,6 +105,7 @@ pub(crate) fn run(cluster: &Cluster, only: &[String], jobs: usize, sabotage: Opt
         admission::scenarios(),
         changes::scenarios(),
         users::scenarios(),
+        guide::scenarios(),
         failing::scenarios(),
         cold::scenarios(),
     ]
