@@ -24,9 +24,13 @@ pub(super) struct ServiceObject {
 }
 
 impl ServiceObject {
-    /// Reads a service; nothing where it has no status, or one that can't be read.
+    /// Reads a service; nothing for a manifest, which no cluster has, and for a status that can't be read.
     pub(super) fn new(kind: &str, metadata: &Metadata, status: &Value) -> Option<Self> {
-        let conditions: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).ok()?;
+        let is_stored = !metadata.resource_version.is_empty();
+        let conditions: Vec<Condition> = match &status["conditions"] {
+            Value::Null if is_stored => Vec::new(),
+            conditions => serde_json::from_value(conditions.clone()).ok()?,
+        };
         let stop = metadata.annotations.get(STOP_ANNOTATION).is_some_and(|stop| stop == "true");
         let info = &status["modelStatus"]["lastFailureInfo"];
         let text = |key: &str| info[key].as_str().unwrap_or_default();
@@ -77,6 +81,9 @@ impl ServiceObject {
             if !said.is_empty() && !told.contains(&said) {
                 told.push(said);
             }
+        }
+        if self.conditions.is_empty() {
+            told.push("KServe's controller has not looked at the service yet".to_owned());
         }
         let said = told.join(". ");
         found.push(Finding::ServiceNotReady { given_up: is_given_up(&said), said });

@@ -578,6 +578,19 @@ fn a_list_gives_a_report_for_each_pod() {
 }
 
 #[test]
+fn a_service_that_no_controller_has_seen_waits() {
+    let service =
+        |metadata: Value| json!({"kind": "InferenceService", "metadata": metadata, "spec": {"predictor": {}}});
+    let list =
+        json!({"kind": "List", "items": [service(json!({"name": "m", "namespace": "n", "resourceVersion": "7"}))]});
+    let report = check(list.to_string().as_bytes(), &Expected::default()).unwrap();
+    assert_eq!(report.state, Some(State::Waiting));
+    assert!(report.pods[0].findings[0].to_string().contains("controller has not looked at the service yet"));
+    let manifest = service(json!({"name": "m"})).to_string();
+    assert!(check(manifest.as_bytes(), &Expected::default()).is_err());
+}
+
+#[test]
 fn what_holds_no_pod_is_refused() {
     for (text, said) in [
         ("", "not JSON"),

@@ -91,8 +91,7 @@ fn slow_pull(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     scene.apply(&scene.render(&slow, &["--name", "model", "--custom-container", SERVER])?)?;
     let mut stages: Vec<String> = Vec::new();
     soon("the service to be Ready", 240, || {
-        // A service without a status is nothing that can be checked yet.
-        let Ok(checked) = scene.check(&[]) else { return Ok(Look::NotYet("nothing to check".to_owned())) };
+        let checked = scene.check(&[])?;
         let stage = match (checked.status, checked.codes().first()) {
             (0, _) => "ready".to_owned(),
             (3, Some(code)) => code.clone(),
