@@ -38,8 +38,8 @@ pub(super) fn is_private(path: &ModelPath) -> bool {
     let is_example = name.rsplit('.').next().is_some_and(|end| EXAMPLES.contains(&end));
     // `.env.production` and the like.
     let is_named = NAMES.contains(&name.as_str()) || name.starts_with(".env.");
-    let is_below = |end: &&str| path.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
-    !is_example && (is_named || ENDS.iter().any(|end| name.ends_with(end)) || PATHS.iter().any(|end| is_below(&end)))
+    let is_below = |end: &str| path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    !is_example && (is_named || ENDS.iter().any(|end| name.ends_with(end)) || PATHS.iter().any(|end| is_below(end)))
 }
 
 #[cfg(test)]
