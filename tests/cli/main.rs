@@ -29,6 +29,7 @@ mod reuse;
 mod shown;
 mod stderr;
 mod stores;
+mod terminal;
 mod tls;
 mod usage;
 

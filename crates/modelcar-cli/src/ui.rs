@@ -4,6 +4,7 @@ mod bars;
 mod beat;
 mod color;
 pub(crate) mod events;
+mod fold;
 mod lines;
 mod quiet;
 mod settings;
@@ -24,12 +25,14 @@ use modelcar_kserve::sizing::{NodeDisk, PullTime};
 use self::{
     bars::Bars,
     events::{Events, Record},
+    fold::row,
     lines::Lines,
     quiet::Quiet,
     settings::Show,
     stderr::{fail, interrupted, on_screen, say},
 };
 pub(crate) use self::{
+    fold::fold,
     stderr::{log, note, refuse, warn},
     summary::summary,
     words::{count, size},
@@ -142,39 +145,4 @@ pub(crate) fn pull_time(pull: &PullTime) -> String {
         String::new()
     };
     row("pull", &format!("{pull}{large}")) + &row("", concat!("see ", docs!("node-sizing.md")))
-}
-
-/// Columns of a line of an answer. Answers are the same on a terminal and in a file.
-const COLUMNS: usize = 80;
-
-/// Returns a name and a text as lines that fit into 80 columns, the text in a column of its own. A word that is wider stays
-/// whole, so that a URL can be copied.
-fn row(name: &str, text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), format!("{name:<7}"));
-    for word in text.split(' ') {
-        let is_first = line.chars().count() <= 7;
-        if !is_first && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            lines.push_str(&line);
-            lines.push('\n');
-            line = " ".repeat(7);
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    lines + &line + "\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_fits_into_80_columns() {
-        let url = "https://example.com/".repeat(5);
-        let text = row("node", &format!("{} {url} end", ["word"; 30].join(" ")));
-        let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("node    word word") && lines[1].starts_with("        word"), "{text}");
-        assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS || line.trim() == url), "{text}");
-        assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 30);
-    }
 }

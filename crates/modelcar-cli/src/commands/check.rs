@@ -17,7 +17,7 @@ use modelcar_kserve::{
 use serde::Serialize;
 
 use super::Outcome;
-use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme};
+use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme, ui};
 
 /// Largest document that is read, in bytes: enough for thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 64 << 20;
@@ -197,9 +197,10 @@ fn table(report: &CheckReport) -> String {
         for finding in &pod.findings {
             let message = one_line(&finding.to_string());
             let label = if finding.is_waiting() { "waits".to_owned() } else { finding.severity().to_string() };
-            let _infallible = writeln!(text, "  {label}: {message} [{}]", finding.code());
+            let found = format!("  {label}: {message} [{}]", finding.code());
+            let _infallible = writeln!(text, "{}", ui::fold(&found, 4));
             if let Some(remedy) = remedies::of_check(pod, finding) {
-                let _infallible = writeln!(text, "    do: {}", one_line(&remedy));
+                let _infallible = writeln!(text, "{}", ui::fold(&format!("    do: {}", one_line(&remedy)), 8));
             }
         }
     }

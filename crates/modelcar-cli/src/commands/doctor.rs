@@ -19,7 +19,7 @@ use crate::{
     clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    remedies, resolve,
+    remedies, resolve, ui,
 };
 
 /// What stands at the end of the help.
@@ -118,6 +118,9 @@ impl<'a> CheckAnswer<'a> {
     }
 }
 
+/// Column at which the texts begin, behind the name of a check and its verdict.
+const TEXT: usize = 17;
+
 /// Returns the checks as text, the advice below each of them.
 fn table(checks: &[Check]) -> String {
     let mut text = String::new();
@@ -128,9 +131,10 @@ fn table(checks: &[Check]) -> String {
             Verdict::No => "no",
             Verdict::Unknown => "unknown",
         };
-        let _infallible = writeln!(text, "{:<7} {verdict:<8} {}", check.name, check.found);
-        if let Some(advice) = advice(check) {
-            let _infallible = writeln!(text, "{:17}{advice}", "");
+        let found = format!("{:<7} {verdict:<8} {}", check.name, check.found);
+        let advice = advice(check).map(|advice| format!("{:TEXT$}{advice}", ""));
+        for line in [found].into_iter().chain(advice) {
+            let _infallible = writeln!(text, "{}", ui::fold(&line, TEXT));
         }
     }
     text

@@ -108,7 +108,8 @@ fn table(name: &str, inspection: &Inspection) -> String {
     for manifest in &inspection.manifests {
         let total = manifest.layers.iter().map(|layer| layer.size).sum();
         let platform = one_line(&manifest.platform.to_string());
-        let _infallible = writeln!(text, "\n{platform}  {}  {}", manifest.digest, size(total));
+        let line = format!("{platform}  {}  {}", manifest.digest, size(total));
+        let _infallible = writeln!(text, "\n{}", ui::fold(&line, 4));
         for layer in &manifest.layers {
             let files = match layer.files.as_slice() {
                 [] => layer.media_type.clone(),
@@ -119,7 +120,8 @@ fn table(name: &str, inspection: &Inspection) -> String {
                     format!("{}: {}{more}", count(files.len(), "file"), named.join(", "))
                 }
             };
-            let _infallible = writeln!(text, "  {}  {:>10}  {}", layer.digest, size(layer.size), one_line(&files));
+            let line = format!("  {}  {:>10}  {}", layer.digest, size(layer.size), one_line(&files));
+            let _infallible = writeln!(text, "{}", ui::fold(&line, 4));
         }
     }
     for missing in &inspection.missing {

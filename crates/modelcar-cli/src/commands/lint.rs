@@ -14,7 +14,12 @@ use modelcar_kserve::{
 use serde::Serialize;
 
 use super::{Outcome, place::Place};
-use crate::{args::Format, hint::Failure, remedies, ui::count};
+use crate::{
+    args::Format,
+    hint::Failure,
+    remedies,
+    ui::{self, count},
+};
 
 /// A way in which KServe serves an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -180,8 +185,9 @@ fn line(text: &mut String, finding: &LintFinding) {
     let modes: Vec<String> = finding.modes().iter().map(ToString::to_string).collect();
     let modes = if finding.modes().len() == ServingMode::ALL.len() { "all modes".to_owned() } else { modes.join(", ") };
     let message = one_line(&finding.to_string());
-    let _infallible = writeln!(text, "  {}: {message} [{}; {modes}]", finding.severity(), finding.code());
+    let found = format!("  {}: {message} [{}; {modes}]", finding.severity(), finding.code());
+    let _infallible = writeln!(text, "{}", ui::fold(&found, 4));
     if let Some(remedy) = remedies::of_lint(finding) {
-        let _infallible = writeln!(text, "    do: {remedy}");
+        let _infallible = writeln!(text, "{}", ui::fold(&format!("    do: {remedy}"), 8));
     }
 }

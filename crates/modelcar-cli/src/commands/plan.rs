@@ -242,28 +242,30 @@ fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
         format!("source  {}\nbase    {}\n\n", one_line(&lock.source.to_string()), one_line(&lock.base.to_string()));
     let platforms: Vec<_> = plan.base().platforms.iter().map(|base| base.platform.to_string()).collect();
     layers(&mut text, plan, decided);
-    let _infallible = write!(
-        text,
-        "\n{} of weights, {} in {}, for {}",
+    let all = format!(
+        "{} of weights, {} in {}, for {}",
         count(plan.layers().len(), "layer"),
         size(plan.layer_bytes()),
         count(plan.layers().iter().map(|layer| layer.files.len()).sum::<usize>(), "file"),
         platforms.join(" and ")
     );
-    text.push('\n');
+    let _infallible = writeln!(text, "\n{}", ui::fold(&all, 0));
     text.push_str(&ui::node_disk(&NodeDisk::of_plan(plan)));
     text.push_str(&ui::pull_time(&PullTime::of_plan(plan)));
     if let Some(decided) = decided {
-        let _infallible = if decided.published {
-            write!(text, "\n{} is this image already: nothing to do", decided.image)
+        let told = if decided.published {
+            format!("{} is this image already: nothing to do", decided.image)
         } else {
             let (fetch, send) = (size(decided.fetch), size(decided.send));
-            write!(text, "\nto {}: {fetch} to fetch, {send} to send", decided.image)
+            format!("to {}: {fetch} to fetch, {send} to send", decided.image)
         };
+        let _infallible = write!(text, "\n{}", ui::fold(&told, 0));
     }
     text
 }
 
+/// Column at which the files of the table begin.
+const FILES: usize = 19;
 /// Most files of a layer that are listed one by one.
 const LISTED_FILES: usize = 20;
 
@@ -272,15 +274,16 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
     let _infallible = writeln!(text, "{:>5}  {:>10}  FILES", "LAYER", "SIZE");
     for (index, layer) in plan.layers().iter().enumerate() {
         if let Some(decided) = decided {
-            let _infallible = writeln!(text, "{:>5}  {:>10}  {}", index + 1, size(layer.size), decided.reason(index));
+            let line = format!("{:>5}  {:>10}  {}", index + 1, size(layer.size), decided.reason(index));
+            let _infallible = writeln!(text, "{}", ui::fold(&line, FILES));
         }
         for (line, file) in layer.files.iter().take(LISTED_FILES).enumerate() {
             let (number, bytes) = match line {
                 0 if decided.is_none() => ((index + 1).to_string(), size(layer.size)),
                 _ => (String::new(), String::new()),
             };
-            let _infallible =
-                writeln!(text, "{number:>5}  {bytes:>10}  {} ({})", one_line(file.path.as_str()), size(file.size));
+            let line = format!("{number:>5}  {bytes:>10}  {} ({})", one_line(file.path.as_str()), size(file.size));
+            let _infallible = writeln!(text, "{}", ui::fold(&line, FILES));
         }
         if let more @ 1.. = layer.files.len().saturating_sub(LISTED_FILES) {
             let _infallible = writeln!(text, "{:>5}  {:>10}  and {more} more", "", "");
@@ -290,6 +293,7 @@ fn layers(text: &mut String, plan: &Plan, decided: Option<&Decided>) {
         let _infallible = writeln!(text, "\nLEFT OUT (see --weights, --include, --exclude, --all)");
     }
     for file in plan.left_out() {
-        let _infallible = writeln!(text, "{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);
+        let line = format!("{:>17}  {}: {}", size(file.size), one_line(file.path.as_str()), file.reason);
+        let _infallible = writeln!(text, "{}", ui::fold(&line, FILES));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    os::fd::AsFd,
     sync::OnceLock,
 };
 
@@ -55,12 +56,21 @@ impl Show {
 
 /// Returns the columns and rows of the terminal behind stderr; `None` if there is none.
 fn size() -> Option<(u16, u16)> {
-    let stderr = io::stderr();
-    if !stderr.is_terminal() {
+    size_of(&io::stderr())
+}
+
+/// Returns the columns and rows of the terminal behind `stream`; `None` if there is none.
+fn size_of(stream: &(impl AsFd + IsTerminal)) -> Option<(u16, u16)> {
+    if !stream.is_terminal() {
         return None;
     }
-    let size = termios::tcgetwinsize(&stderr).ok()?;
+    let size = termios::tcgetwinsize(stream).ok()?;
     Some((size.ws_col, size.ws_row))
+}
+
+/// Returns the columns of the terminal that the answer goes to; `None` for a pipe, a file and a terminal that tells none.
+pub(super) fn answer_columns() -> Option<usize> {
+    size_of(&io::stdout()).map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
 }
 
 /// Returns the columns of the terminal behind stderr, or the usual number.
