@@ -1,5 +1,6 @@
 //! The two output streams: the answer on stdout, everything else on stderr.
 
+mod annotations;
 mod bars;
 mod beat;
 mod color;
@@ -22,6 +23,13 @@ use indicatif::ProgressDrawTarget;
 use modelcar_core::progress::Progress;
 use modelcar_kserve::sizing::{NodeDisk, PullTime};
 
+pub(crate) use self::{
+    annotations::{annotations, facts},
+    fold::fold,
+    stderr::{log, note, refuse, warn},
+    summary::summary,
+    words::{count, size},
+};
 use self::{
     bars::Bars,
     events::{Events, Record},
@@ -30,12 +38,6 @@ use self::{
     quiet::Quiet,
     settings::Show,
     stderr::{fail, interrupted, on_screen, say},
-};
-pub(crate) use self::{
-    fold::fold,
-    stderr::{log, note, refuse, warn},
-    summary::summary,
-    words::{count, size},
 };
 use crate::{args::ProgressMode, hint::Failure, interrupt::INTERRUPTED, outcome::Outcome};
 

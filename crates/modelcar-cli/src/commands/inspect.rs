@@ -95,9 +95,8 @@ const NAMED_FILES: usize = 4;
 /// Returns the image as text.
 fn table(name: &str, inspection: &Inspection) -> String {
     let mut text = format!("image   {name}\ndigest  {}\n", inspection.digest);
-    let width = inspection.annotations.keys().map(|key| key.chars().count()).max().unwrap_or_default();
-    for (key, value) in &inspection.annotations {
-        let _infallible = writeln!(text, "{:<width$}  {}", one_line(key), one_line(value));
+    if !inspection.annotations.is_empty() {
+        let _infallible = writeln!(text, "\n{}", ui::annotations(&inspection.annotations));
     }
     if let Some(disk) = node_disk(inspection) {
         text.push_str(&ui::node_disk(&disk));

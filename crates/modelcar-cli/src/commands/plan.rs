@@ -7,7 +7,7 @@ use std::{fmt::Write, fs, path::PathBuf};
 use clap::Args;
 use modelcar_core::{
     BuildOptions, ImageRef,
-    facts::Flaw,
+    facts::{Flaw, ModelFacts},
     plan::{LockFile, Plan},
     push::{PreparedPush, Push},
     reuse::{Decision, LayerAction},
@@ -239,7 +239,9 @@ fn document(lock: &LockFile, flaws: &[Flaw], decided: Option<&Decided>) -> Resul
 fn table(lock: &LockFile, decided: Option<&Decided>) -> String {
     let plan = &lock.plan;
     let mut text =
-        format!("source  {}\nbase    {}\n\n", one_line(&lock.source.to_string()), one_line(&lock.base.to_string()));
+        format!("source  {}\nbase    {}\n", one_line(&lock.source.to_string()), one_line(&lock.base.to_string()));
+    text.push_str(&ui::facts(&ModelFacts::from_annotations(plan.annotations())));
+    text.push('\n');
     let platforms: Vec<_> = plan.base().platforms.iter().map(|base| base.platform.to_string()).collect();
     layers(&mut text, plan, decided);
     let all = format!(
