@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modelcar_testkit::{Storage, synthetic_model};
+
 use super::*;
 
 /// How long a command may take to come to the moment of the signal, on however slow a machine.
@@ -59,6 +61,40 @@ fn in_the_middle_of_a_layer() {
     env.interrupted(|registry| {
         registry.requests().iter().any(|request| request.method == "PATCH" && request.body_bytes_received >= 1000)
     });
+}
+
+/// A push of three layers, two of them of a shard each: the second shard stalls when the others are done.
+#[test]
+fn when_some_of_the_layers_are_done() {
+    let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
+    let env = Env { registry: FakeRegistry::start_blocking(config), ..Env::new() };
+    env.hub.add_repo("acme/two", "main", synthetic_model(2, 64 << 20));
+    env.hub.fault(FaultRule::new("model-00002", HubAction::Stall { at: 2 << 20, pause: PAUSE }));
+    let image = env.image("a/b:v1");
+    let push = ["push", "acme/two", &image, "--base", "scratch", "--no-cache"];
+    let checkpoints = |registry: &FakeRegistry| {
+        let tags = registry.tags();
+        tags.iter().filter(|(_, tag, _)| tag.starts_with("modelcar-part-") && tag != "modelcar-part-trial").count()
+    };
+    let answered = |registry: &FakeRegistry| checkpoints(registry) == 2;
+    let stderr = env.stopped(&push, answered);
+    assert!(stderr.contains("interrupted: nothing was published; "), "{stderr}");
+    // The answer to the second checkpoint may not have arrived.
+    let told = |kept: &str| stderr.contains(&format!("{kept} kept: the same command goes on from there"));
+    assert!(told("2 of 3 layers are") || told("1 of 3 layers is"), "{stderr}");
+
+    env.hub.clear_faults();
+    env.registry.fault(FaultRule::new("/manifests/v1", RegistryAction::error(403, "DENIED")).method("PUT"));
+    let output = env.run(&push);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let told = "hint: nothing was published; 3 of 3 layers are kept: the same command goes on from there";
+    assert!(stderr.contains(told), "{stderr}");
+
+    env.registry.clear_faults();
+    let stderr = text(&env.run(&push).stderr);
+    assert!(stderr.contains("(3 reused); nothing sent"), "{stderr}");
+    assert_eq!(checkpoints(&env.registry), 0);
 }
 
 #[test]

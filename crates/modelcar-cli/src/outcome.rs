@@ -42,7 +42,13 @@ impl Outcome {
     /// # Errors
     /// The failure, with hints, when the work was not stopped.
     pub(crate) fn of(error: Error) -> Result<Self, Failure> {
+        Self::of_either(error, hint::published(None))
+    }
+
+    /// As [`of`](Self::of). `nothing` says that nothing was published, and maybe what is there all the same.
+    fn of_either(error: Error, nothing: String) -> Result<Self, Failure> {
         match error.downcast() {
+            Ok(PushError::Stopped { published: None }) => Ok(Self::Interrupted(nothing)),
             Ok(PushError::Stopped { published }) => Ok(Self::Interrupted(hint::published(published.as_ref()))),
             Ok(error) => Err(error.into()),
             Err(error) => Err(error.into()),
@@ -50,11 +56,13 @@ impl Outcome {
     }
 
     /// As [`of`](Self::of), for work that publishes an image. A failure says what was published, or that nothing was.
+    /// `kept` says which layers are there, if any are.
     ///
     /// # Errors
     /// As [`of`](Self::of).
-    pub(crate) fn of_run(error: Error) -> Result<Self, Failure> {
+    pub(crate) fn of_run(error: Error, kept: Option<String>) -> Result<Self, Failure> {
         let is_told = matches!(error.downcast_ref(), Some(PushError::PartlyPublished { .. }));
-        Self::of(error).map_err(|failure| if is_told { failure } else { failure.hint(hint::published(None)) })
+        let nothing = [hint::published(None)].into_iter().chain(kept).collect::<Vec<_>>().join("; ");
+        Self::of_either(error, nothing.clone()).map_err(|failure| if is_told { failure } else { failure.hint(nothing) })
     }
 }

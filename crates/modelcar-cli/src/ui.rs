@@ -6,6 +6,7 @@ mod beat;
 mod color;
 pub(crate) mod events;
 mod fold;
+mod kept;
 mod lines;
 mod quiet;
 mod settings;
@@ -26,6 +27,7 @@ use modelcar_kserve::sizing::{NodeDisk, PullTime};
 pub(crate) use self::{
     annotations::{annotations, facts},
     fold::fold,
+    kept::Kept,
     stderr::{log, note, refuse, warn},
     summary::summary,
     words::{count, size},

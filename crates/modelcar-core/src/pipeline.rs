@@ -427,10 +427,13 @@ impl<'a> Run<'a> {
         let body = body.holding(turn);
         let restarted = |reason| self.progress.report(&Event::LayerRestarted { layer: index, reason });
         let verified = self.sink.write_blob(&body, &restarted).await?;
-        self.known.layer_done(layer, self.plan.mtime(), &verified).await;
+        let is_kept = self.known.layer_done(layer, self.plan.mtime(), &verified).await;
         Span::current().record("digest", tracing::field::display(&verified.digest));
         tracing::info!(bytes = verified.size, "the layer is in place");
         self.progress.report(&Event::LayerDone { layer: index, digest: verified.digest });
+        if is_kept {
+            self.progress.report(&Event::LayerKept { layer: index });
+        }
         Ok(verified)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Order of events: one [`Event::Planned`], perhaps an [`Event::LeftOut`]; then for each layer [`Event::LayerStarted`],
 //! any number of [`Event::LayerAdvanced`], [`Event::LayerResent`] and [`Event::LayerRestarted`], and one
-//! [`Event::LayerDone`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
+//! [`Event::LayerDone`], perhaps an [`Event::LayerKept`]; or a lone [`Event::LayerReused`]. Layers run side by side, so events of different layers
 //! interleave. Last comes [`Event::Published`]. Before [`Event::Planned`], a directory's files may be hashed:
 //! [`Event::HashStarted`], any number of [`Event::HashAdvanced`], and [`Event::HashDone`]; this may happen more than once,
 //! never side by side. A download has [`Event::FetchStarted`], [`Event::FetchAdvanced`] and [`Event::FetchDone`] in place of
@@ -187,6 +187,11 @@ pub enum Event {
         layer: usize,
         /// Digest of the layer.
         digest: Digest,
+    },
+    /// A checkpoint of a layer that is done was written: if the push ends early, the next one finds the layer.
+    LayerKept {
+        /// Index of the layer.
+        layer: usize,
     },
     /// The index is in place under its names.
     Published {

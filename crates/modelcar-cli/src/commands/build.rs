@@ -70,7 +70,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     };
     let built = match planned.build_until(&*sink, &options, interrupt()).await {
         Ok(built) => built,
-        Err(error) => return Outcome::of_run(error),
+        Err(error) => return Outcome::of_run(error, None),
     };
     Ok(Outcome::Answer(match args.run.format {
         Format::Text => built.digest.to_string(),

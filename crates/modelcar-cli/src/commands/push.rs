@@ -8,11 +8,12 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
 use clap::Args;
-use modelcar_core::{Digest, ImageRef, push::Push};
+use modelcar_core::{Digest, ImageRef, progress::Progress, push::Push};
 use modelcar_kserve::pin::PinTarget;
 use serde::Serialize;
 
@@ -26,7 +27,8 @@ use crate::{
     clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    resolve, ui,
+    resolve,
+    ui::{self, Kept},
 };
 
 /// What stands at the end of the help.
@@ -88,7 +90,8 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let image = resolve::target_behind(args.source.as_deref(), &args.image)?;
     let tags = resolve::tags(&args.tag)?;
     check_pins(&args.pin, &image)?;
-    let progress = ui::progress();
+    let kept = Kept::before(ui::progress());
+    let progress: Arc<dyn Progress> = Arc::clone(&kept) as _;
     let (contents, source) = contents(args.source.as_deref(), &args.planned, &progress).await?;
     let reuse = reuse::policy(&args.reuse)?;
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
@@ -109,7 +112,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
     let changed = !prepared.is_published();
     let pushed = match prepared.run_until(interrupt()).await {
         Ok(pushed) => pushed,
-        Err(error) => return Outcome::of_run(error),
+        Err(error) => return Outcome::of_run(error, kept.told()),
     };
     if let Some(file) = digest_file {
         file.write(&pushed.built.digest.to_string())?;

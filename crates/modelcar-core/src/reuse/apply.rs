@@ -133,9 +133,10 @@ impl KnownLayers for KnownInRegistry {
     }
 
     /// Writes a checkpoint, unless the plan has one layer only: its push is finished with the layer.
-    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
-        if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.decisions.len() > 1) {
-            checkpoints.note(layer, mtime, verified).await;
+    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> bool {
+        match self.checkpoints.as_ref().filter(|_| self.decisions.len() > 1) {
+            Some(checkpoints) => checkpoints.note(layer, mtime, verified).await,
+            None => false,
         }
     }
 

@@ -94,21 +94,24 @@ impl Checkpoints {
         Some(image_layer::one_manifest(&manifest).layers)
     }
 
-    /// Writes a checkpoint for a finished layer. A failure causes a warning; the push continues.
-    pub(crate) async fn note(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) {
+    /// Writes a checkpoint for a finished layer, and returns whether there is one. A failure causes a warning; the push
+    /// continues.
+    pub(crate) async fn note(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> bool {
         let key = layer.recipe.unwrap_or_else(|| recipe::shape_of(layer, mtime));
         if !*self.works.get_or_init(|| self.prepare()).await {
-            return;
+            return false;
         }
-        let Ok(descriptor) = image::weight_layer(layer, mtime, verified) else { return };
+        let Ok(descriptor) = image::weight_layer(layer, mtime, verified) else { return false };
         let manifest = manifest(&json!(descriptor));
         // Noted first: a registry may have stored what it answers with an error.
         if self.held().insert(manifest.digest, tag(&key)).is_some() {
-            return;
+            return true;
         }
-        if let Err(error) = self.repository.put_manifest(&manifest, &tag(&key)).await {
-            self.warn(format!("can't write a checkpoint of {}: {}", layer.title(), chain(&error)));
+        let written = self.repository.put_manifest(&manifest, &tag(&key)).await;
+        if let Err(error) = &written {
+            self.warn(format!("can't write a checkpoint of {}: {}", layer.title(), chain(error)));
         }
+        written.is_ok()
     }
 
     /// Tests whether checkpoints can be deleted again, and returns whether they may be written. Without that, a push

@@ -37,8 +37,8 @@ pub(crate) trait KnownLayers: Send + Sync + Debug {
     /// When the layer can't be read. Such an error says nothing about the layer's bytes.
     async fn verify(&self, candidate: &LayerCandidate, index: usize, layer: &Layer, mtime: u64) -> Result<bool>;
 
-    /// Records that a layer is in the sink, so that a push that is killed can be resumed.
-    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob);
+    /// Records that a layer is in the sink, so that a push that is killed can be resumed. Returns whether it is recorded.
+    async fn layer_done(&self, layer: &Layer, mtime: u64, verified: &VerifiedBlob) -> bool;
 
     /// Records that the image is published. `layers` are in the plan's order, each with its digest and whether its
     /// bytes are proven.
@@ -71,7 +71,9 @@ impl KnownLayers for NoneKnown {
         Ok(false)
     }
 
-    async fn layer_done(&self, _layer: &Layer, _mtime: u64, _sealed: &VerifiedBlob) {}
+    async fn layer_done(&self, _layer: &Layer, _mtime: u64, _sealed: &VerifiedBlob) -> bool {
+        false
+    }
 
     async fn published(&self, _plan: &Plan, _layers: &[(Digest, bool)]) {}
 }
