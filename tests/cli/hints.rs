@@ -24,7 +24,7 @@ fn an_image_that_is_read_is_neither_base_nor_output() {
     let pinned = env.image(&format!("a/missing@sha256:{}", "0".repeat(64)));
     // Nothing listens on port 1.
     for args in [&["inspect", "127.0.0.1:1/x"][..], &["inspect", "--lint", "127.0.0.1:1/x"]] {
-        env.advises(args, &["the image did not respond or failed: check host name"], &OF_A_PUSH);
+        env.advises(args, &["the registry of the image did not respond or failed: check host name"], &OF_A_PUSH);
     }
     for args in [&["inspect", &missing][..], &["inspect", "--lint", &missing], &["render", &pinned]] {
         let at = if args.contains(&&*pinned) { "a/missing@sha256:000" } else { "a/missing:v1" };
@@ -312,5 +312,80 @@ fn a_packed_file_with_secrets_is_warned_of() {
         let warned = warnings(&[]);
         assert!(warned.len() == 1 && warned[0].contains("--exclude 'app/.env'"), "{warned:?}");
         assert_eq!(warnings(&["--exclude", "app/.env"]), [""; 0]);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_has_a_hint() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    fs::create_dir(env.dir.path().join("folder")).unwrap();
+    let scratch = ["--base", "scratch"];
+    let plan = [&["plan", MODEL][..], &scratch].concat();
+    let push = [&["push", MODEL, &image][..], &scratch].concat();
+    let cases: [(Vec<&str>, &str); 12] = [
+        (vec!["check", "qwen"], "or `-` for stdin: kubectl get pod NAME -o json | modelcar check -"),
+        (vec!["check", "folder"], "name a file, not a folder"),
+        (
+            vec!["push", &image, "--plan", "none.json"],
+            "write the lock file first: `modelcar plan SOURCE --output FILE`",
+        ),
+        (vec!["plan", "--check", "none.json"], "write the lock file first"),
+        (vec!["plan", "--check", "folder"], "name a "),
+        ([&plan[..], &["--output", "none/plan.json"]].concat(), "the folder of the file is not there: make it first"),
+        ([&plan[..], &["--output", "folder"]].concat(), "name a file, not a folder"),
+        ([&push[..], &["--digest-file", "none/digest"]].concat(), "the folder of the file is not there"),
+        ([&push[..], &["--ca-file", "none.pem"]].concat(), "check the path: --ca-file names a file"),
+        (vec!["render", &image, "--resolve", "--template", "none"], "check the path in --template"),
+        (vec!["inspect", "oci:folder"], "name the folder of an image layout: `modelcar build"),
+        (vec!["plan", MODEL, "--base", "oci:folder"], "name the folder of an image layout: `modelcar build"),
+    ];
+    fs::write(env.dir.path().join("folder/file"), "").unwrap();
+    for (args, said) in cases {
+        env.advises(&args, &[said], &[]);
+    }
+    let output = ["build", MODEL, "--base", "scratch", "--output"];
+    env.advises(&[&output[..], &["oci:folder"]].concat(), &["name a new folder, an empty one"], &[]);
+    env.advises(&[&output[..], &["oci-archive:folder"]].concat(), &["name a new file"], &[]);
+    env.advises(&["plan", MODEL, "--base", "binary:folder/file"], &["name a static busybox"], &[]);
+}
+
+#[test]
+fn what_docker_takes_for_an_image_on_its_registry_is_named_in_full() {
+    let env = Env::new();
+    let said = "on Docker Hub the image is docker.io/me/qwen:v1";
+    for args in [&["push", MODEL, "me/qwen:v1"][..], &["doctor", "me/qwen:v1"], &["inspect", "me/qwen:v1"]] {
+        env.advises(args, &[said], &[]);
+    }
+    env.advises(&["push", MODEL, "./dir"], &["an image is written"], &["Docker Hub"]);
+}
+
+#[test]
+fn a_mirror_that_is_down_is_named_by_its_variable() {
+    let env = Env::new();
+    let mut plan = env.command(&["plan", "hf://acme/tiny", "--base", "scratch"]);
+    let stderr = text(&plan.env("HF_ENDPOINT", "http://127.0.0.1:1").output().unwrap().stderr);
+    assert!(stderr.contains("hint: HF_ENDPOINT names 127.0.0.1:1, which did not respond or failed"), "{stderr}");
+}
+
+#[test]
+fn options_of_render_that_contradict_each_other_are_named() {
+    let env = Env::new();
+    env.registry.add_base_image("base/tools", "v1", &["linux/amd64"]);
+    let image = env.image("a/b:v1");
+    env.answer(&["push", MODEL, &image, "--base", &env.image("base/tools:v1")]);
+    let told = |args: &[&str]| {
+        let output = env.run(&[&["render", &image, "--resolve"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        text(&output.stderr)
+    };
+    for (args, said) in [
+        (&["--mode", "knative", "--autoscaler", "hpa"][..], "leave --mode knative or --autoscaler out, or change it"),
+        (&["--min-replicas", "3", "--max-replicas", "1"], "at least 3 replicas and at most 1 do not go together"),
+        (&["--min-replicas", "3", "--max-replicas", "1"], "raise --max-replicas, or lower --min-replicas"),
+        (&["--gpus", "lots"], "expected a whole number"),
+    ] {
+        let stderr = told(args);
+        assert!(stderr.contains(said), "{args:?}: {stderr}");
     }
 }

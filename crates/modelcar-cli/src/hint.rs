@@ -3,6 +3,7 @@
 //! The libraries' errors say what happened. The flags, variables and commands that help are named here.
 
 pub(crate) mod document;
+mod file;
 mod kind;
 mod pin;
 mod render;
@@ -80,7 +81,7 @@ impl Failure {
         let hints = match registry {
             _ if open_files::hint(&error).is_some() => hints(&error),
             Some(registry) => registry_hints(registry, Object::Image),
-            None if is_layout => by_kind(error.kind(), Object::Image),
+            None if is_layout => image_layout_hints(&error),
             None => hints(&error),
         };
         Self { error: error.into(), act, hints }
@@ -228,7 +229,7 @@ fn hints(error: &Error) -> Vec<String> {
         .or_else(|| error.downcast_ref().map(base_image_hints))
         .or_else(|| error.downcast_ref().map(image_hints))
         .or_else(|| error.downcast_ref().map(|error| registry_hints(error, Object::Registry)))
-        .or_else(|| error.downcast_ref().map(layout_hints))
+        .or_else(|| error.downcast_ref().map(|error| layout_hints(error, Object::Output)))
         .or_else(|| error.downcast_ref::<InvalidReference>().map(|_| vec![REFERENCE.to_owned()]))
         .or_else(|| error.downcast_ref().map(environment_hints))
         .or_else(|| error.downcast_ref::<InvalidTag>().map(|_| vec![TAG.to_owned()]))
@@ -251,7 +252,11 @@ pub(crate) fn published(published: Option<&Published>) -> String {
 /// Hints for a variable, or a file that a variable names, which can't be used.
 fn environment_hints(error: &EnvironmentError) -> Vec<String> {
     let hint = match error {
-        EnvironmentError::ReadAuthorities { .. } | EnvironmentError::Authorities { .. } => {
+        EnvironmentError::ReadAuthorities { named_by, .. } => {
+            let kind = "a file that this user may read, with certificates in PEM form";
+            return vec![format!("check the path: {named_by} names {kind}")];
+        }
+        EnvironmentError::Authorities { .. } => {
             "the file holds certificates in PEM form: -----BEGIN CERTIFICATE----- …"
         }
         EnvironmentError::ReadClientCertificate { .. } => {
@@ -343,6 +348,10 @@ fn base_image_hints(error: &BaseError) -> Vec<String> {
         }
         BaseError::Registry(error) => base_hints(error),
         BaseError::NoPlace { .. } => vec![OTHER_BASES.to_owned()],
+        BaseError::Layout(error) => layout_hints(error, Object::Base),
+        BaseError::Binary { .. } => {
+            vec!["name a static busybox for Linux: Debian's package busybox-static has /bin/busybox".to_owned()]
+        }
         error => by_kind(error.kind(), Object::Base),
     }
 }
@@ -351,17 +360,41 @@ fn base_image_hints(error: &BaseError) -> Vec<String> {
 fn image_hints(error: &ImageError) -> Vec<String> {
     match error {
         ImageError::Registry(error) => registry_hints(error, Object::Registry),
-        ImageError::Layout(error) => layout_hints(error),
+        ImageError::Layout(error) => layout_hints(error, Object::Image),
         _ => vec!["the document is no valid OCI image: ask whoever built the image".to_owned()],
     }
 }
 
-/// Hints for an image layout or archive that can't be written.
-fn layout_hints(error: &LayoutError) -> Vec<String> {
-    match error {
-        LayoutError::Busy { .. } => vec!["wait for the other build to end, or name another output".to_owned()],
-        error => by_kind(error.kind(), Object::Output),
-    }
+/// Hints for an image in a layout that can't be read.
+fn image_layout_hints(error: &Error) -> Vec<String> {
+    let layout = error.downcast_ref().or_else(|| match error.downcast_ref() {
+        Some(ImageError::Layout(error)) => Some(error),
+        _ => match error.downcast_ref() {
+            Some(BaseError::Layout(error)) => Some(error),
+            _ => None,
+        },
+    });
+    layout.map_or_else(|| by_kind(error.kind(), Object::Image), |error| layout_hints(error, Object::Image))
+}
+
+/// Hints for an image layout or archive that can't be read or written.
+fn layout_hints(error: &LayoutError, object: Object) -> Vec<String> {
+    let hint = match error {
+        LayoutError::Busy { .. } => "wait for the other build to end, or name another output",
+        LayoutError::NotALayout { .. } if object == Object::Output => {
+            "name a new folder, an empty one, or an image layout that gets one more image"
+        }
+        LayoutError::NotALayout { .. } => {
+            "name the folder of an image layout: `modelcar build SOURCE --output oci:DIR` writes one"
+        }
+        LayoutError::NotAFile { .. } => "name a new file, or a regular file that is to be replaced",
+        LayoutError::Ambiguous { .. } => "write oci:DIR:NAME",
+        LayoutError::Invalid { .. } | LayoutError::TooLarge { .. } => {
+            "write the layout again with the tool that made it"
+        }
+        error => return by_kind(error.kind(), object),
+    };
+    vec![hint.to_owned()]
 }
 
 /// Hints for a download that failed.

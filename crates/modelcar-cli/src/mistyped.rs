@@ -22,8 +22,11 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (
         &["login", "logout", "auth"],
-        "modelcar uses the logins of other tools: `docker login REGISTRY` or `gcloud auth application-default login` for a \
-         registry (docs/registries.md), HF_TOKEN for the Hub (docs/private-models.md)",
+        concat!(
+            "modelcar uses the logins of other tools: `docker login REGISTRY` or `gcloud auth application-default login` for \
+             a registry, HF_TOKEN for the Hub; see ",
+            docs!("registries.md")
+        ),
     ),
     (&["ls", "list", "show", "info", "images", "describe"], "`modelcar inspect IMAGE` shows what is in an image"),
     (
@@ -146,6 +149,8 @@ pub(crate) fn told(mut error: Error, args: &[OsString]) -> String {
         }
     }
     let text = error.render().to_string().replace("\n  tip: ", "\nhint: ");
+    // What Rust's parsers of numbers say.
+    let text = text.replace("invalid digit found in string", "expected a whole number");
     let Some(advice) = advice else { return text.trim_end().to_owned() };
     let (said, rest) = text.trim_end().split_once("\n\n").unwrap_or((text.trim_end(), ""));
     format!("{said}\n\nhint: {advice}\n\n{rest}")

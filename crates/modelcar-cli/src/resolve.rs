@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use modelcar_core::{
-    ImageRef, Tag,
+    ImageRef, InvalidReference, Tag,
     base::BaseRef,
     push::PushError,
     source::{SourceError, SourceRef, StoreUrl},
@@ -139,7 +139,9 @@ pub(crate) fn without_scheme(text: &str) -> &str {
 /// # Errors
 /// When the text is no reference, or has a digest: the digest is the result of the push.
 pub(crate) fn target(text: &str) -> Result<ImageRef, Failure> {
-    let image: ImageRef = without_scheme(text).parse()?;
+    let text = without_scheme(text);
+    let parsed: Result<ImageRef, InvalidReference> = text.parse();
+    let image = parsed.map_err(|error| Failure::from(error).or_on_docker_hub(text))?;
     if image.digest().is_some() { Err(PushError::DigestAsTarget(image).into()) } else { Ok(image) }
 }
 
@@ -177,7 +179,17 @@ impl Failure {
         if exists || text.starts_with(['.', '/', '~']) {
             return self.hint(format!("an image layout is written oci:{text}"));
         }
-        self
+        self.or_on_docker_hub(text)
+    }
+
+    /// Adds a hint if Docker takes `text`, which is no valid image, for an image in its own registry: `me/qwen:v1`.
+    fn or_on_docker_hub(self, text: &str) -> Self {
+        let has_owner = text.matches('/').count() == 1 && !text.starts_with(['.', '/', '~']);
+        let image: Option<ImageRef> = format!("docker.io/{text}").parse().ok();
+        match image.filter(|_| has_owner) {
+            Some(image) => self.hint(format!("on Docker Hub the image is {image}")),
+            None => self,
+        }
     }
 }
 

@@ -22,6 +22,10 @@ use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme, ui};
 /// Largest document that is read, in bytes: enough for thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 64 << 20;
 
+/// What to do where there is no file of that name: no cluster is asked, so the name of a pod or service is none.
+const NO_FILE: &str = "the argument is a file with what kubectl prints, or `-` for stdin: \
+                       kubectl get pod NAME -o json | modelcar check -";
+
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +56,7 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let digest = args.expect.as_deref().map(digest).transpose()?;
     let expected = Expected { digest, injection_alone: args.admission };
-    let json = read(&args.file).map_err(|error| Failure::new(error, format!("read `{}`", args.file)))?;
+    let json = read(&args.file).map_err(|error| Failure::of_read(error, format!("read `{}`", args.file), NO_FILE))?;
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),

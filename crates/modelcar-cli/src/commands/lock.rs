@@ -33,15 +33,13 @@ struct Kind {
 /// When the file can't be read, is no lock file, or is an answer that lacks a file's content id.
 pub(super) fn read(file: &Path) -> Result<LockFile, Failure> {
     let json = files::read(file, FILE_MAX_BYTES).map_err(|error| {
-        let is_too_large = error.kind() == io::ErrorKind::FileTooLarge;
-        let failure = Failure::new(error, format!("read lock file `{}`", file.display()));
-        if is_too_large {
-            failure.hint(
+        let act = format!("read lock file `{}`", file.display());
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            return Failure::new(error, act).hint(
                 "the lock file of an image is smaller: name the file that `modelcar plan SOURCE --output FILE` wrote",
-            )
-        } else {
-            failure
+            );
         }
+        Failure::of_read(error, act, "write the lock file first: `modelcar plan SOURCE --output FILE`")
     })?;
     let act = || format!("use lock file `{}`", file.display());
     let is_answer = serde_json::from_slice(&json).is_ok_and(|kind: Kind| kind.lock.is_some());

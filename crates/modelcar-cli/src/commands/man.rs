@@ -20,7 +20,7 @@ pub(crate) struct ManArgs {
 /// Writes a page for the command line `all` and one for each of its commands. The answer is the folder.
 pub(crate) fn run(args: &ManArgs, all: Command) -> Result<Outcome, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(error, format!("write man pages into `{}`", args.dir.display()))
+        Failure::of_write(error, format!("write man pages into `{}`", args.dir.display()))
             .hint("name a folder in which this user may write")
     };
     fs::create_dir_all(&args.dir).map_err(failed)?;

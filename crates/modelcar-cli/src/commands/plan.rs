@@ -117,7 +117,7 @@ pub(crate) async fn run(args: PlanArgs) -> Result<Outcome, Failure> {
     };
     if let Some(file) = &args.output {
         fs::write(file, lock.to_json())
-            .map_err(|error| Failure::new(error, format!("write lock file `{}`", file.display())))?;
+            .map_err(|error| Failure::of_write(error, format!("write lock file `{}`", file.display())))?;
     }
     super::warn(&flaws, &lock.plan, !args.select.allow_incomplete);
     Ok(Outcome::Answer(match args.format {

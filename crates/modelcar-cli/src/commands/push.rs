@@ -209,6 +209,6 @@ impl<'a> DigestFile<'a> {
 
     /// Returns the failure to write the file at `path`.
     fn failed(path: &Path, error: io::Error) -> Failure {
-        Failure::new(error, format!("write the digest to `{}`", path.display()))
+        Failure::of_write(error, format!("write the digest to `{}`", path.display()))
     }
 }

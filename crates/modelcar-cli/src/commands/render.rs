@@ -306,7 +306,10 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     let mut options = args.options();
     options.check()?;
     let template = args.template.as_ref().map(|file| {
-        fs::read_to_string(file).map_err(|error| Failure::new(error, format!("read template `{}`", file.display())))
+        fs::read_to_string(file).map_err(|error| {
+            let act = format!("read template `{}`", file.display());
+            Failure::of_read(error, act, "check the path in --template")
+        })
     });
     let template = template.transpose()?;
     let served = read(&args.image, &args).await?;

@@ -80,7 +80,8 @@ pub(super) fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
         ErrorKind::NotFound => object.missing().to_owned(),
         ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {name}"),
         ErrorKind::Network => {
-            format!("{name} did not respond or failed: check host name, network and proxy, then run again")
+            let who = if object == Object::Image { "the registry of the image" } else { name };
+            format!("{who} did not respond or failed: check host name, network and proxy, then run again")
         }
         ErrorKind::Integrity => "run again and, if it stays so, report it".to_owned(),
         ErrorKind::Io => "check space and rights of the path".to_owned(),

@@ -26,11 +26,43 @@ impl From<RenderError> for Failure {
             RenderError::NoTokens => "raise --max-model-len",
             RenderError::LlmGguf => "render an InferenceService (leave --kind out)",
             RenderError::Template(_) => concat!(docs!("kserve.md"), " lists the values that a template can use"),
-            RenderError::Conflict(..) => "leave one of them out",
+            RenderError::Conflict(one, other) => {
+                let flags: Vec<&str> = [*one, *other].into_iter().filter_map(conflicting).collect();
+                let hint = match flags.as_slice() {
+                    [] => "leave one of them out".to_owned(),
+                    flags => format!("leave {} out, or change it", flags.join(" or ")),
+                };
+                return Self { error: error.into(), act: None, hints: vec![hint] };
+            }
+            RenderError::Replicas { .. } => "raise --max-replicas, or lower --min-replicas",
             _ => "this is a defect of modelcar, please report it",
         };
         Self { error: error.into(), act: None, hints: vec![hint.to_owned()] }
     }
+}
+
+/// Returns the option of the command line that asks for one of two things that do not go together.
+fn conflicting(what: &str) -> Option<&'static str> {
+    Some(match what.trim_end_matches(',') {
+        "a custom container" => "--custom-container",
+        "`storageUris`" => "--storage-uris",
+        "an LLMInferenceService" => "--kind llm-inference-service",
+        "a runtime" | "this runtime" => "--runtime",
+        "a runtime version" => "--runtime-version",
+        "a runtime image" => "--runtime-image",
+        "a deployment strategy" => "--deployment-strategy",
+        "a download by KServe" => "--fetch",
+        "an image volume" => "--native",
+        "the user root" => "--kserve-uid",
+        "an adapter" | "an adapter from an OCI image" => "--lora",
+        "several pods for one model" => "--pipeline-parallel",
+        "a scheduler that is left out" => "--no-scheduler",
+        "Knative" => "--mode knative",
+        "an autoscaler" => "--autoscaler",
+        "a server without GPUs" => "--gpus",
+        "a pre-pull" | "a pre-pull, which pulls one image" => "--kind prepull",
+        _ => return None,
+    })
 }
 
 /// Returns the option of the command line that sets a value.

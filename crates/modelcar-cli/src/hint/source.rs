@@ -70,6 +70,12 @@ pub(super) fn source_hints(error: &SourceError) -> Vec<String> {
         SourceError::NoHash { .. } => {
             "the mirror leaves out what the Hub lists: unset HF_ENDPOINT to ask the Hub itself, or name another mirror"
         }
+        SourceError::Http { by: Answerer::Mirror(host), .. } if error.kind() == ErrorKind::Network => {
+            return vec![format!(
+                "HF_ENDPOINT names {host}, which did not respond or failed: check the address, network and proxy, or unset \
+                 the variable for huggingface.co"
+            )];
+        }
         other => return by_kind(other.kind(), Object::Source),
     };
     vec![hint.to_owned()]

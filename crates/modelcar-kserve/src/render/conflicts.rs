@@ -16,6 +16,11 @@ pub(super) fn check(served: &ServedImage, options: &RenderOptions) -> Result<(),
     if let Some((one, other)) = conflicts.into_iter().flatten().next() {
         return Err(RenderError::Conflict(one, other));
     }
+    if let (Some(least), Some(most)) = (options.min_replicas, options.max_replicas)
+        && least > most
+    {
+        return Err(RenderError::Replicas { least, most });
+    }
     adapters(options)?;
     image(served, options)?;
     length(served, options)
@@ -102,7 +107,6 @@ fn of_pods(options: &RenderOptions) -> Conflict {
         // The kubelet refuses a root that must not be root, which stands in the pod where there is no sidecar.
         (root && options.delivery == Delivery::Native, "an image volume", "the user root"),
         (root && options.delivery == Delivery::Fetch, "a download by KServe", "the user root"),
-        (options.min_replicas > options.max_replicas.or(options.min_replicas), "these smallest", "largest replicas"),
     ])
 }
 

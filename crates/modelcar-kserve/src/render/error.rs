@@ -17,6 +17,14 @@ pub enum RenderError {
     /// Options that contradict each other.
     #[error("{0} and {1} do not go together")]
     Conflict(&'static str, &'static str),
+    /// The least number of replicas is above the largest.
+    #[error("at least {least} replicas and at most {most} do not go together")]
+    Replicas {
+        /// The least number.
+        least: u32,
+        /// The largest number.
+        most: u32,
+    },
     /// The release can't do it.
     #[error("KServe {version} has no {what}: it came with {since}")]
     Unsupported {

@@ -154,7 +154,12 @@ fn sets(version: KserveVersion) -> Vec<(String, Rendered)> {
                 });
                 match render(&served, &wanted) {
                     Ok(rendered) => sets.push((format!("{:?} {kind:?} {name}", served.title), rendered)),
-                    Err(RenderError::Conflict(..) | RenderError::Unsupported { .. } | RenderError::LlmGguf) => {}
+                    Err(
+                        RenderError::Conflict(..)
+                        | RenderError::Replicas { .. }
+                        | RenderError::Unsupported { .. }
+                        | RenderError::LlmGguf,
+                    ) => {}
                     Err(error) => panic!("{kind:?} {name}: {error}"),
                 }
             }
