@@ -1,5 +1,7 @@
 //! What stderr says, and in which colours: `--quiet`, `--color`, and causes that tell something.
 
+use std::io::{BufRead, BufReader};
+
 use super::*;
 
 #[test]
@@ -69,4 +71,27 @@ fn a_refused_connection_is_told_in_one_line() {
     let cause = format!("  caused by: GET http://127.0.0.1:{port}/v2/a/b/manifests/v1: no answer: Connection refused");
     assert!(stderr.contains(&cause), "{stderr}");
     assert_eq!(stderr.lines().filter(|line| line.starts_with("  caused by: ")).count(), 1, "{stderr}");
+}
+
+/// The answer comes long after the line. Each command is ended when it has written the line.
+#[test]
+fn a_slow_registry_is_told() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    env.answer(&["push", MODEL, &image, "--base", "scratch"]);
+    env.registry.fault(FaultRule::new("/v2/", RegistryAction::DelayReply(std::time::Duration::from_mins(2))));
+    let commands: [&[&str]; 4] =
+        [&["doctor", &image], &["inspect", &image], &["inspect", "--lint", &image], &["render", &image, "--resolve"]];
+    let started = commands.map(|args| {
+        let mut command = env.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        (args, command.spawn().unwrap())
+    });
+    for (args, mut child) in started {
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let first = lines.next();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(first.as_ref().is_some_and(|line| line.starts_with("ask the registry: ")), "{args:?}: {first:?}");
+    }
 }

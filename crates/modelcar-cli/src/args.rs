@@ -30,7 +30,8 @@ pub(crate) enum ProgressMode {
     Auto,
     /// Lines
     Plain,
-    /// One JSON object a line, for programs: docs/json.md
+    /// One JSON object a line, for programs: https://github.com/modelcar/modelcar/blob/main/docs/json.md
+    #[expect(clippy::doc_markdown, reason = "the comment is a help text")]
     Json,
     /// Nothing but warnings and errors
     None,

@@ -110,8 +110,11 @@ pub(crate) enum Command {
     ///
     /// References to IMAGE's repository get its digest in place of their tag or digest; every other byte of the files stays.
     /// Reads `storageUri`, `storageUris`, `STORAGE_URI`, the model.uri of an `LLMInferenceService`, image volumes, kustomizations and
-    /// patches: docs/pin.md. Asks no registry. Exit status: 0 all references are pinned, 1 with --check one is not, 2 error
-    /// or no reference to the repository; nothing is changed then.
+    /// patches: https://github.com/modelcar/modelcar/blob/main/docs/pin.md
+    ///
+    /// Asks no registry. Exit status: 0 all references are pinned, 1 with --check one is not, 2 error or no reference to the
+    /// repository; nothing is changed then.
+    #[expect(clippy::doc_markdown, reason = "the comment is a help text")]
     #[command(after_long_help = pin::EXAMPLES)]
     Pin(pin::PinArgs),
     /// Check pods: are they Ready, why not, and how did KServe inject the model

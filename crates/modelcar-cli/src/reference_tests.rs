@@ -20,6 +20,21 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// Who has the binary alone has no folder `docs`.
+#[test]
+fn pages_of_the_guide_are_named_by_their_address() {
+    let mut root = Cli::command();
+    root.build();
+    let mut helps = vec![root.render_long_help().to_string()];
+    helps.extend(root.get_subcommands_mut().map(|command| command.render_long_help().to_string()));
+    let address = docs!("").split_whitespace().collect::<String>();
+    for help in helps {
+        // A help is broken into lines between words only.
+        let unnamed = help.split_whitespace().find(|word| word.contains("docs/") && !word.starts_with(&address));
+        assert_eq!(unnamed, None, "{help}");
+    }
+}
+
 #[test]
 fn the_page_lists_what_the_command_line_has() {
     let page = page();

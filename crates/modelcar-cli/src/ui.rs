@@ -12,6 +12,7 @@ mod quiet;
 mod settings;
 mod stderr;
 mod summary;
+mod waiting;
 mod words;
 
 use std::{
@@ -40,6 +41,7 @@ use self::{
     quiet::Quiet,
     settings::Show,
     stderr::{fail, interrupted, on_screen, say},
+    waiting::Waiting,
 };
 use crate::{args::ProgressMode, hint::Failure, interrupt::INTERRUPTED, outcome::Outcome};
 
@@ -121,6 +123,16 @@ pub(crate) fn progress() -> Arc<dyn Progress> {
             on_screen(Some(bars.ticking()));
             Arc::new(bars)
         }
+    }
+}
+
+/// Returns the progress of a command that asks a server a few questions: without bars, and without a line unless the server
+/// is slow. `act` says what is being done.
+pub(crate) fn waiting(act: &'static str) -> Arc<dyn Progress> {
+    match Show::get() {
+        Show::Quiet => Arc::new(Quiet),
+        Show::Json => Events::beating(),
+        Show::Lines | Show::Bars => Waiting::beating(act),
     }
 }
 

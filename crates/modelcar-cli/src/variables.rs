@@ -46,7 +46,7 @@ pub(crate) const VARIABLES: [Variable; 22] = [
     ),
     row(
         "AWS_*, GOOGLE_*, SERVICE_ACCOUNT",
-        "Credentials and settings for s3:// and gs://, for example AWS_REGION: see docs/stores.md",
+        concat!("Credentials and settings for s3:// and gs://, for example AWS_REGION: see ", docs!("stores.md")),
         "",
     ),
     row(

@@ -2,12 +2,11 @@
 //!
 //! The exit status is 0 if the push can work, 1 if it would fail, and 2 if that could not be found out.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use clap::Args;
 use modelcar_core::{
     ImageRef,
-    progress::{NoProgress, Progress},
     registry::{Check, CheckCode, RegistrySink, Verdict},
     sink::Sink,
 };
@@ -45,7 +44,7 @@ pub(crate) struct DoctorArgs {
 /// Checks. The right to push is tested with an upload session, which is deleted also after an interrupt.
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let image = resolve::target(&args.image)?;
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let progress = ui::waiting("ask the registry");
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let tag = image.tag_or_latest();

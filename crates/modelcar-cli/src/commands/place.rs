@@ -1,18 +1,15 @@
 //! Where an image is that a command reads: in a registry or in an image layout.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use modelcar_core::{
-    ImageRef, InvalidReference,
-    progress::{NoProgress, Progress},
-    registry::Repository,
-};
+use modelcar_core::{ImageRef, InvalidReference, registry::Repository};
 
 use crate::{
     args::{LoginArgs, RegistryArgs},
     clients::Clients,
     hint::Failure,
     resolve::{self, Output},
+    ui,
 };
 
 /// Where an image is.
@@ -34,7 +31,7 @@ impl Place {
             return Ok(Self::Layout { dir, name });
         }
         let image: ImageRef = image.parse().map_err(|error: InvalidReference| Failure::from(error).or_meant(image))?;
-        let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+        let progress = ui::waiting("ask the registry");
         let connection = Clients::open(registry, Some((login, &image)))?;
         Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
     }

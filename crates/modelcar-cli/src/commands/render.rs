@@ -3,13 +3,10 @@
 //! The facts of the model are read from the image's annotations. Warnings go to stderr, so that stdout can be piped
 //! into `kubectl apply -f -`.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use modelcar_core::{
-    ImageRef, inspect,
-    progress::{NoProgress, Progress},
-};
+use modelcar_core::{ImageRef, inspect};
 use modelcar_kserve::{
     KserveVersion,
     render::{
@@ -101,7 +98,8 @@ pub(crate) struct RenderArgs {
     pub(crate) resolve: bool,
     /// Fill this template (Jinja) instead of printing the manifests
     ///
-    /// The values are described in docs/kserve.md; `yaml` holds the manifests.
+    /// `yaml` holds the manifests; https://github.com/modelcar/modelcar/blob/main/docs/kserve.md describes the values.
+    #[expect(clippy::doc_markdown, reason = "the comment is a help text")]
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
     /// Run this server image instead of a runtime; the server must accept vLLM's arguments
@@ -338,7 +336,7 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
 /// Reads what an image says of itself, and pins it.
 async fn read(name: &str, args: &RenderArgs) -> Result<ServedImage, Failure> {
     let image: ImageRef = resolve::without_scheme(name).parse()?;
-    let progress: Arc<dyn Progress> = Arc::new(NoProgress);
+    let progress = ui::waiting("ask the registry");
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let inspection = inspect::registry(&repository, &image).await;

@@ -31,6 +31,11 @@ const LINE_GROWTH: u32 = 20;
 /// Time without a byte after which a line says so, in place of the rate.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 
+/// Returns how long a command that has run for `time` writes no line.
+pub(super) fn line_every(time: Duration) -> Duration {
+    (time / LINE_GROWTH).clamp(LINE_EVERY, LINE_EVERY_MAX)
+}
+
 /// Writes progress as lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines(Mutex<State>);
@@ -101,7 +106,7 @@ impl State {
     /// Returns a line if the last one was written too long before `now`, and notes `now` as the time of the last line.
     fn line_if_due(&mut self, now: Instant) -> Option<String> {
         let (begun, last) = (*self.begun.get_or_insert(now), *self.last.get_or_insert(now));
-        let every = (now.saturating_duration_since(begun) / LINE_GROWTH).clamp(LINE_EVERY, LINE_EVERY_MAX);
+        let every = line_every(now.saturating_duration_since(begun));
         if self.published || now.saturating_duration_since(last) < every {
             return None;
         }
