@@ -23,6 +23,12 @@ impl Env {
         let shown = self.run(&["doctor", image]);
         let json = self.run(&["doctor", image, "--format", "json"]);
         assert_eq!(shown.status, json.status);
+        let verdict = match shown.status.code() {
+            Some(0) => "a push can work",
+            Some(1) => "a push would fail",
+            _ => "whether a push would work is unknown",
+        };
+        assert_eq!(text(&shown.stdout).lines().last(), Some(verdict));
         let all = [&shown.stdout, &shown.stderr, &json.stdout, &json.stderr].map(|bytes| text(bytes)).concat();
         assert!(!all.contains(PASSWORD) && !all.contains("token-"), "{all}");
         (shown.status.code(), text(&shown.stdout), serde_json::from_slice(&json.stdout).unwrap())

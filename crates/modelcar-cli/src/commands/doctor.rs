@@ -120,7 +120,19 @@ impl<'a> CheckAnswer<'a> {
 /// Column at which the texts begin, behind the name of a check and its verdict.
 const TEXT: usize = 17;
 
-/// Returns the checks as text, the advice below each of them.
+/// Returns what the checks come to: what the exit status says too.
+fn verdict(checks: &[Check]) -> &'static str {
+    let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
+    if has(Verdict::No) {
+        "a push would fail"
+    } else if has(Verdict::Unknown) {
+        "whether a push would work is unknown"
+    } else {
+        "a push can work"
+    }
+}
+
+/// Returns the checks as text, the advice below each of them, and the verdict.
 fn table(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
@@ -136,5 +148,5 @@ fn table(checks: &[Check]) -> String {
             let _infallible = writeln!(text, "{}", ui::fold(&line, TEXT));
         }
     }
-    text
+    text + verdict(checks)
 }
