@@ -2,6 +2,7 @@
 //!
 //! The answer goes to stdout. Progress, warnings, errors, hints and the log go to stderr. The exit status is 0 for
 //! success, 1 for a check that found a problem, 2 for an error and 130 for a command that was interrupted.
+#![allow(rustdoc::bare_urls, reason = "the comments of commands and options are help texts")]
 
 /// The address of a page of the guide: who has the binary alone has no folder `docs`.
 macro_rules! docs {

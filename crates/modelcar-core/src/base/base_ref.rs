@@ -45,7 +45,7 @@ impl Default for BaseRef {
 
 impl BaseRef {
     /// The text of the default: busybox, a small image with a shell, in a mirror that needs no credentials. The digest
-    /// pins the image: every build gets the same base, also from the other places of [`KnownBase::busybox`].
+    /// pins the image: every build gets the same base, also from the other places of [`KnownBase::busybox`](super::KnownBase::busybox).
     ///
     /// Programs that only show the default take this text. The first image reference that a process parses takes much
     /// time and memory, because `oci-spec` compiles a large regular expression then.
