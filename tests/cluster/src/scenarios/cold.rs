@@ -21,7 +21,7 @@ const SHARDS: (usize, u64) = (4, 128 << 20);
 const ROUNDS: usize = 3;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::alone("cold-start", cold_start)]
+    vec![Scenario { on_request: true, ..Scenario::alone("cold-start", cold_start) }]
 }
 
 fn cold_start(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {

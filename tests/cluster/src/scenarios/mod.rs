@@ -68,6 +68,8 @@ struct Scenario {
     name: String,
     /// Whether it changes what others rely on.
     alone: bool,
+    /// Whether it runs only where its name is asked for: it measures, and proves nothing that others don't.
+    on_request: bool,
     act: Box<Act>,
 }
 
@@ -75,7 +77,7 @@ type Act = dyn Fn(&Scene<'_>, &Models) -> Result<Outcome> + Send + Sync;
 
 impl Scenario {
     fn new(name: &str, act: impl Fn(&Scene<'_>, &Models) -> Result<Outcome> + Send + Sync + 'static) -> Self {
-        Self { name: name.to_owned(), alone: false, act: Box::new(act) }
+        Self { name: name.to_owned(), alone: false, on_request: false, act: Box::new(act) }
     }
 
     /// One that runs when no other one does.
@@ -111,7 +113,10 @@ pub(crate) fn run(cluster: &Cluster, only: &[String], jobs: usize, sabotage: Opt
     ]
     .into_iter()
     .flatten()
-    .filter(|scenario| only.is_empty() || only.iter().any(|text| scenario.name.contains(text)))
+    .filter(|scenario| match only {
+        [] => !scenario.on_request,
+        only => only.iter().any(|text| scenario.name.contains(text)),
+    })
     .collect();
     let (alone, together): (Vec<_>, Vec<_>) = all.into_iter().partition(|scenario| scenario.alone);
     let start = Instant::now();
