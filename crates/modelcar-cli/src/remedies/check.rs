@@ -217,7 +217,7 @@ fn wait(pod: &PodReport, what: &Wait) -> Option<String> {
         Wait::Probe { container, .. } => {
             format!("loading takes minutes; its log tells how far it is: `{} -c {}`", logs(pod), word(container, "CONTAINER"))
         }
-        Wait::NotReady { .. } | Wait::NotScheduled { .. } | Wait::SettingUp { .. } => everything(pod),
+        Wait::NotReady { .. } | Wait::NotScheduled { .. } | Wait::SettingUp { .. } | Wait::NotMade => everything(pod),
         _ => return None,
     })
 }

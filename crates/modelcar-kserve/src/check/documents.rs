@@ -211,10 +211,17 @@ impl Documents {
             created: owner.creation_timestamp.clone(),
             replicas: object["spec"]["replicas"].as_u64(),
             is_stored: !owner.resource_version.is_empty(),
+            is_unmade: !owner.resource_version.is_empty() && is_unmade(object),
             is_terminating: !owner.deletion_timestamp.is_empty(),
         });
         Ok(())
     }
+}
+
+/// Returns whether no pod of a template has been made, by the count in the status of the template's object.
+fn is_unmade(object: &Value) -> bool {
+    let counts = ["Deployment", "ReplicaSet", "StatefulSet"].map(Some).contains(&object["kind"].as_str());
+    counts && object["spec"]["replicas"] != 0 && object["status"]["replicas"].as_u64().unwrap_or(0) == 0
 }
 
 /// Reads a part of `object`; `null` is an empty part.

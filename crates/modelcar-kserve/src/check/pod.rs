@@ -22,6 +22,8 @@ pub(super) struct Pod {
     pub(super) is_template: bool,
     /// Whether the API server has stored the object: what it answers to a dry run has no version.
     pub(super) is_stored: bool,
+    /// Whether no pod has been made from this template.
+    pub(super) is_unmade: bool,
     /// Whether it is being deleted.
     pub(super) is_terminating: bool,
 }

@@ -15,6 +15,7 @@ use super::{
     service::{self, ServiceObject},
     status,
     tried::Tried,
+    wait::Wait,
     words,
 };
 use crate::findings::Severity;
@@ -232,6 +233,7 @@ impl<'a> Seen<'a> {
                     found.push(Finding::TemplateWithoutPod);
                 }
             }
+            _ if one.pod.is_unmade && !service.has_pod => found.push(Finding::Waits { what: Wait::NotMade }),
             _ if service.has_pod && one.evidence.mode == Mode::None => found.push(Finding::TemplateOfPod),
             _ => {
                 deadline(one.pod, found);

@@ -591,6 +591,30 @@ fn a_service_that_no_controller_has_seen_waits() {
 }
 
 #[test]
+fn a_template_without_a_pod_waits_until_one_is_made() {
+    let list = |replicas: Value, status: Value| {
+        let labels = json!({"serving.kserve.io/inferenceservice": "m"});
+        let metadata = json!({"name": "m-predictor", "namespace": "n", "resourceVersion": "7", "labels": labels});
+        let template = json!({"metadata": {"labels": labels, "annotations": {
+            "internal.serving.kserve.io/storage-initializer-sourceuri": format!("oci://{}", image())}},
+            "spec": {"containers": [{"name": "kserve-container"}]}});
+        let deployment = json!({"kind": "Deployment", "metadata": metadata, "status": status,
+            "spec": {"replicas": replicas, "template": template}});
+        let service = json!({"kind": "InferenceService", "spec": {"predictor": {}}, "status": {"conditions": []},
+            "metadata": {"name": "m", "namespace": "n", "resourceVersion": "6"}});
+        let list = json!({"kind": "List", "items": [service, deployment]});
+        check(list.to_string().as_bytes(), &Expected::default()).unwrap()
+    };
+    for status in [json!({}), json!({"replicas": 0, "observedGeneration": 1})] {
+        let report = list(json!(1), status);
+        assert_eq!(report.state, Some(State::Waiting), "{report:?}");
+        assert!(report.pods.iter().flat_map(|pod| &pod.findings).any(|finding| finding.code() == "not-made"));
+    }
+    // The pod is there, and the document lacks it.
+    assert_eq!(list(json!(1), json!({"replicas": 1})).state, Some(State::Failing));
+}
+
+#[test]
 fn what_holds_no_pod_is_refused() {
     for (text, said) in [
         ("", "not JSON"),

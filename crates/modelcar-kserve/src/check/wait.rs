@@ -20,6 +20,8 @@ findings! {
             said: String,
         } => if kind == "Secret" { "missing-secret" } else { "missing-configmap" },
             "{} {kind} `{name}`, which is not there or lacks a key: {said}", waits_for(container);
+        /// The controllers have not made a pod yet.
+        NotMade => "not-made", "no pod has been made from the template yet, which takes a moment";
         /// The scheduler finds no node.
         Unschedulable {
             /// What the scheduler says.
