@@ -112,7 +112,7 @@ fn by_a_terminal_that_is_closed() {
 #[test]
 fn while_a_session_is_being_opened() {
     let env = Env::new();
-    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    let late = RegistryAction::DelayReply(Duration::from_millis(100));
     env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST").after(1));
     env.interrupted(|registry| registry.requests().iter().filter(|request| request.method == "POST").count() > 1);
 }
@@ -120,7 +120,7 @@ fn while_a_session_is_being_opened() {
 #[test]
 fn during_the_checks_before_a_push() {
     let env = Env::new();
-    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    let late = RegistryAction::DelayReply(Duration::from_millis(100));
     env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST"));
     env.interrupted(|registry| registry.requests().iter().any(|request| request.method == "POST"));
 }
@@ -140,7 +140,7 @@ fn between_two_tags() {
 #[test]
 fn while_the_right_to_push_is_tried_out() {
     let env = Env::new();
-    let late = RegistryAction::DelayReply(Duration::from_millis(500));
+    let late = RegistryAction::DelayReply(Duration::from_millis(100));
     env.registry.fault(FaultRule::new("/blobs/uploads/", late).method("POST"));
     env.stopped(&["doctor", &env.image("a/b:v1")], |registry| {
         registry.requests().iter().any(|request| request.method == "POST")

@@ -39,6 +39,7 @@ pub(crate) enum ProgressMode {
 
 /// Which files of the source go into the image.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Files of the model")]
 pub(crate) struct SelectArgs {
     /// Take only files that match (can be repeated)
     ///
@@ -66,6 +67,7 @@ pub(crate) struct SelectArgs {
 
 /// The base image, platforms and annotations.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Image")]
 pub(crate) struct ImageArgs {
     /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch` [default: busybox, see `modelcar base`]
     ///
@@ -87,6 +89,7 @@ pub(crate) struct ImageArgs {
 
 /// How fast, and how it is shown.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Speed and output")]
 pub(crate) struct RunArgs {
     /// Layers, or files of a download, in flight [default: two for each core, from 4 to 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -107,6 +110,7 @@ pub(crate) struct RunArgs {
 
 /// How registries are spoken to.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
 pub(crate) struct RegistryArgs {
     /// Use plain HTTP for registries; registries on loopback addresses get it without this option, unless they speak TLS
     #[arg(long)]
@@ -121,6 +125,7 @@ pub(crate) struct RegistryArgs {
 
 /// The login and the certificate for the image's registry. Other registries get to see none of it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
 pub(crate) struct LoginArgs {
     /// Name to log in to the image's registry with; needs --password-stdin
     ///
@@ -145,6 +150,7 @@ pub(crate) struct LoginArgs {
 
 /// How layers are uploaded.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Upload")]
 pub(crate) struct UploadArgs {
     /// Upload in chunks of this size, for a proxy that caps the size of a request: 64MiB, 100MB
     ///
@@ -158,6 +164,7 @@ pub(crate) struct UploadArgs {
 
 /// Where layers are looked for that need not be downloaded and uploaded again.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Layers that are reused")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ReuseArgs {
     /// Look for layers in this image too (can be repeated)
@@ -188,10 +195,6 @@ pub(crate) struct ReuseArgs {
 /// A source to plan, or a plan made before.
 #[derive(Debug, Args)]
 pub(crate) struct PlannedArgs {
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-    #[command(flatten)]
-    pub(crate) image: ImageArgs,
     /// Replay a lock file of `plan --output` instead of planning
     ///
     /// The answer of `plan --format json` will do too, unless it is of a directory: it does not pin the files' content.
@@ -201,6 +204,10 @@ pub(crate) struct PlannedArgs {
         conflicts_with_all = ["include", "exclude", "weights", "all", "allow_incomplete", "base", "base_binary", "platform", "annotation"]
     )]
     pub(crate) plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
 }
 
 /// Least size of a chunk in bytes. Every chunk costs a round trip to the registry, so smaller chunks make no sense.

@@ -31,13 +31,13 @@ fn after() -> String {
 #[command(after_long_help = after())]
 pub(crate) struct Cli {
     /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Messages", action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Write only the answer to stdout, and only errors, hints and warnings to stderr
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Messages", conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// When the help and messages have colours; `auto` asks the terminal and `NO_COLOR`
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = "Messages", value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
     #[command(subcommand)]
     pub(crate) command: Command,

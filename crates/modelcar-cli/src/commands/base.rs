@@ -39,16 +39,16 @@ pub(crate) struct BaseArgs {
     /// Copy the base to this repository, all platforms and with the same digest: `REGISTRY/REPOSITORY[:TAG]`
     #[arg(id = "image", long = "copy-to", value_name = "IMAGE")]
     pub(crate) copy_to: Option<String>,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: ProgressMode,
     /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
 }
 
 /// Shows or copies.

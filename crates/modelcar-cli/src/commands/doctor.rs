@@ -32,13 +32,13 @@ pub(crate) struct DoctorArgs {
     /// Image as a push would name it: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
     #[arg(value_parser = utf8())]
     pub(crate) image: String,
+    /// Format of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
-    /// Format of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
 }
 
 /// Checks. The right to push is tested with an upload session, which is deleted also after an interrupt.

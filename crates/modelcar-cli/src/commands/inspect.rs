@@ -33,15 +33,15 @@ pub(crate) struct InspectArgs {
     /// Image: a reference or `oci:DIR[:NAME]`
     #[arg(value_parser = utf8())]
     pub(crate) image: String,
+    /// Format of the answer on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) lint: LintArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
     pub(crate) login: LoginArgs,
-    /// Format of the answer on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
 }
 
 /// Reads manifests and configs, and no layer, unless `--lint` is given.

@@ -23,6 +23,7 @@ use crate::{
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
+  IMAGE=$(modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1)
   modelcar pin $IMAGE service.yaml
   modelcar pin $IMAGE deploy/*.yaml --dry-run
   modelcar pin $IMAGE deploy/*.yaml --check

@@ -58,16 +58,6 @@ pub(crate) struct PlanArgs {
     /// Tag that the push would give the image too (can be repeated)
     #[arg(long, value_name = "TAG", requires = "image")]
     pub(crate) tag: Vec<String>,
-    #[command(flatten)]
-    pub(crate) reuse: ReuseArgs,
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-    #[command(flatten)]
-    pub(crate) base: ImageArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
     /// Write the lock file here, for `push --plan`
     ///
     /// Files of a directory are read once, so that the lock file pins their content; those of a store are read in any case,
@@ -80,6 +70,16 @@ pub(crate) struct PlanArgs {
     /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) base: ImageArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
 }
 
 /// Plans. No weights are uploaded, and nothing is written to the registry.

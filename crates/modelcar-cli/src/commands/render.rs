@@ -3,7 +3,10 @@
 //! The facts of the model are read from the image's annotations. Warnings go to stderr, so that stdout can be piped
 //! into `kubectl apply -f -`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use modelcar_core::{ImageRef, inspect};
@@ -26,6 +29,7 @@ use crate::{
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
+  IMAGE=$(modelcar push Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1)
   modelcar render $IMAGE --gpu-type nvidia-l4 | kubectl apply -f -
   modelcar render $IMAGE --kind smoke-test --runtime-version v0.23.0
   modelcar render $IMAGE --custom-container vllm/vllm-openai:v0.23.0 --native
@@ -328,7 +332,10 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
         ui::warn(&format!("{warning}{remedy}"));
     }
     Ok(Outcome::Answer(match template {
-        Some(template) => rendered.fill(&template)?,
+        Some(template) => rendered.fill(&template).map_err(|error| {
+            let file = args.template.as_deref().unwrap_or(Path::new(""));
+            Failure::from(error).during(format!("fill template `{}`", file.display()))
+        })?,
         None => rendered.to_yaml()?,
     }))
 }
