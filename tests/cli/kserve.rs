@@ -198,7 +198,7 @@ fn check_answers_with_its_status() {
     for (arguments, said) in [
         (["check", "missing.json"].as_slice(), "missing.json"),
         (&["check", "pod.json", "--expect", "r.io/m:v1"], "names no digest"),
-        (&["check", "-"], "kubectl get pod"),
+        (&["check", "-"], "kubectl create --dry-run=server -o json -f FILE"),
     ] {
         let output = env.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

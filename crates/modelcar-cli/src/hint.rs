@@ -180,8 +180,12 @@ impl From<CheckError> for Failure {
                 "check its pods: kubectl get pod -l serving.kserve.io/inferenceservice=NAME -o json | modelcar check -"
             }
             CheckError::NoPod(_) => {
-                "nothing of a model is in the document: look at the namespace (-n) and the label, and give it what `kubectl \
-                 get isvc,deploy,rs,pod,events,nodes -o json` prints"
+                "nothing of a model is in the document: add -n NAMESPACE, or -A for all namespaces, and look at the label: \
+                 `kubectl get isvc,deploy,rs,pod,events,nodes -A -o json | modelcar check -`"
+            }
+            CheckError::NotJson(_) => {
+                "give it what `kubectl get … -o json` prints. For a manifest in YAML: \
+                 `kubectl create --dry-run=server -o json -f FILE | modelcar check -`"
             }
             _ => "give it what `kubectl get pod NAME -o json` prints",
         };

@@ -73,7 +73,8 @@ pub(crate) fn of_lint(finding: &LintFinding) -> Option<String> {
             "read all layers with --all, they may hold these programs"
         }
         LintFinding::NoShell { .. } | LintFinding::NoTools { .. } => {
-            "push it again with a base that has them (`modelcar push` without --base), or serve it by oci+native://"
+            "push it again with a base that has them (`modelcar push` without --base, or with --base-binary /bin/busybox), or \
+             serve it by oci+native://"
         }
         LintFinding::PasswdGroup { .. } => {
             "set runAsUser and runAsGroup for the pod, as `modelcar render` does, or use a base without that entry"
@@ -194,7 +195,9 @@ pub(crate) fn of_doctor(check: &Check) -> Option<&'static str> {
         CheckCode::OddAnswer => "is this a registry? its API is expected at /v2/",
         CheckCode::NoLogin => "`docker login`, `gcloud auth configure-docker`, or an auth file in DOCKER_CONFIG",
         CheckCode::LoginUnreadable => "repair the file or the helper it names",
-        CheckCode::LoginRefused => "log in with an account that may push: the registry refused the credentials above",
+        CheckCode::LoginRefused => {
+            "log in with an account that may push; the check `login` says which credentials the registry has refused, if any"
+        }
         CheckCode::UploadHost => UPLOAD_HOST,
         CheckCode::Denied => "the registry knows the account; grant it write access to this repository",
         CheckCode::NoRepository => "create the repository, or correct its name",

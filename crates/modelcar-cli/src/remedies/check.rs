@@ -29,7 +29,7 @@ fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
         Finding::Ended { why, .. } => ended(pod, why),
         Finding::Refused { why, .. } => refused(why).to_owned(),
         Finding::PodSecurityRestricted => RESTRICTED.to_owned(),
-        Finding::Pull { of_model, why, image, .. } => pull(pod, *of_model, why, image),
+        Finding::Pull { of_model, why, image, said, .. } => pull(pod, *of_model, why, image, said),
         Finding::Waits { what } => return wait(pod, what),
         Finding::Sandbox { .. } => format!(
             "these words come from the node's container runtime or its network plugin: see `kubectl describe {}` and the \
@@ -118,7 +118,8 @@ fn refused(why: &Refusal) -> &'static str {
 }
 
 /// Remedies for an image that is not on the node.
-fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String {
+fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str, said: &str) -> String {
+    let host = image.split_once('/').map_or("REGISTRY", |(host, _)| host);
     let image = reference(image, "IMAGE");
     match why {
         PullFault::NotFound if of_model => format!(
@@ -137,9 +138,17 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String
                 .to_owned()
         }
         PullFault::Platform => "use an image of the server for the node's platform, or nodes of the image's".to_owned(),
-        PullFault::Denied => "the kubelet pulls with imagePullSecrets or the node's own credentials and not with KServe's \
-                              storage secrets: check both"
-            .to_owned(),
+        PullFault::Denied if said.contains("image pull secret") => format!(
+            "the pod names a secret of the kind `imagePullSecrets` that its namespace does not have: `kubectl get secret{}`",
+            namespace(pod)
+        ),
+        PullFault::Denied => format!(
+            "make a secret, `kubectl create secret docker-registry NAME{} --docker-server={host} --docker-username=USER \
+             --docker-password=PASSWORD`, and name it in the service: `imagePullSecrets: [{{name: NAME}}]` below \
+             `spec.predictor` (`modelcar render --image-pull-secret NAME` writes that); or give the node's own account the right \
+             to pull. KServe's storage secrets are not used",
+            namespace(pod)
+        ),
         PullFault::RateLimited => {
             "pull with a login (imagePullSecrets), or from a mirror; the kubelet tries again by itself".to_owned()
         }
@@ -392,8 +401,9 @@ fn image(pod: &PodReport, finding: &Finding) -> Option<String> {
         Finding::UnexpectedDigest { .. } => "apply the manifests of the expected image again".to_owned(),
         Finding::Unpinned { .. } => "pin the digest: `modelcar render --resolve`".to_owned(),
         Finding::NoShell { .. } => {
-            "build the image on a base with a shell that every user may run (modelcar's default), or \
-                                    use oci+native://"
+            "push the model again on a base with a shell that every user may run: modelcar's default, or without a way to the \
+             internet `--base-binary /bin/busybox`. Or write oci+native:// for oci:// in the service (KServe 0.20, Kubernetes \
+             1.35, containerd 2.2 or CRI-O 1.33)"
                 .to_owned()
         }
         Finding::Processor { image, .. } if pod.image.as_deref() == Some(image) => {

@@ -50,6 +50,9 @@ pub(super) struct Namespace {
     pub(super) labels: BTreeMap<String, String>,
 }
 
+/// Annotation by which the deployment controller numbers its `ReplicaSet`s.
+const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
+
 /// Where a service describes the pods of one of its parts, and where the model's address stands.
 struct Part {
     spec: &'static str,
@@ -75,6 +78,16 @@ pub(super) struct Documents {
     pub(super) events: Vec<Event>,
     pub(super) nodes: Vec<Node>,
     pub(super) services: Vec<ServiceObject>,
+    /// The revisions of deployments, by namespace and name of the `ReplicaSet`.
+    pub(super) revisions: BTreeMap<(String, String), Revision>,
+}
+
+/// Which revision of a deployment a `ReplicaSet` is.
+#[derive(Debug, Clone)]
+pub(super) struct Revision {
+    pub(super) deployment: String,
+    /// Counts up with each rollout, also with one that goes back to an earlier template.
+    pub(super) number: u64,
 }
 
 pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
@@ -131,6 +144,9 @@ impl Documents {
         let kind = object["kind"].as_str().unwrap_or_else(|| list.trim_end_matches("List"));
         let metadata: Metadata = part(object, &object["metadata"], kind)?;
         let template = |path: &[&str]| path.iter().fold(object, |value, key| &value[*key]);
+        if kind == "ReplicaSet" {
+            self.revision(object, &metadata);
+        }
         match kind {
             "Pod" => self.pod(object, object, kind, &metadata, false)?,
             // What a rollout leaves behind: a Deployment keeps the ReplicaSets of earlier revisions, without pods.
@@ -161,6 +177,14 @@ impl Documents {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes which revision of its deployment a `ReplicaSet` is.
+    fn revision(&mut self, object: &Value, metadata: &Metadata) {
+        let number = metadata.annotations.get(REVISION_ANNOTATION).and_then(|number| number.parse().ok());
+        let (Some(number), deployment) = (number, owned_by(object, "Deployment")) else { return };
+        let key = (metadata.namespace.clone(), metadata.name.clone());
+        self.revisions.insert(key, Revision { deployment, number });
     }
 
     /// Adds what a service says of itself, and the pods that it wishes for where they can't be made as they are wished
@@ -211,11 +235,19 @@ impl Documents {
             created: owner.creation_timestamp.clone(),
             replicas: object["spec"]["replicas"].as_u64(),
             is_stored: !owner.resource_version.is_empty(),
+            replica_set: owned_by(object, "ReplicaSet"),
             is_unmade: !owner.resource_version.is_empty() && is_unmade(object),
             is_terminating: !owner.deletion_timestamp.is_empty(),
         });
         Ok(())
     }
+}
+
+/// Returns the name of the owner of that kind; empty where there is none.
+fn owned_by(object: &Value, kind: &str) -> String {
+    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let name = owners.filter(|owner| owner["kind"] == kind).find_map(|owner| owner["name"].as_str());
+    name.unwrap_or_default().to_owned()
 }
 
 /// Returns whether no pod of a template has been made, by the count in the status of the template's object.

@@ -525,6 +525,11 @@ findings! {
             if *is_last { ", and the document has no other pod of the model" } else { ", so it does not count" };
         /// The pod has completed, and another one is there.
         Completed => "not-counted", "the pod has completed, so it does not count";
+        /// A rollout replaces the pod.
+        Superseded {
+            /// The pod of the newer revision.
+            by: String,
+        } => "not-counted", "the pod is of an earlier revision, and pod `{by}` takes its place, so it does not count";
         /// The pod has failed, and another one of its service is Ready.
         Replaced => "not-counted", "the pod has failed and another one of its service is Ready, so it does not count";
     }

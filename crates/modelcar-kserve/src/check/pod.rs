@@ -22,6 +22,8 @@ pub(super) struct Pod {
     pub(super) is_template: bool,
     /// Whether the API server has stored the object: what it answers to a dry run has no version.
     pub(super) is_stored: bool,
+    /// Name of the `ReplicaSet` that made the pod; empty where the document does not say.
+    pub(super) replica_set: String,
     /// Whether no pod has been made from this template.
     pub(super) is_unmade: bool,
     /// Whether it is being deleted.

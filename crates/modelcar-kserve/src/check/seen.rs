@@ -256,10 +256,25 @@ impl<'a> Seen<'a> {
         if pod.status.phase == "Succeeded" {
             return self.has_pod.then_some(Finding::Completed);
         }
+        if let Some(newer) = self.newer(pod) {
+            return Some(Finding::Superseded { by: newer.name.clone() });
+        }
         let service = self.services.get(&pod.service())?;
         let has = |with_model| service.ready.contains(&(pod.component(), with_model));
         let is_replaced = has(true) || !one.has_model() && has(false);
         (pod.status.phase == "Failed" && is_replaced).then_some(Finding::Replaced)
+    }
+
+    /// Returns a pod of a newer revision of the same deployment, for a pod that is not Ready: a rollout ends that one,
+    /// whatever is wrong with it. One that is Ready serves until then.
+    fn newer(&self, pod: &Pod) -> Option<&'a Pod> {
+        let revision = |pod: &Pod| self.documents.revisions.get(&(pod.namespace.clone(), pod.replica_set.clone()));
+        let own = revision(pod).filter(|_| !pod.is_ready())?;
+        let is_newer = |other: &Pod| {
+            revision(other).is_some_and(|other| other.deployment == own.deployment && other.number > own.number)
+        };
+        let mut others = self.all.iter().filter(|one| one.stays() && one.pod.namespace == pod.namespace);
+        others.find(|one| is_newer(one.pod)).map(|one| one.pod)
     }
 
     /// Returns whether another pod of the document shows the model that this one does not.

@@ -1,7 +1,7 @@
 //! What the cluster already tried, and how it failed.
 
 use super::{
-    cause::{CreateFault, Refusal, is_pull, of_container, of_eviction, of_pull},
+    cause::{CreateFault, PullFault, Refusal, is_pull, of_container, of_eviction, of_pull},
     ending::Ending,
     finding::Finding,
     pod::{ContainerStatus, Reason},
@@ -128,12 +128,17 @@ fn pull(tried: &Tried<'_>, container: &str, reason: &str, message: &str) -> Find
         quoted_image(message).unwrap_or(own)
     };
     let is_native = tried.evidence.mode == Mode::Native && message.contains("ImageVolume");
+    let why = of_pull(reason, message);
+    // A secret that is named and not there leaves the node without a login; the failure of the pull does not say so.
+    let mut events = tried.events.iter().filter(|_| why == PullFault::Denied);
+    let secret = events.find(|event| event.reason() == "FailedToRetrieveImagePullSecret").map(|event| event.message());
+    let said = secret.map_or_else(|| message.to_owned(), |secret| format!("{secret} {message}"));
     Finding::Pull {
         container: container.to_owned(),
         image: words::cut(image),
         of_model: tried.is_model(image) || Tried::is_sidecar(container) || is_native,
-        why: of_pull(reason, message),
-        said: words::cut(message),
+        why,
+        said: words::cut(&said),
     }
 }
 

@@ -22,6 +22,7 @@ impl Finding {
             | Self::OldDigest { .. }
             | Self::BeingDeleted { .. }
             | Self::Completed
+            | Self::Superseded { .. }
             | Self::Replaced => Severity::Info,
             Self::ServerMemoryBefore { .. }
             | Self::SidecarRestarted { .. }

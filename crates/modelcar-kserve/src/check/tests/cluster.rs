@@ -197,6 +197,46 @@ fn events_of_a_pod_are_told_while_it_is_not_ready() {
 }
 
 #[test]
+fn a_secret_for_the_pull_that_is_missing_is_told_with_the_pull() {
+    let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"r.io/m:v1\": \
+        ErrImagePull: failed to pull and unpack image: 401 Unauthorized"}});
+    let init = json!({"name": "modelcar-init", "ready": false, "restartCount": 0, "imageID": "", "state": waiting});
+    let pod = tried("p", json!({"phase": "Pending", "initContainerStatuses": [init]}));
+    let secret =
+        event("Pod", "p", "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (typo)");
+    says(&[pod.clone()], "pull-denied", &["401 Unauthorized"]);
+    says(&[pod, secret], "pull-denied", &["image pull secrets (typo)", "401 Unauthorized"]);
+}
+
+#[test]
+fn a_pod_that_a_rollout_replaces_does_not_count() {
+    let of = |pod: Value, set: &str| {
+        let owner = json!([{"kind": "ReplicaSet", "name": set, "controller": true}]);
+        with(pod, "/metadata/ownerReferences", owner)
+    };
+    let set = |name: &str, revision: &str| {
+        json!({"kind": "ReplicaSet", "spec": {"replicas": 0}, "metadata": {"name": name, "namespace": "team",
+            "annotations": {"deployment.kubernetes.io/revision": revision},
+            "ownerReferences": [{"kind": "Deployment", "name": "m-predictor"}]}})
+    };
+    let ended = json!({"terminated": {"reason": "Error", "exitCode": 1, "message": ""}});
+    let init = json!({"name": "modelcar-init", "ready": false, "restartCount": 4, "imageID": "", "state": ended});
+    let failing = |name| tried(name, json!({"phase": "Pending", "initContainerStatuses": [init.clone()]}));
+    let state = |items: &[Value]| {
+        let list = json!({"kind": "List", "items": items}).to_string();
+        check(list.as_bytes(), &Expected::default()).unwrap().state
+    };
+    let (old, new) = (of(failing("p"), "m-1"), of(pending("q"), "m-2"));
+    assert_eq!(state(&[old.clone(), new.clone(), set("m-1", "1"), set("m-2", "2")]), Some(State::Waiting));
+    says(&[old.clone(), new.clone(), set("m-1", "1"), set("m-2", "2")], "not-counted", &["pod `q` takes its place"]);
+    // A rollout back to the first template counts on.
+    assert_eq!(state(&[old.clone(), new.clone(), set("m-1", "3"), set("m-2", "2")]), Some(State::Failing));
+    // Without the sets nobody knows which pod is the newer one, and without a newer pod the old one is all there is.
+    assert_eq!(state(&[old.clone(), new]), Some(State::Failing));
+    assert_eq!(state(&[old, set("m-1", "1"), set("m-2", "2")]), Some(State::Failing));
+}
+
+#[test]
 fn the_words_of_a_probe_are_told_of_its_container() {
     let failed = |container: &str, words: &str| {
         let field = json!(format!("spec.containers{{{container}}}"));
