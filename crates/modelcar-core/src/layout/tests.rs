@@ -452,3 +452,13 @@ async fn a_full_disk_is_named() {
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert_eq!(error.to_string(), "write to `out/blobs`");
 }
+
+/// A number that no integer of 64 bits holds comes back from JSON as a fraction, and has to be the same one each time
+/// (found by fuzzing).
+#[test]
+fn an_index_with_a_large_number_stays_as_it_is() {
+    let bytes = format!(r#"{{"manifests":[],"schemaVersion":2{}}}"#, "4".repeat(65));
+    let written = |bytes: &[u8]| super::read::canonical(super::read::parse_index(bytes, "index.json".into()).unwrap());
+    let once = written(bytes.as_bytes());
+    assert_eq!(written(&once), once);
+}
