@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 /// A pod, or the template of pods.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Pod {
     pub(super) kind: String,
     pub(super) namespace: String,

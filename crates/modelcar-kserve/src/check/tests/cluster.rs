@@ -204,7 +204,7 @@ fn a_secret_for_the_pull_that_is_missing_is_told_with_the_pull() {
     let pod = tried("p", json!({"phase": "Pending", "initContainerStatuses": [init]}));
     let secret =
         event("Pod", "p", "FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (typo)");
-    says(&[pod.clone()], "pull-denied", &["401 Unauthorized"]);
+    says(from_ref(&pod), "pull-denied", &["401 Unauthorized"]);
     says(&[pod, secret], "pull-denied", &["image pull secrets (typo)", "401 Unauthorized"]);
 }
 
