@@ -12,7 +12,7 @@ use std::{
 use super::{Outcome, Scenario, models::Models};
 use crate::{
     program::run,
-    scene::{Model, SMALL, Scene, pause, service_label},
+    scene::{Model, SMALL, Scene},
     wait::Result,
 };
 
@@ -37,10 +37,6 @@ fn first_token(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let files = Scene::same_files(&scene.seen(&pod)?, &models.tiny)?;
     machine.run("update", &models.revised)?;
     scene.kubectl(&["rollout", "status", "deployment/qwen-predictor", "--timeout=180s"])?;
-    // The old pod is on its way out when the rollout is over.
-    while scene.pods(&service_label("qwen"))?.len() > 1 {
-        pause(1);
-    }
     let pod = scene.service("qwen")?;
     Scene::same_files(&scene.seen(&pod)?, &models.revised)?;
     machine.run("prepull", &models.revised)?;
