@@ -41,19 +41,19 @@ impl Kept {
 
 impl Progress for Kept {
     fn report(&self, event: &Event) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bytes that move are most of the events: those take no lock.
+        let counted = || self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Planned { layers, .. } => *counted = Counted { planned: *layers, kept: BTreeSet::new() },
+            Event::Planned { layers, .. } => *counted() = Counted { planned: *layers, kept: BTreeSet::new() },
             Event::LayerKept { layer } | Event::LayerReused { layer, .. } => {
-                counted.kept.insert(*layer);
+                counted().kept.insert(*layer);
             }
             // The registry may have said of a layer that it has it, and not have it.
             Event::LayerStarted { layer, .. } => {
-                counted.kept.remove(layer);
+                counted().kept.remove(layer);
             }
             _ => {}
         }
-        drop(counted);
         self.next.report(event);
     }
 }
