@@ -254,10 +254,12 @@ fn distribution_3_resumes_inside_a_layer_after_a_cut_connection() {
     let image = format!("{}/{REPOSITORY}:v1", proxy.addr());
     let output = upload::push(model.path(), &image, work.path()).output().unwrap();
     let resumed = Resumed::new(&output);
-    assert_eq!((proxy.cuts_left(), resumed.held.len(), resumed.over), (0, 3, 0), "{}", resumed.stderr);
-    // What the registry holds is what passed, less the heads of the requests.
-    for (held, passed) in resumed.held.iter().zip([20, 50, 90]) {
-        assert!(*held <= passed * MIB && *held > passed * MIB - MIB, "{:?}", resumed.held);
+    assert_eq!((proxy.cuts_left(), resumed.over), (0, 0), "{}", resumed.stderr);
+    // What the registry holds is what passed, less the heads of the requests. While it still stores the last of that, it
+    // may name less and be asked again.
+    for passed in [20, 50, 90] {
+        let whole = |held: &u64| *held <= passed * MIB && *held > passed * MIB - MIB;
+        assert!(resumed.held.iter().any(whole), "{passed}: {:?}", resumed.held);
     }
     resumed.check(size);
 }

@@ -282,14 +282,18 @@ impl Upload<'_> {
     /// by the registry's answer to a status request. The offset never lies past the bytes that were drawn from the
     /// body.
     ///
+    /// A registry that refuses the offset `at`, which the registry itself had named, was still storing what had arrived
+    /// before the break (CNCF distribution): the offset that the registry names now lies after `at`.
+    ///
     /// # Errors
     /// `error`, when the upload can't be resumed: the registry refused the bytes, resuming is switched off, the tries
     /// or the retry budget are spent, or the registry does not prove an offset.
     async fn resume(&self, at: u64, advance: u64, tries: &mut Tries, error: Error) -> Result<u64> {
-        let breaks = match RegistryError::of(&error) {
-            Some(RegistryError::Request { source, .. }) => source.is_retryable(),
-            Some(RegistryError::Stalled { .. } | RegistryError::HoldsLess { .. }) => true,
-            _ => false,
+        let (breaks, advance) = match RegistryError::of(&error) {
+            Some(RegistryError::Request { source, .. }) => (source.is_retryable(), advance),
+            Some(RegistryError::Stalled { .. } | RegistryError::HoldsLess { .. }) => (true, advance),
+            Some(RegistryError::SessionLost { source, .. }) => (at > 0 && session::offset_is_stale(source), 1),
+            _ => (false, advance),
         };
         if !breaks || !self.mode.resume {
             return Err(error);

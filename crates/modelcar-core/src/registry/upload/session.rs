@@ -200,6 +200,11 @@ pub(super) fn is_lost(failure: &HttpFailure) -> bool {
     }
 }
 
+/// Returns whether a refusal says that the offset is not the one up to which the registry holds the bytes.
+pub(super) fn offset_is_stale(failure: &HttpFailure) -> bool {
+    failure.status == Some(StatusCode::RANGE_NOT_SATISFIABLE) || failure.code.as_deref() == Some("RANGE_INVALID")
+}
+
 #[cfg(feature = "workspace-tests")]
 #[cfg(test)]
 #[path = "session_tests.rs"]

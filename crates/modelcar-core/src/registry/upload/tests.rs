@@ -140,6 +140,21 @@ async fn silence_is_lost_time() {
     assert!(tries <= 3, "{tries} tries of 0.4 s each");
 }
 
+/// CNCF distribution stores what had arrived before a cut connection while it answers for the state already.
+#[tokio::test]
+async fn an_offset_that_is_behind_is_asked_for_again() {
+    let registry = FakeRegistry::start(RegistryConfig::default()).await;
+    let cut = RegistryAction::DropConnection { after_body_bytes: 5 << 20 };
+    registry.fault(FaultRule::new(UPLOADS, cut).method("PATCH").times(1));
+    let behind = RegistryAction::ExtraHeaders(vec![("range".to_owned(), "0-2097151".to_owned())]);
+    registry.fault(FaultRule::new(UPLOADS, behind).method("GET").times(1));
+    let body = Slow { pieces: 8, piece: 1 << 20, ..Slow::default() };
+    let (done, restarts) = upload(&repository(&registry, options()), &body).await;
+    assert_eq!((done.unwrap().size, restarts), (8 << 20, 0));
+    let answers: Vec<_> = registry.requests().iter().filter(|r| r.method == "PATCH").map(|r| r.status).collect();
+    assert_eq!(answers[1..], [416, 202], "{answers:?}");
+}
+
 /// An answer before the body, of a server that leaves the connection open.
 fn early(code: u16) -> RegistryAction {
     RegistryAction::Drip { code, piece: 1, every: Duration::from_millis(50) }
