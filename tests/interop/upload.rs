@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::Stdio,
     thread,
@@ -92,6 +92,33 @@ fn a_registry_that_is_killed_three_times_gets_no_more_than_the_layer_in_flight_a
     let clean: Value = serde_json::from_str(&run(&mut push(model.path(), &clean, work.path()))).unwrap();
     assert_eq!(answer["digest"], clean["digest"]);
     assert_eq!(clean["bytesSent"].as_u64(), Some(layer_bytes));
+}
+
+/// A registry that is restarted slowly: more tries fail than a request to a registry that never answered gets.
+#[test]
+fn a_registry_that_is_away_is_waited_for() {
+    if !available(&[Part::Registry]) {
+        return;
+    }
+    let size = 256 * MIB;
+    let (model, work) = (model(size), TempDir::new().unwrap());
+    let mut registry = Registry::start();
+    let image = format!("{}/team/model:v1", registry.address());
+    let mut pushing = push(model.path(), &image, work.path());
+    let mut pushing = pushing.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(|| uploaded(&registry.store()).is_some_and(|bytes| bytes >= size / 4));
+    registry.kill();
+    let mut seen = String::new();
+    let mut lines = BufReader::new(pushing.stderr.take().unwrap());
+    while !seen.contains("try 6 of 10") {
+        assert_ne!(lines.read_line(&mut seen).unwrap(), 0, "{seen}");
+    }
+    registry.start_again();
+    lines.read_to_string(&mut seen).unwrap();
+    let output = pushing.wait_with_output().unwrap();
+    assert!(output.status.success(), "{seen}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["digest"].as_str().unwrap().starts_with("sha256:"));
 }
 
 /// Returns the size of the upload that is under way in a registry's store.

@@ -6,7 +6,10 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,9 @@ use crate::{
 
 /// Longest wait that the client chooses by itself.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Largest number of tries of one request while a server that answered before is out of reach. With a first wait of at
+/// most 500 ms the waits take two minutes at most, one minute on average: a registry that is restarted is back by then.
+pub(crate) const OUTAGE_ATTEMPTS: u32 = 10;
 /// Longest wait that a server can ask for. A longer one is cut to this length.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
@@ -30,6 +36,10 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 pub(crate) struct RetryPolicy {
     /// Largest number of tries of one request, the first one included.
     attempts: u32,
+    /// As `attempts`, while a server that answered before is out of reach.
+    outage_attempts: u32,
+    /// Whether the server answered a request.
+    reached: AtomicBool,
     /// Upper bound of the wait before the second try; it doubles with each try.
     base: Duration,
     /// Time that failures may cost, over all requests.
@@ -53,6 +63,8 @@ pub(crate) struct Failure<'a> {
     retry_after: Option<Duration>,
     /// Which wait comes before the next try.
     pace: Pace,
+    /// Whether the server is out of reach, which says nothing about the request.
+    outage: bool,
 }
 
 /// Which wait comes before the next try.
@@ -69,7 +81,7 @@ enum Pace {
 impl<'a, E: ModelcarError> From<&'a E> for Failure<'a> {
     fn from(error: &'a E) -> Self {
         let (retryable, retry_after) = (error.is_retryable(), error.retry_after());
-        Self { error, retryable, retry_after, pace: Pace::Jitter }
+        Self { error, retryable, retry_after, pace: Pace::Jitter, outage: false }
     }
 }
 
@@ -78,7 +90,7 @@ impl<'a> From<&'a Error> for Failure<'a> {
     /// multiply.
     fn from(error: &'a Error) -> Self {
         let (retryable, retry_after) = (error.is_worth_another_try(), error.retry_after());
-        Self { error, retryable, retry_after, pace: Pace::Jitter }
+        Self { error, retryable, retry_after, pace: Pace::Jitter, outage: false }
     }
 }
 
@@ -91,6 +103,11 @@ impl Failure<'_> {
     /// Overrides how long the server asks to wait before the next try.
     pub(crate) fn retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
+    }
+
+    /// Says whether the server is out of reach: no answer, or one of a proxy before the server.
+    pub(crate) fn outage(self, outage: bool) -> Self {
+        Self { outage, ..self }
     }
 
     /// Leaves the wait out. A caller does that when the next try differs from the failed one and may well succeed.
@@ -110,8 +127,27 @@ impl RetryPolicy {
     ///
     /// The wait before the second try is at most `base`; the limit doubles before each further try, up to 30 seconds.
     pub(crate) fn new(attempts: u32, base: Duration, progress: Arc<dyn Progress>) -> Self {
-        let (budget, spent) = (Duration::MAX, Mutex::default());
-        Self { attempts, base, budget, spent, cancelled: watch::Sender::new(false), progress }
+        Self {
+            attempts,
+            outage_attempts: attempts,
+            reached: AtomicBool::new(false),
+            base,
+            budget: Duration::MAX,
+            spent: Mutex::default(),
+            cancelled: watch::Sender::new(false),
+            progress,
+        }
+    }
+
+    /// Sets the number of tries of each request, the first one included, while a server that answered before is out of
+    /// reach. A number below the usual one has no effect.
+    pub(crate) fn with_outage_attempts(self, outage_attempts: u32) -> Self {
+        Self { outage_attempts: outage_attempts.max(self.attempts), ..self }
+    }
+
+    /// Takes note that the server answers. Before, a server that is out of reach may have a wrong name.
+    pub(crate) fn reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
     }
 
     /// Limits the time that failures may cost over all requests: waits, and the time of failed tries.
@@ -146,7 +182,9 @@ impl RetryPolicy {
     /// asks for a long wait ends its own request and no other one. If the result is a wait, the progress has been told of
     /// the retry.
     pub(crate) fn next_wait(&self, what: &str, attempt: u32, lost: Duration, failure: Failure<'_>) -> Option<Duration> {
-        if !failure.retryable || attempt >= self.attempts || *self.cancelled.borrow() {
+        let waited_for = failure.outage && self.reached.load(Ordering::Relaxed);
+        let attempts = if waited_for { self.outage_attempts } else { self.attempts };
+        if !failure.retryable || attempt >= attempts || *self.cancelled.borrow() {
             return None;
         }
         let wait = match failure.pace {
@@ -160,7 +198,7 @@ impl RetryPolicy {
             return None;
         }
         self.spend(wait);
-        progress::retrying(&*self.progress, what, (attempt + 1, self.attempts), wait, text::chain(failure.error));
+        progress::retrying(&*self.progress, what, (attempt + 1, attempts), wait, text::chain(failure.error));
         Some(wait)
     }
 
@@ -258,6 +296,20 @@ mod tests {
         assert!(!again(&policy, 3, Duration::ZERO).await, "three tries are over");
         assert!(again(&policy, 1, Duration::from_secs(8)).await);
         assert!(!again(&policy, 1, Duration::from_secs(2)).await, "eleven seconds were lost");
+    }
+
+    #[test]
+    fn a_server_that_was_there_is_waited_for() {
+        let policy = policy(2, Duration::MAX).with_outage_attempts(4);
+        let error = error();
+        let tries = |outage| {
+            let failure = Failure::from(&error).outage(outage);
+            (1..9).take_while(|attempt| policy.next_wait("try", *attempt, Duration::ZERO, failure).is_some()).count()
+                + 1
+        };
+        assert_eq!((tries(false), tries(true)), (2, 2), "its name may be wrong");
+        policy.reached();
+        assert_eq!((tries(false), tries(true)), (2, 4));
     }
 
     #[tokio::test]

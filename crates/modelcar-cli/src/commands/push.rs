@@ -103,7 +103,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         .with_read_back(!args.no_verify_push)
         .with_target_options(connection.target_options(&args.upload))
         .with_build_options(options);
-    let prepared = match push.prepare_until(interrupt()).await {
+    let prepared = match Box::pin(push.prepare_until(interrupt())).await {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::of(error),
     };

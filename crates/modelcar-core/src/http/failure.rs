@@ -249,6 +249,14 @@ impl HttpFailure {
         }
     }
 
+    /// Returns whether the server is out of reach for a while: no answer, or one of a proxy before the server.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self.status {
+            Some(status) => matches!(status.as_u16(), 502..=504 | 522),
+            None => self.is_retryable(),
+        }
+    }
+
     /// Returns whether the server's certificate is not from a trusted authority, or not for this server.
     pub fn is_untrusted(&self) -> bool {
         self.certificate_fault().is_some()

@@ -27,7 +27,7 @@ use crate::{
     Digest, ImageRef,
     http::{HttpFailure, Network},
     progress::Progress,
-    retry::RetryPolicy,
+    retry::{OUTAGE_ATTEMPTS, RetryPolicy},
 };
 
 /// How the client speaks to a registry. All times and counts are for one [`Repository`] and its clones.
@@ -39,6 +39,9 @@ pub struct RegistryOptions {
     /// Largest number of tries, the first one included, of one request. The upload of one blob is counted in the same
     /// way.
     pub attempts: u32,
+    /// Largest number of tries, the first one included, of one request while a registry that answered before is out of
+    /// reach: no answer, or 502, 503 or 504. A number below `attempts` has no effect. The retry budget holds here too.
+    pub outage_attempts: u32,
     /// Upper bound of the wait before the second try. The bound doubles with each try up to 30 s; each wait is a random
     /// time below the bound. A longer `Retry-After` of the registry is used instead.
     pub retry_base: Duration,
@@ -67,12 +70,13 @@ pub struct RegistryOptions {
 }
 
 impl Default for RegistryOptions {
-    /// HTTPS; 5 tries, with a first wait of at most 500 ms; 1 minute for an answer, 2 minutes for a stall, 30 minutes
+    /// HTTPS; 5 tries, 10 of a registry that is out of reach, with a first wait of at most 500 ms; 1 minute for an answer, 2 minutes for a stall, 30 minutes
     /// for a commit; a retry budget of 2 hours; no chunks.
     fn default() -> Self {
         Self {
             plain_http: false,
             attempts: 5,
+            outage_attempts: OUTAGE_ATTEMPTS,
             retry_base: Duration::from_millis(500),
             answer_timeout: Duration::from_mins(1),
             stall_timeout: Duration::from_mins(2),
@@ -177,7 +181,8 @@ impl Repository {
             None => 0,
         };
         let retry = RetryPolicy::new(options.attempts, options.retry_base, Arc::clone(&progress));
-        let retry = Arc::new(retry.with_budget(options.retry_budget));
+        let retry = retry.with_outage_attempts(options.outage_attempts).with_budget(options.retry_budget);
+        let retry = Arc::new(retry);
         let server = TokenServer { clients: clients.clone(), retry: Arc::clone(&retry) };
         let auth = Auth::new(image.clone(), base.clone(), Arc::clone(&keychain), server);
         Ok(Self(Arc::new(Inner {

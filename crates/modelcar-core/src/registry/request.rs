@@ -13,6 +13,7 @@ use super::{auth::keychain::Refused, error::RegistryError, quirks, redirect, rep
 use crate::{
     http::{self, HttpFailure},
     progress::Event,
+    retry::Failure,
     text,
 };
 
@@ -241,15 +242,16 @@ impl Inner {
                     tracing::debug!(act, "sending the request again with another login");
                     continue;
                 }
-                Ok(Ok(response)) if response.status().is_success() || response.status().is_redirection() => {
+                Ok(Ok(response)) if !http::is_transient(response.status()) => {
+                    self.retry.reached();
                     return Ok(response);
                 }
-                Ok(Ok(response)) if !http::is_transient(response.status()) => return Ok(response),
                 Ok(Ok(response)) => self.failure(method.clone(), response).await,
                 Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
                 Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),
             };
-            if !self.retry.next_attempt(act, attempt, begun.elapsed(), &failure).await {
+            let tried = Failure::from(&failure).outage(failure.is_outage());
+            if !self.retry.next_attempt(act, attempt, begun.elapsed(), tried).await {
                 return Err(self.failed(act, failure));
             }
             attempt += 1;

@@ -17,7 +17,7 @@ use super::keychain::Credential;
 use crate::{
     http::{self, HttpFailure, Secret},
     registry::{clients::Clients, redirect},
-    retry::RetryPolicy,
+    retry::{Failure, RetryPolicy},
 };
 
 /// Lifetime of a token when the server gives none (token specification).
@@ -166,7 +166,8 @@ impl TokenServer {
                 Ok(response) => HttpFailure::from_masked(method.clone(), response, secrets).await,
                 Err(error) => HttpFailure::transport(method.clone(), &realm, error),
             };
-            if !self.retry.next_attempt("get a token", attempt, begun.elapsed(), &failure).await {
+            let tried = Failure::from(&failure).outage(failure.is_outage());
+            if !self.retry.next_attempt("get a token", attempt, begun.elapsed(), tried).await {
                 return Err(failure);
             }
             attempt += 1;

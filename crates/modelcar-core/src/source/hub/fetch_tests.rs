@@ -48,7 +48,7 @@ async fn a_line_that_drops_now_and_then_is_no_failure_of_the_part() {
     assert!(answers > 5, "{answers}");
     let (stuck, answers) = read(HubAction::Truncate { after_bytes: 1000 }).await;
     assert_eq!(stuck.unwrap_err().kind(), ErrorKind::Network);
-    assert_eq!(answers, 5);
+    assert_eq!(answers, 10, "twice the tries: bytes came");
 }
 
 const PART: u64 = 1 << 20;
@@ -79,7 +79,7 @@ async fn a_signed_url_that_expires_is_asked_for_anew_whatever_the_store_calls_it
         assert_eq!(answers, 7, "{status}");
         let (refused, answers) = read_in_parts(PART, store(HubAction::status(status)).after(2)).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Network, "{status}");
-        assert_eq!(answers, 7, "{status}");
+        assert_eq!(answers, 12, "{status}");
     }
 }
 

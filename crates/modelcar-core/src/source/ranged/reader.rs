@@ -339,6 +339,7 @@ impl<F: RangeStore> Job<F> {
             let (at, left) = (part.offset + sink.received, sink.left);
             let rest = Extent { file: Arc::clone(&part.file), offset: at, len: left };
             let mut bytes = self.store.open(&rest).await?;
+            self.retry.reached();
             while let Some(chunk) = bytes.next().await {
                 if !sink.push(chunk?) {
                     let act = format!("read `{}` from `{}`", part.file.path, self.store.name());
