@@ -75,6 +75,10 @@ situations! {
         => "failing", "pull-denied", "modelcar-init", "imagePullSecrets";
     no_login: pull("pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials")
         => "failing", "pull-denied", "modelcar-init", "imagePullSecrets";
+    no_login_at_all: pull("unexpected status code 401 Unauthorized") => "failing", "pull-denied", "modelcar-init", "make a secret";
+    a_login_of_another_registry: pod("m-0", with(spec(), "/imagePullSecrets", json!([{"name": "regcred"}])),
+        init(waiting("ErrImagePull", "unexpected status code 401 Unauthorized"), json!({}), 0))
+        => "failing", "pull-denied", "modelcar-init", "kubectl get secret regcred";
     too_many_pulls: pull("429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.")
         => "failing", "pull-rate-limited", "modelcar-init", "mirror";
     too_many_pulls_of_the_node: pull("pull QPS exceeded") => "failing", "pull-node-limited", "modelcar-init", "registryPullQPS";

@@ -22,6 +22,9 @@ use crate::{args::Format, hint::Failure, remedies, resolve::without_scheme, ui};
 /// Largest document that is read, in bytes: enough for thousands of pods.
 const DOCUMENT_MAX_BYTES: u64 = 64 << 20;
 
+/// Largest number of pods that the last line names.
+const NAMED_MAX: usize = 5;
+
 /// What to do where there is no file of that name: no cluster is asked, so the name of a pod or service is none.
 const NO_FILE: &str = "the argument is a file with what kubectl prints, or `-` for stdin: \
                        kubectl get pod NAME -o json | modelcar check -";
@@ -187,9 +190,10 @@ fn table(report: &CheckReport) -> String {
     let mut text = String::new();
     let mut pods: Vec<_> = report.pods.iter().collect();
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.state));
+    // Beside its pods, a template about which there is nothing to say is only more to read.
+    pods.retain(|pod| report.state.is_none() || pod.state.is_some() || !pod.findings.is_empty());
     for pod in pods {
-        let name = if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) };
-        let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name));
+        let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name(pod)));
         if let Some(state) = pod.state {
             let _infallible = writeln!(text, "  state   {state}");
         }
@@ -208,6 +212,27 @@ fn table(report: &CheckReport) -> String {
             }
         }
     }
-    let verdict = report.state.map_or_else(|| "ok".to_owned(), |state| state.to_string());
-    text + &verdict
+    text + &verdict(report)
+}
+
+/// Returns the state of the worst pod. Among several pods, the pods in this state are named, each with what is wrong first of
+/// all.
+fn verdict(report: &CheckReport) -> String {
+    let Some(state) = report.state else { return "ok".to_owned() };
+    let worst: Vec<_> = report.pods.iter().filter(|pod| pod.state == Some(state)).collect();
+    if state == State::Ready || report.pods.len() == 1 {
+        return state.to_string();
+    }
+    let named = worst.iter().take(NAMED_MAX).map(|pod| {
+        let code = pod.findings.first().map(|finding| format!(" [{}]", finding.code())).unwrap_or_default();
+        one_line(&name(pod)) + &code
+    });
+    let mut named: Vec<_> = named.collect();
+    named.extend(worst.get(NAMED_MAX..).filter(|more| !more.is_empty()).map(|more| format!("and {} more", more.len())));
+    ui::fold(&format!("{state}: {}", named.join(", ")), 2)
+}
+
+/// Returns `NAMESPACE/NAME`, or the name alone where the document names no namespace.
+fn name(pod: &PodReport) -> String {
+    if pod.namespace.is_empty() { pod.name.clone() } else { format!("{}/{}", pod.namespace, pod.name) }
 }

@@ -29,7 +29,8 @@ fn cluster(pod: &PodReport, finding: &Finding) -> Option<String> {
         Finding::Ended { why, .. } => ended(pod, why),
         Finding::Refused { why, .. } => refused(why).to_owned(),
         Finding::PodSecurityRestricted => RESTRICTED.to_owned(),
-        Finding::Pull { of_model, why, image, said, .. } => pull(pod, *of_model, why, image, said),
+        Finding::Pull { why: PullFault::Denied, image, said, secrets, .. } => denied(pod, image, said, secrets),
+        Finding::Pull { of_model, why, image, .. } => pull(pod, *of_model, why, image),
         Finding::Waits { what } => return wait(pod, what),
         Finding::Sandbox { .. } => format!(
             "these words come from the node's container runtime or its network plugin: see `kubectl describe {}` and the \
@@ -118,8 +119,7 @@ fn refused(why: &Refusal) -> &'static str {
 }
 
 /// Remedies for an image that is not on the node.
-fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str, said: &str) -> String {
-    let host = image.split_once('/').map_or("REGISTRY", |(host, _)| host);
+fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String {
     let image = reference(image, "IMAGE");
     match why {
         PullFault::NotFound if of_model => format!(
@@ -138,17 +138,6 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str, said: &st
                 .to_owned()
         }
         PullFault::Platform => "use an image of the server for the node's platform, or nodes of the image's".to_owned(),
-        PullFault::Denied if said.contains("image pull secret") => format!(
-            "the pod names a secret of the kind `imagePullSecrets` that its namespace does not have: `kubectl get secret{}`",
-            namespace(pod)
-        ),
-        PullFault::Denied => format!(
-            "make a secret, `kubectl create secret docker-registry NAME{} --docker-server={host} --docker-username=USER \
-             --docker-password=PASSWORD`, and name it in the service: `imagePullSecrets: [{{name: NAME}}]` below \
-             `spec.predictor` (`modelcar render --image-pull-secret NAME` writes that); or give the node's own account the right \
-             to pull. KServe's storage secrets are not used",
-            namespace(pod)
-        ),
         PullFault::RateLimited => {
             "pull with a login (imagePullSecrets), or from a mirror; the kubelet tries again by itself".to_owned()
         }
@@ -185,6 +174,31 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str, said: &st
                                release of KServe does not know ends up in the name"
             .to_owned(),
         _ => format!("see the node's events: `kubectl describe {}`", object(pod)),
+    }
+}
+
+/// Remedies for a node that may not pull an image: no login, one that is not there, or one that the registry refuses.
+fn denied(pod: &PodReport, image: &str, said: &str, secrets: &[String]) -> String {
+    let host = image.split_once('/').map_or("REGISTRY", |(host, _)| host);
+    let namespace = namespace(pod);
+    match secrets {
+        _ if said.contains("image pull secret") => format!(
+            "the pod names a secret of the kind `imagePullSecrets` that its namespace does not have: `kubectl get \
+             secret{namespace}`"
+        ),
+        [] => format!(
+            "make a secret, `kubectl create secret docker-registry NAME{namespace} --docker-server={host} \
+             --docker-username=USER --docker-password=PASSWORD`, and name it in the service: `imagePullSecrets: [{{name: \
+             NAME}}]` below `spec.predictor` (`modelcar render --image-pull-secret NAME` writes that); or give the node's own \
+             account the right to pull. KServe's storage secrets are not used"
+        ),
+        [first, ..] => format!(
+            "the login in the imagePullSecrets is for another registry, is out of date, or may not read this repository: \
+             `kubectl get secret {}{namespace} -o jsonpath='{{.data.\\.dockerconfigjson}}' | base64 -d` must name {host}; try \
+             its login with `modelcar inspect {} --username USER --password-stdin`",
+            word(first, "NAME"),
+            reference(image, "IMAGE")
+        ),
     }
 }
 

@@ -42,7 +42,9 @@ findings! {
             why: PullFault,
             /// What the kubelet says.
             said: String,
-        } => why.code(), "`{container}` does not get {}: {why}{}", image_of(image), after_colon(Some(said));
+            /// Names of the pod's `imagePullSecrets`, those of its service account among them.
+            secrets: Vec<String>,
+        } => why.code(), "`{container}` does not get {}: {why}{}{}", image_of(image), logins(why, secrets), after_colon(Some(said));
         /// The kubelet refuses a container because it would run as root.
         RunsAsRoot {
             /// The container.
@@ -544,6 +546,15 @@ fn crash(container: &str, ended: Option<&Ending>, said: &str) -> String {
 
 fn image_of(image: &str) -> String {
     if image.is_empty() { "its image".to_owned() } else { format!("the image `{image}`") }
+}
+
+/// Returns with which login a node was refused.
+fn logins(why: &PullFault, secrets: &[String]) -> String {
+    match secrets {
+        _ if *why != PullFault::Denied => String::new(),
+        [] => " (the pod has no imagePullSecrets)".to_owned(),
+        secrets => format!(" (the pod has imagePullSecrets: {})", secrets.join(", ")),
+    }
 }
 
 fn quoted_or_nothing(text: &str) -> String {

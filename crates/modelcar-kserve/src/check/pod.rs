@@ -155,6 +155,10 @@ parsed! {
         containers: Vec<Container>,
         volumes: Vec<Volume>,
         node_name: String,
+        image_pull_secrets: Vec<PullSecret>,
+    }
+    PullSecret {
+        name: String,
     }
     Container {
         name: String,

@@ -16,6 +16,8 @@ use crate::findings::Severity;
 const RACE_RESTARTS: u64 = 2;
 /// Restarts of a server that is Ready now, which a race and a busy node explain.
 const EARLIER_RESTARTS: u64 = 3;
+/// Largest number of a pod's pull secrets that are named.
+const SECRETS_MAX: usize = 8;
 
 pub(super) fn find(tried: &Tried<'_>, found: &mut Vec<Finding>) {
     let pod = tried.pod;
@@ -139,6 +141,14 @@ fn pull(tried: &Tried<'_>, container: &str, reason: &str, message: &str) -> Find
         of_model: tried.is_model(image) || Tried::is_sidecar(container) || is_native,
         why,
         said: words::cut(&said),
+        secrets: tried
+            .pod
+            .spec
+            .image_pull_secrets
+            .iter()
+            .take(SECRETS_MAX)
+            .map(|secret| words::cut(&secret.name))
+            .collect(),
     }
 }
 
