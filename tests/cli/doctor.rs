@@ -101,6 +101,39 @@ fn what_can_not_be_checked() {
 }
 
 #[test]
+fn the_model_and_the_base_are_looked_at_too() {
+    let env = Env::new();
+    let image = env.image("a/b:v1");
+    let ask = |arguments: &[&str]| {
+        let asked = [&["doctor"], arguments, &[&image]].concat();
+        let shown = env.run(&asked);
+        let json = env.run(&[&asked[..], &["--format", "json"]].concat());
+        assert_eq!(shown.status, json.status);
+        (shown.status.code(), text(&shown.stdout), serde_json::from_slice::<Value>(&json.stdout).unwrap())
+    };
+    let (status, shown, document) = ask(&[MODEL, "--base", "scratch"]);
+    assert_eq!(status, Some(0), "{shown}");
+    assert_eq!((verdict(&document, "model"), verdict(&document, "base")), ("ok", "ok"), "{document}");
+    assert_eq!(document["checks"][0]["code"], "model-readable");
+    assert!(shown.contains(&format!("model   ok       {MODEL}@")), "{shown}");
+    assert!(!env.registry.requests().iter().any(|request| request.method == "PATCH"), "nothing is uploaded");
+
+    let (status, shown, document) = ask(&["acme/nothing", "--base", "oci:nowhere"]);
+    assert_eq!(status, Some(1), "{shown}");
+    assert_eq!((verdict(&document, "model"), verdict(&document, "base")), ("no", "no"), "{document}");
+    assert_eq!(verdict(&document, "push"), "ok", "the registry is asked all the same");
+    assert!(document["checks"][0]["advice"].is_string(), "{document}");
+
+    let broken = env.dir.path().join("broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("config.json"), "{}").unwrap();
+    fs::write(broken.join("model.safetensors"), "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    let (status, shown, _) = ask(&[broken.to_str().unwrap(), "--base", "scratch"]);
+    assert_eq!(status, Some(1), "{shown}");
+    env.refused(&["doctor", &format!("{image}@sha256:{}", "0".repeat(64))], &["modelcar inspect"]);
+}
+
+#[test]
 fn a_name_that_the_registry_can_not_have() {
     let env = Env::new();
     env.refused(

@@ -53,7 +53,7 @@ fn answers(env: &Env) -> Vec<(&'static str, Value)> {
     add("inspect --lint", &["inspect", "--lint", &image]);
     env.answer(&["push", MODEL, &env.image("a/scratch:v1"), "--base", "scratch"]);
     add("inspect --lint", &["inspect", "--lint", &env.image("a/scratch:v1")]);
-    add("doctor", &["doctor", &image]);
+    add("doctor", &["doctor", MODEL, &image, "--base", "scratch"]);
     let pin = format!("r.io/m@sha256:{}", "1".repeat(64));
     add("pin --check", &["pin", "--check", &pin, "model.yaml"]);
     add("pin", &["pin", &pin, "model.yaml"]);

@@ -96,7 +96,7 @@ async fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Download(args) => commands::download::run(*args).await,
         Command::Inspect(args) => stoppable(Box::pin(commands::inspect::run(args))).await,
         Command::Base(args) => commands::base::run(args).await,
-        Command::Doctor(args) => commands::doctor::run(args).await,
+        Command::Doctor(args) => Box::pin(commands::doctor::run(args)).await,
         Command::Render(args) => stoppable(Box::pin(commands::render::run(*args))).await,
         Command::Pin(args) => commands::pin::run(&args),
         Command::Check(args) => commands::check::run(&args),

@@ -1,40 +1,59 @@
-//! `modelcar doctor`: checks whether a push would work, and says what to do where it would not.
+//! `modelcar doctor`: checks whether a push would work, and says what to do where it would not. With a SOURCE the model and
+//! the base are looked at too.
 //!
 //! The exit status is 0 if the push can work, 1 if it would fail, and 2 if that could not be found out.
+
+mod content;
+mod row;
 
 use std::fmt::Write;
 
 use clap::Args;
 use modelcar_core::{
     ImageRef,
-    registry::{Check, CheckCode, RegistrySink, Verdict},
+    registry::{RegistrySink, Verdict},
     sink::Sink,
+    source::SourceRef,
 };
 use serde::Serialize;
 
+use self::row::Row;
 use super::Outcome;
 use crate::{
-    args::{Format, LoginArgs, RegistryArgs, utf8},
+    args::{Format, ImageArgs, LoginArgs, RegistryArgs, SelectArgs, utf8},
     clients::Clients,
     hint::Failure,
     interrupt::interrupt,
-    remedies, resolve, ui,
+    resolve, ui,
 };
 
 /// What stands at the end of the help.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   modelcar doctor europe-docker.pkg.dev/p/r/qwen:v1
+  modelcar doctor Qwen/Qwen2.5-0.5B-Instruct europe-docker.pkg.dev/p/r/qwen:v1
   modelcar doctor localhost:5000/qwen:v1 --format json";
 
 #[derive(Debug, Args)]
+#[command(override_usage = "modelcar doctor [OPTIONS] [SOURCE] <IMAGE>")]
 pub(crate) struct DoctorArgs {
     /// Image as a push would name it: `REGISTRY/REPOSITORY[:TAG]`; without a tag it is `latest`
-    #[arg(value_parser = utf8())]
-    pub(crate) image: String,
+    ///
+    /// Before an IMAGE this is the SOURCE of the push: then the model and the base are looked at too, as far as a push does
+    /// before the weights.
+    // An optional argument before a required one would bear no option between the two.
+    #[arg(id = "image", value_name = "NAME", value_parser = utf8())]
+    pub(crate) first: String,
+    /// Image, behind a SOURCE
+    #[arg(value_name = "IMAGE", value_parser = utf8())]
+    pub(crate) second: Option<String>,
     /// Format of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) base: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
@@ -43,26 +62,42 @@ pub(crate) struct DoctorArgs {
 
 /// Checks. The right to push is tested with an upload session, which is deleted also after an interrupt.
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
-    let image = resolve::target(&args.image)?;
-    let progress = ui::waiting("ask the registry");
+    let (source, image) = match &args.second {
+        Some(image) => (Some(args.first.as_str()), image),
+        None => (None, &args.first),
+    };
+    let image = target(source, image)?;
+    let source = source.map(resolve::source).transpose()?;
+    let progress = ui::waiting(if source.is_some() { "ask the registry and the source" } else { "ask the registry" });
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let tag = image.tag_or_latest();
-    let checks = tokio::select! {
-        checks = repository.examine(&tag) => checks,
+    let contents = content::examine(source.as_ref(), &image, (&args.select, &args.base), &connection, &progress);
+    let examining = async { tokio::try_join!(contents, async { Ok(repository.examine(&tag).await) }) };
+    let rows: Vec<Row> = tokio::select! {
+        examined = examining => {
+            let (contents, checks) = examined?;
+            contents.into_iter().chain(checks.into_iter().map(Row::from)).collect()
+        }
         () = interrupt() => {
             // The check of the right to push opens an upload session, which `abandon` deletes.
             RegistrySink::new(repository, Vec::new()).abandon().await;
             return Ok(Outcome::Interrupted(String::new()));
         }
     };
-    let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
+    let has = |verdict| rows.iter().any(|row| row.verdict == verdict);
     let answer = match args.format {
-        Format::Text => table(&checks),
+        Format::Text => table(&rows),
         Format::Json => {
             let ok = !has(Verdict::No) && !has(Verdict::Unknown);
-            let checks = checks.iter().map(CheckAnswer::of).collect();
-            super::document(&DoctorAnswer { schema_version: super::SCHEMA_VERSION, ok, image: &image, checks })?
+            let schema_version = super::SCHEMA_VERSION;
+            super::document(&DoctorAnswer {
+                schema_version,
+                ok,
+                source: source.as_ref(),
+                image: &image,
+                checks: &rows,
+            })?
         }
     };
     Ok(if has(Verdict::No) {
@@ -74,9 +109,16 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     })
 }
 
-/// Returns what to do about a result, or else what is special about this registry.
-fn advice(check: &Check) -> Option<&'static str> {
-    remedies::of_doctor(check).or(check.note)
+/// Parses the IMAGE. A pinned name is no place to push to; whoever has one often wants to know whether it can be read.
+fn target(source: Option<&str>, image: &str) -> Result<ImageRef, Failure> {
+    let pinned = resolve::without_scheme(image).parse::<ImageRef>().is_ok_and(|image| image.digest().is_some());
+    resolve::target_behind(source, image).map_err(|failure| {
+        if pinned {
+            failure.hint(format!("`modelcar inspect {image}` tells whether an image can be read"))
+        } else {
+            failure
+        }
+    })
 }
 
 /// The JSON answer.
@@ -88,41 +130,21 @@ pub(crate) struct DoctorAnswer<'a> {
     schema_version: u32,
     /// Whether a push can work.
     ok: bool,
+    /// The source as given on the command line; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a SourceRef>,
     /// The image as given on the command line.
     image: &'a ImageRef,
     /// The checks that were made.
-    checks: Vec<CheckAnswer<'a>>,
-}
-
-/// One check, as the JSON answer has it.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-struct CheckAnswer<'a> {
-    /// `name`, `reach`, `login`, `push`, `tag`, `read` or `limits`.
-    name: &'static str,
-    code: CheckCode,
-    verdict: Verdict,
-    /// What was found, for people.
-    found: &'a str,
-    /// What to do, for people.
-    advice: Option<&'static str>,
-}
-
-impl<'a> CheckAnswer<'a> {
-    /// Adds the advice to a check.
-    fn of(check: &'a Check) -> Self {
-        let &Check { name, code, verdict, ref found, .. } = check;
-        Self { name, code, verdict, found, advice: advice(check) }
-    }
+    checks: &'a [Row],
 }
 
 /// Column at which the texts begin, behind the name of a check and its verdict.
 const TEXT: usize = 17;
 
 /// Returns what the checks come to: what the exit status says too.
-fn verdict(checks: &[Check]) -> &'static str {
-    let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
+fn verdict(rows: &[Row]) -> &'static str {
+    let has = |verdict| rows.iter().any(|row| row.verdict == verdict);
     if has(Verdict::No) {
         "a push would fail"
     } else if has(Verdict::Unknown) {
@@ -133,20 +155,20 @@ fn verdict(checks: &[Check]) -> &'static str {
 }
 
 /// Returns the checks as text, the advice below each of them, and the verdict.
-fn table(checks: &[Check]) -> String {
+fn table(rows: &[Row]) -> String {
     let mut text = String::new();
-    for check in checks {
-        let verdict = match check.verdict {
+    for row in rows {
+        let verdict = match row.verdict {
             Verdict::Ok => "ok",
             Verdict::Warning => "warning",
             Verdict::No => "no",
             Verdict::Unknown => "unknown",
         };
-        let found = format!("{:<7} {verdict:<8} {}", check.name, check.found);
-        let advice = advice(check).map(|advice| format!("{:TEXT$}{advice}", ""));
+        let found = format!("{:<7} {verdict:<8} {}", row.name, row.found);
+        let advice = row.advice.as_ref().map(|advice| format!("{:TEXT$}{advice}", ""));
         for line in [found].into_iter().chain(advice) {
             let _infallible = writeln!(text, "{}", ui::fold(&line, TEXT));
         }
     }
-    text + verdict(checks)
+    text + verdict(rows)
 }
