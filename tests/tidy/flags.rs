@@ -82,8 +82,16 @@ fn the_page_lists_the_codes_of_doctor() {
 
 /// Returns the codes of the checks of `doctor`.
 pub(crate) fn codes_of_doctor() -> BTreeSet<String> {
-    let text = fs::read_to_string(workspace().join("crates/modelcar-core/src/registry/doctor.rs")).unwrap();
-    let variants = text.split_once("pub enum CheckCode {").unwrap().1.split_once("\n}\n").unwrap().0;
+    ["modelcar-core/src/registry/doctor.rs", "modelcar-cli/src/commands/doctor/row.rs"]
+        .into_iter()
+        .flat_map(codes_in)
+        .collect()
+}
+
+/// Returns the codes that a file defines: its first enum whose name ends in `Code`.
+fn codes_in(file: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(workspace().join("crates").join(file)).unwrap();
+    let variants = text.split_once("Code {\n").unwrap().1.split_once("\n}\n").unwrap().0;
     let variants =
         variants.lines().filter(|line| line.ends_with(',') && !line.contains("//")).map(|line| name(line.trim()));
     let kebab = |variant: &str| -> String {

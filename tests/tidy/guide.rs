@@ -141,7 +141,7 @@ const OF_OTHERS: [&str; 4] = ["--immutable-tags", "--previous", "--trust-remote-
 
 #[test]
 fn the_guide_quotes_messages_that_there_are() {
-    let messages = fs::read_to_string(workspace().join("tests/tidy/messages.txt")).unwrap().replace('`', "");
+    let messages = fs::read_to_string(workspace().join(super::messages::PAGE)).unwrap().replace('`', "");
     let mut quoted = Vec::new();
     for (page, heading) in [(CODES_PAGE, "Messages of modelcar"), ("docs/private-models.md", "What the messages mean")]
     {
