@@ -76,6 +76,11 @@ pub(super) fn by_kind(kind: ErrorKind, object: Object) -> Vec<String> {
             "log in to the host of {name}: `docker login`, `gcloud auth configure-docker` or an auth file in \
              DOCKER_CONFIG or REGISTRY_AUTH_FILE"
         ),
+        // Artifact Registry and GitHub's registry answer so for a repository that is not there.
+        ErrorKind::Denied if object == Object::Registry => "the account lacks permission, or there is no such repository: \
+                                                            let the registry grant the account read and write access, or \
+                                                            create the repository first"
+            .to_owned(),
         ErrorKind::Denied => format!("the account lacks permission: {name} must grant it {} access", object.rights()),
         ErrorKind::NotFound => object.missing().to_owned(),
         ErrorKind::RateLimited => format!("wait and run again, or use credentials with a higher limit on {name}"),
