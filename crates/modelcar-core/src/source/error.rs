@@ -318,6 +318,25 @@ fn listed(names: &[String], none: &str) -> String {
     }
 }
 
+impl SourceError {
+    /// Returns whether the Hub or the store is out of reach for a while, which says nothing about what was asked.
+    #[cfg_attr(
+        not(any(feature = "hub", feature = "object-store")),
+        expect(clippy::unused_self, reason = "nothing is read over a network")
+    )]
+    pub(in crate::source) fn is_outage(&self) -> bool {
+        #[cfg(feature = "hub")]
+        if let Self::Http { source, .. } = self {
+            return source.is_outage();
+        }
+        #[cfg(feature = "object-store")]
+        if let Self::Store { source, .. } = self {
+            return source.is_retryable();
+        }
+        false
+    }
+}
+
 impl ModelcarError for SourceError {
     fn kind(&self) -> ErrorKind {
         match self {

@@ -19,7 +19,8 @@ pub struct HubOptions {
     pub token_problem: Option<String>,
     /// Entries of a listing that are skipped if they can't be files of a model. Any other such entry is an error.
     pub unwanted: Unwanted,
-    /// Most attempts for a request, or for the rest of a part; twice as often once bytes of a file came.
+    /// Most attempts for a request, or for the rest of a part; twice as often while the Hub is out of reach after
+    /// bytes of a file came.
     pub attempts: u32,
     /// Wait after the first failure. Each further failure doubles the wait.
     pub retry_base: Duration,

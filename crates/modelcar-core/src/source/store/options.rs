@@ -26,7 +26,8 @@ pub struct StoreOptions {
     pub connections: usize,
     /// Bytes that a first read reads ahead in all.
     pub read_ahead_bytes: u64,
-    /// How often a request, or the rest of a part, is tried at most; twice as often once bytes of a file came.
+    /// How often a request, or the rest of a part, is tried at most; twice as often while the store is out of reach after
+    /// bytes of a file came.
     pub attempts: u32,
     /// Wait after the first failure; doubled after each further one.
     pub retry_base: Duration,
