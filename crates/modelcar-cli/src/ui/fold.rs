@@ -1,6 +1,6 @@
 //! Long lines of an answer on a terminal: they are broken between words. In a pipe and in a file a line stays one line.
 
-use super::settings::answer_columns;
+use super::settings::{answer_columns, message_columns};
 
 /// Columns of a row that [`row`] writes. Rows are the same on a terminal and in a file, unless the terminal is narrower.
 const ROW_COLUMNS: usize = 80;
@@ -12,6 +12,17 @@ const TEXT_COLUMNS_MIN: usize = 20;
 /// Returns a line as it is shown: on a terminal broken between words, the further lines behind `indent` spaces.
 pub(crate) fn fold(line: &str, indent: usize) -> String {
     answer_columns().map_or_else(|| line.to_owned(), |columns| folded(line, indent, columns))
+}
+
+/// Returns the lines of a message as they are shown: on a terminal broken between words, with further lines two spaces behind
+/// the first.
+pub(super) fn fold_message(text: &str) -> String {
+    let Some(columns) = message_columns() else { return text.to_owned() };
+    let lines = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        folded(line, indent + 2, columns)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns a name and a text as lines that fit into 80 columns, the text in a column of its own.

@@ -73,6 +73,11 @@ pub(super) fn answer_columns() -> Option<usize> {
     size_of(&io::stdout()).map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
 }
 
+/// Returns the columns of the terminal that messages go to; `None` for a pipe, a file and a terminal that tells none.
+pub(super) fn message_columns() -> Option<usize> {
+    size().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
 /// Returns the columns of the terminal behind stderr, or the usual number.
 pub(super) fn columns() -> usize {
     size().map_or(80, |(columns, _)| usize::from(columns).max(1))

@@ -11,6 +11,7 @@ use modelcar_core::text::one_line;
 use super::{
     color::paint,
     events::{self, Record},
+    fold::fold_message,
     settings::Show,
 };
 use crate::hint::Failure;
@@ -30,7 +31,7 @@ pub(crate) fn warn(text: &str) {
     let message = &one_line(text);
     match Show::get() {
         Show::Json => events::emit(&Record::Warning { message }),
-        _ => say(&paint(&format!("warning: {message}"))),
+        _ => write_line(&paint(&fold_message(&format!("warning: {message}")))),
     }
 }
 
@@ -52,13 +53,13 @@ pub(super) fn fail(failure: &Failure) {
             let (kind, retryable) = (failure.kind(), failure.is_retryable());
             events::emit(&Record::Error { kind, retryable, message, causes, hints: failure.hints() });
         }
-        _ => say(&paint(&failure.to_string())),
+        _ => write_line(&paint(&fold_message(&failure.to_string()))),
     }
 }
 
 /// Writes why a command line can't be parsed.
 pub(crate) fn refuse(text: &str) {
-    say(&paint(text));
+    write_line(&paint(text));
 }
 
 /// Says that the user stopped the command, and what is there now.
@@ -78,9 +79,13 @@ pub(crate) fn log(line: &[u8]) {
     }
 }
 
-/// Writes a text and a line end to stderr. `text` must be safe to print. An error, such as a closed stderr, is
-/// ignored.
+/// Writes a message to stderr, on a terminal broken between words. `text` must be safe to print.
 pub(super) fn say(text: &str) {
+    write_line(&fold_message(text));
+}
+
+/// Writes a text and a line end to stderr. An error, such as a closed stderr, is ignored.
+fn write_line(text: &str) {
     write_stderr(format!("{text}\n").as_bytes());
 }
 
