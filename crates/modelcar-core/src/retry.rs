@@ -23,7 +23,7 @@ use crate::{
 
 /// Longest wait that the client chooses by itself.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// Largest number of tries of one request while a server that answered before is out of reach. With a first wait of at
+/// Largest number of tries of one request while a server is out of reach with which work had begun. With a first wait of at
 /// most 500 ms the waits take two minutes at most, one minute on average: a registry that is restarted is back by then.
 pub(crate) const OUTAGE_ATTEMPTS: u32 = 10;
 /// Longest wait that a server can ask for. A longer one is cut to this length.
@@ -36,9 +36,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 pub(crate) struct RetryPolicy {
     /// Largest number of tries of one request, the first one included.
     attempts: u32,
-    /// As `attempts`, while a server that answered before is out of reach.
+    /// As `attempts`, while a server is out of reach with which work had begun.
     outage_attempts: u32,
-    /// Whether the server answered a request.
+    /// Whether work with the server has begun: bytes came, or an upload was opened.
     reached: AtomicBool,
     /// Upper bound of the wait before the second try; it doubles with each try.
     base: Duration,
@@ -139,13 +139,14 @@ impl RetryPolicy {
         }
     }
 
-    /// Sets the number of tries of each request, the first one included, while a server that answered before is out of
-    /// reach. A number below the usual one has no effect.
+    /// Sets the number of tries of each request, the first one included, while a server is out of reach after
+    /// [`reached`](Self::reached). A number below the usual one has no effect.
     pub(crate) fn with_outage_attempts(self, outage_attempts: u32) -> Self {
         Self { outage_attempts: outage_attempts.max(self.attempts), ..self }
     }
 
-    /// Takes note that the server answers. Before, a server that is out of reach may have a wrong name.
+    /// Takes note that work with the server has begun, which would be lost. Before, a server that is out of reach may have
+    /// a wrong name, and somebody may wait for an answer.
     pub(crate) fn reached(&self) {
         self.reached.store(true, Ordering::Relaxed);
     }

@@ -39,8 +39,9 @@ pub struct RegistryOptions {
     /// Largest number of tries, the first one included, of one request. The upload of one blob is counted in the same
     /// way.
     pub attempts: u32,
-    /// Largest number of tries, the first one included, of one request while a registry that answered before is out of
-    /// reach: no answer, or 502, 503 or 504. A number below `attempts` has no effect. The retry budget holds here too.
+    /// Largest number of tries, the first one included, of one request after the upload of a blob has begun, while the
+    /// registry is out of reach: no answer, or 502, 503 or 504. A number below `attempts` has no effect. The retry budget
+    /// holds here too.
     pub outage_attempts: u32,
     /// Upper bound of the wait before the second try. The bound doubles with each try up to 30 s; each wait is a random
     /// time below the bound. A longer `Retry-After` of the registry is used instead.
@@ -70,7 +71,7 @@ pub struct RegistryOptions {
 }
 
 impl Default for RegistryOptions {
-    /// HTTPS; 5 tries, 10 of a registry that is out of reach, with a first wait of at most 500 ms; 1 minute for an answer, 2 minutes for a stall, 30 minutes
+    /// HTTPS; 5 tries, 10 of a registry that is out of reach after an upload has begun, with a first wait of at most 500 ms; 1 minute for an answer, 2 minutes for a stall, 30 minutes
     /// for a commit; a retry budget of 2 hours; no chunks.
     fn default() -> Self {
         Self {

@@ -242,10 +242,7 @@ impl Inner {
                     tracing::debug!(act, "sending the request again with another login");
                     continue;
                 }
-                Ok(Ok(response)) if !http::is_transient(response.status()) => {
-                    self.retry.reached();
-                    return Ok(response);
-                }
+                Ok(Ok(response)) if !http::is_transient(response.status()) => return Ok(response),
                 Ok(Ok(response)) => self.failure(method.clone(), response).await,
                 Ok(Err(error)) => HttpFailure::transport(method.clone(), url, error),
                 Err(_) => HttpFailure::silent(method.clone(), url, self.options.answer_timeout),

@@ -188,6 +188,8 @@ async fn try_once(
 ) -> Result<VerifiedBlob> {
     let title = body.title();
     let session = inner.open_session(&format!("begin to upload {title}")).await?;
+    // From here on there is something to lose: a registry that is restarted is waited for.
+    inner.retry.reached();
     let chunked = inner.chunk_bytes.load(Ordering::Relaxed) != 0;
     let gate = mode.digest.filter(|_| !chunked && mode.announce);
     tracing::debug!(title, bytes = mode.size, chunked, with_digest = gate.is_some(), "a session is open");

@@ -24,9 +24,8 @@ impl Default for Retry {
 
 impl Retry {
     /// Allows `attempts` tries of a part without progress in between, and twice as many of a store that is out of reach
-    /// after bytes came. The wait before the second try is a random time up
-    /// to `base`; the bound doubles with each further try, up to 30 s. `progress` receives an event before each further
-    /// try.
+    /// after bytes came. The wait before the second try is a random time up to `base`; the bound doubles with each further
+    /// try, up to 30 s. `progress` receives an event before each further try.
     pub fn new(attempts: u32, base: Duration, progress: Arc<dyn Progress>) -> Self {
         Self(Arc::new(RetryPolicy::new(attempts, base, progress).with_outage_attempts(2 * attempts)))
     }
