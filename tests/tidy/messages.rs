@@ -14,7 +14,7 @@ pub(super) const PAGE: &str = "docs/messages.md";
 const HEAD: &str = "\
 # All messages
 
-Every text that modelcar can print, by what the text is about. Search this page for a few words of your message: `…` stands
+Every text of three words or more that modelcar can print, by what the text is about. Search this page for a few words of your message: `…` stands
 for a name, a number or a reason. Long messages are put together of several of these texts. An error says what to do on
 the line `hint:`; the page that a heading links to says more. Messages with a code in brackets, such as `[no-shell]`, are
 explained [by their code](troubleshooting.md).

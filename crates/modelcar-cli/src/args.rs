@@ -66,7 +66,7 @@ pub(crate) struct SelectArgs {
 }
 
 /// The base image, platforms and annotations.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Image")]
 pub(crate) struct ImageArgs {
     /// Base image: a reference, `oci:DIR[:NAME]`, `binary:PATH` or `scratch` [default: busybox, see `modelcar base`]

@@ -3,6 +3,7 @@
 //! The situations are those of public reports, in the words of the programs that say them; each row is a test.
 #![expect(clippy::needless_pass_by_value, reason = "tables of documents, written in place")]
 
+mod answer;
 mod documents;
 mod early;
 mod healthy;

@@ -215,8 +215,7 @@ fn table(report: &CheckReport) -> String {
     text + &verdict(report)
 }
 
-/// Returns the state of the worst pod. Among several pods, the pods in this state are named, each with what is wrong first of
-/// all.
+/// Returns the state of the worst pod. Among several pods, the pods in this state are named, each with its first cause.
 fn verdict(report: &CheckReport) -> String {
     let Some(state) = report.state else { return "ok".to_owned() };
     let worst: Vec<_> = report.pods.iter().filter(|pod| pod.state == Some(state)).collect();
@@ -224,7 +223,9 @@ fn verdict(report: &CheckReport) -> String {
         return state.to_string();
     }
     let named = worst.iter().take(NAMED_MAX).map(|pod| {
-        let code = pod.findings.first().map(|finding| format!(" [{}]", finding.code())).unwrap_or_default();
+        let mut findings = pod.findings.iter();
+        let cause = findings.find(|finding| state == State::Failing || finding.is_waiting());
+        let code = cause.map(|finding| format!(" [{}]", finding.code())).unwrap_or_default();
         one_line(&name(pod)) + &code
     });
     let mut named: Vec<_> = named.collect();

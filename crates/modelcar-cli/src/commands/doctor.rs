@@ -17,7 +17,7 @@ use modelcar_core::{
 };
 use serde::Serialize;
 
-use self::row::Row;
+use self::{content::Wanted, row::Row};
 use super::Outcome;
 use crate::{
     args::{Format, ImageArgs, LoginArgs, RegistryArgs, SelectArgs, utf8},
@@ -72,11 +72,15 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let tag = image.tag_or_latest();
-    let contents = content::examine(source.as_ref(), &image, (&args.select, &args.base), &connection, &progress);
-    let examining = async { tokio::try_join!(contents, async { Ok(repository.examine(&tag).await) }) };
+    let wanted = source.as_ref().map(|source| Wanted::new(source, &args.select, &args.base)).transpose()?;
+    let contents = async {
+        match &wanted {
+            Some(wanted) => wanted.examine(&image, &connection, &progress).await,
+            None => Vec::new(),
+        }
+    };
     let rows: Vec<Row> = tokio::select! {
-        examined = examining => {
-            let (contents, checks) = examined?;
+        (contents, checks) = async { tokio::join!(contents, repository.examine(&tag)) } => {
             contents.into_iter().chain(checks.into_iter().map(Row::from)).collect()
         }
         () = interrupt() => {

@@ -194,7 +194,7 @@ fn denied(pod: &PodReport, image: &str, said: &str, secrets: &[String]) -> Strin
         ),
         [first, ..] => format!(
             "the login in the imagePullSecrets is for another registry, is out of date, or may not read this repository: \
-             `kubectl get secret {}{namespace} -o jsonpath='{{.data.\\.dockerconfigjson}}' | base64 -d` must name {host}; try \
+             `kubectl get secret {}{namespace} -o jsonpath='{{.data.\\.dockerconfigjson}}' | base64 -d | jq '.auths | keys'` must list {host}; try \
              its login with `modelcar inspect {} --username USER --password-stdin`",
             word(first, "NAME"),
             reference(image, "IMAGE")
