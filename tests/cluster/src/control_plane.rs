@@ -100,7 +100,7 @@ pub(crate) fn start(parts: &Parts, state: &Path, identity: &Identity, programs: 
     programs.start("apiserver", &mut server)?;
 
     let kubectl = Kubectl::new(parts.program("kubectl"), &identity.file("kubeconfig"));
-    soon("the API server", 120, || {
+    soon("the API server", || {
         programs.all_run()?;
         let answer = kubectl.output(&["get", "--raw", "/readyz"])?;
         let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();

@@ -72,7 +72,7 @@ impl Kserve {
         for definition in ["inferenceservices", "llminferenceservices", "clusterservingruntimes"] {
             let name = format!("crd/{definition}.serving.kserve.io");
             // A definition that has just been made has no conditions yet, which the client calls an error.
-            soon(&format!("the definition of {definition}"), 60, || {
+            soon(&format!("the definition of {definition}"), || {
                 let found = kubectl.run(&["wait", "--for=condition=Established", "--timeout=20s", &name]);
                 Ok(found.map_or_else(|error| Look::NotYet(error.to_string()), |_| Look::Done(())))
             })?;
@@ -83,7 +83,7 @@ impl Kserve {
             self.start_controller(controller, parts, programs)?;
         }
         for controller in &CONTROLLERS {
-            soon(&format!("the controller {}", controller.name), 90, || {
+            soon(&format!("the controller {}", controller.name), || {
                 programs.all_run()?;
                 let ready = answers(controller.health_port, "/readyz");
                 Ok(if ready { Look::Done(()) } else { Look::NotYet("it does not answer".to_owned()) })
@@ -91,7 +91,7 @@ impl Kserve {
         }
         kubectl.apply(&[], &list(&self.webhooks()?))?;
         // Runtimes and templates are looked at by the webhooks, which may need a moment more than their health check.
-        soon("KServe's webhooks", 60, || {
+        soon("KServe's webhooks", || {
             let objects = list(&[self.runtimes()?, self.templates()?].concat());
             Ok(match kubectl.apply(&["--namespace", NAMESPACE], &objects) {
                 Ok(()) => Look::Done(()),

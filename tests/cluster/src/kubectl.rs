@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     program::{output, output_of, run},
-    wait::Result,
+    wait::{Result, patiently},
 };
 
 /// `kubectl` with the administrator's login.
@@ -35,13 +35,13 @@ impl Kubectl {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--kubeconfig").arg(&self.config).arg("--request-timeout=30s").args(args);
+        command.arg("--kubeconfig").arg(&self.config).arg("--request-timeout=120s").args(args);
         command
     }
 
     /// Returns what `kubectl` prints.
     pub(crate) fn run(&self, args: &[&str]) -> Result<String> {
-        run(&mut self.command(args))
+        patiently(|| run(&mut self.command(args)))
     }
 
     /// Returns status and output, whatever they are.
@@ -60,11 +60,13 @@ impl Kubectl {
 
     /// Runs `kubectl` with `documents` as its input and returns what it prints.
     pub(crate) fn feed(&self, args: &[&str], documents: &str) -> Result<String> {
-        let answer = output_of(&mut self.command(args), documents.as_bytes())?;
-        if answer.status.success() {
-            return Ok(String::from_utf8(answer.stdout)?);
-        }
-        Err(format!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&answer.stderr).trim()).into())
+        patiently(|| {
+            let answer = output_of(&mut self.command(args), documents.as_bytes())?;
+            if answer.status.success() {
+                return Ok(String::from_utf8(answer.stdout)?);
+            }
+            Err(format!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&answer.stderr).trim()).into())
+        })
     }
 
     /// Merges a patch into an object.

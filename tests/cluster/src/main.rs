@@ -32,7 +32,7 @@ use crate::{
     program::{output, run},
     scenarios::Sabotage,
     space::Space,
-    wait::{Look, Result, heed_signals, soon},
+    wait::{Look, Result, heed_signals, soon, within},
 };
 
 /// A one-node Kubernetes with KServe, for modelcar's manifests
@@ -206,7 +206,7 @@ fn apply(parts: &Parts, space: &Space, choice: &Choice, file: &Path) -> Result<E
         return Ok(ExitCode::from(2));
     }
     let ask = "kubectl get isvc,llmisvc,deploy,rs,pod,events --all-namespaces -o json | modelcar check -";
-    let checked = soon("every service to be Ready", 300, || {
+    let checked = soon("every service to be Ready", || {
         let answer = output(&mut inside(&["sh", "-c", ask])?)?;
         let said = String::from_utf8_lossy(&answer.stdout).into_owned();
         Ok(if answer.status.success() { Look::Done(said) } else { Look::NotYet(said) })
@@ -220,7 +220,7 @@ fn stay(parts: &Parts, space: &Space, modelcar: Option<&Path>) -> Result<ExitCod
     let cluster = Cluster::start(parts, modelcar.unwrap_or(Path::new("modelcar")))?;
     std::fs::write(space.ready_file(), "")?;
     // There is no limit to how long somebody works with it.
-    let asked = soon("the end", u64::MAX, || {
+    let asked = within("the end", u64::MAX, || {
         cluster.all_run()?;
         Ok(if space.stop_file().exists() { Look::Done(()) } else { Look::NotYet(String::new()) })
     });

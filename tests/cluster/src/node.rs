@@ -130,7 +130,7 @@ maxPods: 200
         let mut containerd = Command::new(self.parts.program("containerd"));
         containerd.arg("--config").arg(self.state.join("containerd.toml")).env("PATH", self.parts.search_path());
         programs.start("containerd", &mut containerd)?;
-        soon("containerd", 60, || {
+        soon("containerd", || {
             programs.all_run()?;
             let answer = output(Command::new(self.parts.program("ctr")).arg("version"))?;
             let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
@@ -141,7 +141,7 @@ maxPods: 200
         kubelet.arg("--root-dir").arg(self.state.join("kubelet"));
         kubelet.args([&format!("--hostname-override={NODE}"), &format!("--node-ip={ADDRESS}")]);
         programs.start("kubelet", kubelet.env("PATH", self.parts.search_path()))?;
-        soon("the node", 90, || {
+        soon("the node", || {
             programs.all_run()?;
             let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")]['status','message']}";
             let answer = kubectl.output(&["get", "node", NODE, "-o", ready])?;

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::wait::{Look, Result, soon};
+use crate::wait::{Look, Result, within};
 
 /// How long a program may take to end before it is killed.
 const END_SECONDS: u64 = 10;
@@ -52,7 +52,7 @@ impl Programs {
     pub(crate) fn stop(&mut self, name: &str) -> Result {
         let Some(mut child) = self.running.remove(name) else { return Ok(()) };
         signal(&child, Signal::TERM);
-        let ended = soon(&format!("the end of {name}"), END_SECONDS, || {
+        let ended = within(&format!("the end of {name}"), END_SECONDS, || {
             Ok(child.try_wait()?.map_or_else(|| Look::NotYet("still there".to_owned()), Look::Done))
         });
         if ended.is_err() {

@@ -42,7 +42,7 @@ pub(crate) fn start(state: &Path, programs: &mut Programs) -> Result {
         fs::write(&file, config)?;
         programs.start(name, Command::new("docker-registry").arg("serve").arg(file))?;
     }
-    soon("the registry", 30, || {
+    soon("the registry", || {
         programs.all_run()?;
         Ok(if answers(5000, "/v2/") { Look::Done(()) } else { Look::NotYet("no answer".to_owned()) })
     })

@@ -14,9 +14,6 @@ use crate::{
     wait::{Look, Result, slowly, soon},
 };
 
-/// The longest that a service may take to be Ready, in seconds. KServe's runtime for vLLM is asked for the first time
-/// after 30 seconds, and then every 30 seconds.
-pub(crate) const READY_SECONDS: u64 = 300;
 /// What the node has for a server: the kubelet reports the machine's own processors and memory.
 pub(crate) const SMALL: [&str; 4] = ["--cpu", "20m", "--memory", "64Mi"];
 
@@ -95,7 +92,7 @@ impl<'a> Scene<'a> {
             "metadata": {"name": self.namespace, "labels": labels}});
         self.cluster.kubectl.apply(&[], &object.to_string())?;
         // A pod is refused until its namespace has the account that the controller manager makes.
-        soon("the namespace's service account", 60, || {
+        soon("the namespace's service account", || {
             let found = self.kubectl(&["get", "serviceaccount", "default"]).is_ok();
             Ok(if found { Look::Done(()) } else { Look::NotYet("it is not there".to_owned()) })
         })
@@ -150,7 +147,7 @@ impl<'a> Scene<'a> {
 
     /// Waits until `count` pods with the label are Ready, and no other one of them is there.
     pub(crate) fn ready_pods(&self, label: &str, count: usize) -> Result<Vec<Value>> {
-        let found = slowly(&format!("{count} Ready pod(s) with {label}"), READY_SECONDS, || {
+        let found = slowly(&format!("{count} Ready pod(s) with {label}"), || {
             let pods = self.pods(label)?;
             let ready = pods.iter().filter(|pod| is_ready(pod)).count();
             let seen = format!("{} of {} pods are Ready", ready, pods.len());
@@ -172,7 +169,7 @@ impl<'a> Scene<'a> {
 
     /// Waits for the condition Ready of a service itself.
     pub(crate) fn condition(&self, kind: &str, name: &str) -> Result {
-        slowly(&format!("{kind}/{name} to be Ready"), 60, || {
+        slowly(&format!("{kind}/{name} to be Ready"), || {
             let object = self.objects(&[kind, name])?;
             let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
@@ -214,7 +211,7 @@ impl<'a> Scene<'a> {
     }
 
     fn says(&self, severity: &'static str, status: i32, codes: &[&str], words: &str) -> Result<String> {
-        slowly(&format!("check to say {codes:?}"), 180, || {
+        slowly(&format!("check to say {codes:?}"), || {
             // A list without a pod is nothing that can be checked, and pods take a moment to be made.
             let checked = match self.check(&[]) {
                 Ok(checked) => checked,

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     parts::Parts,
     program::{last_words, run},
-    wait::{Look, Result, is_interrupted, soon},
+    wait::{Look, Result, is_interrupted, soon, within},
 };
 
 /// The control group that all pods lie in.
@@ -88,7 +88,7 @@ impl Space {
     /// Waits until a cluster that stays is up.
     pub(crate) fn wait_until_up(&self, child: &mut Child) -> Result {
         let log = self.folder.join("cluster.log");
-        soon("the cluster", 300, || {
+        soon("the cluster", || {
             if let Some(status) = child.try_wait()? {
                 return Err(format!("the cluster did not come up ({status}): {}", last_words(&log)).into());
             }
@@ -118,12 +118,12 @@ impl Space {
         if let Some(holder) = self.holder() {
             fs::write(self.stop_file(), "")?;
             let gone = || if self.holder().is_none() { Look::Done(()) } else { Look::NotYet("it is there".to_owned()) };
-            if soon("the end of the cluster", 60, || Ok(gone())).is_err() {
+            if within("the end of the cluster", 60, || Ok(gone())).is_err() {
                 // With it the kernel ends every process of the namespaces.
                 if let Some(pid) = i32::try_from(holder).ok().and_then(Pid::from_raw) {
                     kill_process(pid, Signal::KILL)?;
                 }
-                soon("the end of the cluster's processes", 20, || Ok(gone()))?;
+                within("the end of the cluster's processes", 20, || Ok(gone()))?;
             }
         }
         for file in [self.pid_file(), self.ready_file(), self.stop_file()] {

@@ -15,6 +15,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 /// What everything here returns: an error is a sentence for whoever reads the table.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// The longest that anything is waited for. Whatever works here works within a minute; a machine that does other things
+/// beside may take several times as long, and no test depends on its speed.
+const LIMIT: Duration = Duration::from_mins(10);
+const OFTEN: Duration = Duration::from_millis(300);
+const BUSY_ATTEMPTS: u32 = 5;
+
 /// What a look at something gave.
 #[derive(Debug)]
 pub(crate) enum Look<T = ()> {
@@ -62,11 +68,40 @@ fn until<T>(what: &str, limit: Duration, pause: Duration, mut look: impl FnMut()
 }
 
 /// Waits for `what` by a look that is dear: once in two seconds.
-pub(crate) fn slowly<T>(what: &str, seconds: u64, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
-    until(what, Duration::from_secs(seconds), Duration::from_secs(2), look)
+pub(crate) fn slowly<T>(what: &str, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
+    until(what, LIMIT, Duration::from_secs(2), look)
 }
 
 /// Waits for `what`, looking three times a second.
-pub(crate) fn soon<T>(what: &str, seconds: u64, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
-    until(what, Duration::from_secs(seconds), Duration::from_millis(300), look)
+pub(crate) fn soon<T>(what: &str, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
+    until(what, LIMIT, OFTEN, look)
+}
+
+/// Waits for `what` with a limit of its own, where its absence is no failure.
+pub(crate) fn within<T>(what: &str, seconds: u64, look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
+    until(what, Duration::from_secs(seconds), OFTEN, look)
+}
+
+/// Does something again while the cluster is too busy to answer.
+pub(crate) fn patiently<T>(mut act: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..BUSY_ATTEMPTS {
+        match act() {
+            Err(error) if is_busy(&error.to_string()) && !is_interrupted() => thread::sleep(Duration::from_secs(3)),
+            done => return done,
+        }
+    }
+    act()
+}
+
+/// Returns whether words are those of an API server that waited in vain for a part of itself, or of a client that
+/// waited in vain for the API server.
+fn is_busy(said: &str) -> bool {
+    const BUSY: [&str; 5] = [
+        "context deadline exceeded",
+        "Client.Timeout exceeded",
+        "etcdserver: request timed out",
+        "TLS handshake timeout",
+        "the server was unable to return a response in the time allotted",
+    ];
+    BUSY.iter().any(|words| said.contains(words))
 }

@@ -89,7 +89,7 @@ fn remove(fields: &mut Value, name: &str) {
 fn wanted_pod(scene: &Scene<'_>, models: &Models, name: &str, args: &[&str]) -> Result<Value> {
     scene.apply(&scene.render(&models.tiny, &[&["--name", name], args].concat())?)?;
     let deployment = format!("{name}-predictor");
-    let template = soon(&format!("the Deployment of {name}"), 60, || {
+    let template = soon(&format!("the Deployment of {name}"), || {
         Ok(match scene.objects(&["deployment", &deployment]) {
             Ok(found) => Look::Done(found["spec"]["template"].clone()),
             Err(error) => Look::NotYet(error.to_string()),

@@ -69,7 +69,7 @@ fn pin_rollout_one_gpu(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     }
     scene.apply(&after)?;
     let mut stages: Vec<i32> = Vec::new();
-    soon("the new digest to be Ready", 240, || {
+    soon("the new digest to be Ready", || {
         let checked = scene.check(&["--expect", models.revised.digest()])?;
         if stages.last() != Some(&checked.status) {
             stages.push(checked.status);
@@ -90,7 +90,7 @@ fn slow_pull(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
         Model { image: models.slow.image.replace(registry::OPEN, registry::SLOW), files: models.slow.files.clone() };
     scene.apply(&scene.render(&slow, &["--name", "model", "--custom-container", SERVER])?)?;
     let mut stages: Vec<String> = Vec::new();
-    soon("the service to be Ready", 240, || {
+    soon("the service to be Ready", || {
         let checked = scene.check(&[])?;
         let stage = match (checked.status, checked.codes().first()) {
             (0, _) => "ready".to_owned(),
@@ -112,7 +112,7 @@ fn slow_pull(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
 
 /// Waits until the one pod that is not about to go has an image and is Ready.
 fn runs(scene: &Scene<'_>, model: &Model) -> Result<Value> {
-    slowly("the new digest to serve", 180, || {
+    slowly("the new digest to serve", || {
         let pods = scene.pods(&service_label("model"))?;
         let new = pods.iter().find(|pod| pod.to_string().contains(&format!("\"{}\"", model.image)));
         Ok(match new {
@@ -134,7 +134,7 @@ fn rollout_one_gpu(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     }
     // The way out without a strategy: the old pod's ReplicaSet lets its GPU go.
     scene.kubectl(&["scale", "deployment", "model-predictor", "--replicas=0"])?;
-    slowly("the old pod to go", 90, || {
+    slowly("the old pod to go", || {
         let pods = scene.objects(&["pod"])?["items"].as_array().map_or(0, Vec::len);
         Ok(if pods == 0 { Look::Done(()) } else { Look::NotYet(format!("{pods} pods")) })
     })?;
@@ -151,7 +151,7 @@ fn sidecar_killed(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     // With the tools that a modelcar image has. The shell ends with its `sleep`, and takes this command along.
     let kill = "for process in /proc/[0-9]*; do read -r name < $process/comm; [ \"$name\" != sleep ] || kill ${process#/proc/}; done";
     scene.kubectl(&["exec", name, "-c", "modelcar", "--", "sh", "-c", kill]).ok();
-    let pod = slowly("the sidecar to come back", 60, || {
+    let pod = slowly("the sidecar to come back", || {
         let pods = scene.pods(&service_label("model"))?;
         Ok(match pods.into_iter().find(|pod| restarts(pod, "modelcar") > 0 && is_ready(pod)) {
             Some(pod) => Look::Done(pod),

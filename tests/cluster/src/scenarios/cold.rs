@@ -59,7 +59,7 @@ fn fresh_model(scene: &Scene<'_>, round: usize) -> Result<Model> {
 fn seconds_to_ready(scene: &Scene<'_>, model: &Model) -> Result<f64> {
     let manifests = scene.render(model, &["--name", "model", "--custom-container", SERVER])?;
     let pods = |wanted: usize| {
-        soon(&format!("{wanted} Ready pods"), 240, || {
+        soon(&format!("{wanted} Ready pods"), || {
             let pods = scene.pods(&service_label("model"))?;
             let is_done = pods.len() == wanted && pods.iter().all(is_ready);
             Ok(if is_done { Look::Done(()) } else { Look::NotYet(format!("{} pods", pods.len())) })

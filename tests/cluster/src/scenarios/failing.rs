@@ -357,7 +357,7 @@ fn run(scene: &Scene<'_>, models: &Models, situation: &Situation) -> Result<Outc
     (situation.change)(&mut wanted, models);
     scene.apply(&wanted.to_string())?;
     let (status, code) = situation.right;
-    let (checked, document) = slowly(&format!("check to say {status} {code}"), 240, || {
+    let (checked, document) = slowly(&format!("check to say {status} {code}"), || {
         let document = scene.documents()?;
         Ok(match scene.check_document(document.as_bytes(), &[]) {
             Ok(checked) if checked.status == status && worst(&checked) == code => Look::Done((checked, document)),

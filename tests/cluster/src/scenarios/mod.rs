@@ -191,8 +191,12 @@ fn print_table(rows: &[Row], seconds: u64) {
     for row in rows {
         println!("{}", line(row));
     }
-    let good = rows.iter().filter(|row| passed(&row.outcome)).count();
-    println!("\n{good} passed, {} failed\nscenarios took {seconds} s", rows.len() - good);
+    let (good, bad): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| passed(&row.outcome));
+    println!("\n{} passed, {} failed\nscenarios took {seconds} s", good.len(), bad.len());
+    // Whoever sees the end of a log alone has to see what failed.
+    for row in bad {
+        println!("{}", line(row));
+    }
 }
 
 fn line(row: &Row) -> String {

@@ -179,7 +179,7 @@ fn llm_stop(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
 }
 
 fn stopped(scene: &Scene<'_>, kind: &str, reason: &str) -> Result {
-    soon("the service to be stopped", 60, || {
+    soon("the service to be stopped", || {
         let status = scene.objects(&[kind, "model"])?["status"].to_string();
         Ok(if status.contains(reason) { Look::Done(()) } else { Look::NotYet(status) })
     })
@@ -320,7 +320,7 @@ fn toleration(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
 /// Applies a daemon set that pulls the image, and waits until it wants pods on `nodes` nodes, each Ready.
 fn prepulls(scene: &Scene<'_>, models: &Models, args: &[&str], nodes: u64) -> Result {
     scene.apply(&scene.render(&models.tiny, &[&["--name", "model", "--kind", "prepull"], args].concat())?)?;
-    soon(&format!("the daemon set to run on {nodes} nodes"), 120, || {
+    soon(&format!("the daemon set to run on {nodes} nodes"), || {
         let set = scene.objects(&["daemonset", "prepull-model"])?;
         let (status, generation) = (&set["status"], &set["metadata"]["generation"]);
         let is_read = status["observedGeneration"] == *generation;
