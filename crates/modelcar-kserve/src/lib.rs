@@ -9,6 +9,7 @@ pub mod check;
 mod findings;
 pub mod lint;
 pub mod pin;
+mod quantity;
 pub mod render;
 #[cfg(test)]
 mod send_tests;

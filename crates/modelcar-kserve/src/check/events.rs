@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{finding::Finding, pod::Pod, words};
+use super::{
+    finding::Finding,
+    pod::{ContainerStatus, Pod},
+    words,
+};
 
 /// Most events that are told of one object.
 const MOST: usize = 3;
@@ -56,6 +60,29 @@ impl Event {
     /// Returns whether it may be about a container of its pod: its field (`spec.containers{NAME}`) names no other one.
     pub(super) fn is_of(&self, container: &str) -> bool {
         self.involved_object.field.as_ref().is_none_or(|field| field.ends_with(&format!("{{{container}}}")))
+    }
+
+    /// Returns the container that its field names (`spec.containers{NAME}`).
+    fn container(&self) -> Option<&str> {
+        self.involved_object.field.as_deref()?.split_once('{')?.1.strip_suffix('}')
+    }
+
+    /// Returns whether it tells of something that failed before and has worked since: the pod has its sandbox, or the
+    /// container ran. An event stays in the list for an hour.
+    fn is_over(&self, pod: &Pod) -> bool {
+        match self.reason() {
+            "FailedScheduling"
+            | "FailedMount"
+            | "FailedAttachVolume"
+            | "FailedMapVolume"
+            | "FailedCreatePodSandBox" => pod.has_sandbox(),
+            "Failed" | "InspectFailed" | "ErrImageNeverPull" => {
+                let mut statuses = pod.status.containers();
+                let status = self.container().and_then(|name| statuses.find(|status| status.name == name));
+                self.message().contains("pull") && status.is_some_and(ContainerStatus::has_run)
+            }
+            _ => false,
+        }
     }
 
     /// Returns when it was seen first, as the cluster writes times; empty where nobody says.
@@ -114,7 +141,7 @@ pub(super) fn tell(pod: &Pod, events: &Events<'_>, found: &mut Vec<Finding>) {
     for event in events.about(pod).filter(|event| event.is_warning()) {
         let said = words::cut(event.message());
         let is_told = told.contains(&event.reason()) || found.iter().any(|finding| finding.to_string().contains(&said));
-        if is_told || repeats_state(&said) {
+        if is_told || repeats_state(&said) || event.is_over(pod) {
             continue;
         }
         told.push(event.reason());

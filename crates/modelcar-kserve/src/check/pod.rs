@@ -112,14 +112,16 @@ impl Status {
 }
 
 impl ContainerStatus {
+    /// Returns whether the container ran at some time, so that its image is on the node.
+    pub(super) fn has_run(&self) -> bool {
+        self.state.running.is_some() || self.state.terminated.is_some() || self.last_state.terminated.is_some()
+    }
+
     /// Returns whether the kubelet came as far as this container.
     pub(super) fn was_tried(&self) -> bool {
         let begins = |reason: &Reason| matches!(reason.reason.as_str(), "" | "PodInitializing" | "ContainerCreating");
         let state = &self.state;
-        state.running.is_some()
-            || state.terminated.is_some()
-            || self.last_state.terminated.is_some()
-            || state.waiting.as_ref().is_some_and(|waiting| !begins(waiting))
+        self.has_run() || state.waiting.as_ref().is_some_and(|waiting| !begins(waiting))
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     node::{Node, quantity},
     pod::{Container, Pod},
 };
+use crate::quantity::amount;
 
 /// Most nodes whose resources are told.
 const MOST_NODES: usize = 3;
@@ -80,34 +81,49 @@ impl<'a> Tried<'a> {
             }
             seen.push(name);
             let Some(wish) = self.request(name) else { continue };
-            told.push(format!(". The pod requests {name}: {wish}"));
+            told.push(format!(". The pod requests {name}: {}", wish.text));
             // Every node has these. A document in which a node lacks them was shortened, and tells nothing about the node.
             let is_on_every_node = matches!(name, "cpu" | "memory" | "ephemeral-storage");
             let have = |node: &Node| {
                 let none = (!is_on_every_node).then(|| "0".to_owned());
-                let amount = node.allocatable.get(name).map(quantity).or(none)?;
-                Some(format!("`{}` has {amount}", node.name))
+                node.allocatable.get(name).map(quantity).or(none)
             };
-            let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).filter_map(have).collect();
-            if !nodes.is_empty() {
-                told.push(format!("; of the nodes {}", nodes.join(", ")));
+            let tell = |node: &Node| Some(format!("`{}` has {}", node.name, have(node)?));
+            let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).filter_map(tell).collect();
+            if nodes.is_empty() {
+                continue;
+            }
+            told.push(format!("; of the nodes {}", nodes.join(", ")));
+            let mut amounts = self.nodes.iter().map(|node| have(node).map(|text| amount(&text).unwrap_or(0.0)));
+            if wish.amount.is_some_and(|wish| amounts.all(|has| has.is_some_and(|has| has < wish))) {
+                told.push(". No node of the document has so much, even when the node is empty".to_owned());
             }
         }
         told.concat()
     }
 
-    /// Returns what the containers request of a resource: the sum of whole numbers, else each one.
-    fn request(&self, name: &str) -> Option<String> {
-        let of = |container: &Container| {
+    /// Returns what the containers request of a resource: the sum of whole numbers, else each one by its container.
+    fn request(&self, name: &str) -> Option<Request> {
+        let of = |container: &'a Container| {
             let resources = &container.resources;
-            resources.requests.get(name).or_else(|| resources.limits.get(name)).map(quantity)
+            let wish = resources.requests.get(name).or_else(|| resources.limits.get(name)).map(quantity)?;
+            Some((container.name.as_str(), wish))
         };
-        let wishes: Vec<String> = self.pod.spec.containers.iter().filter_map(of).collect();
-        let numbers: Option<Vec<u64>> = wishes.iter().map(|wish| wish.parse().ok()).collect();
-        match numbers {
-            _ if wishes.is_empty() => None,
-            Some(numbers) => Some(numbers.iter().sum::<u64>().to_string()),
-            None => Some(wishes.join(" + ")),
-        }
+        let wishes: Vec<(&str, String)> = self.pod.spec.containers.iter().filter_map(of).collect();
+        let numbers: Option<Vec<u64>> = wishes.iter().map(|(_, wish)| wish.parse().ok()).collect();
+        let text = match (numbers, wishes.as_slice()) {
+            (_, []) => return None,
+            (Some(numbers), _) => numbers.iter().sum::<u64>().to_string(),
+            (None, [(_, wish)]) => wish.clone(),
+            (None, _) => wishes.iter().map(|(name, wish)| format!("`{name}` {wish}")).collect::<Vec<_>>().join(" + "),
+        };
+        Some(Request { text, amount: wishes.iter().map(|(_, wish)| amount(wish)).sum() })
     }
+}
+
+/// What the containers of a pod request of a resource.
+struct Request {
+    text: String,
+    /// The sum, where every amount can be read. A pod with init containers or overhead may need more.
+    amount: Option<f64>,
 }

@@ -6,7 +6,10 @@ use super::{
     error::{RenderError, Setting},
     options::RenderOptions,
 };
-use crate::render::objects::Toleration;
+use crate::{
+    quantity::{amount, is_quantity},
+    render::objects::Toleration,
+};
 
 /// Longest name of an object.
 const SUBDOMAIN_MAX: usize = 253;
@@ -99,37 +102,13 @@ fn labels(options: &RenderOptions, values: &mut Values) {
 pub(super) const OWN_ANNOTATIONS: [&str; 3] =
     ["serving.kserve.io/deploymentMode", "serving.kserve.io/autoscalerClass", "serving.kserve.io/stop"];
 
-/// Returns whether a text is an amount above nothing: `4`, `500m`, `1.5`, `16Gi`, `2e3`.
-fn is_quantity(text: &str) -> bool {
-    split_quantity(text).is_some()
-}
-
 /// Least bytes that somebody can mean. Kubernetes takes `16` for 16 bytes, and the pod is then killed as it starts.
 const BYTES_MIN: f64 = 1e6;
 
 /// Returns whether a text is an amount of whole bytes that a server can have.
 fn is_bytes(text: &str) -> bool {
-    let Some(suffix) = split_quantity(text).filter(|suffix| !["m", "u", "n"].contains(suffix)) else { return false };
-    let power = |unit: &str| ["k", "M", "G", "T", "P", "E"].iter().position(|known| known.eq_ignore_ascii_case(unit));
-    let (base, unit) = suffix.strip_suffix('i').map_or((1000_f64, suffix), |unit| (1024.0, unit));
-    // Numbers with an exponent are read as they are.
-    let (number, scale) = match power(unit) {
-        Some(power) => (text.trim_end_matches(suffix), (0..=power).fold(1.0, |scale, _| scale * base)),
-        None => (text, 1.0),
-    };
-    number.parse::<f64>().is_ok_and(|number| number * scale >= BYTES_MIN)
-}
-
-/// Returns what follows the number; `None` when the text is no amount.
-fn split_quantity(text: &str) -> Option<&str> {
-    const SUFFIXES: [&str; 16] = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let is_number = number.matches('.').count() <= 1 && number.contains(|c: char| matches!(c, '1'..='9'));
-    let exponent = suffix.strip_prefix(['e', 'E']).map(|power| power.strip_prefix(['+', '-']).unwrap_or(power));
-    let is_exponent =
-        exponent.is_some_and(|power| (1..=2).contains(&power.len()) && power.bytes().all(|byte| byte.is_ascii_digit()));
-    (is_number && (SUFFIXES.contains(&suffix) || is_exponent)).then_some(suffix)
+    let is_fraction = text.ends_with(['m', 'u', 'n']);
+    !is_fraction && amount(text).is_some_and(|bytes| bytes >= BYTES_MIN)
 }
 
 /// Labels of RFC 1123, which may begin with a digit.

@@ -197,6 +197,55 @@ fn events_of_a_pod_are_told_while_it_is_not_ready() {
 }
 
 #[test]
+fn events_of_what_has_worked_since_are_not_told() {
+    let field = |event: Value, name: &str| {
+        with(event, "/involvedObject/fieldPath", json!(format!("spec.containers{{{name}}}")))
+    };
+    let pull = event("Pod", "p", "Failed", "Failed to pull image \"r.io/s:v1\": 429 Too Many Requests");
+    let mount = event("Pod", "p", "FailedMount", "configmap \"chat\" not found");
+    let sandbox = event("Pod", "p", "FailedCreatePodSandBox", "network is not ready");
+    let loads = server(json!({"running": {}}), json!({}), 0);
+    let old = [field(pull.clone(), "kserve-container"), mount.clone(), sandbox];
+    assert_eq!(found(&[vec![loads.clone()], old.to_vec()].concat()), ["?probe"]);
+    // Another container's pull, and what fails before there is a sandbox.
+    assert_eq!(found(&[loads, field(pull, "proxy")]), ["?probe", "event"]);
+    assert_eq!(found(&[pending("p"), mount]).len(), 1);
+    // Another failure of the container that runs.
+    let hook = event("Pod", "p", "FailedPostStartHook", "exit status 1");
+    assert_eq!(
+        found(&[server(json!({"running": {}}), json!({}), 0), field(hook, "kserve-container")]),
+        ["?probe", "event"]
+    );
+}
+
+#[test]
+fn a_request_that_no_node_can_meet_is_told() {
+    let words = "0/2 nodes are available: 2 Insufficient cpu.";
+    let of = |server: &str, sidecar: Option<&str>| {
+        let scheduled = condition("PodScheduled", "False", "Unschedulable", words);
+        let pod = tried("p", json!({"phase": "Pending", "conditions": [scheduled]}));
+        let wish = |cpu: Option<&str>| cpu.map_or(json!({}), |cpu| json!({"requests": {"cpu": cpu}}));
+        let pod = with(pod, "/spec/containers/0/resources", wish(Some(server)));
+        with(pod, "/spec/containers/1/resources", wish(sidecar))
+    };
+    let node = |name: &str, cpu: &str| json!({"kind": "Node", "metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu}}});
+    let nodes = [node("a", "3920m"), node("b", "2")];
+    let said = |pod: Value, nodes: &[Value]| message(&[&[pod], nodes].concat(), "unschedulable");
+    let two = said(of("4", Some("10m")), &nodes);
+    assert!(
+        two.contains("The pod requests cpu: `kserve-container` 4 + `modelcar` 10m; of the nodes `a` has 3920m"),
+        "{two}"
+    );
+    assert!(two.contains("No node of the document has so much"), "{two}");
+    // A node has as much when nothing else is on it; a node of which that is not known; no node at all.
+    assert!(!said(of("3", Some("10m")), &nodes).contains("No node"));
+    assert!(!said(of("3500m", Some("500m")), &[node("a", "4")]).contains("No node"));
+    let unknown = json!({"kind": "Node", "metadata": {"name": "c"}, "status": {}});
+    assert!(!said(of("40", None), &[node("a", "4"), unknown]).contains("No node"));
+    assert!(!said(of("40", None), &[]).contains("No node"));
+}
+
+#[test]
 fn a_secret_for_the_pull_that_is_missing_is_told_with_the_pull() {
     let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"r.io/m:v1\": \
         ErrImagePull: failed to pull and unpack image: 401 Unauthorized"}});
