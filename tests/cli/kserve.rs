@@ -260,7 +260,7 @@ fn a_model_of_one_file_has_no_facts() {
     let pinned = env.answer(&["push", "acme/one", &env.image("a/one:v1"), "--base", "scratch"]);
     assert_eq!(
         model(&annotations(&env, &pinned)),
-        [("flaws".to_owned(), "no-weights".to_owned()), ("rules".to_owned(), "2".to_owned())]
+        [("flaws".to_owned(), "no-weights".to_owned()), ("rules".to_owned(), "3".to_owned())]
     );
     assert!(env.answer(&["render", &pinned, "--native"]).contains("does not say what model it holds"));
 }

@@ -16,6 +16,7 @@ const PARAMETERS: &str = "io.modelcar.model.parameters";
 const WEIGHT_BYTES: &str = "io.modelcar.model.weight-bytes";
 const CONTEXT_LENGTH: &str = "io.modelcar.model.context-length";
 const CACHE_BYTES: &str = "io.modelcar.model.cache-bytes-per-token";
+const ATTENTION_HEADS: &str = "io.modelcar.model.attention-heads";
 const CHAT_TEMPLATE: &str = "io.modelcar.model.chat-template";
 const FILE: &str = "io.modelcar.model.file";
 const LIBRARY: &str = "io.modelcar.model.library";
@@ -30,7 +31,7 @@ const FLAWS_MAX: usize = 32;
 /// the user stated a fact by hand.
 pub(super) const RULES: &str = "io.modelcar.model.rules";
 /// Version of the rules; raised when the same files give other facts than before.
-pub(super) const RULES_VERSION: &str = "2";
+pub(super) const RULES_VERSION: &str = "3";
 
 impl ModelFacts {
     /// Adds the annotations that state these facts to `annotations`. An annotation that is there already is not
@@ -59,6 +60,7 @@ impl ModelFacts {
             (WEIGHT_BYTES, number(self.weight_bytes)),
             (CONTEXT_LENGTH, number(self.context_length)),
             (CACHE_BYTES, number(self.cache_bytes_per_token)),
+            (ATTENTION_HEADS, number(self.attention_heads)),
             (CHAT_TEMPLATE, self.chat_template.map(|has| has.to_string())),
             (FILE, self.file.as_deref().and_then(path)),
             (LIBRARY, self.library.map(|library| library.to_string())),
@@ -85,6 +87,7 @@ impl ModelFacts {
             weight_bytes: number(WEIGHT_BYTES),
             context_length: number(CONTEXT_LENGTH),
             cache_bytes_per_token: number(CACHE_BYTES),
+            attention_heads: number(ATTENTION_HEADS),
             chat_template: annotations.get(CHAT_TEMPLATE).and_then(|text| text.parse().ok()),
             file: annotations.get(FILE).and_then(|value| path(value)),
             library: annotations.get(LIBRARY).and_then(|text| Library::from_text(text)),

@@ -24,6 +24,7 @@ pub(super) fn add(facts: &mut ModelFacts, config: &Value) {
     facts.context_length =
         model.number(&["max_position_embeddings", "max_sequence_length", "n_positions", "seq_length", "n_ctx"]);
     facts.cache_bytes_per_token = cache_bytes_per_token(&model);
+    facts.attention_heads = attention_heads(&model);
 }
 
 /// Returns `value` when it fits an annotation: at most 128 characters, not empty and without control characters.
@@ -81,6 +82,10 @@ fn task(architecture: &str, config: &Value) -> Option<Task> {
     }
 }
 
+fn attention_heads(model: &Part<'_>) -> Option<u64> {
+    model.number(&["num_attention_heads", "n_head", "num_heads"])
+}
+
 /// Returns the bytes of the KV cache for one token: keys and values of every layer, two bytes a number.
 ///
 /// Models with multi-head latent attention (`kv_lora_rank`) cache one compressed vector for all heads.
@@ -90,7 +95,7 @@ fn cache_bytes_per_token(model: &Part<'_>) -> Option<u64> {
         let rope = model.number(&["qk_rope_head_dim"]).unwrap_or(0);
         return layers.checked_mul(rank.checked_add(rope)?)?.checked_mul(2);
     }
-    let heads = model.number(&["num_attention_heads", "n_head", "num_heads"])?;
+    let heads = attention_heads(model)?;
     let kv_heads = model.number(&["num_key_value_heads"]).unwrap_or(heads);
     let head_dim = match model.number(&["head_dim"]) {
         Some(dim) => dim,

@@ -119,6 +119,7 @@ impl Header {
         let file_type = self.numbers.get("general.file_type");
         facts.quantization = file_type.and_then(|kind| file_type_name(*kind)).map(str::to_owned);
         let heads = number("attention.head_count");
+        facts.attention_heads = heads;
         let head_dim = number("attention.key_length")
             .or_else(|| number("embedding_length").zip(heads).map(|(width, heads)| width / heads));
         let kv_heads = number("attention.head_count_kv").or(heads);

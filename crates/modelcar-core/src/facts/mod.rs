@@ -79,6 +79,9 @@ pub struct ModelFacts {
     /// Bytes that one token takes in the KV cache of the attention, at 16 bits a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes_per_token: Option<u64>,
+    /// Number of attention heads. vLLM divides them among the GPUs of one model (tensor parallelism).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_heads: Option<u64>,
     /// Whether the model has a chat template, in a file of its own, in the tokenizer's configuration or in the GGUF
     /// header.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -217,6 +217,7 @@ async fn shards_are_counted_whatever_the_length_of_their_headers() {
         context_length: Some(32768),
         // 24 layers × 2 heads × 64 numbers × keys and values × 2 bytes.
         cache_bytes_per_token: Some(12_288),
+        attention_heads: Some(14),
         chat_template: Some(true),
         library: Some(Library::Transformers),
         ..ModelFacts::default()
@@ -542,6 +543,7 @@ fn facts_survive_the_way_through_annotations() {
         weight_bytes: Some(u64::MAX),
         context_length: Some(32768),
         cache_bytes_per_token: Some(12_288),
+        attention_heads: Some(14),
         chat_template: Some(false),
         file: Some("a b.gguf".into()),
         library: Some(Library::LlamaCpp),
@@ -551,7 +553,7 @@ fn facts_survive_the_way_through_annotations() {
         flaws: BTreeSet::from(["missing-shards".into(), "stale-index".into()]),
     };
     let annotations = facts.to_annotations();
-    assert_eq!(annotations.len(), 16);
+    assert_eq!(annotations.len(), 17);
     assert_eq!(ModelFacts::from_annotations(&annotations), facts);
     let mut broken = annotations;
     for value in broken.values_mut() {
@@ -567,18 +569,18 @@ proptest! {
     #[test]
     fn what_is_written_reads_back_as_it_was(
         texts in [(); 3].map(|()| option::of("[a-zA-Z0-9 \n\u{e9}]{0,200}")),
-        numbers in [(); 4].map(|()| option::of(any::<u64>())),
+        numbers in [(); 5].map(|()| option::of(any::<u64>())),
         name in "[a-z \u{e9}/]{0,400}\\.gguf",
         kind in 0..4_usize,
         chat_template in option::of(any::<bool>()),
     ) {
         let [architecture, dtype, quantization] = texts;
-        let [parameters, weight_bytes, context_length, cache_bytes_per_token] = numbers;
+        let [parameters, weight_bytes, context_length, cache_bytes_per_token, attention_heads] = numbers;
         let format = [None, Some(WeightFormat::Gguf), Some(WeightFormat::Onnx), Some(WeightFormat::Safetensors)][kind];
         let task = [None, Some(Task::TextToText), Some(Task::Embedding), Some(Task::TextGeneration)][kind];
         let facts = ModelFacts {
             format, architecture, task, dtype, quantization, parameters, weight_bytes, context_length,
-            cache_bytes_per_token, chat_template, file: Some(name.clone()), ..ModelFacts::default()
+            cache_bytes_per_token, attention_heads, chat_template, file: Some(name.clone()), ..ModelFacts::default()
         };
         let path = name.parse();
         let files = path.map(|path| SourceFile { path, size: 1, content: Some(ContentId::Sha256([7; 32])) });

@@ -77,6 +77,17 @@ findings! {
             /// Number of GPUs.
             gpus: u32,
         } => "many-gpus", "one pod asks for {gpus} GPUs, and most nodes have 8 at most: the pod stays Pending if no node has as many";
+        /// The attention heads can't be divided among the GPUs.
+        AttentionHeads {
+            /// Heads of the model.
+            heads: u64,
+            /// Number of GPUs of one pod.
+            gpus: u32,
+            /// Numbers of GPUs that divide them.
+            right: Vec<u32>,
+        } => "attention-heads", "vLLM divides the model's {heads} attention heads evenly among the GPUs of a pod, and {gpus} GPUs do \
+                                 not divide them: vLLM then ends at its start (`must be divisible by tensor parallel size`). \
+                                 Numbers of GPUs that do: {}", joined_numbers(right);
         /// What the release does was not read.
         UnreadRelease {
             /// The release.
@@ -278,6 +289,10 @@ impl Serialize for Warning {
 
 fn joined(options: &[UnusedOption]) -> String {
     options.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn joined_numbers(numbers: &[u32]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn missing(account: Option<&String>, secrets: &[String]) -> String {

@@ -153,6 +153,7 @@ fn gpus(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     if resolved.gpus > most {
         found.push(Warning::ManyGpus { gpus: resolved.gpus });
     }
+    found.extend(heads(resolved));
     let Some(gpu_type) = gpu_type else { return };
     let Some((_, gib)) = GPU_GIB.iter().find(|(known, _)| *known == gpu_type) else {
         let known = GPU_GIB.iter().map(|(known, _)| *known).collect();
@@ -165,6 +166,19 @@ fn gpus(resolved: &Resolved<'_>, found: &mut Vec<Warning>) {
     if need_gib > usable_gib {
         found.push(Warning::GpuMemory { need_gib, usable_gib, have_gib, gpus, gpu_type: gpu_type.to_owned() });
     }
+}
+
+/// Whether vLLM can divide the model's attention heads among the GPUs of a pod. vLLM's `ModelConfig` refuses what does not
+/// come out even.
+fn heads(resolved: &Resolved<'_>) -> Option<Warning> {
+    const MOST_GPUS: u32 = 16;
+    let heads = resolved.served.facts.attention_heads?;
+    let divides = |gpus: u32| gpus > 0 && heads % u64::from(gpus) == 0;
+    (resolved.runs_vllm() && resolved.gpus > 1 && !divides(resolved.gpus)).then(|| Warning::AttentionHeads {
+        heads,
+        gpus: resolved.gpus,
+        right: (1..=MOST_GPUS).filter(|gpus| divides(*gpus)).collect(),
+    })
 }
 
 /// Who may read the model, where KServe's configuration is not what it comes with.

@@ -233,6 +233,20 @@ fn r24_more_gpus_than_a_node_has() {
 }
 
 #[test]
+fn attention_heads_that_the_gpus_do_not_divide() {
+    let served = ServedImage { facts: ModelFacts { attention_heads: Some(14), ..qwen().facts }, ..qwen() };
+    let warned = |gpus, runtime: Option<&str>| {
+        let (_, warnings) = with(&served, |o| (o.gpus, o.runtime) = (Some(gpus), runtime.map(Into::into)));
+        warnings.into_iter().find(|warning| warning.code() == "attention-heads")
+    };
+    let text = warned(4, None).unwrap().to_string();
+    assert!(text.contains("14 attention heads") && text.ends_with(": 1, 2, 7, 14"), "{text}");
+    assert!([1, 2, 7].iter().all(|gpus| warned(*gpus, None).is_none()));
+    // Another server may do without.
+    assert!(warned(4, Some("triton")).is_none());
+}
+
+#[test]
 fn a_model_over_several_pods() {
     let (yaml, _) = with(&llama_70b(), |o| (o.gpus, o.pipeline_parallel) = (Some(8), 2));
     for line in [
