@@ -3,7 +3,7 @@
 use super::{
     api::RawInfo,
     headers,
-    listing::{self, TreeEntry},
+    listing::{self, Entries},
     tree::Siblings,
 };
 use crate::{
@@ -15,8 +15,8 @@ const MODEL: &str = "acme/tiny";
 
 /// Checks a page of a listing, or the files in a model's description. `None` for another document.
 pub fn listing(json: &[u8]) -> Option<Result<Vec<SourceFile>, SourceError>> {
-    let page = serde_json::from_slice::<Vec<TreeEntry>>(json);
-    let entries = page.or_else(|_| serde_json::from_slice::<Siblings>(json).map(|found| found.siblings)).ok()?;
+    let page = serde_json::from_slice::<Entries>(json);
+    let entries = page.or_else(|_| serde_json::from_slice::<Siblings>(json).map(|found| found.siblings)).ok()?.0;
     Some(listing::check(
         MODEL,
         &Answerer::Mirror("hub.test".into()),

@@ -10,10 +10,20 @@ use serde::{
 
 /// Most texts of a list that are kept.
 const TEXTS_MAX: usize = 16;
+/// Most bytes of a short text that are kept: more than a path and a hash may have.
+const SHORT_MAX_BYTES: usize = 64 << 10;
 
 /// A number of bytes; `None` when it is anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Size(pub(super) Option<u64>);
+
+/// A text of which at most [`SHORT_MAX_BYTES`] are kept. What is longer is no path and no hash, and is refused as such.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Short(pub(super) String);
+
+/// A list that keeps at most `N` values and one more, by which its reader sees that there are too many.
+#[derive(Debug, Clone)]
+pub(super) struct AtMost<const N: usize, T>(pub(super) Vec<T>);
 
 /// A text or a list of texts; empty when it is anything else.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +75,59 @@ impl<'de> Visitor<'de> for SizeVisitor {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct ShortVisitor;
+
+impl Visitor<'_> for ShortVisitor {
+    type Value = Short;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Short, E> {
+        Ok(Short(text[..text.floor_char_boundary(SHORT_MAX_BYTES)].to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Short {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(ShortVisitor)
+    }
+}
+
+struct ListVisitor<const N: usize, T>(PhantomData<T>);
+
+impl<'de, const N: usize, T: Deserialize<'de>> Visitor<'de> for ListVisitor<N, T> {
+    type Value = AtMost<N, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<AtMost<N, T>, A::Error> {
+        let mut values = Vec::new();
+        while values.len() <= N
+            && let Some(value) = list.next_element()?
+        {
+            values.push(value);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(AtMost(values))
+    }
+}
+
+impl<'de, const N: usize, T: Deserialize<'de>> Deserialize<'de> for AtMost<N, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+impl<const N: usize, T> Default for AtMost<N, T> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::lenient::Size;
+use super::lenient::{AtMost, Short, Size};
 use crate::{
     ContentId, ModelPath,
     source::{Answerer, SourceError, SourceFile, Unwanted},
@@ -18,16 +18,22 @@ use crate::{
 /// large.
 const MAX_FILE_BYTES: u64 = 1 << 53;
 
+/// Most files and folders of a listing. A longer listing is refused.
+pub(super) const MAX_ENTRIES: usize = 100_000;
+
+/// The entries of a page, or of a whole listing.
+pub(super) type Entries = AtMost<MAX_ENTRIES, TreeEntry>;
+
 /// An entry of the Hub's `tree` listing, or of `siblings` in a model's description, where the same fields have other
 /// names.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct TreeEntry {
     #[serde(rename = "type", default = "file")]
-    kind: String,
+    kind: Short,
     #[serde(alias = "rfilename")]
-    pub(super) path: String,
+    pub(super) path: Short,
     #[serde(default, alias = "blobId")]
-    oid: Option<String>,
+    oid: Option<Short>,
     #[serde(default)]
     size: Size,
     #[serde(default)]
@@ -39,14 +45,14 @@ pub(super) struct TreeEntry {
 struct Lfs {
     /// SHA-256 of the content.
     #[serde(alias = "sha256")]
-    oid: String,
+    oid: Short,
     #[serde(default)]
     size: Option<Size>,
 }
 
 /// The kind of an entry without `type`: `siblings` lists only files.
-fn file() -> String {
-    "file".to_owned()
+fn file() -> Short {
+    Short("file".to_owned())
 }
 
 /// Turns the entries of `repo`, which `by` has listed, into files. An entry that can't be a file of a model is skipped
@@ -63,12 +69,12 @@ pub(super) fn check(
     let mut files = Vec::with_capacity(entries.len());
     let mut total = 0_u64;
     for entry in entries {
-        if entry.kind == "directory" {
+        if entry.kind.0 == "directory" {
             continue;
         }
         let file = match to_file(repo, by, &entry) {
             Ok(file) => file,
-            Err(_) if unwanted.has(&entry.path) => continue,
+            Err(_) if unwanted.has(&entry.path.0) => continue,
             Err(error) => return Err(error),
         };
         total = total
@@ -87,13 +93,13 @@ pub(super) fn check(
 /// Turns an entry into a file. The content id is the SHA-256 of the content for a file in git-lfs, and the SHA-1 of the
 /// git blob for any other file.
 fn to_file(repo: &str, by: &Answerer, entry: &TreeEntry) -> Result<SourceFile, SourceError> {
-    let path: ModelPath = entry.path.parse().map_err(|error| SourceError::HostileListing {
+    let path: ModelPath = entry.path.0.parse().map_err(|error| SourceError::HostileListing {
         source_name: repo.to_owned(),
         reason: "it holds a path that can't stand in a model".to_owned(),
-        entry: Some(text::excerpt(&entry.path)),
+        entry: Some(text::excerpt(&entry.path.0)),
         source: Some(Box::new(error)),
     })?;
-    if entry.kind != "file" {
+    if entry.kind.0 != "file" {
         return Err(unusable(repo, &path, "is neither a file nor a directory"));
     }
     let size = entry.size.0.ok_or_else(|| unusable(repo, &path, "has no usable size"))?;
@@ -105,9 +111,9 @@ fn to_file(repo: &str, by: &Answerer, entry: &TreeEntry) -> Result<SourceFile, S
             if lfs.size.is_some_and(|other| other.0 != Some(size)) {
                 return Err(unusable(repo, &path, "has two sizes"));
             }
-            ContentId::sha256_from_hex(lfs.oid.strip_prefix("sha256:").unwrap_or(&lfs.oid))
+            ContentId::sha256_from_hex(lfs.oid.0.strip_prefix("sha256:").unwrap_or(&lfs.oid.0))
         }
-        None => entry.oid.as_deref().and_then(ContentId::git_sha1_from_hex),
+        None => entry.oid.as_ref().and_then(|oid| ContentId::git_sha1_from_hex(&oid.0)),
     };
     let content = content.ok_or_else(|| SourceError::NoHash {
         path: path.to_string(),

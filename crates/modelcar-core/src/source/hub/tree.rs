@@ -10,16 +10,14 @@ use tokio::time::Instant;
 use super::{
     address::segment,
     api::{Asked, Hub, Subject},
-    listing::{TreeEntry, refused},
+    listing::{Entries, MAX_ENTRIES, TreeEntry, refused},
 };
 use crate::source::SourceError;
 
 /// Most pages of a listing. A longer listing is refused.
 const MAX_PAGES: usize = 1000;
-/// Most files and folders of a listing. A longer listing is refused.
-const MAX_ENTRIES: usize = 100_000;
-/// Most bytes of all pages together: a hundred thousand entries, each with a long path.
-const MAX_BYTES: usize = 64 << 20;
+/// Most bytes of all pages together: a hundred thousand entries, each with a path of a hundred bytes.
+const MAX_BYTES: usize = 32 << 20;
 /// Pages without an entry that a listing may have.
 const MAX_EMPTY_PAGES: usize = 10;
 /// Longest time for a whole listing, as a multiple of the time that a connection may bring no byte.
@@ -29,7 +27,7 @@ const LISTING_STALLS: u32 = 30;
 #[derive(Deserialize)]
 pub(super) struct Siblings {
     #[serde(default)]
-    pub(super) siblings: Vec<TreeEntry>,
+    pub(super) siblings: Entries,
 }
 
 impl Hub {
@@ -68,7 +66,7 @@ impl Hub {
             if bytes > MAX_BYTES {
                 return Err(refused(repo, format!("its pages have more than {} MiB", MAX_BYTES >> 20)));
             }
-            let found: Vec<TreeEntry> = self.parse(&page, asked)?;
+            let found = self.parse::<Entries>(&page, asked)?.0;
             empty += usize::from(found.is_empty());
             if found.len() + entries.len() > MAX_ENTRIES {
                 return Err(refused(repo, format!("it has more than {MAX_ENTRIES} entries")));
@@ -91,10 +89,10 @@ impl Hub {
         let tail = format!("api/models/{}/revision/{}?blobs=true", asked.repo, segment(asked.revision));
         let page = self.get(self.endpoint.url(&tail)?, asked).await?;
         let listed: Siblings = self.parse(&page, asked)?;
-        if listed.siblings.len() > MAX_ENTRIES {
+        if listed.siblings.0.len() > MAX_ENTRIES {
             return Err(refused(asked.repo, format!("it has more than {MAX_ENTRIES} entries")));
         }
-        Ok(listed.siblings)
+        Ok(listed.siblings.0)
     }
 }
 
