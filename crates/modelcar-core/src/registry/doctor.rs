@@ -239,30 +239,30 @@ impl Repository {
     }
 }
 
-/// Asks for `/v2/` without credentials and without retries (distribution-spec "Determining Support").
+/// Times that a registry is asked whether it is there. With TLS 1.3 a server refuses a client's certificate after the
+/// handshake, and the connection may be gone before its reason was read: the next one tells.
+const REACH_TRIES: u32 = 4;
+
+/// Asks for `/v2/` without credentials (distribution-spec "Determining Support").
 async fn reach(inner: &Inner) -> Check {
     let mut url = inner.base().await.clone();
     url.set_path("/v2/");
-    let span = http::log::request(&Method::GET, &url, 1, 0);
-    let sending = http::log::answered(span, inner.clients.to(&url).get(url.clone()).send());
-    let sent = tokio::time::timeout(std::time::Duration::from_secs(30), sending).await;
     let place = format!("{}://{}", url.scheme(), url.authority());
-    let response = match sent {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
-            let failure = HttpFailure::transport(Method::GET, &url, error);
-            let code = match failure.certificate_fault() {
-                Some(_) => CheckCode::BadCertificate,
-                None if failure.client_certificate_fault().is_some() => CheckCode::ClientCertificate,
-                None if failure.is_without_tls() => CheckCode::NoTls,
-                None => CheckCode::NoConnection,
-            };
-            let found = format!("{place} gives no answer: {}", chain(&failure));
-            return Check::new("reach", code, Verdict::Unknown, found);
-        }
-        Err(_) => {
-            let found = format!("{place} gives no answer in 30 s");
-            return Check::new("reach", CheckCode::Silent, Verdict::Unknown, found);
+    let mut tries = 0;
+    let response = loop {
+        tries += 1;
+        let span = http::log::request(&Method::GET, &url, tries, 0);
+        let sending = http::log::answered(span, inner.clients.to(&url).get(url.clone()).send());
+        let failure = match tokio::time::timeout(std::time::Duration::from_secs(30), sending).await {
+            Ok(Ok(response)) => break response,
+            Ok(Err(error)) => HttpFailure::transport(Method::GET, &url, error),
+            Err(_) => {
+                let found = format!("{place} gives no answer in 30 s");
+                return Check::new("reach", CheckCode::Silent, Verdict::Unknown, found);
+            }
+        };
+        if tries == REACH_TRIES || !failure.is_retryable() {
+            return unreached(&place, &failure);
         }
     };
     let status = response.status();
@@ -284,6 +284,17 @@ async fn reach(inner: &Inner) -> Check {
         _ => (CheckCode::OddAnswer, Verdict::Warning),
     };
     Check::new("reach", code, verdict, found)
+}
+
+/// Says why there is no connection.
+fn unreached(place: &str, failure: &HttpFailure) -> Check {
+    let code = match failure.certificate_fault() {
+        Some(_) => CheckCode::BadCertificate,
+        None if failure.client_certificate_fault().is_some() => CheckCode::ClientCertificate,
+        None if failure.is_without_tls() => CheckCode::NoTls,
+        None => CheckCode::NoConnection,
+    };
+    Check::new("reach", code, Verdict::Unknown, format!("{place} gives no answer: {}", chain(failure)))
 }
 
 /// Looks for credentials without a request to the registry.
