@@ -12,6 +12,9 @@ STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 STATIC := target/static/modelcar
 BUILT := target/$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/modelcar
 
+# The commit that `modelcar --version` names; none outside a repository.
+export MODELCAR_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+
 # How long each target of `make fuzz` runs.
 FUZZ_SECONDS ?= 5
 comma := ,
@@ -33,7 +36,7 @@ static: ## Build one static file that runs in an empty container: target/static/
 	install -D $(BUILT) $(STATIC)
 
 static-env: ## Print, for a shell's eval, what makes other builds share their parts with the static one
-	@: $(info export CARGO_BUILD_TARGET='$(TARGET)' RUSTFLAGS='$(STATIC_FLAGS)')
+	@: $(info export CARGO_BUILD_TARGET='$(TARGET)' RUSTFLAGS='$(STATIC_FLAGS)' MODELCAR_COMMIT='$(MODELCAR_COMMIT)')
 
 outside: ## Check and test the programs beside the workspace, as somebody who uses the library has them
 	cd tests/outside && CARGO_TARGET_DIR='$(CURDIR)/target' cargo clippy --locked --all-targets -- -D warnings
@@ -44,6 +47,7 @@ fuzz: ## Fuzz the parsers of bytes that others wrote, each for a few seconds: FU
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 # With the workspace's profile, so that what both depend on is compiled once.
+OPTIMIZED = $(shell sed -n '/^\[profile\.dev\.package\.modelcar/!s/^\[profile\.dev\.package\.\([a-z].*\)\]$$/\1/p' Cargo.toml)
 packages: ## Pack the published crates, and test the core as it is published: without the test kit of this repository
 	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core \
 		-p modelcar-env -p modelcar-kserve -p modelcar-cli
@@ -52,7 +56,8 @@ packages: ## Pack the published crates, and test the core as it is published: wi
 	ln -s twin-sha256-* twin-sha256 && cd modelcar-core-* && \
 	CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --config 'patch.crates-io.twin-sha256.path="../twin-sha256"' \
 		--config 'profile.dev.opt-level=1' --config 'profile.dev.debug="line-tables-only"' \
-		--config 'profile.dev.package."*".debug=false'
+		--config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.package."*".debug=false' \
+		$(foreach crate,$(OPTIMIZED),--config 'profile.dev.package.$(crate).opt-level=3')
 
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)

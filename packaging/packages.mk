@@ -55,11 +55,18 @@ sbom: static ## List the crates in the binary, in CycloneDX's form
 	@mkdir -p $(DIST)
 	$(PACKAGING_PYTHON) packaging/sbom.py $(STATIC) $(TARGET) $(SBOM)
 
-# maturin runs the same cargo command as `make static`, which finds everything built.
-wheel: static sbom ## Make the Python wheel that carries the binary
+# maturin runs the same cargo command as `make static`, which finds everything built. The man pages and completions are
+# added to the wheel that is there: maturin's own way would ask for them where only `pip install .` runs.
+WHEEL_DATA := target/wheel/modelcar-$(VERSION)/modelcar-$(VERSION).data/data
+wheel: share sbom ## Make the Python wheel that carries the binary, its man pages and completions
 	rm -rf target/wheel && mkdir -p $(DIST)
 	RUSTFLAGS='$(STATIC_FLAGS)' $(PACKAGING_PYTHON) -m maturin build --locked --profile $(PROFILE) --target $(TARGET) \
 		--auditwheel check --sbom-include $(SBOM) --out target/wheel
+	$(PACKAGING_PYTHON) -m wheel unpack --dest target/wheel target/wheel/*.whl
+	rm target/wheel/*.whl
+	mkdir -p $(WHEEL_DATA)
+	cp -r $(SHARE) $(WHEEL_DATA)/share
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(PACKAGING_PYTHON) -m wheel pack --dest-dir target/wheel target/wheel/modelcar-$(VERSION)
 	$(PACKAGING_PYTHON) -m wheel tags --remove --platform-tag $(WHEEL_TAGS) target/wheel/*.whl
 	mv target/wheel/*.whl $(DIST)
 

@@ -3,6 +3,8 @@
 //! The doc comments of the commands are help texts. A command whose arguments are large is boxed, so that the enum of
 //! commands stays small.
 
+use std::sync::LazyLock;
+
 use clap::{ArgAction, ColorChoice, Parser, Subcommand};
 
 use crate::{
@@ -23,11 +25,23 @@ fn after() -> String {
     format!("{EXAMPLES}\n\n{}", variables::help())
 }
 
+/// Returns what `--version` prints: the version, and the commit of a binary that `make static` built in a repository.
+fn long_version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match option_env!("MODELCAR_COMMIT") {
+            Some(commit) if !commit.is_empty() => format!("{version} (commit {commit})"),
+            _ => version.to_owned(),
+        }
+    });
+    &TEXT
+}
+
 /// Turn Hugging Face model weights into an OCI image that KServe serves, without Docker and without a disk copy
 ///
 /// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 3 a pod waits (check), 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "modelcar", version, propagate_version = true, help_expected = true, max_term_width = 100)]
+#[command(name = "modelcar", version, long_version = long_version(), propagate_version = true, help_expected = true, max_term_width = 100)]
 #[command(after_long_help = after())]
 pub(crate) struct Cli {
     /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
