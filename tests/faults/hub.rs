@@ -354,7 +354,7 @@ async fn push(hub: &FakeHub, registry: &FakeRegistry, token: Option<&str>) -> Re
         endpoint: hub.endpoint(),
         token: token.map(Into::into),
         retry_base: Duration::from_millis(2),
-        stall_timeout: Duration::from_secs(2),
+        stall_timeout: Duration::from_secs(10),
         ..HubOptions::default()
     };
     let layering = Layering { own_layer_bytes: 500 << 10, ..Layering::default() };

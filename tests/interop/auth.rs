@@ -337,3 +337,39 @@ fn tokens_that_run_out_inside_a_layer_are_renewed() {
     assert!(!text(&output.stderr).contains("starts over"), "{}", text(&output.stderr));
     assert!(google.calls().len() >= 2, "{:?}", google.calls());
 }
+
+#[test]
+fn nginx_asks_for_a_certificate_of_the_client() {
+    if !available(&[Part::Registry, Part::Nginx]) {
+        return;
+    }
+    let (ca, other, home) = (PrivateCa::new(), PrivateCa::new(), TempDir::new().unwrap());
+    let registry = Registry::start();
+    let nginx = Nginx::for_clients(registry.address(), &ca.certify(&["127.0.0.1"]), &ca);
+    let (client, foreign) = (ca.certify_client("ci"), other.certify_client("ci"));
+    for (name, content) in [
+        ("ca.pem", ca.pem()),
+        ("client.pem", &client.certificate),
+        ("client.key", &client.key),
+        ("foreign.pem", &foreign.certificate),
+        ("foreign.key", &foreign.key),
+    ] {
+        fs::write(home.path().join(name), content).unwrap();
+    }
+    let image = format!("{}/team/clients:v1", nginx.address());
+    let modelcar = |certificate: Option<&str>| {
+        let file = |ending: &str| home.path().join(format!("{}.{ending}", certificate.unwrap_or_default()));
+        let mut modelcar = modelcar(home.path());
+        modelcar.env("SSL_CERT_FILE", home.path().join("ca.pem"));
+        if certificate.is_some() {
+            modelcar.env("MODELCAR_REGISTRY_CLIENT_CERT", file("pem"));
+            modelcar.env("MODELCAR_REGISTRY_CLIENT_KEY", file("key"));
+        }
+        modelcar
+    };
+    // nginx ends no handshake: it answers each request with a page of status 400.
+    refused(&mut modelcar(None), &image, &["No required SSL certificate was sent", "--client-cert FILE"]);
+    refused(&mut modelcar(Some("foreign")), &image, &["The SSL certificate error", "--client-cert FILE"]);
+    let digest = pushed(&mut modelcar(Some("client")), &image);
+    assert!(registry.request("GET", &format!("/v2/team/clients/manifests/{digest}")).0.starts_with("HTTP/1.1 200"));
+}

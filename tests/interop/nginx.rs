@@ -1,4 +1,5 @@
-//! Debian's nginx on a free port before a registry: with TLS and a token server, or with a cap on requests.
+//! Debian's nginx on a free port before a registry: with TLS and a token server, with TLS for clients that have a
+//! certificate, or with a cap on requests.
 
 use std::{
     fs,
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelcar_testkit::Identity;
+use modelcar_testkit::{Identity, PrivateCa};
 use tempfile::TempDir;
 
 use crate::{files, parts::command};
@@ -50,6 +51,25 @@ impl Nginx {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let server = format!("listen {address}; client_max_body_size {cap};");
             Self::serve(address, TempDir::new().unwrap(), &server, registry)
+        };
+        (0..5).find_map(start).expect("nginx answers")
+    }
+
+    /// Starts on a free port before `registry`, with TLS, for clients that have a certificate of `clients` alone.
+    pub(crate) fn for_clients(registry: SocketAddr, identity: &Identity, clients: &PrivateCa) -> Self {
+        let start = |_try| {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let files = TempDir::new().unwrap();
+            fs::write(files.path().join("server.crt"), &identity.certificate).unwrap();
+            fs::write(files.path().join("server.key"), &identity.key).unwrap();
+            fs::write(files.path().join("clients.crt"), clients.pem()).unwrap();
+            let server = format!(
+                "listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
+                 ssl_client_certificate clients.crt; ssl_verify_client on;
+                 client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
+                 proxy_set_header X-Forwarded-Proto $scheme;"
+            );
+            Self::serve(address, files, &server, registry)
         };
         (0..5).find_map(start).expect("nginx answers")
     }

@@ -255,11 +255,11 @@ fn distribution_3_resumes_inside_a_layer_after_a_cut_connection() {
     let output = upload::push(model.path(), &image, work.path()).output().unwrap();
     let resumed = Resumed::new(&output);
     assert_eq!((proxy.cuts_left(), resumed.over), (0, 0), "{}", resumed.stderr);
-    // What the registry holds is what passed, less the heads of the requests. While it still stores the last of that, it
-    // may name less and be asked again.
-    for passed in [20, 50, 90] {
-        let whole = |held: &u64| *held <= passed * MIB && *held > passed * MIB - MIB;
-        assert!(resumed.held.iter().any(whole), "{passed}: {:?}", resumed.held);
+    // The registry holds what passed, less what it had not read yet: with the connection its unread bytes go too. So each
+    // piece moves the upload on, how far depends on the machine.
+    for (before, passed) in [(0, 20), (20, 50), (50, 90)] {
+        let moved_on = |held: &u64| *held > before * MIB && *held <= passed * MIB;
+        assert!(resumed.held.iter().any(moved_on), "{passed}: {:?}", resumed.held);
     }
     resumed.check(size);
 }
