@@ -152,6 +152,34 @@ fn every_command_sees_the_same_image() {
     settings.bind(|| insta::assert_snapshot!("images", rows.join("\n")));
 }
 
+/// `--lint` says what is missing and to push again, and that works though the index itself is still there.
+#[test]
+fn a_push_brings_back_a_manifest_that_the_registry_lost() {
+    let env = Env::new();
+    let image = env.image("acme/tiny:v1");
+    let push = ["push", MODEL, &image, "--base", "scratch"];
+    let pinned = env.answer(&push);
+    let index = env.registry.manifest("acme/tiny", "v1").unwrap();
+    let index: Value = serde_json::from_slice(&index.bytes).unwrap();
+    let gone = index["manifests"][0]["digest"].as_str().unwrap();
+    env.registry.lose_manifest("acme/tiny", gone);
+
+    let linted = env.run(&["inspect", "--lint", &pinned]);
+    let said = text(&linted.stdout);
+    assert_eq!(linted.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(gone) && said.contains("[missing-manifest") && said.contains("push the image again"),
+        "{said}"
+    );
+
+    let again = env.run(&push);
+    let stderr = text(&again.stderr);
+    assert!(again.status.success(), "{stderr}");
+    assert_eq!(text(&again.stdout).trim(), pinned);
+    assert!(stderr.contains("lost a part of the image; modelcar puts it again") && stderr.contains(gone), "{stderr}");
+    assert!(env.registry.manifest("acme/tiny", gone).is_some());
+}
+
 /// An index of a sparse mirror, or one of whose children a retention rule has deleted: what is left is an image.
 #[test]
 fn an_index_in_a_registry_is_worth_what_is_left_of_it() {

@@ -262,6 +262,8 @@ impl<'a> Run<'a> {
 
     /// Runs the build: base layers, weight layers, configs and manifests, index; and reads the image back.
     ///
+    /// If the image was there already and a manifest of it can't be read, the manifests are put again.
+    ///
     /// If the sink refuses a manifest for a blob that it had reported itself, or does not give that blob back, all blobs
     /// that it had reported are sent, and the image is published again, once.
     async fn all(&self) -> Result<Built> {
@@ -273,11 +275,19 @@ impl<'a> Run<'a> {
         let mut done = self.weight_layers(&(0..self.plan.layers().len()).collect::<Vec<_>>(), Trust::Yes).await?;
         let published = self.known.is_published() && done.iter().all(Done::is_known);
         let mut documents = self.documents(&done)?;
-        let stored = if published {
+        let mut stored = if published {
             self.read_back(&documents, &done).await
         } else {
             self.publish(&documents, &done, Trust::Yes).await
         };
+        // A rule of the registry may have deleted a manifest that the index still lists.
+        if let Err(error) = &stored
+            && published
+            && lacks_manifests(error)
+        {
+            self.warn(format!("the registry has lost a part of the image; modelcar puts it again: {}", chain(error)));
+            stored = self.publish(&documents, &done, Trust::Yes).await;
+        }
         match stored {
             Err(error) if self.believed.load(Ordering::Relaxed) && is_missing_blob(&error) => {
                 self.warn(format!(
@@ -553,6 +563,19 @@ fn is_missing_blob(error: &Error) -> bool {
         Some(code) => ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"].contains(&code),
     };
     says_so && source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422))
+}
+
+/// Returns whether the registry has every blob of an image, and does not give a manifest back.
+#[cfg(feature = "registry")]
+fn lacks_manifests(error: &Error) -> bool {
+    use crate::registry::RegistryError;
+    matches!(error.downcast_ref(), Some(RegistryError::NotReadable { blobs, .. }) if blobs.is_empty())
+}
+
+/// No other sink loses manifests.
+#[cfg(not(feature = "registry"))]
+fn lacks_manifests(_error: &Error) -> bool {
+    false
 }
 
 /// No other sink loses blobs.

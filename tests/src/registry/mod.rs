@@ -181,6 +181,12 @@ impl FakeRegistry {
         assert!(lost.is_some(), "{repo} has no {digest}");
     }
 
+    /// Loses a manifest, as a rule of retention deletes it; whatever lists it stays.
+    pub fn lose_manifest(&self, repo: &str, digest: &str) {
+        let lost = self.state.store().repo(repo).manifests.remove(digest);
+        assert!(lost.is_some(), "{repo} has no {digest}");
+    }
+
     /// Inserts a manifest unchecked, under a tag or its digest, and returns its digest.
     pub fn add_manifest(&self, repo: &str, reference: &str, media_type: &str, bytes: impl Into<Bytes>) -> String {
         let bytes = bytes.into();
