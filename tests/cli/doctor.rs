@@ -7,11 +7,11 @@ use super::*;
 const PASSWORD: &str = "hunter2-never-shown";
 
 impl Env {
-    fn with_registry(config: RegistryConfig) -> Self {
+    pub(super) fn with_registry(config: RegistryConfig) -> Self {
         Self { registry: FakeRegistry::start_blocking(config), ..Self::new() }
     }
 
-    fn log_in(&self, user: &str, password: &str) {
+    pub(super) fn log_in(&self, user: &str, password: &str) {
         let folder = self.dir.path().join(".docker");
         fs::create_dir_all(&folder).unwrap();
         let auths = json!({"auths": {self.registry.host(): {"username": user, "password": password}}});

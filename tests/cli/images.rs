@@ -211,6 +211,9 @@ fn an_index_in_a_registry_is_worth_what_is_left_of_it() {
         stderr.contains("config.json` and 6 more files") && stderr.contains("use a base without a model"),
         "{stderr}"
     );
+    let remaining = format!("linux/{}", platform(left));
+    let of_left = [&on_top[..], &["--platform", &remaining]].concat();
+    assert!(env.run(&of_left).status.success());
     let refused = env.run(&["build", MODEL, "--base", &image, "--output", "oci:out2", "--platform", "linux/riscv64"]);
     assert_eq!(refused.status.code(), Some(2));
 

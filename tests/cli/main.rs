@@ -16,6 +16,7 @@ mod digests;
 mod doctor;
 mod download;
 mod events;
+mod field;
 mod front;
 mod guide;
 mod hints;

@@ -116,6 +116,7 @@ fn a_bare_name_on_docker_hub_is_in_its_library() {
     for name in ["docker.io/tiny:v1", "docker.io/library/tiny:v1", "index.docker.io/tiny:v1"] {
         run(&["inspect", name]);
     }
+    run(&["build", super::MODEL, "--base", "docker.io/tiny:v1", "--output", "oci:out"]);
 }
 
 #[test]
