@@ -175,6 +175,13 @@ fn lies() -> Vec<Row> {
             999,
             RegistryAction::LieHead200 { len: 7 },
         ),
+        survives("HEAD: every blob is there, without a length").fault(
+            "HEAD",
+            "/blobs/",
+            999,
+            RegistryAction::LieHead200 { len: 0 },
+        ),
+        survives("HEAD: no blob is ever there").fault("HEAD", "/blobs/", 999, RegistryAction::status(404)),
         fails("PATCH: 202 for bytes that are not stored", "DIGEST_INVALID").fault(
             "PATCH",
             UPLOADS,

@@ -153,6 +153,9 @@ fn commits() -> Vec<Row> {
             RegistryAction::error(400, "DIGEST_INVALID"),
         )
         .check(|seen| demand(seen.all("PUT").count() <= 3, || "one of the three layers was tried again".to_owned())),
+        put(fails("PUT: 403 DENIED, asked once a layer", "DENIED"), 999, RegistryAction::error(403, "DENIED")).check(
+            |seen| demand(seen.all("PUT").count() <= 3, || "one of the three layers was tried again".to_owned()),
+        ),
         put(fails("PUT: 500 for ever", "500"), 999, RegistryAction::status(500)),
     ]
 }
@@ -167,6 +170,18 @@ fn manifests() -> Vec<Row> {
             "/manifests/",
             999,
             RegistryAction::error(400, "MANIFEST_INVALID"),
+        ),
+        fails("index PUT: 403 DENIED, asked once", "DENIED")
+            .fault("PUT", "/manifests/v1", 999, RegistryAction::error(403, "DENIED"))
+            .check(|seen| {
+                let asked = seen.all("PUT").filter(|put| put.path.ends_with("/manifests/v1")).count();
+                demand(asked == 1, || format!("the index was put {asked} times"))
+            }),
+        survives("PATCH: 400 BLOB_UPLOAD_INVALID, as of a session of another server").fault(
+            "PATCH",
+            UPLOADS,
+            1,
+            RegistryAction::error(400, "BLOB_UPLOAD_INVALID"),
         ),
         fails("index PUT: 500 for ever", "500").fault("PUT", "/manifests/v1", 999, RegistryAction::status(500)),
         fails("index PUT: 413", "413").fault("PUT", "/manifests/v1", 999, RegistryAction::status(413)),
