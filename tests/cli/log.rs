@@ -144,3 +144,18 @@ fn a_push_ends_with_a_line_that_sums_it_up() {
     let again = last(&env.run(&push).stderr);
     assert!(again.contains(" reused); nothing sent, ") && !again.contains(" sent)"), "{again}");
 }
+
+#[test]
+fn a_token_that_goes_over_plain_http_is_warned_of() {
+    let env = Env::new();
+    let mut plan = env.command(&["plan", MODEL, "--base", "scratch"]);
+    plan.env("HF_ENDPOINT", "http://hub.example").env("HTTP_PROXY", env.hub.endpoint()).env("NO_PROXY", "127.0.0.1");
+    let said = |plan: &mut Command| {
+        let output = plan.output().unwrap();
+        let stderr = text(&output.stderr);
+        assert!(output.status.success() && !stderr.contains(TOKEN), "{stderr}");
+        stderr.contains("warning: the Hub's token is sent to `hub.example` over plain HTTP")
+    };
+    assert!(!said(&mut plan));
+    assert!(said(plan.env("HF_TOKEN", TOKEN)));
+}

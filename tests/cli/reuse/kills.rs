@@ -195,6 +195,29 @@ fn a_registry_that_deletes_nothing_gets_no_checkpoint() {
 }
 
 #[test]
+fn a_registry_that_refuses_deletes_gets_the_image_and_one_warning() {
+    for action in [
+        RegistryAction::error(403, "DENIED"),
+        RegistryAction::error(405, "UNSUPPORTED"),
+        RegistryAction::error(429, "TOOMANYREQUESTS"),
+        RegistryAction::StatusAfterBody(202),
+    ] {
+        let mut env = Env::new();
+        env.hub.add_repo(MODEL, "main", synthetic_model(2, SHARD));
+        let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
+        env.registry = FakeRegistry::start_blocking(config);
+        env.registry.fault(FaultRule::new("/manifests/", action.clone()).method("DELETE"));
+        let output = env.run(&["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"]);
+        succeeded(&output);
+        let stderr = text(&output.stderr);
+        let warnings = stderr.lines().filter(|line| line.starts_with("warning: ")).count();
+        assert!(warnings <= 1 && stderr.contains("checkpoints"), "{action:?}: {stderr}");
+        let tags = names(&env.registry, "a/b").0;
+        assert!(tags.len() <= 2 && tags.last().is_some_and(|tag| tag == "v1"), "{action:?}: {tags:?}");
+    }
+}
+
+#[test]
 fn a_directory_goes_on_from_the_finished_layers_whose_files_are_the_same() {
     let mut env = Env::new();
     let config = RegistryConfig { storage: Storage::Count, ..RegistryConfig::default() };
