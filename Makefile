@@ -47,7 +47,6 @@ fuzz: ## Fuzz the parsers of bytes that others wrote, each for a few seconds: FU
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 # With the workspace's profile, so that what both depend on is compiled once.
-OPTIMIZED = $(shell sed -n '/^\[profile\.dev\.package\.modelcar/!s/^\[profile\.dev\.package\.\([a-z].*\)\]$$/\1/p' Cargo.toml)
 packages: ## Pack the published crates, and test the core as it is published: without the test kit of this repository
 	cargo package --quiet --locked --no-verify --allow-dirty -p twin-sha256 -p modelcar-core \
 		-p modelcar-env -p modelcar-kserve -p modelcar-cli
@@ -56,8 +55,7 @@ packages: ## Pack the published crates, and test the core as it is published: wi
 	ln -s twin-sha256-* twin-sha256 && cd modelcar-core-* && \
 	CARGO_TARGET_DIR='$(CURDIR)/target' cargo test --config 'patch.crates-io.twin-sha256.path="../twin-sha256"' \
 		--config 'profile.dev.opt-level=1' --config 'profile.dev.debug="line-tables-only"' \
-		--config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.package."*".debug=false' \
-		$(foreach crate,$(OPTIMIZED),--config 'profile.dev.package.$(crate).opt-level=3')
+		--config 'profile.dev.package."*".debug=false'
 
 modelcar-build: model-and-image $(if $(filter $(STATIC),$(MODELCAR)),static) ## Push a model: MODEL=owner/name IMAGE=registry/repository:tag
 	$(MODELCAR) push '$(MODEL)' '$(IMAGE)' $(ARGS)
