@@ -169,6 +169,9 @@ fn lies() -> Vec<Row> {
             999,
             RegistryAction::LieHead200 { len: Model::CONFIG },
         ),
+        survives("HEAD: every blob is there, the manifest tells by 400")
+            .config(|config| config.missing_blob_status = 400)
+            .fault("HEAD", "/blobs/", 999, RegistryAction::LieHead200 { len: Model::CONFIG }),
         survives("HEAD: every blob is there, with another length").fault(
             "HEAD",
             "/blobs/",

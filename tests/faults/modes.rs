@@ -84,6 +84,8 @@ pub(crate) fn rows() -> Vec<Row> {
         }),
         survives("response headers of 64 KiB").config(|config| config.upload_headers = headers(64)),
         survives("response headers of 300 KiB").config(|config| config.upload_headers = headers(300)),
+        survives("Connection: close in every answer")
+            .config(|config| config.upload_headers = vec![("connection".to_owned(), "close".to_owned())]),
         survives("411 without Content-Length").config(|config| config.require_content_length = true),
     ]
 }

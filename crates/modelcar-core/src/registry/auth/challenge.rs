@@ -149,9 +149,13 @@ mod tests {
         assert_eq!(choose_bearer(&[r#"Bearer realm="/token""#]).unwrap().map(|_| ()), Some(()));
         assert_eq!(choose_bearer(&["Bearer realm=\"https://auth.r.io/token\""]), Ok(Some(bearer(None, &[]))));
         assert_eq!(choose_bearer(&[r#"Basic realm="x""#]), Ok(Some(Challenge::Basic)));
-        for basic in
-            ["Basic realm=/", "Basic realm=My Registry", "Basic realm=\"x", "basic", r#"Bearer realm="", Basic"#]
-        {
+        for basic in [
+            "Basic realm=/",
+            "Basic realm=My Registry",
+            "Basic realm=\"x",
+            "BASIC realm=x,",
+            r#"Bearer realm="", Basic"#,
+        ] {
             assert_eq!(choose(&[basic]), Ok(Some(Challenge::Basic)), "{basic}");
         }
         assert_eq!(choose(&[r#"Bearer realm="""#, r#"Basic realm="x""#]), Ok(Some(Challenge::Basic)));

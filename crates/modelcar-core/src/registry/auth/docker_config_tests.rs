@@ -45,6 +45,8 @@ async fn a_login_is_found_where_it_may_stand() {
             json!({"auths": {"r.io:5000": {"registrytoken": "x", "identitytoken": "y"}}}),
             Some(Credential::RegistryToken("x".into())),
         ),
+        (json!({"auths": {"r.io:5000": {"auth": STANDARD.encode("ü:ключ")}}}), Some(basic("ü", "ключ"))),
+        (json!({"auths": {"r.io:5000": {"identitytoken": "", "auth": STANDARD.encode("u:p")}}}), Some(basic("u", "p"))),
         (json!({"auths": {"r.io:5000": both}}), Some(with_fallback)),
         (json!({"auths": {"r.io:5000": no_password}}), Some(identity("x"))),
         (
