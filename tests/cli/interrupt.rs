@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelcar_testkit::{Storage, synthetic_model};
+use modelcar_testkit::{RegistryRequest, Storage, synthetic_model};
 
 use super::*;
 
@@ -61,6 +61,19 @@ fn in_the_middle_of_a_layer() {
     env.interrupted(|registry| {
         registry.requests().iter().any(|request| request.method == "PATCH" && request.body_bytes_received >= 1000)
     });
+}
+
+/// What ends the jobs of a CI.
+#[test]
+fn in_the_middle_of_a_layer_by_sigterm() {
+    let env = Env::new();
+    let stall = RegistryAction::Stall { at: 1000, pause: PAUSE };
+    env.registry.fault(FaultRule::new("/blobs/uploads/", stall).method("PATCH"));
+    let has_begun = |request: &RegistryRequest| request.method == "PATCH" && request.body_bytes_received >= 1000;
+    let args = ["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"];
+    let stderr = env.signalled("-TERM", &args, || env.registry.requests().iter().any(has_begun));
+    assert!(stderr.contains("interrupted: nothing was published"), "{stderr}");
+    assert_eq!((env.registry.tags().len(), env.registry.manifests().len()), (0, 0));
 }
 
 /// A push of three layers, two of them of a shard each: the second shard stalls when the others are done.
