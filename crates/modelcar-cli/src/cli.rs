@@ -41,7 +41,8 @@ fn long_version() -> &'static str {
 ///
 /// Exit status: 0 success, 1 the check ran and found a problem, 2 error, 3 a pod waits (check), 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "modelcar", version, long_version = long_version(), propagate_version = true, help_expected = true, max_term_width = 100)]
+#[command(name = "modelcar", version, long_version = long_version(), propagate_version = true)]
+#[command(help_expected = true, max_term_width = 100)]
 #[command(after_long_help = after())]
 pub(crate) struct Cli {
     /// Log to stderr: -v steps, decisions and retries, -vv every request too; never a secret
