@@ -10,6 +10,9 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
+/// What gzip makes of nothing.
+const EMPTY_GZIP: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// A layout that is filled by hand.
 struct Layout<'a>(&'a Path);
 
@@ -56,11 +59,16 @@ fn on(mut entry: Value, os: &str, architecture: &str) -> Value {
     entry
 }
 
+fn variant(mut entry: Value, variant: &str) -> Value {
+    entry["platform"]["variant"] = json!(variant);
+    entry
+}
+
 /// Writes an image and returns the entry of its top.
 type Write = fn(&Layout<'_>) -> Value;
 
 /// Each image by name, and how it is written.
-fn samples() -> [(&'static str, Write); 9] {
+fn samples() -> [(&'static str, Write); 14] {
     [
         ("nested", |layout| {
             let images = [("amd64"), ("arm64")].map(|name| on(layout.image(name), "linux", name));
@@ -102,6 +110,34 @@ fn samples() -> [(&'static str, Write); 9] {
             notes["artifactType"] = json!("application/vnd.acme.notes");
             layout.index(&[notes, on(layout.image("arm64"), "linux", "arm64")])
         }),
+        // The table of contents of a layer that stargz-snapshotter mounts without a pull.
+        ("estargz", |layout| {
+            let gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+            let mut manifest = layout.manifest("amd64", gzip);
+            let layer = layout.blob(gzip, EMPTY_GZIP);
+            manifest["layers"] = json!([layer]);
+            manifest["layers"][0]["annotations"] = json!({
+                "containerd.io/snapshot/stargz/toc.digest": Digest::of("toc"),
+                "io.containers.estargz.uncompressed-size": "0",
+            });
+            layout.index(&[on(layout.json(MANIFEST, &manifest), "linux", "amd64")])
+        }),
+        // 32 bits, which no server of models runs on, beside 64.
+        ("arm32", |layout| {
+            let old = variant(on(layout.image("arm"), "linux", "arm"), "v7");
+            layout.index(&[old, variant(on(layout.image("arm64"), "linux", "arm64"), "v8")])
+        }),
+        ("windows", |layout| {
+            let mut windows = on(layout.image("amd64"), "windows", "amd64");
+            windows["platform"]["os.version"] = json!("10.0.20348.2700");
+            layout.index(&[windows, on(layout.image("amd64"), "linux", "amd64")])
+        }),
+        // Two levels of instructions of one architecture are two platforms.
+        ("levels", |layout| {
+            let newest = variant(on(layout.image("amd64 of v3"), "linux", "amd64"), "v3");
+            layout.index(&[newest, on(layout.image("amd64"), "linux", "amd64")])
+        }),
+        ("foreign", |layout| layout.index(&[on(layout.image("s390x"), "linux", "s390x")])),
     ]
 }
 
@@ -178,6 +214,29 @@ fn a_push_brings_back_a_manifest_that_the_registry_lost() {
     assert_eq!(text(&again.stdout).trim(), pinned);
     assert!(stderr.contains("lost a part of the image; modelcar puts it again") && stderr.contains(gone), "{stderr}");
     assert!(env.registry.manifest("acme/tiny", gone).is_some());
+}
+
+/// Manifests that may not be read are not lost: the push fails with the refusal, and puts nothing again.
+#[test]
+fn a_manifest_that_may_not_be_read_back_is_not_put_again() {
+    let env = Env::new();
+    let image = env.image("acme/tiny:v1");
+    let push = ["push", MODEL, &image, "--base", "scratch"];
+    env.answer(&push);
+    let index = env.registry.manifest("acme/tiny", "v1").unwrap();
+    let index: Value = serde_json::from_slice(&index.bytes).unwrap();
+    let child = index["manifests"][0]["digest"].as_str().unwrap();
+    // When the push looks for layers to reuse, the manifest is still given.
+    env.registry.fault(FaultRule::new(child, RegistryAction::error(403, "DENIED")).method("GET").after(1));
+    env.registry.clear_requests();
+
+    let again = env.run(&push);
+    let stderr = text(&again.stderr);
+    assert_eq!((again.status.code(), text(&again.stdout).as_str()), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("403 Forbidden") && !stderr.contains("lost"), "{stderr}");
+    assert!(stderr.contains("hint: the registry refuses to give a part of the image"), "{stderr}");
+    let puts = env.registry.requests().into_iter().filter(|request| request.method == "PUT");
+    assert!(puts.into_iter().all(|put| put.path.contains("modelcar-part-")), "{stderr}");
 }
 
 /// An index of a sparse mirror, or one of whose children a retention rule has deleted: what is left is an image.

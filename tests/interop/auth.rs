@@ -19,9 +19,10 @@ use tempfile::TempDir;
 use crate::{
     fixture,
     nginx::Nginx,
-    parts::{Part, available, modelcar},
+    parts::{Part, available, modelcar, run},
     pinned_digest,
     registry::Registry,
+    reuse::ways,
 };
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -253,6 +254,36 @@ fn signed_tokens_of_a_token_server_open_a_registry() {
         let file = home.path().join("auth.json");
         fs::write(&file, docker_config(key, "me", PASSWORD)).unwrap();
         pushed(site.modelcar(home.path()).env("REGISTRY_AUTH_FILE", &file), image);
+    }
+}
+
+/// For a mount two repositories are asked for; the second is not granted, so that the layers are sent.
+#[test]
+fn a_token_server_that_reads_one_scope_opens_a_registry() {
+    if !available(&[Part::Registry]) {
+        return;
+    }
+    let (home, logins) = (TempDir::new().unwrap(), Logins::default());
+    logins.add("me", PASSWORD, LONG);
+    let hub = FakeHub::start_blocking(HubConfig::default());
+    hub.add_repo("acme/tiny", "main", ModelTree::from_dir(&fixture(), 20_000).unwrap());
+    for (scopes_max, way) in [(usize::MAX, "mount"), (1, "upload")] {
+        let tokens = TokenServer::start_for(logins.clone(), LONG, scopes_max);
+        let certificates = home.path().join("token-server.pem");
+        fs::write(&certificates, tokens.certificate()).unwrap();
+        let realm = format!("http://{}/token", tokens.addr());
+        let registry = Registry::start_with(&tokens.registry_config(&realm, &certificates));
+        let host = registry.address().to_string();
+        fs::write(home.path().join("config.json"), docker_config(&host, "me", PASSWORD)).unwrap();
+        // For the second push the cache in this home knows where the layers are.
+        let answers = ["first", "second"].map(|name| {
+            let mut push = modelcar(home.path());
+            push.env("HF_ENDPOINT", hub.endpoint()).args(["push", "acme/tiny", &format!("{host}/team/{name}:v1")]);
+            let answer = run(push.args(["--base", "scratch", "--format", "json"]));
+            (serde_json::from_str::<Value>(&answer).unwrap()["digest"].clone(), ways(&answer))
+        });
+        assert_eq!(answers[0].0, answers[1].0);
+        assert_eq!(answers[1].1, [way], "{scopes_max}");
     }
 }
 

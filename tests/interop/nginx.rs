@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use crate::{files, parts::command};
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Lets the registry name nginx in its answers.
+const PASS_HOST: &str = "proxy_set_header Host $http_host;";
 
 /// A running nginx; it goes away when dropped.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl Nginx {
         fs::write(files.path().join("server.key"), &identity.key).unwrap();
         let server = format!(
             "listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
-             client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
+             {PASS_HOST} client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
              proxy_set_header X-Forwarded-Proto $scheme;
              location = /v2/token {{ proxy_pass http://{token_server}/token; }}"
         );
@@ -47,10 +49,24 @@ impl Nginx {
 
     /// Starts on a free port before `registry` and refuses requests of more than `cap`, as nginx writes sizes.
     pub(crate) fn capped(registry: SocketAddr, cap: &str) -> Self {
+        Self::plain(registry, "127.0.0.1:0", &format!("{PASS_HOST} client_max_body_size {cap};"))
+    }
+
+    /// Starts on a free port of `[::1]`, with room for header lines of 1 KiB.
+    pub(crate) fn small(registry: SocketAddr) -> Self {
+        let buffers = "client_header_buffer_size 1k; large_client_header_buffers 4 1k;";
+        Self::plain(registry, "[::1]:0", &format!("{PASS_HOST} {buffers} client_max_body_size 0;"))
+    }
+
+    /// Starts on a free port; the registry does not hear the name by which it was asked, and names itself in answers.
+    pub(crate) fn nameless(registry: SocketAddr) -> Self {
+        Self::plain(registry, "127.0.0.1:0", "client_max_body_size 0;")
+    }
+
+    fn plain(registry: SocketAddr, place: &str, settings: &str) -> Self {
         let start = |_try| {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let server = format!("listen {address}; client_max_body_size {cap};");
-            Self::serve(address, TempDir::new().unwrap(), &server, registry)
+            let address = TcpListener::bind(place).unwrap().local_addr().unwrap();
+            Self::serve(address, TempDir::new().unwrap(), &format!("listen {address}; {settings}"), registry)
         };
         (0..5).find_map(start).expect("nginx answers")
     }
@@ -66,7 +82,7 @@ impl Nginx {
             let server = format!(
                 "listen {address} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
                  ssl_client_certificate clients.crt; ssl_verify_client on;
-                 client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
+                 {PASS_HOST} client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;
                  proxy_set_header X-Forwarded-Proto $scheme;"
             );
             Self::serve(address, files, &server, registry)
@@ -87,7 +103,6 @@ impl Nginx {
               uwsgi_temp_path uwsgi; scgi_temp_path scgi;
               server {{
                 {server}
-                proxy_set_header Host $http_host;
                 location / {{ proxy_pass http://{registry}; }}
               }}
             }}"

@@ -166,3 +166,30 @@ fn a_proxy_that_caps_requests_gets_chunks() {
         assert_eq!(seen["digest"], direct["digest"]);
     }
 }
+
+/// One proxy has an address of IPv6 and little room for headers; behind the other the registry names itself in
+/// `Location`.
+#[test]
+fn a_proxy_with_small_buffers_or_without_the_hosts_name_gets_the_same_image() {
+    if !available(&[Part::Registry, Part::Nginx]) {
+        return;
+    }
+    let (model, work) = (model(2 * MIB), TempDir::new().unwrap());
+    let registry = Registry::start();
+    let pushed = |image: &str| {
+        let home = TempDir::new().unwrap();
+        let answer: Value = serde_json::from_str(&run(&mut push(model.path(), image, home.path()))).unwrap();
+        assert!(answer["bytesSent"].as_u64().unwrap() >= 2 * MIB, "{answer}");
+        (answer["image"].as_str().unwrap().to_owned(), answer["digest"].as_str().unwrap().to_owned())
+    };
+    let (_, direct) = pushed(&format!("{}/team/direct:v1", registry.address()));
+    for (name, proxy) in
+        [("small", Nginx::small(registry.address())), ("nameless", Nginx::nameless(registry.address()))]
+    {
+        let (image, digest) = pushed(&format!("{}/team/{name}:v1", proxy.address()));
+        assert_eq!(digest, direct, "{name}");
+        let (head, _) = registry.request("GET", &format!("/v2/team/{name}/manifests/{digest}"));
+        assert!(head.starts_with("HTTP/1.1 200"), "{name}: {head}");
+        run(modelcar(work.path()).args(["inspect", &image]));
+    }
+}

@@ -32,6 +32,8 @@ pub struct TokenServer {
 struct State {
     logins: Logins,
     lifetime: Duration,
+    /// How many scopes of a request the token is for; some servers read the first alone (docker_auth#275).
+    scopes_max: usize,
     certificate: String,
     certificate_der: Vec<u8>,
     key: EcdsaKeyPair,
@@ -41,6 +43,11 @@ struct State {
 impl TokenServer {
     /// Starts one that knows `logins` and whose tokens the registry takes for `lifetime`.
     pub fn start(logins: Logins, lifetime: Duration) -> Self {
+        Self::start_for(logins, lifetime, usize::MAX)
+    }
+
+    /// As [`TokenServer::start`], but a token is good for the first `scopes_max` scopes that are asked for.
+    pub fn start_for(logins: Logins, lifetime: Duration, scopes_max: usize) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(vec![ISSUER.to_owned()]).expect("the name is one");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
@@ -52,6 +59,7 @@ impl TokenServer {
         let state = Arc::new(State {
             logins,
             lifetime,
+            scopes_max,
             certificate: certificate.pem(),
             certificate_der: certificate.der().to_vec(),
             key: signer.expect("rcgen's keys are P-256"),
@@ -98,7 +106,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Reply, 
         return Ok(reply(401, "application/json", r#"{"errors":[{"code":"UNAUTHORIZED","message":"unknown login"}]}"#));
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let access: Vec<_> = query.all("scope").filter_map(|scope| access(scope, login.is_some())).collect();
+    let access: Vec<_> = query.all("scope").take(state.scopes_max).filter_map(|scope| access(scope, login.is_some())).collect();
     let token = state.sign(user, query.get("service").unwrap_or_default(), &access);
     let answer = json!({"token": token, "access_token": token, "expires_in": state.lifetime.as_secs()});
     Ok(reply(200, "application/json", answer.to_string()))

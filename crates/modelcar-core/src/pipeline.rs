@@ -565,11 +565,12 @@ fn is_missing_blob(error: &Error) -> bool {
     says_so && source.status.is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 422))
 }
 
-/// Returns whether the registry has every blob of an image, and does not give a manifest back.
+/// Returns whether the registry has every blob of an image, and lacks a manifest.
 #[cfg(feature = "registry")]
 fn lacks_manifests(error: &Error) -> bool {
     use crate::registry::RegistryError;
-    matches!(error.downcast_ref(), Some(RegistryError::NotReadable { blobs, .. }) if blobs.is_empty())
+    let lost: Option<&RegistryError> = error.downcast_ref();
+    matches!(lost, Some(RegistryError::NotReadable { blobs, manifests, .. }) if blobs.is_empty() && !manifests.is_empty())
 }
 
 /// No other sink loses manifests.

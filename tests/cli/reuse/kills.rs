@@ -126,19 +126,54 @@ fn a_killed_push_goes_on_from_the_finished_layers() {
 }
 
 #[test]
-fn two_pushes_at_once_end_in_one_whole_image() {
+fn three_pushes_at_once_end_in_one_whole_image() {
     let (env, registry) = start_all();
     let watcher = Watcher::of(&registry);
     let image = format!("{}/a/b:v1", registry.host());
     let args = ["push", MODEL, &image, "--base", "scratch"];
-    let homes = [empty_home(), empty_home()];
+    let homes = [empty_home(), empty_home(), empty_home()];
     let pushes = homes.each_ref().map(|home| start(&env, home.path(), &args));
     let answers = pushes.map(|push| succeeded(&push.wait_with_output().unwrap()));
-    assert_eq!(answers[0], answers[1]);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     let looks = watcher.end();
     let (tags, manifests) = names(&registry, "a/b");
     assert_eq!((tags, manifests), (vec!["v1".to_owned()], 3));
-    println!("both answer {}; {looks} looks of the watcher", answers[0]);
+    println!("all answer {}; {looks} looks of the watcher", answers[0]);
+}
+
+/// Two revisions take turns at one tag, and each push is killed. The tag never points to an image that is not whole, and
+/// a push that is not killed sets the tag to the revision that was asked for.
+#[test]
+fn a_tag_is_whole_at_every_moment_while_pushes_of_two_revisions_are_killed() {
+    let (env, registry) = start_all();
+    env.hub.add_repo(MODEL, "next", synthetic_model(SHARDS, SHARD).file("NOTES.md", "the next revision"));
+    let image = format!("{}/a/b:v1", registry.host());
+    let revisions = ["main", "next"].map(|revision| format!("{MODEL}@{revision}"));
+    let push = |source: &str, image: &str| {
+        let home = empty_home();
+        let output = modelcar(&env, home.path(), &["push", source, image, "--base", "scratch"]).output().unwrap();
+        succeeded(&output).split_once('@').unwrap().1.to_owned()
+    };
+    let begun = Instant::now();
+    let wanted = revisions.each_ref().map(|source| push(source, &format!("{}/clean/b:v1", registry.host())));
+    let whole = begun.elapsed() / 2;
+    assert_ne!(wanted[0], wanted[1]);
+
+    let watcher = Watcher::of(&registry);
+    for kill in 0..2 * KILLS_DEFAULT {
+        let source = &revisions[usize::from(kill % 2 == 1)];
+        let home = empty_home();
+        let mut first = start(&env, home.path(), &["push", source, &image, "--base", "scratch"]);
+        thread::sleep(whole.mul_f64(f64::from(u16::try_from(random(kill) % 1000).unwrap()) / 950.0));
+        first.kill().unwrap();
+        first.wait().unwrap();
+    }
+    settle(&registry);
+    for (source, digest) in revisions.iter().zip(&wanted) {
+        assert_eq!(push(source, &image), *digest);
+        assert_eq!(registry.manifest("a/b", "v1").unwrap().digest, *digest);
+    }
+    println!("{} looks of the watcher", watcher.end());
 }
 
 /// What a push leaves at a registry whose deletes are limited, and what it says.

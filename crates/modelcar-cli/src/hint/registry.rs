@@ -79,6 +79,10 @@ fn upload_hint(error: &RegistryError) -> Option<&'static str> {
             "a proxy (nginx: client_max_body_size; Cloudflare: 100 MB on small plans) or the registry caps a request: \
              raise the cap, or try a smaller --chunk-size where the registry takes chunks"
         }
+        RegistryError::NotReadable { blobs, manifests, .. } if blobs.is_empty() && manifests.is_empty() => {
+            "the registry refuses to give a part of the image, or does not answer: let the login read the repository and \
+             run again, or leave that check out with --no-verify-push"
+        }
         RegistryError::NotReadable { .. } => {
             "the registry lost what it accepted, or a cache or proxy before it answers with something else: push again \
              and, if it stays so, clear that cache or restart the registry"

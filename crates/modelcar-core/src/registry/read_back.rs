@@ -144,7 +144,12 @@ impl Repository {
             (Part::Config(digest, _) | Part::Layer(digest, _), Lack::Missing(_)) => Some(*digest),
             _ => None,
         });
-        RegistryError::NotReadable { repository: self.name(), digest, missing, blobs: blobs.collect() }
+        let documents = lost.iter().filter_map(|(part, lack)| match (part, lack) {
+            (Part::Index(digest) | Part::Tag(_, digest) | Part::Manifest(digest), Lack::Missing(_)) => Some(*digest),
+            _ => None,
+        });
+        let (blobs, manifests) = (blobs.collect(), documents.collect());
+        RegistryError::NotReadable { repository: self.name(), digest, missing, blobs, manifests }
     }
 
     /// Warns of the tags that another push moved. All other parts that are lost are an error.

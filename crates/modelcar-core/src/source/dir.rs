@@ -287,6 +287,21 @@ mod tests {
         Ok(bytes)
     }
 
+    /// Gives a file the modification time that it had before.
+    fn put_time_back(path: &Path, time: std::time::SystemTime) {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    /// Waits until the file system's clock, which ticks every few milliseconds, is behind the last change of a file.
+    fn wait_for_tick(path: &Path) {
+        use std::os::unix::fs::MetadataExt;
+        let changed = |path: &Path| fs::metadata(path).map(|meta| (meta.ctime(), meta.ctime_nsec())).unwrap();
+        let (clock, last) = (tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap(), changed(path));
+        while changed(clock.path()) == last {
+            fs::write(clock.path(), "tick").unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn links_inside_are_content_and_links_outside_are_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -446,10 +461,61 @@ mod tests {
         let source = DirSource::open(dir.path()).await.unwrap();
         let file = source.list().await.unwrap().remove(0);
         let time = fs::metadata(&path).unwrap().modified().unwrap();
+        wait_for_tick(&path);
         fs::write(&link, "behind").unwrap();
-        File::options().write(true).open(&link).unwrap().set_modified(time).unwrap();
+        put_time_back(&link, time);
         let error = read_all(&source, file).await.unwrap_err();
         assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_same_name_size_and_time_is_another_file() {
+        let size = 3 * READ_BYTES;
+        type Change = fn(&Path, &[u8]);
+        let changes: [(&str, Change); 4] = [
+            ("written anew", |path, bytes| {
+                fs::remove_file(path).unwrap();
+                fs::write(path, bytes).unwrap();
+            }),
+            ("moved over", |path, bytes| {
+                let new = path.with_extension("new");
+                fs::write(&new, bytes).unwrap();
+                fs::rename(new, path).unwrap();
+            }),
+            ("truncated and grown", |path, bytes| {
+                let file = File::options().write(true).open(path).unwrap();
+                file.set_len(0).unwrap();
+                file.set_len(bytes.len() as u64).unwrap();
+            }),
+            ("overwritten", |path, bytes| fs::write(path, bytes).unwrap()),
+        ];
+        for (name, change) in changes {
+            // Before the first byte is read, and while the file is read.
+            for read_before in [0, 1] {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("a");
+                fs::write(&path, vec![1; size]).unwrap();
+                let time = fs::metadata(&path).unwrap().modified().unwrap();
+                let source = DirSource::open(dir.path()).await.unwrap();
+                let file = source.list().await.unwrap().remove(0);
+                let extent = Extent { offset: 0, len: file.size, file: Arc::new(file) };
+                let mut reader = (read_before > 0).then(|| ExtentReader::open(&source.files, &extent).unwrap());
+                let mut buffer = vec![0; READ_BYTES];
+                if let Some(reader) = &mut reader {
+                    reader.next(&mut buffer).unwrap();
+                }
+                wait_for_tick(&path);
+                change(&path, &vec![2; size]);
+                put_time_back(&path, time);
+                let mut read = || {
+                    let mut reader = reader.take().map_or_else(|| ExtentReader::open(&source.files, &extent), Ok)?;
+                    while reader.next(&mut buffer)?.is_some() {}
+                    Ok::<_, SourceError>(())
+                };
+                let error = read().expect_err(name);
+                assert!(matches!(error, SourceError::Changed { .. }), "{name}, {read_before}: {error}");
+            }
+        }
     }
 
     #[tokio::test]
