@@ -34,6 +34,13 @@ impl Env {
     }
 
     fn signalled(&self, signal: &str, args: &[&str], reached: impl Fn() -> bool) -> String {
+        let stderr = self.ended(signal, args, reached);
+        assert_eq!(self.registry.open_sessions(), []);
+        stderr
+    }
+
+    /// Runs, sends the signal when `reached` says so, and returns what is said. Sessions may be left in the registry.
+    fn ended(&self, signal: &str, args: &[&str], reached: impl Fn() -> bool) -> String {
         let push = self.start(args);
         let begun = Instant::now();
         while !reached() {
@@ -48,7 +55,6 @@ impl Env {
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
         assert!(took < PAUSE / 2, "{took:?}");
         assert_eq!(text(&output.stdout), "");
-        assert_eq!(self.registry.open_sessions(), []);
         text(&output.stderr)
     }
 }
@@ -61,6 +67,22 @@ fn in_the_middle_of_a_layer() {
     env.interrupted(|registry| {
         registry.requests().iter().any(|request| request.method == "PATCH" && request.body_bytes_received >= 1000)
     });
+}
+
+/// The registry itself ends sessions that nobody goes on with.
+#[test]
+fn in_the_middle_of_a_layer_at_a_registry_that_ends_no_session() {
+    for action in [RegistryAction::status(500), RegistryAction::DelayReply(PAUSE)] {
+        let env = Env::new();
+        let stall = RegistryAction::Stall { at: 1000, pause: PAUSE };
+        env.registry.fault(FaultRule::new("/blobs/uploads/", stall).method("PATCH"));
+        env.registry.fault(FaultRule::new("/blobs/uploads/", action).method("DELETE"));
+        let has_begun = |request: &RegistryRequest| request.method == "PATCH" && request.body_bytes_received >= 1000;
+        let args = ["push", MODEL, &env.image("a/b:v1"), "--base", "scratch"];
+        let stderr = env.ended("-INT", &args, || env.registry.requests().iter().any(has_begun));
+        assert!(stderr.contains("interrupted: nothing was published"), "{stderr}");
+        assert_eq!((env.registry.tags().len(), env.registry.manifests().len()), (0, 0));
+    }
 }
 
 /// What ends the jobs of a CI.

@@ -1,4 +1,4 @@
-//! Puts modelcar between real parts: three registries, Debian's nginx, skopeo, umoci, crane and oras, four readers of tar,
+//! Puts modelcar between real parts: three registries, Debian's nginx, skopeo, buildah, umoci, crane and oras, four readers of tar,
 //! the Hub's Python client, podman, and KServe's own Python server and models.
 //!
 //! A test whose parts are not installed says `skipped: … is not installed` and passes; with
@@ -15,6 +15,7 @@
 )]
 
 mod auth;
+mod clients;
 mod cloud_build;
 mod files;
 mod hub_cache;

@@ -34,6 +34,8 @@ pub(crate) enum Part {
     Dpkg,
     /// Copies images.
     Skopeo,
+    /// Builds images on top of others.
+    Buildah,
     /// Unpacks images.
     Umoci,
     /// A static shell for the base.
@@ -70,6 +72,7 @@ impl Part {
             Self::Packages => "the packages (make dist)",
             Self::Dpkg => "dpkg",
             Self::Skopeo => "skopeo",
+            Self::Buildah => "buildah",
             Self::Umoci => "umoci",
             Self::Busybox => "busybox-static",
             Self::GnuTar => "GNU tar",
@@ -97,6 +100,7 @@ impl Part {
             Self::Packages => repository().join("target/dist/SHA256SUMS").is_file(),
             Self::Dpkg => answers(command("dpkg").arg("--version")),
             Self::Skopeo => answers(command("skopeo").arg("--version")),
+            Self::Buildah => answers(command("buildah").arg("--version")),
             Self::Umoci => answers(command("umoci").arg("--version")),
             Self::Busybox => answers(command(BUSYBOX).arg("true")),
             Self::GnuTar => answers(command("sh").args(["-c", "tar --version | grep -q GNU"])),

@@ -32,7 +32,7 @@ pub struct TokenServer {
 struct State {
     logins: Logins,
     lifetime: Duration,
-    /// How many scopes of a request the token is for; some servers read the first alone (docker_auth#275).
+    /// How many scopes of a request the token is for; some servers read the first alone (`cesanta/docker_auth` 275).
     scopes_max: usize,
     certificate: String,
     certificate_der: Vec<u8>,
@@ -106,7 +106,8 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Reply, 
         return Ok(reply(401, "application/json", r#"{"errors":[{"code":"UNAUTHORIZED","message":"unknown login"}]}"#));
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let access: Vec<_> = query.all("scope").take(state.scopes_max).filter_map(|scope| access(scope, login.is_some())).collect();
+    let access: Vec<_> =
+        query.all("scope").take(state.scopes_max).filter_map(|scope| access(scope, login.is_some())).collect();
     let token = state.sign(user, query.get("service").unwrap_or_default(), &access);
     let answer = json!({"token": token, "access_token": token, "expires_in": state.lifetime.as_secs()});
     Ok(reply(200, "application/json", answer.to_string()))

@@ -186,10 +186,10 @@ pub enum RegistryError {
         /// What is missing or wrong: a text for each document, tag and layer.
         missing: Vec<String>,
         /// The layers and configs among them that the registry lacks or gives wrong.
-        blobs: Vec<Digest>,
+        blobs: Box<[Digest]>,
         /// The index and the manifests among them that the registry lacks or gives wrong. What may not be read, or got
         /// no answer, is in neither list.
-        manifests: Vec<Digest>,
+        manifests: Box<[Digest]>,
     },
     /// The registry refuses a manifest because of what the manifest names, and did so at every try.
     #[error("{act} at `{repository}`: {}", lacking(.missing))]

@@ -470,8 +470,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_the_same_name_size_and_time_is_another_file() {
-        let size = 3 * READ_BYTES;
         type Change = fn(&Path, &[u8]);
+        let size = 3 * READ_BYTES;
         let changes: [(&str, Change); 4] = [
             ("written anew", |path, bytes| {
                 fs::remove_file(path).unwrap();
