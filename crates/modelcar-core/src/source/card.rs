@@ -1,5 +1,9 @@
 //! Reads the licence from a model card: the `README.md` of a model on the Hub, with YAML front matter.
 
+/// Most bytes of a model card that are read: the front matter is at its beginning.
+pub(super) const CARD_MAX_BYTES: u64 = 1 << 20;
+/// Name of the model card.
+pub(super) const CARD: &str = "README.md";
 /// Most characters of a licence that are kept.
 const MAX_LICENSE_CHARS: usize = 200;
 

@@ -23,7 +23,7 @@ use self::{
     buffers::{Buffers, READ_BYTES},
     walk::{Found, walk},
 };
-use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, Unwanted};
+use super::{ByteStream, Extent, Origin, ReadBudget, Source, SourceError, SourceFile, Unwanted, card};
 use crate::{
     ContentId, ModelPath, files,
     progress::{Event, NoProgress, Progress},
@@ -56,7 +56,8 @@ struct Listed {
 }
 
 impl DirSource {
-    /// Walks `root`, and records size, modification time and inode of every file. No file is read.
+    /// Walks `root`, and records size, modification time and inode of every file. Only the model card (`README.md`) is
+    /// read, for the licence in its front matter.
     ///
     /// # Errors
     /// When `root` is not a directory. [`SourceError::BadEntry`], [`SourceError::DanglingLink`] or
@@ -73,13 +74,19 @@ impl DirSource {
     /// As [`open`](Self::open).
     pub async fn open_without(root: impl Into<PathBuf>, unwanted: Unwanted) -> Result<Self, SourceError> {
         let root = root.into();
-        let listed = move || walk(&root, unwanted).map(|(root, files)| Listed { root, files });
-        let files = task::spawn_blocking(listed).await.map_err(|error| SourceError::Io {
+        let listed = move || {
+            let (root, files) = walk(&root, unwanted)?;
+            let files = Listed { root, files };
+            let license = license(&files);
+            Ok::<_, SourceError>((files, license))
+        };
+        let (files, license) = task::spawn_blocking(listed).await.map_err(|error| SourceError::Io {
             act: "walk",
             path: PathBuf::new(),
             source: io::Error::other(error),
         })??;
-        Ok(Self { files: Arc::new(files), origin: Origin::default(), progress: Arc::new(NoProgress) })
+        let origin = Origin { license, ..Origin::default() };
+        Ok(Self { files: Arc::new(files), origin, progress: Arc::new(NoProgress) })
     }
 
     /// Returns the directory's absolute path without links.
@@ -173,6 +180,17 @@ impl Source for DirSource {
         drop(thread::spawn("modelcar-read", reader));
         stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
     }
+}
+
+/// Returns the licence that the model card names. A card that can't be read names none here, and is an error where the
+/// card is packed. Blocks.
+fn license(files: &Listed) -> Option<String> {
+    let found = files.files.get(&card::CARD.parse::<ModelPath>().ok()?)?;
+    let file = files::open(&found.place).ok()?;
+    let mut bytes = Vec::new();
+    (&file).take(card::CARD_MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    found.check(&file).ok()?;
+    card::license(&String::from_utf8_lossy(&bytes))
 }
 
 /// Hashed bytes between two progress events.
@@ -320,6 +338,17 @@ mod tests {
         symlink("/etc/hostname", dir.path().join("out")).unwrap();
         let error = DirSource::open(dir.path()).await.unwrap_err().to_string();
         assert!(error.contains("out` is a link that leaves the directory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_model_card_names_the_licence() {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = async || DirSource::open(dir.path()).await.unwrap().origin().clone();
+        assert_eq!(origin().await, Origin::default());
+        fs::write(dir.path().join("README.md"), "---\nlicense: mit\n---\n# Tiny").unwrap();
+        assert_eq!(origin().await, Origin { license: Some("mit".to_owned()), ..Origin::default() });
+        fs::write(dir.path().join("README.md"), [0xff; 100]).unwrap();
+        assert_eq!(origin().await, Origin::default());
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 mod answerer;
 mod budget;
-#[cfg(any(feature = "hub", feature = "object-store"))]
 mod card;
 mod dir;
 mod error;

@@ -20,15 +20,11 @@ use url::Url;
 pub use self::find::CachedSnapshot;
 use super::{
     ByteStream, DirSource, Extent, ModelId, OpenSource, Origin, ReadBudget, Source, SourceError, SourceFile, SourceRef,
-    card,
 };
 use crate::{
     ContentId, ModelPath, files,
     progress::{Event, Progress},
 };
-
-/// Most bytes of a model card (`README.md`) that are read.
-const CARD_MAX_BYTES: u64 = 1 << 20;
 
 /// A cache of the Hugging Face tools: a folder with a folder `models--owner--name` for each model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,11 +106,10 @@ impl HubCacheSource {
         let snapshot = blocking(&cache.folder, move || find::snapshot(&folder, &wanted)).await?;
         let dir = DirSource::open(&snapshot.folder).await?.with_progress(Arc::clone(progress));
         let model_folder = snapshot.model_folder().to_owned();
-        let (dir, license, missing) = blocking(&cache.folder, move || {
+        let (dir, missing) = blocking(&cache.folder, move || {
             whole::refuse_unfinished(&model_folder.join("blobs"))?;
-            let license = readme(&dir)?.as_deref().and_then(card::license);
             let missing = whole::missing(&dir)?;
-            Ok((dir, license, missing))
+            Ok((dir, missing))
         })
         .await?;
         let repository = model.repository();
@@ -133,7 +128,7 @@ impl HubCacheSource {
             url: Some(cache.page(repository)?),
             version: Some(model.revision().unwrap_or("main").to_owned()),
             commit: Some(snapshot.commit.clone()),
-            license,
+            license: dir.origin().license.clone(),
         };
         let blobs = snapshot.model_folder().join("blobs");
         Ok(Self { dir, snapshot, blobs, origin })
@@ -191,13 +186,6 @@ async fn blocking<T: Send + 'static>(
         path: folder.to_owned(),
         source: io::Error::other(error),
     })?
-}
-
-/// Returns the beginning of the model card (`README.md`), if there is one.
-fn readme(dir: &DirSource) -> Result<Option<String>, SourceError> {
-    let place = "README.md".parse().ok().and_then(|path| dir.place(&path));
-    let text = |place: &Path| read_up_to(place, CARD_MAX_BYTES).map(|text| String::from_utf8_lossy(&text).into_owned());
-    place.map(text).transpose()
 }
 
 /// Returns the first `max` bytes of a file, or all bytes of a shorter file.

@@ -39,9 +39,6 @@ use crate::{
     progress::{Phase, Progress},
 };
 
-/// Most bytes of a model card that are looked at.
-const CARD_MAX_BYTES: u64 = 1 << 20;
-
 /// The objects below a folder of a store, as they were when it was listed.
 ///
 /// [`list`](Source::list) states the content of the objects that were read before, and
@@ -136,10 +133,10 @@ impl StoreSource {
 
     /// Returns the licence that the model card names, if there is one.
     async fn license(&self) -> Result<Option<String>, SourceError> {
-        let card = self.files().into_iter().find(|file| file.path.as_str() == "README.md" && file.size > 0);
-        let Some(card) = card else { return Ok(None) };
-        let len = card.size.min(CARD_MAX_BYTES);
-        let mut bytes = self.read(vec![Extent { file: Arc::new(card), offset: 0, len }], &ReadBudget::sequential());
+        let found = self.files().into_iter().find(|file| file.path.as_str() == card::CARD && file.size > 0);
+        let Some(file) = found else { return Ok(None) };
+        let len = file.size.min(card::CARD_MAX_BYTES);
+        let mut bytes = self.read(vec![Extent { file: Arc::new(file), offset: 0, len }], &ReadBudget::sequential());
         let mut text = Vec::new();
         while let Some(chunk) = bytes.try_next().await? {
             text.extend_from_slice(&chunk);
