@@ -12,6 +12,8 @@ use super::*;
 /// Least size of a file that is a layer of its own.
 const SHARD: u64 = 64 << 20;
 const CHECKPOINT: &str = "modelcar-part-";
+/// What tells whether a registry takes checkpoints.
+const TRIAL: &str = "modelcar-part-trial";
 
 /// A command that sees no home but `home`.
 fn modelcar(env: &Env, home: &Path, args: &[&str]) -> Command {
