@@ -159,7 +159,9 @@ fn lint_answers_with_its_status() {
     let tag = env.run(&["inspect", &env.image("a/m:v1"), "--lint"]);
     assert!(text(&tag.stdout).contains("unpinned"));
     if fs::exists(BUSYBOX).unwrap() {
-        env.answer(&["build", MODEL, "--base-binary", BUSYBOX, "--output", "oci:image"]);
+        let built = env.run(&["build", MODEL, "--base-binary", BUSYBOX, "--output", "oci:image"]);
+        let said = text(&built.stderr);
+        assert!(built.status.success() && said.contains(&format!(" alone, as `{BUSYBOX}` is")), "{said}");
         let output = env.run(&["inspect", "oci:image", "--lint"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     }

@@ -64,6 +64,7 @@ pub(crate) async fn run(args: BuildArgs) -> Result<Outcome, Failure> {
     };
     planned.check()?;
     super::warn(planned.flaws(), planned.plan(), false);
+    super::tell_platform(planned.base(), planned.plan());
     let sink: Box<dyn Sink> = match &output {
         Output::Layout { dir, name } => Box::new(LayoutSink::create(dir, name.clone()).await?),
         Output::Archive { file, name } => Box::new(ArchiveSink::create(file, name.clone()).await?),

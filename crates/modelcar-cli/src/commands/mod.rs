@@ -33,6 +33,7 @@ use modelcar_core::{
     progress::Progress,
     push::{Connections, Contents, ModelContents},
     source::SourceRef,
+    text::one_line,
 };
 use modelcar_env::Environment;
 use serde::Serialize;
@@ -124,6 +125,14 @@ fn warn(flaws: &[Flaw], plan: &Plan, is_refused: bool) {
             "`{}` stays out: the signature covers all files, and some of them stay out. --all packs them with the signature",
             file.path
         ));
+    }
+}
+
+/// Tells on stderr that a base of one file makes an image for one platform: other bases have several.
+fn tell_platform(base: &BaseRef, plan: &Plan) {
+    if let (BaseRef::Binary(path), [only]) = (base, plan.base().platforms.as_slice()) {
+        let platform = &only.platform;
+        ui::note(&format!("the image is for {platform} alone, as `{}` is", one_line(&path.display().to_string())));
     }
 }
 

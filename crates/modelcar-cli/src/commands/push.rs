@@ -108,6 +108,7 @@ pub(crate) async fn run(args: PushArgs) -> Result<Outcome, Failure> {
         Err(error) => return Outcome::of(error),
     };
     super::warn(prepared.flaws(), prepared.plan(), false);
+    super::tell_platform(prepared.base(), prepared.plan());
     let made = Made::of(&prepared.source().name, prepared.base(), prepared.plan());
     let changed = !prepared.is_published();
     let pushed = match prepared.run_until(interrupt()).await {

@@ -4,6 +4,7 @@
 //! into `kubectl apply -f -`.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -326,7 +327,8 @@ pub(crate) async fn run(args: RenderArgs) -> Result<Outcome, Failure> {
     for (name, image) in &args.lora {
         options.loras.push(Lora { name: name.clone(), image: read(image, &args).await? });
     }
-    let rendered = rendered(&served, &options)?;
+    let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
+    let rendered = rendered(&served, &options, &words.unwrap_or_default())?;
     for warning in &rendered.warnings {
         let remedy = remedies::of_render(warning).map(|remedy| format!(". {remedy}")).unwrap_or_default();
         ui::warn(&format!("{warning}{remedy}"));
@@ -356,11 +358,29 @@ async fn read(name: &str, args: &RenderArgs) -> Result<ServedImage, Failure> {
     Ok(ServedImage::new(&image, &inspection))
 }
 
-/// Renders what the options ask for. The comment in the YAML names options and commands of `modelcar`.
-fn rendered(served: &ServedImage, options: &RenderOptions) -> Result<Rendered, RenderError> {
+/// Renders what the options ask for. The comment in the YAML names options and commands of `modelcar`; `words` are those
+/// of the command line, without the program's.
+fn rendered(served: &ServedImage, options: &RenderOptions, words: &[String]) -> Result<Rendered, RenderError> {
     let rendered = render::render(served, options)?;
-    let commands = commands(served, options);
+    let commands = Commands { render: again(served, words), ..commands(served, options) };
     Ok(rendered.with_commands(&commands).with_remedies(remedies::of_render))
+}
+
+/// Returns the command that renders the same again, its image by the digest; nothing where a shell could read another
+/// command out of it.
+fn again(served: &ServedImage, words: &[String]) -> String {
+    let pinned = served.image.with_digest(&served.digest).to_string();
+    let is_image = |word: &str| {
+        let named = resolve::without_scheme(word).parse::<ImageRef>();
+        named.is_ok_and(|image| image == served.image)
+    };
+    if words.is_empty() {
+        return String::new();
+    }
+    let words = words.iter().filter(|word| *word != "--resolve");
+    let words = words.map(|word| if is_image(word) { pinned.as_str() } else { word.as_str() });
+    let line = shlex::try_join(["modelcar"].into_iter().chain(words)).unwrap_or_default();
+    if line.chars().any(char::is_control) { String::new() } else { line }
 }
 
 /// Returns the commands that try what is rendered. Everything in them was checked: it holds nothing that a shell acts on.
@@ -382,6 +402,7 @@ fn commands(served: &ServedImage, options: &RenderOptions) -> Commands {
         version => format!(" --kserve-version {version}"),
     };
     Commands {
+        render: String::new(),
         check: format!("modelcar check - --expect {}", served.digest),
         admission: format!(
             "modelcar render {image} --kind admission-pod{name}{there}{delivery}{version} | kubectl create{there} \

@@ -11,9 +11,12 @@ use crate::sizing::{NodeDisk, PODS_BYTES, SYSTEM_BYTES};
 
 const GIB: u64 = 1 << 30;
 
-/// Shell commands of the caller for the comment, where objects are tried. They name a program of the caller's.
+/// Shell commands of the caller for the comment: what made the objects, and what tries them. They name a program of the
+/// caller's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commands {
+    /// Renders the same objects again; empty where no command does.
+    pub render: String,
     /// Reads pods as JSON from its stdin and says whether they serve.
     pub check: String,
     /// Asks KServe's webhook what it injects into a pod of the service, in the namespace of the service.
@@ -24,6 +27,8 @@ pub struct Commands {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comment {
     facts: Vec<String>,
+    /// The caller's command that renders the same.
+    made_by: Option<String>,
     steps: Vec<Step>,
 }
 
@@ -47,11 +52,12 @@ impl Comment {
             facts.push(format!("Pull: {}.", resolved.served.pull));
         }
         facts.push(format!("For KServe {}.", resolved.options.version));
-        Self { facts, steps: steps(resolved) }
+        Self { facts, made_by: None, steps: steps(resolved) }
     }
 
     /// Puts the caller's commands into their places.
     pub(super) fn check_with(&mut self, commands: &Commands) {
+        self.made_by = Some(commands.render.clone()).filter(|command| !command.is_empty());
         for step in &mut self.steps {
             *step = Step::Line(match step {
                 Step::Line(line) => std::mem::take(line),
@@ -64,6 +70,7 @@ impl Comment {
     /// Returns the lines, with the remedy of each warning behind it.
     pub(super) fn lines(&self, warnings: &[Warning], remedies: &[Option<String>]) -> Vec<String> {
         let mut lines = self.facts.clone();
+        lines.extend(self.made_by.iter().map(|command| format!("Rendered with:  {}", one_line(command))));
         for (at, warning) in warnings.iter().enumerate() {
             let remedy = remedies.get(at).and_then(Option::as_ref);
             let remedy = remedy.map(|remedy| format!(" {}.", one_line(remedy))).unwrap_or_default();

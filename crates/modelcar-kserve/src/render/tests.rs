@@ -345,12 +345,12 @@ fn a_caller_says_what_to_do_in_its_own_words() {
     let alone = render(&qwen(), &options).unwrap();
     let text = alone.to_yaml().unwrap();
     assert!(text.contains("refuses KServe's sidecar.\n") && !text.contains("-o json"), "{text}");
-    let commands = Commands { check: "look -".into(), admission: "ask".into() };
+    let commands = Commands { render: "render it".into(), check: "look -".into(), admission: "ask".into() };
     let remedy = |warning: &Warning| (warning.code() == "pod-security").then(|| "Press\nthe button".to_owned());
     let told = alone.clone().with_remedies(remedy).with_commands(&commands);
     assert_eq!(told, alone.with_commands(&commands).with_remedies(remedy));
     let text = told.to_yaml().unwrap();
-    assert!(text.contains(" -o json | look -\n"), "{text}");
+    assert!(text.contains(" -o json | look -\n") && text.contains("\n# Rendered with:  render it\n"), "{text}");
     let comment = text.lines().filter_map(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");
     let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(comment.contains("refuses KServe's sidecar. Press the button."), "{text}");

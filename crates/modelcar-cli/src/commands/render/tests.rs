@@ -52,7 +52,27 @@ fn qwen(args: &RenderArgs) -> ServedImage {
 fn the_readme_shows_what_its_command_prints() {
     let command = block("render-command").replace("\\\n", " ");
     let words: Vec<&str> = command.split_whitespace().collect();
-    let Command::Render(args) = Cli::try_parse_from(words).unwrap().command else { panic!("{command}") };
-    let printed = super::rendered(&qwen(&args), &args.options()).unwrap().to_yaml().unwrap();
+    let Command::Render(args) = Cli::try_parse_from(&words).unwrap().command else { panic!("{command}") };
+    let words: Vec<String> = words.into_iter().skip(1).map(str::to_owned).collect();
+    let printed = super::rendered(&qwen(&args), &args.options(), &words).unwrap().to_yaml().unwrap();
     assert!(printed == block("render-yaml"), "README.md should show\n{printed}");
+}
+
+#[test]
+fn the_comment_names_the_command_that_renders_the_same_again() {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let image = "europe-docker.pkg.dev/p/r/qwen:v1";
+    let pinned = format!("europe-docker.pkg.dev/p/r/qwen@{digest}");
+    let Command::Render(args) = Cli::try_parse_from(["modelcar", "render", &pinned]).unwrap().command else { panic!() };
+    let served = ServedImage { image: image.parse().unwrap(), ..qwen(&args) };
+    let again =
+        |words: &[&str]| super::again(&served, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    assert_eq!(again(&["render", image, "--resolve", "--gpus", "2"]), format!("modelcar render {pinned} --gpus 2"));
+    let scheme = format!("oci://{image}");
+    assert_eq!(
+        again(&["render", &scheme, "--arg=--x=$(id) y"]),
+        format!("modelcar render {pinned} '--arg=--x=$(id) y'")
+    );
+    assert_eq!(again(&["render", image, "--arg", "a\nkind: Pod"]), "");
+    assert_eq!(again(&[]), "");
 }

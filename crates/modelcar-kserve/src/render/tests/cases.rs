@@ -200,7 +200,7 @@ fn r10_a_scheduler_can_be_left_out() {
 #[test]
 fn r12_a_smoke_test_looks_at_the_injection_first() {
     let smoke = options(|o| (o.kind, o.name) = (Kind::SmokeTest, Some("m".into())));
-    let commands = Commands { check: "look -".into(), admission: "ask | it".into() };
+    let commands = Commands { check: "look -".into(), admission: "ask | it".into(), ..Commands::default() };
     let yaml = render(&qwen(), &smoke).unwrap().with_commands(&commands).to_yaml().unwrap();
     let at = |text: &str| yaml.find(text).unwrap_or_else(|| panic!("no {text} in {yaml}"));
     let order = [at("apply -f"), at("#   ask | it\n"), at("--timeout=16m"), at("| look -"), at("/v1/chat/completions")];
