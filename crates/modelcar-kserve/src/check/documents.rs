@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use modelcar_core::{ErrorKind, ModelcarError};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     events::Event,
@@ -90,12 +91,35 @@ pub(super) struct Revision {
     pub(super) number: u64,
 }
 
+/// A list of Kubernetes whose items are not parsed yet.
+#[derive(Deserialize)]
+struct List<'a> {
+    kind: Option<Value>,
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+}
+
+/// Reads what `kubectl` prints. Items are parsed one after another, and only what is looked at is kept: a list of all pods
+/// of a cluster would take ten times its size otherwise.
 pub(super) fn read(json: &[u8]) -> Result<Documents, CheckError> {
-    let top: Value = serde_json::from_slice(json).map_err(CheckError::NotJson)?;
-    let kind = top["kind"].as_str().ok_or(CheckError::NotAnObject)?;
+    let top: List<'_> = serde_json::from_slice(json).map_err(of_json)?;
+    let kind = top.kind.as_ref().and_then(Value::as_str).ok_or(CheckError::NotAnObject)?;
     let mut documents = Documents::default();
-    documents.add_all(&top, kind)?;
+    match top.items.map(RawValue::get).filter(|items| items.starts_with('[')) {
+        Some(items) => {
+            let items: Vec<&RawValue> = serde_json::from_str(items).map_err(CheckError::NotJson)?;
+            for item in items {
+                documents.add(&serde_json::from_str(item.get()).map_err(CheckError::NotJson)?, kind)?;
+            }
+        }
+        None => documents.add(&serde_json::from_slice(json).map_err(CheckError::NotJson)?, kind)?,
+    }
     documents.with_pods(kind)
+}
+
+/// Tells text that is no JSON from JSON that is no object.
+fn of_json(error: serde_json::Error) -> CheckError {
+    if error.is_data() { CheckError::NotAnObject } else { CheckError::NotJson(error) }
 }
 
 /// Reads objects that stand beside each other.
