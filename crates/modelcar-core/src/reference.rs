@@ -201,6 +201,9 @@ fn parse(text: &str) -> Result<ImageRef, String> {
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(format!("leave out the scheme `{scheme}://`"));
     }
+    if text.parse::<Digest>().is_ok() {
+        return Err("it is a digest without an image, write `HOST/REPOSITORY@sha256:…`".to_owned());
+    }
     let (registry, rest) = text.split_once('/').ok_or("it has no registry, write `HOST/REPOSITORY:TAG`")?;
     if rest.is_empty() {
         return Err("it has no repository".to_owned());
@@ -314,6 +317,12 @@ mod tests {
         for bad in ["", "a b", "v2:v3", ".v", "-v", "v/1", "ü", &digest, &"x".repeat(129)] {
             assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_digest_alone_is_told_what_is_missing() {
+        let error = Digest::of("x").to_string().parse::<ImageRef>().unwrap_err().to_string();
+        assert!(error.contains("a digest without an image, write `HOST/REPOSITORY@sha256:…`"), "{error}");
     }
 
     #[test]
