@@ -216,6 +216,34 @@ fn a_push_brings_back_a_manifest_that_the_registry_lost() {
     assert!(env.registry.manifest("acme/tiny", gone).is_some());
 }
 
+#[test]
+fn who_names_an_image_that_is_not_there_hears_which_tags_are() {
+    let env = Env::new();
+    env.answer(&["push", MODEL, &env.image("acme/tiny:v1"), "--tag", "v2", "--base", "scratch"]);
+    let wrong = format!("{}@{}", env.image("acme/tiny"), Digest::of("wrong"));
+    for command in [&["inspect", &wrong][..], &["inspect", "--lint", &wrong], &["render", &wrong]] {
+        let output = env.run(command);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("hint: the repository has the tags `v1`, `v2`\n"), "{command:?}: {stderr}");
+    }
+    let many: Vec<String> = (10..22).map(|number| format!("t{number}")).collect();
+    let index = env.registry.manifest("acme/tiny", "v1").unwrap();
+    for tag in &many {
+        env.registry.add_manifest("acme/many", tag, INDEX, String::from_utf8(index.bytes.to_vec()).unwrap());
+    }
+    let stderr = text(&env.run(&["inspect", &env.image("acme/many:v1")]).stderr);
+    assert!(stderr.contains("`t10`, `t11`") && stderr.contains("`t19` and more\n"), "{stderr}");
+    // A registry that lists no tags, or nonsense.
+    let gone = env.image("acme/none:v1");
+    assert!(!text(&env.run(&["inspect", &gone]).stderr).contains("has the tags"));
+    let page = RegistryAction::Status { code: 200, headers: Vec::new(), body: "<html>".to_owned() };
+    env.registry.fault(FaultRule::new("/tags/list", page));
+    let output = env.run(&["inspect", &wrong]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("was not found"), "{}", text(&output.stderr));
+}
+
 /// Manifests that may not be read are not lost: the push fails with the refusal, and puts nothing again.
 #[test]
 fn a_manifest_that_may_not_be_read_back_is_not_put_again() {

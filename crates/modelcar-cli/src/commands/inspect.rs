@@ -54,7 +54,10 @@ pub(crate) async fn run(args: InspectArgs) -> Result<Outcome, Failure> {
         Place::Layout { dir, name } => inspect::layout(dir, name.as_deref()).await,
         Place::Registry { repository, image } => inspect::registry(repository, image).await,
     };
-    let inspection = inspection.map_err(|error| Failure::of_image(error, &args.image))?;
+    let inspection = match inspection {
+        Ok(inspection) => inspection,
+        Err(error) => return Err(place.failure(error, &args.image).await),
+    };
     Ok(Outcome::Answer(match args.format {
         Format::Text => table(&args.image, &inspection),
         Format::Json => super::document(&InspectAnswer {

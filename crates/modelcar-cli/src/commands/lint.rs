@@ -58,11 +58,14 @@ pub(crate) struct LintArgs {
 pub(super) async fn run(image: &str, args: &LintArgs, format: Format, place: Place) -> Result<Outcome, Failure> {
     let depth = if args.all { Depth::All } else { Depth::Names };
     let options = LintOptions { depth, user: args.kserve_uid };
-    let report = match place {
-        Place::Layout { dir, name } => lint::layout(&dir, name.as_deref(), options).await,
-        Place::Registry { repository, image } => lint::registry(&repository, &image, options).await,
+    let report = match &place {
+        Place::Layout { dir, name } => lint::layout(dir, name.as_deref(), options).await,
+        Place::Registry { repository, image } => lint::registry(repository, image, options).await,
     };
-    let report = report.map_err(|error| Failure::of_image(error, image))?;
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return Err(place.failure(error, image).await),
+    };
     let ok = args.mode.iter().all(|mode| report.serves.contains(&serving(*mode)));
     let text = match format {
         Format::Text => table(image, &report),

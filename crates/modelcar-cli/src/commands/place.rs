@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use modelcar_core::{ImageRef, InvalidReference, registry::Repository};
+use modelcar_core::{
+    Error, ImageError, ImageRef, InvalidReference,
+    registry::{RegistryError, Repository},
+};
 
 use crate::{
     args::{LoginArgs, RegistryArgs},
@@ -11,6 +14,9 @@ use crate::{
     resolve::{self, Output},
     ui,
 };
+
+/// Number of tags that are named where an image is not found.
+const TAGS_MAX: usize = 10;
 
 /// Where an image is.
 pub(super) enum Place {
@@ -35,4 +41,32 @@ impl Place {
         let connection = Clients::open(registry, Some((login, &image)))?;
         Ok(Self::Registry { repository: connection.repository(&image, &progress)?, image })
     }
+
+    /// Makes the failure to read `image` from this place.
+    pub(super) async fn failure(&self, error: impl Into<Error>, image: &str) -> Failure {
+        match self {
+            Self::Layout { .. } => Failure::of_image(error, image),
+            Self::Registry { repository, .. } => failure(repository, error.into(), image).await,
+        }
+    }
+}
+
+/// Makes the failure to read `image` from a registry. Where the repository has no such image, the failure names tags that
+/// the repository has.
+pub(super) async fn failure(repository: &Repository, error: Error, image: &str) -> Failure {
+    let is_missing = matches!(error.downcast_ref(), Some(RegistryError::ImageNotFound(_)))
+        || matches!(error.downcast_ref(), Some(ImageError::Registry(RegistryError::ImageNotFound(_))));
+    let failure = Failure::of_image(error, image);
+    if !is_missing {
+        return failure;
+    }
+    // One more tells that there are more.
+    let mut tags = repository.tags(TAGS_MAX + 1).await.unwrap_or_default();
+    let more = if tags.len() > TAGS_MAX { " and more" } else { "" };
+    tags.truncate(TAGS_MAX);
+    if tags.is_empty() {
+        return failure;
+    }
+    let tags: Vec<_> = tags.iter().map(|tag| format!("`{tag}`")).collect();
+    failure.hint(format!("the repository has the tags {}{more}", tags.join(", ")))
 }

@@ -19,7 +19,7 @@ use modelcar_kserve::{
     },
 };
 
-use super::Outcome;
+use super::{Outcome, place};
 use crate::{
     args::{LoginArgs, RegistryArgs, key_value, utf8},
     clients::Clients,
@@ -349,7 +349,10 @@ async fn read(name: &str, args: &RenderArgs) -> Result<ServedImage, Failure> {
     let connection = Clients::open(&args.registry, Some((&args.login, &image)))?;
     let repository = connection.repository(&image, &progress)?;
     let inspection = inspect::registry(&repository, &image).await;
-    let inspection = inspection.map_err(|error| Failure::of_image(error, name))?;
+    let inspection = match inspection {
+        Ok(inspection) => inspection,
+        Err(error) => return Err(place::failure(&repository, error, name).await),
+    };
     if image.digest().is_none() && !args.resolve {
         let pinned = image.with_digest(&inspection.digest);
         return Err(Failure::say(format!("image `{image}` is named by a tag, which may move"))
@@ -366,10 +369,9 @@ fn rendered(served: &ServedImage, options: &RenderOptions, words: &[String]) -> 
     Ok(rendered.with_commands(&commands).with_remedies(remedies::of_render))
 }
 
-/// Returns the command that renders the same again, its image by the digest; nothing where a shell could read another
-/// command out of it.
+/// Returns the command that renders the same for the word IMAGE: the image itself stands in the manifest, where `pin`
+/// changes the digest. Nothing where a shell could read another command out of the words.
 fn again(served: &ServedImage, words: &[String]) -> String {
-    let pinned = served.image.with_digest(&served.digest).to_string();
     let is_image = |word: &str| {
         let named = resolve::without_scheme(word).parse::<ImageRef>();
         named.is_ok_and(|image| image == served.image)
@@ -378,7 +380,7 @@ fn again(served: &ServedImage, words: &[String]) -> String {
         return String::new();
     }
     let words = words.iter().filter(|word| *word != "--resolve");
-    let words = words.map(|word| if is_image(word) { pinned.as_str() } else { word.as_str() });
+    let words = words.map(|word| if is_image(word) { "IMAGE" } else { word.as_str() });
     let line = shlex::try_join(["modelcar"].into_iter().chain(words)).unwrap_or_default();
     if line.chars().any(char::is_control) { String::new() } else { line }
 }

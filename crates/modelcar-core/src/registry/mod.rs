@@ -28,6 +28,7 @@ mod registries;
 mod repository;
 mod request;
 mod sink;
+mod tags;
 mod upload;
 
 #[cfg(feature = "push")]

@@ -103,7 +103,7 @@ fn model(resolved: &Resolved<'_>) -> Option<String> {
             .filter(|kind| facts.dtype.as_ref() != Some(*kind))
             .map(|kind| format!("quantized with {kind}")),
         facts.context_length.map(|tokens| format!("{tokens} tokens of context")),
-        facts.weight_bytes.map(|bytes| format!("{} of weights", gib(bytes))),
+        facts.weight_bytes.map(|bytes| format!("{} of weights", small(bytes))),
     ]
     .into_iter()
     .flatten()
@@ -273,6 +273,11 @@ fn wrap(text: &str, lines: &mut Vec<String>) {
 fn gib(bytes: u64) -> String {
     let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(GIB));
     format!("{}.{} GiB", tenths / 10, tenths % 10)
+}
+
+/// Formats bytes as [`gib`] does, and less than a tenth of a GiB in MiB.
+fn small(bytes: u64) -> String {
+    if bytes > GIB / 10 { gib(bytes) } else { format!("{} MiB", bytes.div_ceil(1 << 20)) }
 }
 
 /// Formats a count with three digits at most: `494 M`, `7.6 B`.
