@@ -197,10 +197,12 @@ fn check_answers_with_its_status() {
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["pods"][0]["findings"][0]["code"], json!("unexpected-digest"));
+    fs::write(env.dir.path().join("pod.yaml"), "kind: Pod\n").unwrap();
     for (arguments, said) in [
         (["check", "missing.json"].as_slice(), "missing.json"),
         (&["check", "pod.json", "--expect", "r.io/m:v1"], "names no digest"),
-        (&["check", "-"], "kubectl create --dry-run=server -o json -f FILE"),
+        (&["check", "-"], "the document is empty"),
+        (&["check", "pod.yaml"], "kubectl create --dry-run=server -o json -f FILE"),
     ] {
         let output = env.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -42,6 +42,19 @@ pub(crate) fn amount(text: &str) -> Option<f64> {
     is_power.then(|| text.parse().ok()).flatten()
 }
 
+/// Writes an amount of a resource as Kubernetes does: cores with thousandths, bytes in GiB or MiB, whole numbers else.
+pub(crate) fn written(resource: &str, amount: f64) -> String {
+    const GIB: f64 = 1_073_741_824.0;
+    const MIB: f64 = 1_048_576.0;
+    let is_bytes = matches!(resource, "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
+    match resource {
+        _ if is_bytes && amount >= GIB => format!("{:.1}Gi", amount / GIB),
+        _ if is_bytes => format!("{:.0}Mi", amount / MIB),
+        "cpu" if amount.fract() > 0.0005 => format!("{:.0}m", amount * 1000.0),
+        _ => format!("{amount:.0}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,8 +66,8 @@ situations! {
     a_group_without_a_user: pod("m-0", with(spec(), "/securityContext", json!({"runAsGroup": 0})), beginning("False"))
         => "failing", "group-without-user", "", "runAsUser 1010";
     the_registry_has_no_such_digest: pull("rpc error: code = NotFound desc = failed to resolve reference \"r/m\": not found")
-        => "failing", "image-not-found", "modelcar-init", "modelcar inspect reg.example/models/m@sha256:3b0c";
-    the_registry_has_no_such_manifest: pull("reading manifest v1 in reg.example/m: manifest unknown") => "failing", "image-not-found", "modelcar-init", "push the image again";
+        => "failing", "image-not-found", "modelcar-init", "modelcar inspect reg.example/models/m:TAG";
+    the_registry_has_no_such_manifest: pull("reading manifest v1 in reg.example/m: manifest unknown") => "failing", "image-not-found", "modelcar-init", "push the model again";
     no_variant_for_the_platform: pull("no match for platform in manifest: not found") => "failing", "image-platform", "modelcar-init", "--platform";
     no_variant_by_podman: pull("no image found in image index for architecture \"arm64\", variant \"v8\", OS \"linux\"")
         => "failing", "image-platform", "modelcar-init", "--platform";

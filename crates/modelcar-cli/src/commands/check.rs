@@ -60,6 +60,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let digest = args.expect.as_deref().map(digest).transpose()?;
     let expected = Expected { digest, injection_alone: args.admission };
     let json = read(&args.file).map_err(|error| Failure::of_read(error, format!("read `{}`", args.file), NO_FILE))?;
+    if json.trim_ascii().is_empty() {
+        return Err(Failure::say("the document is empty")
+            .hint("the command that should print it printed nothing: read what it says on stderr"));
+    }
     let report = check::check(&json, &expected)?;
     let text = match args.format {
         Format::Text => table(&report),
@@ -190,8 +194,9 @@ fn table(report: &CheckReport) -> String {
     let mut text = String::new();
     let mut pods: Vec<_> = report.pods.iter().collect();
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.state));
-    // Beside its pods, a template about which there is nothing to say is only more to read.
-    pods.retain(|pod| report.state.is_none() || pod.state.is_some() || !pod.findings.is_empty());
+    // Beside its pods, a template about which there is nothing else to say is only more to read.
+    let says_more = |pod: &PodReport| pod.findings.iter().any(|finding| !matches!(finding, Finding::TemplateOfPod));
+    pods.retain(|pod| report.state.is_none() || pod.state.is_some() || says_more(pod));
     for pod in pods {
         let _infallible = writeln!(text, "{} {}", one_line(&pod.kind), one_line(&name(pod)));
         if let Some(state) = pod.state {
@@ -215,22 +220,32 @@ fn table(report: &CheckReport) -> String {
     text + &verdict(report)
 }
 
-/// Returns the state of the worst pod. Among several pods, the pods in this state are named, each with its first cause.
+/// Returns the state of the worst pod. Among several pods, those that fail and those that wait are named, each with its
+/// first cause.
 fn verdict(report: &CheckReport) -> String {
     let Some(state) = report.state else { return "ok".to_owned() };
-    let worst: Vec<_> = report.pods.iter().filter(|pod| pod.state == Some(state)).collect();
     if state == State::Ready || report.pods.len() == 1 {
         return state.to_string();
     }
-    let named = worst.iter().take(NAMED_MAX).map(|pod| {
+    let told = [State::Failing, State::Waiting].map(|state| in_state(report, state));
+    ui::fold(&told.into_iter().flatten().collect::<Vec<_>>().join("; "), 2)
+}
+
+/// Returns a state and the pods in that state; `None` if there are none.
+fn in_state(report: &CheckReport, state: State) -> Option<String> {
+    let there: Vec<_> = report.pods.iter().filter(|pod| pod.state == Some(state)).collect();
+    if there.is_empty() {
+        return None;
+    }
+    let named = there.iter().take(NAMED_MAX).map(|pod| {
         let mut findings = pod.findings.iter();
         let cause = findings.find(|finding| state == State::Failing || finding.is_waiting());
         let code = cause.map(|finding| format!(" [{}]", finding.code())).unwrap_or_default();
         one_line(&name(pod)) + &code
     });
     let mut named: Vec<_> = named.collect();
-    named.extend(worst.get(NAMED_MAX..).filter(|more| !more.is_empty()).map(|more| format!("and {} more", more.len())));
-    ui::fold(&format!("{state}: {}", named.join(", ")), 2)
+    named.extend(there.get(NAMED_MAX..).filter(|more| !more.is_empty()).map(|more| format!("and {} more", more.len())));
+    Some(format!("{state}: {}", named.join(", ")))
 }
 
 /// Returns `NAMESPACE/NAME`, or the name alone where the document names no namespace.

@@ -123,8 +123,10 @@ fn pull(pod: &PodReport, of_model: bool, why: &PullFault, image: &str) -> String
     let image = reference(image, "IMAGE");
     match why {
         PullFault::NotFound if of_model => format!(
-            "look at the image's name and digest: `modelcar inspect {image}` asks the registry; push the image again if it \
-             was deleted"
+            "the registry has no image of this name and digest: `modelcar inspect {0}:TAG` prints the digest of a tag, and \
+             `modelcar pin {0}@sha256:… FILE` writes the digest into the manifest. If the image was deleted, push the model \
+             again",
+            repository(image)
         ),
         PullFault::NotFound if image.contains("-gpu") || image.contains("-cpu") => {
             "KServe appends `-gpu` or `-cpu` to a runtime's tag by itself: name an image without that suffix, or set the \
@@ -222,8 +224,9 @@ fn wait(pod: &PodReport, what: &Wait) -> Option<String> {
                 .to_owned()
         }
         Wait::Unschedulable { .. } => {
-            "give the scheduler a node that has what the pod requests (`kubectl describe node`), or request less: `modelcar \
-             render --gpus`, `--cpu`, `--memory`"
+            "give the scheduler a node with that much left beside its other pods (`kubectl describe node` lists what they \
+             request), or request less: `resources` in the service's manifest, for a manifest of render `--gpus`, `--cpu`, \
+             `--memory`"
                 .to_owned()
         }
         Wait::Gated { .. } => "look at the queue that holds the pod back (Kueue: `kubectl get workloads`)".to_owned(),
@@ -240,7 +243,8 @@ fn wait(pod: &PodReport, what: &Wait) -> Option<String> {
         Wait::Probe { container, .. } => {
             format!("loading takes minutes; its log tells how far it is: `{} -c {}`", logs(pod), word(container, "CONTAINER"))
         }
-        Wait::NotReady { .. } | Wait::NotScheduled { .. } | Wait::SettingUp { .. } | Wait::NotMade => everything(pod),
+        Wait::SettingUp { .. } | Wait::NotMade => format!("wait some seconds; if it stays so, {}", everything(pod)),
+        Wait::NotReady { .. } | Wait::NotScheduled { .. } => everything(pod),
         _ => return None,
     })
 }
@@ -416,8 +420,8 @@ fn image(pod: &PodReport, finding: &Finding) -> Option<String> {
         Finding::Unpinned { .. } => "pin the digest: `modelcar render --resolve`".to_owned(),
         Finding::NoShell { .. } => {
             "push the model again on a base with a shell that every user may run: modelcar's default, or without a way to the \
-             internet `--base-binary /bin/busybox`. Or write oci+native:// for oci:// in the service (KServe 0.20, Kubernetes \
-             1.35, containerd 2.2 or CRI-O 1.33)"
+             internet `--base-binary /bin/busybox`; `modelcar pin` writes the new digest into the manifest. Or write \
+             oci+native:// for oci:// in the service (KServe 0.20, Kubernetes 1.35, containerd 2.2 or CRI-O 1.33)"
                 .to_owned()
         }
         Finding::Processor { image, .. } if pod.image.as_deref() == Some(image) => {
@@ -480,6 +484,15 @@ fn word<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
 /// Returns the name of an image if it is safe in a command, and `otherwise` if not.
 fn reference<'a>(image: &'a str, otherwise: &'a str) -> &'a str {
     safe(image, otherwise, &['-', '.', '_', '/', ':', '@'])
+}
+
+/// Returns the name of an image without tag and digest.
+fn repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    }
 }
 
 fn safe<'a>(text: &'a str, otherwise: &'a str, marks: &[char]) -> &'a str {

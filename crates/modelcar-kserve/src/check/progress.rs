@@ -79,6 +79,7 @@ fn scheduler(tried: &Tried<'_>) -> Option<Wait> {
         said: words::reason_and_message(&condition.reason, said.trim_end_matches('.')),
         asks,
         replaces: tried.sibling.map(str::to_owned),
+        since: condition.last_transition_time.clone(),
     })
 }
 

@@ -3,10 +3,10 @@
 use super::{
     events::Event,
     evidence::Evidence,
-    node::{Node, quantity},
+    node::{self, Node},
     pod::{Container, Pod},
 };
-use crate::quantity::amount;
+use crate::quantity;
 
 /// Most nodes whose resources are told.
 const MOST_NODES: usize = 3;
@@ -19,6 +19,8 @@ pub(super) struct Tried<'a> {
     /// The events about it, the latest first.
     pub(super) events: Vec<&'a Event>,
     pub(super) nodes: &'a [Node],
+    /// All pods of the document.
+    pub(super) pods: &'a [Pod],
     /// A Ready pod of the same service and part.
     pub(super) sibling: Option<&'a str>,
 }
@@ -80,21 +82,26 @@ impl<'a> Tried<'a> {
                 continue;
             }
             seen.push(name);
-            let Some(wish) = self.request(name) else { continue };
+            let Some(wish) = request(self.pod, name) else { continue };
             told.push(format!(". The pod requests {name}: {}", wish.text));
             // Every node has these. A document in which a node lacks them was shortened, and tells nothing about the node.
             let is_on_every_node = matches!(name, "cpu" | "memory" | "ephemeral-storage");
             let have = |node: &Node| {
                 let none = (!is_on_every_node).then(|| "0".to_owned());
-                node.allocatable.get(name).map(quantity).or(none)
+                node.allocatable.get(name).map(node::quantity).or(none)
             };
-            let tell = |node: &Node| Some(format!("`{}` has {}", node.name, have(node)?));
+            let tell = |node: &Node| {
+                let used =
+                    self.used(node, name).map(|used| format!(", of which its pods in the document request {used}"));
+                Some(format!("`{}` has {}{}", node.name, have(node)?, used.unwrap_or_default()))
+            };
             let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).filter_map(tell).collect();
             if nodes.is_empty() {
                 continue;
             }
             told.push(format!("; of the nodes {}", nodes.join(", ")));
-            let mut amounts = self.nodes.iter().map(|node| have(node).map(|text| amount(&text).unwrap_or(0.0)));
+            let mut amounts =
+                self.nodes.iter().map(|node| have(node).map(|text| quantity::amount(&text).unwrap_or(0.0)));
             if wish.amount.is_some_and(|wish| amounts.all(|has| has.is_some_and(|has| has < wish))) {
                 told.push(". No node of the document has so much, even when the node is empty".to_owned());
             }
@@ -102,23 +109,33 @@ impl<'a> Tried<'a> {
         told.concat()
     }
 
-    /// Returns what the containers request of a resource: the sum of whole numbers, else each one by its container.
-    fn request(&self, name: &str) -> Option<Request> {
-        let of = |container: &'a Container| {
-            let resources = &container.resources;
-            let wish = resources.requests.get(name).or_else(|| resources.limits.get(name)).map(quantity)?;
-            Some((container.name.as_str(), wish))
+    /// Returns what the pods of the document that are on a node request of a resource; `None` for nothing.
+    fn used(&self, node: &Node, name: &str) -> Option<String> {
+        let is_there = |pod: &&Pod| {
+            !pod.is_template && pod.spec.node_name == node.name && !matches!(&*pod.status.phase, "Succeeded" | "Failed")
         };
-        let wishes: Vec<(&str, String)> = self.pod.spec.containers.iter().filter_map(of).collect();
-        let numbers: Option<Vec<u64>> = wishes.iter().map(|(_, wish)| wish.parse().ok()).collect();
-        let text = match (numbers, wishes.as_slice()) {
-            (_, []) => return None,
-            (Some(numbers), _) => numbers.iter().sum::<u64>().to_string(),
-            (None, [(_, wish)]) => wish.clone(),
-            (None, _) => wishes.iter().map(|(name, wish)| format!("`{name}` {wish}")).collect::<Vec<_>>().join(" + "),
-        };
-        Some(Request { text, amount: wishes.iter().map(|(_, wish)| amount(wish)).sum() })
+        let wishes = self.pods.iter().filter(is_there).filter_map(|pod| request(pod, name)?.amount);
+        let sum: f64 = wishes.sum();
+        (sum > 0.0).then(|| quantity::written(name, sum))
     }
+}
+
+/// Returns what the containers request of a resource: the sum of whole numbers, else each one by its container.
+fn request(pod: &Pod, name: &str) -> Option<Request> {
+    let of = |container: &Container| {
+        let resources = &container.resources;
+        let wish = resources.requests.get(name).or_else(|| resources.limits.get(name)).map(node::quantity)?;
+        Some((container.name.clone(), wish))
+    };
+    let wishes: Vec<(String, String)> = pod.spec.containers.iter().filter_map(of).collect();
+    let numbers: Option<Vec<u64>> = wishes.iter().map(|(_, wish)| wish.parse().ok()).collect();
+    let text = match (numbers, wishes.as_slice()) {
+        (_, []) => return None,
+        (Some(numbers), _) => numbers.iter().sum::<u64>().to_string(),
+        (None, [(_, wish)]) => wish.clone(),
+        (None, _) => wishes.iter().map(|(name, wish)| format!("`{name}` {wish}")).collect::<Vec<_>>().join(" + "),
+    };
+    Some(Request { text, amount: wishes.iter().map(|(_, wish)| quantity::amount(wish)).sum() })
 }
 
 /// What the containers of a pod request of a resource.

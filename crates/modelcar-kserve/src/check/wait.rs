@@ -30,7 +30,10 @@ findings! {
             asks: String,
             /// A Ready pod of the same service, which a rollout replaces only when this one is Ready.
             replaces: Option<String>,
-        } => "unschedulable", "the scheduler finds no node for the pod: {said}{asks}{}", replaced(replaces.as_deref());
+            /// Since when.
+            since: String,
+        } => "unschedulable", "the scheduler finds no node for the pod{}: {said}{asks}{}", since_when(since),
+            replaced(replaces.as_deref());
         /// Somebody holds the pod back from the scheduler.
         Gated {
             /// What the API server says.

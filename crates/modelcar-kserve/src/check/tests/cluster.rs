@@ -237,6 +237,14 @@ fn a_request_that_no_node_can_meet_is_told() {
         "{two}"
     );
     assert!(two.contains("No node of the document has so much"), "{two}");
+    // What other pods of the document request, those that have ended aside.
+    let other = |name: &str, phase: &str| {
+        let pod = with(tried(name, json!({"phase": phase, "conditions": []})), "/spec/nodeName", json!("a"));
+        with(pod, "/spec/containers/0/resources", json!({"requests": {"cpu": "650m"}}))
+    };
+    let others = [other("q", "Running"), other("r", "Succeeded"), nodes[0].clone()];
+    let shared = said(of("3500m", None), &others);
+    assert!(shared.contains("`a` has 3920m, of which its pods in the document request 660m"), "{shared}");
     // A node has as much when nothing else is on it; a node of which that is not known; no node at all.
     assert!(!said(of("3", Some("10m")), &nodes).contains("No node"));
     assert!(!said(of("3500m", Some("500m")), &[node("a", "4")]).contains("No node"));
