@@ -12,6 +12,7 @@ use super::{
     node::Node,
     pod::{Metadata, Pod, SERVICE_LABEL, SOURCE_ANNOTATION, Spec, Status},
     service::ServiceObject,
+    used::Used,
 };
 
 /// Why nothing can be checked.
@@ -78,6 +79,7 @@ pub(super) struct Documents {
     pub(super) namespaces: BTreeMap<String, Namespace>,
     pub(super) events: Vec<Event>,
     pub(super) nodes: Vec<Node>,
+    pub(super) used: Used,
     pub(super) services: Vec<ServiceObject>,
     /// The revisions of deployments, by namespace and name of the `ReplicaSet`.
     pub(super) revisions: BTreeMap<(String, String), Revision>,
@@ -155,7 +157,8 @@ impl Documents {
         self.services.clear();
     }
 
-    fn with_pods(self, kind: &str) -> Result<Self, CheckError> {
+    fn with_pods(mut self, kind: &str) -> Result<Self, CheckError> {
+        self.used = Used::by(&self.pods);
         if self.pods.is_empty() && self.services.is_empty() {
             Err(CheckError::NoPod(kind.to_owned()))
         } else {

@@ -26,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tried;
+mod used;
 mod verdict;
 mod wait;
 mod words;

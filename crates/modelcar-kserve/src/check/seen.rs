@@ -212,7 +212,7 @@ impl<'a> Seen<'a> {
             evidence: &one.evidence,
             events: self.events.about(one.pod).collect(),
             nodes: &self.documents.nodes,
-            pods: &self.documents.pods,
+            used: &self.documents.used,
             sibling: ready
                 .find(|(part, name)| *part == one.pod.component() && *name != one.pod.name)
                 .map(|(_, name)| *name),

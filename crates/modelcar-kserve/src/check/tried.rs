@@ -5,6 +5,7 @@ use super::{
     evidence::Evidence,
     node::{self, Node},
     pod::{Container, Pod},
+    used::Used,
 };
 use crate::quantity;
 
@@ -19,8 +20,7 @@ pub(super) struct Tried<'a> {
     /// The events about it, the latest first.
     pub(super) events: Vec<&'a Event>,
     pub(super) nodes: &'a [Node],
-    /// All pods of the document.
-    pub(super) pods: &'a [Pod],
+    pub(super) used: &'a Used,
     /// A Ready pod of the same service and part.
     pub(super) sibling: Option<&'a str>,
 }
@@ -91,8 +91,10 @@ impl<'a> Tried<'a> {
                 node.allocatable.get(name).map(node::quantity).or(none)
             };
             let tell = |node: &Node| {
-                let used =
-                    self.used(node, name).map(|used| format!(", of which its pods in the document request {used}"));
+                let used = self
+                    .used
+                    .of(&node.name, name)
+                    .map(|used| format!(", of which its pods in the document request {used}"));
                 Some(format!("`{}` has {}{}", node.name, have(node)?, used.unwrap_or_default()))
             };
             let nodes: Vec<String> = self.nodes.iter().take(MOST_NODES).filter_map(tell).collect();
@@ -107,16 +109,6 @@ impl<'a> Tried<'a> {
             }
         }
         told.concat()
-    }
-
-    /// Returns what the pods of the document that are on a node request of a resource; `None` for nothing.
-    fn used(&self, node: &Node, name: &str) -> Option<String> {
-        let is_there = |pod: &&Pod| {
-            !pod.is_template && pod.spec.node_name == node.name && !matches!(&*pod.status.phase, "Succeeded" | "Failed")
-        };
-        let wishes = self.pods.iter().filter(is_there).filter_map(|pod| request(pod, name)?.amount);
-        let sum: f64 = wishes.sum();
-        (sum > 0.0).then(|| quantity::written(name, sum))
     }
 }
 
