@@ -13,7 +13,7 @@ use super::{Outcome, Scenario, models::Models};
 use crate::{
     program::run,
     scene::{Model, SMALL, Scene},
-    wait::Result,
+    wait::{Look, Result, soon},
 };
 
 const PAGE: &str = "docs/first-token.md";
@@ -36,6 +36,12 @@ fn first_token(scene: &Scene<'_>, models: &Models) -> Result<Outcome> {
     let pod = scene.service("qwen")?;
     let files = Scene::same_files(&scene.seen(&pod)?, &models.tiny)?;
     machine.run("update", &models.revised)?;
+    // KServe's controller may not have seen the change yet, and an old rollout has long ended.
+    soon("the Deployment of the new digest", || {
+        let template = scene.kubectl(&["get", "deployment/qwen-predictor", "-o", "json"])?;
+        let is_new = template.contains(models.revised.digest());
+        Ok(if is_new { Look::Done(()) } else { Look::NotYet("it has the old one".to_owned()) })
+    })?;
     scene.kubectl(&["rollout", "status", "deployment/qwen-predictor", "--timeout=180s"])?;
     let pod = scene.service("qwen")?;
     Scene::same_files(&scene.seen(&pod)?, &models.revised)?;
