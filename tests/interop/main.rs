@@ -1,5 +1,5 @@
-//! Puts modelcar between real parts: three registries, Debian's nginx, skopeo, buildah, umoci, crane and oras, four readers of tar,
-//! the Hub's Python client, podman, and KServe's own Python server and models.
+//! Puts modelcar between real parts: three registries, Debian's nginx, skopeo, buildah, umoci, crane and oras, four
+//! readers of tar, the Hub's Python client, podman, and KServe's own Python server and models.
 //!
 //! A test whose parts are not installed says `skipped: … is not installed` and passes; with
 //! `MODELCAR_REQUIRE_INTEROP=1`, as in CI, it fails. `make registry-programs` builds two of the registries, crane and oras,

@@ -1,5 +1,6 @@
 //! What the user can do about a finding of `check`, with the names of his own pod.
 
+use modelcar_core::ImageRef;
 use modelcar_kserve::check::{Eviction, Finding, PodReport, PullFault, Refusal, Severity, Wait};
 
 /// For a namespace that enforces the Pod Security Standard `restricted`.
@@ -487,12 +488,9 @@ fn reference<'a>(image: &'a str, otherwise: &'a str) -> &'a str {
 }
 
 /// Returns the name of an image without tag and digest.
-fn repository(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    match name.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
-    }
+fn repository(image: &str) -> String {
+    let parsed: Option<ImageRef> = image.parse().ok();
+    parsed.map_or_else(|| image.to_owned(), |image| format!("{}/{}", image.registry(), image.repository()))
 }
 
 fn safe<'a>(text: &'a str, otherwise: &'a str, marks: &[char]) -> &'a str {
